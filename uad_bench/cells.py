@@ -1,0 +1,189 @@
+"""The record of one cell: what was asked, what came out, and from what. JSON is the truth."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+State = Literal["planned", "running", "done", "failed"]
+PostProcessing = Literal["none", "star"]
+ProtocolName = Literal["strict", "paper"]
+Direction = Literal["higher", "lower"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+
+class CellSpec(_Record):
+    """What identifies a cell: method, parameters, seed, dataset, protocol, post-processing."""
+
+    method: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    seed: int
+    dataset: str
+    protocol: ProtocolName
+    postprocessing: PostProcessing
+
+    @property
+    def params_hash(self) -> str:
+        """Eight hexadecimal digits that stand for the parameters."""
+        return short_hash(self.params)
+
+    @property
+    def name(self) -> str:
+        """The cell's file name without ending, unique within a results folder."""
+        return (
+            f"{self.method}-{self.params_hash}-s{self.seed}"
+            f"-{self.dataset}-{self.protocol}-{self.postprocessing}"
+        )
+
+
+class Metric(_Record):
+    """One number of a cell.
+
+    Attributes:
+        value: the number; ``None`` where it is undefined (no subject has one).
+        low: lower end of the 95 % patient-bootstrap interval, where one was made.
+        high: upper end of it.
+        unit: ``""`` for a ratio, else ``mm`` or ``px``.
+        better: which direction is better.
+        subjects: how many subjects it is a mean over (0: pooled over voxels).
+        penalised: scans that entered with the penalty of an empty prediction.
+        skipped: scans for which it is undefined and which were left out.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+    better: Direction = "higher"
+    subjects: int = 0
+    penalised: int = 0
+    skipped: int = 0
+
+
+class ScanScores(_Record):
+    """The metrics of one scan; ``None`` where one is undefined for it."""
+
+    subject: str
+    session: str | None = None
+    metrics: dict[str, float | None]
+
+
+class Exclusion(_Record):
+    """A scan that was left out, and why. Shown in the table's footnote."""
+
+    scan: str
+    reason: str
+
+
+class CohortUse(_Record):
+    """Which data a cell stands on.
+
+    Attributes:
+        cohort: name of the cohort.
+        simulated: whether its scans are phantoms.
+        manifest_hash: hash of the prepared store's manifest (recipe, files, versions).
+        recipe: name of the preparation recipe.
+        subjects: subjects used.
+        scans: scans used.
+        slices: slices used.
+        excluded: scans left out, with reasons.
+    """
+
+    cohort: str
+    simulated: bool
+    manifest_hash: str
+    recipe: str
+    subjects: int
+    scans: int
+    slices: int
+    excluded: tuple[Exclusion, ...] = ()
+
+
+class FitRecord(_Record):
+    """How the detector came to be.
+
+    Attributes:
+        detector: key of the stored detector.
+        steps: optimiser steps.
+        slices_seen: training slices drawn.
+        validation: metrics on healthy validation slices.
+        wall_s: training time in seconds.
+        tuned: the parameters that tuning chose, empty without tuning.
+        trials: tuning trials that ran.
+        notes: facts worth keeping.
+    """
+
+    detector: str
+    steps: int = 0
+    slices_seen: int = 0
+    validation: dict[str, float] = Field(default_factory=dict)
+    wall_s: float = 0.0
+    tuned: dict[str, float] = Field(default_factory=dict)
+    trials: int = 0
+    notes: tuple[str, ...] = ()
+
+
+class Environment(_Record):
+    """Where a cell was computed."""
+
+    versions: dict[str, str]
+    git_commit: str | None
+    device: str
+    started: str
+    wall_s: float
+    peak_memory_mb: float
+
+
+class CellRecord(_Record):
+    """Everything about one cell, finished or failed; one JSON file.
+
+    Attributes:
+        schema_version: version of this layout.
+        spec: what was asked.
+        state: ``done`` or ``failed``.
+        reason: why it failed, in one line.
+        method_title: column heading.
+        control: whether the method is a control.
+        supervised: whether the method saw lesion masks in training.
+        training: the training cohort, ``None`` for a failed cell that never got so far.
+        data: the evaluated cohort.
+        fit: how the detector came to be.
+        thresholds: scores in [0, 1] by name, such as ``fpr1``.
+        metrics: the numbers, by name.
+        scans: per-scan numbers.
+        histograms: file of the score histograms, relative to the results folder.
+        environment: versions, commit, device, times.
+    """
+
+    schema_version: Literal[1] = 1
+    spec: CellSpec
+    state: Literal["done", "failed"]
+    reason: str = ""
+    method_title: str
+    control: bool = False
+    supervised: bool = False
+    training: CohortUse | None = None
+    data: CohortUse | None = None
+    fit: FitRecord | None = None
+    thresholds: dict[str, float] = Field(default_factory=dict)
+    metrics: dict[str, Metric] = Field(default_factory=dict)
+    scans: tuple[ScanScores, ...] = ()
+    histograms: str | None = None
+    environment: Environment
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any data behind this cell is simulated."""
+        return any(use.simulated for use in (self.training, self.data) if use is not None)
+
+
+def short_hash(value: Any) -> str:  # noqa: ANN401
+    """Eight hexadecimal digits of the SHA-256 of ``value`` as canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

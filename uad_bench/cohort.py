@@ -1,0 +1,117 @@
+"""The cohort contract: what a cohort is, and where its files lie. Nothing is loaded here."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+Split = Literal["train", "validation", "test"]
+Space = Literal["mni152", "sri24"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One FLAIR scan of one subject, described by paths only.
+
+    Attributes:
+        subject: the person; statistics treat a person's scans as one unit.
+        session: the time point, where the cohort has several.
+        flair: path of the FLAIR volume.
+        lesion: one mask per rater, empty for a healthy scan. A voxel is lesion where more than
+            half of the raters marked it; where exactly half did, it is ignored, that is, counted
+            neither as lesion nor as healthy.
+        brain_mask: a given brain mask, which wins over everything else.
+        tissues: a tissue label map (1 CSF, 2 GM, 3 WM), where the cohort has one.
+        split: which part of the protocol may see this scan.
+        lesion_labels: the mask values that mean lesion; ``None`` means every value above 0.
+        ignore_labels: mask values counted neither as lesion nor as healthy.
+        space: the template space the cohort is published in; ``None`` where it is not known.
+        site: scanner or centre, where the cohort has several.
+    """
+
+    subject: str
+    flair: Path
+    session: str | None = None
+    lesion: tuple[Path, ...] = ()
+    brain_mask: Path | None = None
+    tissues: Path | None = None
+    split: Split = "test"
+    lesion_labels: frozenset[int] | None = None
+    ignore_labels: frozenset[int] = frozenset()
+    space: Space | None = None
+    site: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Subject and session, unique inside a cohort."""
+        return self.subject if self.session is None else f"{self.subject}_{self.session}"
+
+
+@dataclass(frozen=True, slots=True)
+class ScannerFacts:
+    """What the paper's Table 1 says of a cohort, in its own words.
+
+    Attributes:
+        scanner: make and field strength.
+        resolution_mm: voxel size ``(z, y, x)`` in mm, ``None`` where diverse.
+        tr_te_ti_s: repetition, echo and inversion time in seconds, ``None`` where diverse.
+        age: mean and standard deviation in years, as printed.
+        female_percent: share of women, ``None`` where not given.
+        splits: numbers of subjects for train, validation and test.
+    """
+
+    scanner: str
+    resolution_mm: tuple[float, float, float] | None
+    tr_te_ti_s: tuple[float, float, float] | None
+    age: str | None
+    female_percent: int | None
+    splits: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class CohortInfo:
+    """Frozen facts about a cohort.
+
+    Attributes:
+        name: the name on the command line.
+        title: one line for tables and listings.
+        disease: what its patients have; ``healthy`` for a training cohort.
+        citation: author and year, as in the text.
+        bibtex: the full entry.
+        licence: licence or terms of use.
+        obtain: where to register or download, in one line.
+        layout: the expected folder layout below the cohort's folder, as a small tree.
+        folders: folder names tried below the data root, in this order.
+        expected_scans: how many scans the published cohort has, where fixed.
+        facts: what the paper says about it, where it is one of the paper's cohorts.
+    """
+
+    name: str
+    title: str
+    disease: str
+    citation: str
+    bibtex: str
+    licence: str
+    obtain: str
+    layout: str
+    folders: tuple[str, ...]
+    expected_scans: int | None = None
+    facts: ScannerFacts | None = None
+    notes: tuple[str, ...] = field(default=())
+
+
+class Cohort(ABC):
+    """A cohort adapter: ``info`` and ``scans``. One per file in ``datasets/``."""
+
+    info: ClassVar[CohortInfo]
+
+    @abstractmethod
+    def scans(self, root: Path) -> Iterator[Scan]:
+        """Yield the scans below ``root`` (the cohort's own folder), sorted, by names only.
+
+        A scan that lacks a file it must have is still yielded, with the path where that file
+        should be, so that preparation can report it by name.
+        """

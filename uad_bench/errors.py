@@ -1,0 +1,17 @@
+"""The one exception of this package: a message for the user, never a traceback."""
+
+
+class UadBenchError(Exception):
+    """Something the user can mend. The message is one line: what is wrong, where, what to do."""
+
+
+class PluginError(UadBenchError):
+    """A method or cohort plugin that cannot be found, loaded or trusted."""
+
+
+class ScanError(UadBenchError):
+    """One scan that cannot be used. The cohort goes on without it and names it."""
+
+
+class DivergenceError(UadBenchError):
+    """A training run whose loss is no longer a finite number."""

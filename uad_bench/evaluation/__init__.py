@@ -1,0 +1,1 @@
+"""From anomaly maps to numbers: histograms, surfaces, statistics, protocols."""

@@ -1,0 +1,198 @@
+"""The method contract: what a detector is given, what it gives back, and what it declares."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+Need = Literal["tissue_prior", "lesion_masks", "gpu"]
+FloatArray = NDArray[np.float32]
+
+
+class Params(BaseModel):
+    """Hyper-parameters of a method: validated, frozen, and the only arguments it takes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRange:
+    """The range in which a parameter is tuned: ``[low, high]``, on a log scale if ``log``."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+def tunable(default: float, low: float, high: float, *, log: bool = False, **limits: Any) -> Any:  # noqa: ANN401
+    """A pydantic field that carries its search range as data.
+
+    Args:
+        default: the value used without tuning, and always the first trial.
+        low: lower end of the search range.
+        high: upper end of the search range.
+        log: search on a logarithmic scale.
+        limits: validation limits and ``description``, handed to :func:`pydantic.Field`.
+    """
+    search = {"low": low, "high": high, "log": log}
+    return Field(default=default, json_schema_extra={"search": search}, **limits)
+
+
+def search_space(params: type[Params]) -> dict[str, SearchRange]:
+    """The tunable fields of ``params`` and their ranges, in the order of declaration."""
+    space = {}
+    for name, info in params.model_fields.items():
+        extra = info.json_schema_extra
+        if isinstance(extra, dict) and isinstance(search := extra.get("search"), dict):
+            space[name] = SearchRange(**search)  # type: ignore[arg-type]
+    return space
+
+
+@dataclass(frozen=True, slots=True)
+class Slices:
+    """Axial slices in template space; arrays may be memory maps.
+
+    Attributes:
+        image: float32 ``[N, 1, H, W]`` in [0, 1], 0 outside the brain.
+        brain: bool ``[N, 1, H, W]``.
+        z: int ``[N]``, the slice's index in the template grid of the recipe.
+        spacing: voxel size ``(z, y, x)`` in mm.
+    """
+
+    image: FloatArray
+    brain: NDArray[np.bool_]
+    z: NDArray[np.int64]
+    spacing: tuple[float, float, float]
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+
+@dataclass(frozen=True, slots=True)
+class TissuePrior:
+    """Distribution of tissue probability per voxel of the template grid in healthy people.
+
+    Attributes:
+        mean: float32 ``[K, Z, H, W]``, K in the order CSF, GM, WM, background; sums to 1.
+        variance: float32 ``[K, Z, H, W]``, not floored: a method applies its own floor.
+        source: where it comes from, for the record (training cohort and its size, or template).
+    """
+
+    mean: FloatArray
+    variance: FloatArray
+    source: str
+
+
+def _ignore(step: int, values: Mapping[str, float]) -> None:
+    """Report to nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitContext:
+    """Everything a method may use besides the slices. Methods never read files or log.
+
+    Attributes:
+        seed: every random draw of ``fit`` follows from it.
+        device: a torch device, such as ``cpu`` or ``cuda:0``.
+        tissue_prior: given to methods that need ``tissue_prior``, ``None`` to others.
+        lesions: uint8 ``[N, 1, H, W]`` masks of the training slices (0 healthy, 1 lesion,
+            2 ignored), given to methods that need ``lesion_masks``, ``None`` to others.
+        report: called with the step (from 1) and current values, to show progress.
+    """
+
+    seed: int
+    device: str = "cpu"
+    tissue_prior: TissuePrior | None = None
+    lesions: NDArray[np.uint8] | None = None
+    report: Callable[[int, Mapping[str, float]], None] = _ignore
+
+
+@dataclass(frozen=True, slots=True)
+class FitReport:
+    """What training amounted to.
+
+    Attributes:
+        steps: optimiser steps taken.
+        slices_seen: training slices drawn, repeats counted.
+        validation: metrics on the healthy validation slices, lower is better. Tuning minimises
+            the mean of the ones named in ``Method.objective``, each relative to the first trial.
+        curves: per metric, pairs of step and value, for the record.
+        notes: facts worth keeping, such as which perceptual weights were used.
+    """
+
+    steps: int = 0
+    slices_seen: int = 0
+    validation: Mapping[str, float] = field(default_factory=dict)
+    curves: Mapping[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Method(ABC):
+    """An anomaly detector. One per file in ``methods/``.
+
+    The constructor takes ``Params`` and does nothing else; ``fit`` sets attributes that end in
+    an underscore. An anomaly map is finite, in [0, 1], higher where more anomalous, of the
+    image's height and width. ``score`` is always given all slices of one scan, in z order, and
+    may not depend on how they are batched.
+
+    Class attributes:
+        name: the name on the command line.
+        title: the column heading in tables.
+        citation: author and year; empty for a control.
+        needs: what must be there, so that an impossible cell is refused before any work.
+        trains: whether ``fit`` learns anything; a method that does not is run with one seed.
+        supervised: whether it sees lesion masks; marked in every table.
+        control: whether it is a control rather than a detector; marked in every table.
+        objective: the validation metrics that tuning minimises.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    citation: ClassVar[str] = ""
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    trains: ClassVar[bool] = True
+    supervised: ClassVar[bool] = False
+    control: ClassVar[bool] = False
+    objective: ClassVar[tuple[str, ...]] = ()
+    Params: ClassVar[type[Params]] = Params
+
+    def __init__(self, params: Any = None) -> None:  # noqa: ANN401
+        self.params = self.Params() if params is None else params
+
+    @abstractmethod
+    def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
+        """Learn from healthy slices. Called once; must be deterministic given ``context.seed``."""
+
+    @abstractmethod
+    def score(self, slices: Slices) -> FloatArray:
+        """Return the anomaly map ``[N, 1, H, W]``, float32 in [0, 1]."""
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return the fitted state as arrays; what :meth:`load` needs to score the same bits."""
+        return {}
+
+    def load(self, state: Mapping[str, NDArray[Any]], device: str = "cpu") -> None:
+        """Restore what :meth:`state` returned."""
+
+
+class ReconstructionMethod(Method):
+    """A method whose anomaly map is the residual between a slice and its reconstruction.
+
+    The evaluation takes the absolute residual without post-processing, and the positive
+    residual (input brighter than reconstruction) for the starred variant.
+    """
+
+    @abstractmethod
+    def reconstruct(self, slices: Slices) -> FloatArray:
+        """Return pseudo-healthy slices ``[N, 1, H, W]``, float32 in [0, 1]."""
+
+    def score(self, slices: Slices) -> FloatArray:
+        """Return the absolute residual ``|x - reconstruction|``."""
+        residual: FloatArray = np.abs(slices.image - self.reconstruct(slices))
+        return residual

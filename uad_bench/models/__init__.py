@@ -1,0 +1,1 @@
+"""Building blocks of the deep methods: networks, heads, priors, losses."""

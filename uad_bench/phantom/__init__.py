@@ -1,0 +1,1 @@
+"""Simulated cohorts: anatomy, contrast, lesions, scanner. Deterministic by seed."""

@@ -1,0 +1,1 @@
+"""Plan cells, execute them, record them; resume what was interrupted."""

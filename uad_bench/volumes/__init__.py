@@ -1,0 +1,1 @@
+"""From a NIfTI file to slices in template space: read, check, resample, normalise, store."""
