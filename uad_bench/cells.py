@@ -183,7 +183,7 @@ class CellRecord(_Record):
         return any(use.simulated for use in (self.training, self.data) if use is not None)
 
 
-def short_hash(value: Any) -> str:  # noqa: ANN401
+def short_hash(value: Any) -> str:
     """Eight hexadecimal digits of the SHA-256 of ``value`` as canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]

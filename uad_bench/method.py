@@ -30,7 +30,7 @@ class SearchRange:
     log: bool = False
 
 
-def tunable(default: float, low: float, high: float, *, log: bool = False, **limits: Any) -> Any:  # noqa: ANN401
+def tunable(default: float, low: float, high: float, *, log: bool = False, **limits: Any) -> Any:
     """A pydantic field that carries its search range as data.
 
     Args:
@@ -40,8 +40,8 @@ def tunable(default: float, low: float, high: float, *, log: bool = False, **lim
         log: search on a logarithmic scale.
         limits: validation limits and ``description``, handed to :func:`pydantic.Field`.
     """
-    search = {"low": low, "high": high, "log": log}
-    return Field(default=default, json_schema_extra={"search": search}, **limits)
+    extra: dict[str, Any] = {"search": {"low": low, "high": high, "log": log}}
+    return Field(default=default, json_schema_extra=extra, **limits)
 
 
 def search_space(params: type[Params]) -> dict[str, SearchRange]:
@@ -162,7 +162,7 @@ class Method(ABC):
     objective: ClassVar[tuple[str, ...]] = ()
     Params: ClassVar[type[Params]] = Params
 
-    def __init__(self, params: Any = None) -> None:  # noqa: ANN401
+    def __init__(self, params: Any = None) -> None:
         self.params = self.Params() if params is None else params
 
     @abstractmethod
@@ -177,7 +177,7 @@ class Method(ABC):
         """Return the fitted state as arrays; what :meth:`load` needs to score the same bits."""
         return {}
 
-    def load(self, state: Mapping[str, NDArray[Any]], device: str = "cpu") -> None:
+    def load(self, state: Mapping[str, NDArray[Any]], device: str = "cpu") -> None:  # noqa: B027
         """Restore what :meth:`state` returned."""
 
 
