@@ -1,0 +1,155 @@
+"""The results folder: where records lie, how they are written whole, and how they are read."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from uad_bench.cells import CellRecord
+from uad_bench.errors import UadBenchError
+
+
+@dataclass(frozen=True, slots=True)
+class ResultsFolder:
+    """Paths below one results folder. Nothing is created before something is written.
+
+    Attributes:
+        root: the folder itself.
+    """
+
+    root: Path
+
+    @property
+    def cells(self) -> Path:
+        """One JSON per cell."""
+        return self.root / "cells"
+
+    @property
+    def histograms(self) -> Path:
+        """Score histograms, one file per cell."""
+        return self.root / "histograms"
+
+    @property
+    def pictures(self) -> Path:
+        """One picture per cell."""
+        return self.root / "pictures"
+
+    @property
+    def detectors(self) -> Path:
+        """Trained detectors, one folder each."""
+        return self.root / "detectors"
+
+    @property
+    def tuning(self) -> Path:
+        """Optuna journals, one per study."""
+        return self.root / "tuning"
+
+    def cell(self, name: str) -> Path:
+        """The JSON file of the cell called ``name``."""
+        return self.cells / f"{name}.json"
+
+    def picture(self, name: str) -> Path:
+        """The picture of the cell called ``name``."""
+        return self.pictures / f"{name}.png"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep a second run out of this folder while the block runs.
+
+        Raises:
+            UadBenchError: if another run holds the folder.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.root / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise UadBenchError(
+                f"another run is using {self.root}: wait for it, or give this one its own "
+                "--results folder"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` so that the file is there whole or not at all.
+
+    Raises:
+        UadBenchError: if the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise storage_error(error, path) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def storage_error(error: OSError, path: Path) -> UadBenchError:
+    """Turn a failed write into a line for the user."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UadBenchError(
+            f"the disk is full while writing {path}: make room and run the same command again; "
+            "finished work is kept"
+        )
+    return UadBenchError(f"cannot write {path}: {error.strerror or error}")
+
+
+def write_cell(folder: ResultsFolder, record: CellRecord) -> Path:
+    """Write one cell's JSON atomically and return its path."""
+    path = folder.cell(record.spec.name)
+    write_whole(path, (record.model_dump_json(indent=1) + "\n").encode())
+    return path
+
+
+def read_cell(path: Path) -> CellRecord:
+    """Read one cell's JSON.
+
+    Raises:
+        UadBenchError: if the file is not a cell record.
+    """
+    try:
+        return CellRecord.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UadBenchError(
+            f"{path} is not a cell record ({where}: {first['msg']}): delete it and run again"
+        ) from None
+    except OSError as error:
+        raise UadBenchError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def load_cells(root: Path) -> tuple[CellRecord, ...]:
+    """All cell records below a results folder, sorted by name.
+
+    Raises:
+        UadBenchError: if the folder holds no cells, or one of them cannot be read.
+    """
+    files = sorted(ResultsFolder(root).cells.glob("*.json"))
+    if not files:
+        raise UadBenchError(
+            f"no results in {root}: `uad-bench run` writes them, --results names it"
+        )
+    return tuple(read_cell(file) for file in files)
