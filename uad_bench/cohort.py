@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -115,3 +116,31 @@ class Cohort(ABC):
         A scan that lacks a file it must have is still yielded, with the path where that file
         should be, so that preparation can report it by name.
         """
+
+
+def find_nifti(folder: Path, *stems: str) -> Path | None:
+    """The first NIfTI file in ``folder`` with one of these stems, compressed before plain.
+
+    Args:
+        folder: where to look; it need not exist.
+        stems: file names without extension, in order of preference.
+    """
+    candidates = (folder / f"{stem}{ending}" for stem in stems for ending in (".nii.gz", ".nii"))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def walk_folders(root: Path, name: re.Pattern[str], depth: int = 5) -> Iterator[Path]:
+    """Yield the folders below ``root`` whose whole name matches, sorted; none inside a match.
+
+    Args:
+        root: where to start; it is not itself a candidate.
+        name: what a folder's name must match from end to end.
+        depth: how many levels to go down, which also ends loops of symbolic links.
+    """
+    for path in sorted(root.iterdir()):
+        if path.name.startswith(".") or not path.is_dir():
+            continue
+        if name.fullmatch(path.name):
+            yield path
+        elif depth > 1:
+            yield from walk_folders(path, name, depth - 1)
