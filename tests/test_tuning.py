@@ -1,0 +1,96 @@
+"""Tuning: the published setting comes first, and a killed study goes on as if never killed."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from uad_bench.errors import DivergenceError, UadBenchError
+from uad_bench.method import SearchRange
+from uad_bench.tuning import Tuned, tune
+
+SPACE = {"beta": SearchRange(1e-6, 1e-1, log=True), "snr": SearchRange(1.0, 64.0)}
+FIRST = {"beta": 1e-3, "snr": 16.0}
+DEFAULT = {"beta": 1e-5, "snr": 16.0}
+
+
+def bowl(number, params):
+    """A validation loss with its minimum at beta = 1e-2."""
+    return {"l1": 1.0 + (math.log10(params["beta"]) + 2) ** 2, "kl": 2.0}
+
+
+def study(journal: Path, evaluate=bowl, trials=12) -> Tuned:
+    return tune(
+        evaluate,
+        SPACE,
+        objective=("l1", "kl"),
+        first=FIRST,
+        default=DEFAULT,
+        trials=trials,
+        seed=3,
+        journal=journal,
+    )
+
+
+def test_first_trial_is_the_published_setting_and_second_the_default(tmp_path):
+    seen = []
+
+    def evaluate(number, params):
+        seen.append(dict(params))
+        return bowl(number, params)
+
+    found = study(tmp_path / "a.log", evaluate)
+    assert seen[:2] == [FIRST, DEFAULT]
+    assert len(seen) == 12
+    assert found.objective <= 1.0
+    assert all(SPACE[k].low <= v <= SPACE[k].high for p in seen for k, v in p.items())
+
+
+def test_killed_study_draws_what_it_would_have_drawn(tmp_path):
+    whole, parts = [], []
+
+    def recorder(into, stop_at=None):
+        def evaluate(number, params):
+            if number == stop_at:
+                raise KeyboardInterrupt
+            into.append((number, dict(params)))
+            return bowl(number, params)
+
+        return evaluate
+
+    complete = study(tmp_path / "whole.log", recorder(whole))
+    for stop in (1, 4, 9):
+        with pytest.raises(KeyboardInterrupt):
+            study(tmp_path / "parts.log", recorder(parts, stop))
+    resumed = study(tmp_path / "parts.log", recorder(parts))
+    assert parts == whole
+    assert resumed == complete
+
+
+def test_finished_study_trains_nothing(tmp_path):
+    complete = study(tmp_path / "a.log")
+
+    def never(number, params):
+        raise AssertionError("no trial was missing")
+
+    assert study(tmp_path / "a.log", never) == complete
+
+
+def test_diverged_trial_counts_but_is_never_chosen(tmp_path):
+    def evaluate(number, params):
+        if number in (0, 3):
+            raise DivergenceError("loss is nan")
+        return bowl(number, params)
+
+    found = study(tmp_path / "a.log", evaluate, trials=5)
+    assert found.trials == 5
+    assert found.diverged == 2
+    assert found.params != FIRST
+
+
+def test_all_trials_diverged_is_an_error(tmp_path):
+    def evaluate(number, params):
+        raise DivergenceError("loss is nan")
+
+    with pytest.raises(UadBenchError, match="every tuning trial diverged"):
+        study(tmp_path / "a.log", evaluate, trials=3)

@@ -1,0 +1,142 @@
+"""What a run is asked to do: one validated model behind the flags and the YAML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from uad_bench.cells import PostProcessing, ProtocolName
+from uad_bench.errors import UadBenchError
+from uad_bench.volumes.recipe import RECIPES
+
+Overwrite = Literal["never", "missing", "failed", "all"]
+
+
+def _split(value: Any) -> Any:
+    """Accept ``a,b`` where a list is meant."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return (value,) if isinstance(value, int | Path) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+
+
+class RunConfig(BaseModel):
+    """Everything ``uad-bench run`` takes. A YAML key is a flag's name without the dashes.
+
+    Attributes:
+        methods: method names.
+        datasets: cohort names, ``bids:PATH``, or ``all``.
+        data_root: folder that holds the real cohorts; without it everything is simulated.
+        train: the healthy cohort that detectors learn from; simulated where it is not found.
+        controls: control methods that stand in every table.
+        param: parameters by ``method.name``.
+        protocol: evaluation protocols.
+        postprocessing: post-processing variants.
+        recipe: name of the preparation recipe.
+        seeds: one training per seed.
+        trials: tuning trials per method.
+        tune: whether to tune at all.
+        phantoms: simulated subjects per patient cohort; the healthy one gets four times as many.
+        anatomies: folder of label maps that replace the template in simulated cohorts.
+        limit: at most this many subjects per cohort and split.
+        device: torch device, or ``auto``.
+        results: folder for everything the run writes.
+        cache: folder for phantoms and prepared cohorts, shared between runs.
+        jobs: processes for simulation and preparation.
+        overwrite: which cells are computed again.
+        mlflow: whether cells are sent to MLflow.
+        plugin: files or folders with further methods and cohorts.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=lambda name: name.replace("_", "-"),
+        populate_by_name=True,
+    )
+
+    methods: Names = Field(min_length=1)
+    datasets: Names = Field(default=("all",), min_length=1)
+    data_root: Path | None = None
+    train: str = "hi"
+    controls: Names = ("control-black", "control-mean")
+    param: dict[str, Any] = Field(default_factory=dict)
+    protocol: Annotated[tuple[ProtocolName, ...], BeforeValidator(_split)] = ("strict",)
+    postprocessing: Annotated[tuple[PostProcessing, ...], BeforeValidator(_split)] = (
+        "none",
+        "star",
+    )
+    recipe: str = "median"
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_split)] = (0,)
+    trials: int = Field(default=4, ge=1)
+    tune: bool = True
+    phantoms: int = Field(default=5, ge=1)
+    anatomies: Path | None = None
+    limit: int | None = Field(default=None, ge=1)
+    device: str = "auto"
+    results: Path = Path("results")
+    cache: Path | None = None
+    jobs: int = Field(default=2, ge=1)
+    overwrite: Overwrite = "missing"
+    mlflow: bool = True
+    plugin: Annotated[tuple[Path, ...], BeforeValidator(_split)] = ()
+
+
+def load_config(file: Path | None, flags: Mapping[str, Any]) -> RunConfig:
+    """Merge a YAML file and the flags that were given; flags win.
+
+    Args:
+        file: a YAML mapping whose keys are flag names.
+        flags: values by field name; ``None`` means the flag was not given.
+
+    Raises:
+        UadBenchError: naming every key or value that does not fit, in one line.
+    """
+    values = {} if file is None else _read_yaml(file)
+    given = {key.replace("_", "-"): value for key, value in flags.items() if value is not None}
+    both = {**values, **given}
+    if isinstance(values.get("param"), dict) and "param" in given:
+        both["param"] = {**values["param"], **given["param"]}
+    try:
+        config = RunConfig.model_validate(both)
+    except ValidationError as error:
+        raise UadBenchError(_in_one_line(error, file, set(values))) from None
+    if config.recipe not in RECIPES:
+        raise UadBenchError(f"--recipe {config.recipe}: unknown; available: {', '.join(RECIPES)}")
+    return config
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(file.read_text())
+    except OSError as error:
+        raise UadBenchError(f"--config {file}: {error.strerror or error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = " ".join(str(error).split())
+        raise UadBenchError(f"--config {file}: not YAML ({text})") from None
+    if not isinstance(values, dict):
+        raise UadBenchError(
+            f"--config {file}: must hold `key: value` lines, such as `methods: spa`"
+        )
+    return {str(key): value for key, value in values.items()}
+
+
+def _in_one_line(error: ValidationError, file: Path | None, from_file: set[str]) -> str:
+    problems = []
+    for item in error.errors():
+        key = str(item["loc"][0]).replace("_", "-") if item["loc"] else "config"
+        where = f"{file}: {key}" if key in from_file else f"--{key}"
+        if item["type"] == "extra_forbidden":
+            known = ", ".join(name.replace("_", "-") for name in RunConfig.model_fields)
+            problems.append(f"{where}: unknown key; known: {known}")
+        elif item["type"] == "missing":
+            problems.append(f"--{key} is needed, such as --{key} spa,gmvae")
+        else:
+            problems.append(f"{where}: {item['msg'][0].lower()}{item['msg'][1:]}")
+    return "; ".join(problems)

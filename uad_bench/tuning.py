@@ -1,0 +1,159 @@
+"""Tuning of a method's parameters on healthy validation data, with Optuna.
+
+The objective is the mean of the method's validation metrics (L1 and KL for the autoencoders,
+section 4 of the paper), each divided by its value in the first trial, which is always the
+method's published setting. No label takes part. A study is a journal file: a run that was
+killed goes on after the last finished trial and draws the same parameters that it would have
+drawn, because the sampler is seeded by the number of finished trials.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from uad_bench.errors import DivergenceError, UadBenchError
+from uad_bench.method import SearchRange
+
+_TINY = 1e-12
+
+Evaluate = Callable[[int, Mapping[str, float]], Mapping[str, float]]
+"""Given the trial's number and parameters, train briefly and return validation metrics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """What a study found.
+
+    Attributes:
+        params: the best trial's parameters.
+        objective: its objective; the first trial has 1.
+        trials: finished trials, diverged ones included.
+        diverged: trials whose loss was not finite.
+    """
+
+    params: dict[str, float]
+    objective: float
+    trials: int
+    diverged: int
+
+
+def tune(
+    evaluate: Evaluate,
+    space: Mapping[str, SearchRange],
+    *,
+    objective: tuple[str, ...],
+    first: Mapping[str, float],
+    default: Mapping[str, float],
+    trials: int,
+    seed: int,
+    journal: Path,
+) -> Tuned:
+    """Run ``trials`` trials, or those that the journal still lacks.
+
+    Args:
+        evaluate: trains with the given parameters and returns validation metrics.
+        space: the search range of each parameter.
+        objective: the metrics that count, lower is better.
+        first: the published setting, always the first trial.
+        default: the method's own defaults, the second trial where they differ.
+        trials: how many trials in all.
+        seed: seed of the sampler.
+        journal: Optuna journal file; created if missing.
+
+    Raises:
+        UadBenchError: if every trial diverged.
+    """
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    distributions: dict[str, BaseDistribution] = {
+        name: FloatDistribution(span.low, span.high, log=span.log) for name, span in space.items()
+    }
+    fixed = [dict(first)] + ([dict(default)] if dict(default) != dict(first) else [])
+    with _quiet():
+        study = optuna.create_study(
+            study_name=journal.stem,
+            storage=JournalStorage(JournalFileBackend(str(journal))),
+            load_if_exists=True,
+        )
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            study.tell(trial.number, state=TrialState.FAIL)
+        while (number := len(_finished(study))) < trials:
+            if number < len(fixed):
+                params, asked = fixed[number], None
+            else:
+                study.sampler = optuna.samplers.TPESampler(seed=seed + number)
+                asked = study.ask(distributions)
+                params = asked.params
+            attributes: dict[str, Any] = {}
+            value = None
+            try:
+                metrics = dict(evaluate(number, params))
+                value = _relative(study, metrics, objective)
+                attributes["validation"] = metrics
+            except DivergenceError:
+                attributes["diverged"] = True
+            state = TrialState.FAIL if value is None else TrialState.COMPLETE
+            if asked is None:
+                study.add_trial(
+                    create_trial(
+                        state=state,
+                        params=params,
+                        distributions=distributions,
+                        value=value,
+                        user_attrs=attributes,
+                    )
+                )
+            else:
+                for key, attribute in attributes.items():
+                    asked.set_user_attr(key, attribute)
+                study.tell(asked, value, state=state)
+        finished = _finished(study)
+    done = [trial for trial in finished if trial.value is not None]
+    if not done:
+        raise UadBenchError(
+            f"every tuning trial diverged: narrow the search ranges or train with --no-tune "
+            f"(journal {journal})"
+        )
+    best = min(done, key=lambda trial: (trial.value or 0.0, trial.number))
+    return Tuned(
+        params={name: float(best.params[name]) for name in space},
+        objective=float(best.value or 0.0),
+        trials=len(finished),
+        diverged=len(finished) - len(done),
+    )
+
+
+def _finished(study: optuna.Study) -> list[FrozenTrial]:
+    """Trials that completed or diverged; those that a kill cut short do not count."""
+    return [
+        trial
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state == TrialState.COMPLETE or "diverged" in trial.user_attrs
+    ]
+
+
+def _relative(study: optuna.Study, metrics: Mapping[str, float], names: tuple[str, ...]) -> float:
+    """Mean of the metrics relative to the first completed trial, which is 1 by definition."""
+    completed = [trial for trial in _finished(study) if trial.value is not None]
+    reference = completed[0].user_attrs["validation"] if completed else metrics
+    return sum(metrics[name] / max(reference[name], _TINY) for name in names) / len(names)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Optuna from logging every trial."""
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(level)
