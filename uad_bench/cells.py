@@ -116,6 +116,7 @@ class FitRecord(_Record):
         wall_s: training time in seconds.
         tuned: the parameters that tuning chose, empty without tuning.
         trials: tuning trials that ran.
+        curves: per training metric, pairs of step and value.
         notes: facts worth keeping.
     """
 
@@ -126,6 +127,7 @@ class FitRecord(_Record):
     wall_s: float = 0.0
     tuned: dict[str, float] = Field(default_factory=dict)
     trials: int = 0
+    curves: dict[str, tuple[tuple[int, float], ...]] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
