@@ -34,7 +34,7 @@ def tunable(default: float, low: float, high: float, *, log: bool = False, **lim
     """A pydantic field that carries its search range as data.
 
     Args:
-        default: the value used without tuning, and always the first trial.
+        default: the value used without tuning.
         low: lower end of the search range.
         high: upper end of the search range.
         log: search on a logarithmic scale.
@@ -150,6 +150,8 @@ class Method(ABC):
         supervised: whether it sees lesion masks; marked in every table.
         control: whether it is a control rather than a detector; marked in every table.
         objective: the validation metrics that tuning minimises.
+        first_trial: values of tunable fields that tuning tries first, such as the published ones;
+            the defaults are tried next.
     """
 
     name: ClassVar[str]
@@ -160,6 +162,7 @@ class Method(ABC):
     supervised: ClassVar[bool] = False
     control: ClassVar[bool] = False
     objective: ClassVar[tuple[str, ...]] = ()
+    first_trial: ClassVar[Mapping[str, float]] = {}
     Params: ClassVar[type[Params]] = Params
 
     def __init__(self, params: Any = None) -> None:

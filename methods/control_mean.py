@@ -1,0 +1,55 @@
+"""Control: the mean training brain of the same atlas slice as the reconstruction.
+
+It knows where healthy tissue is bright, and nothing of the person at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uad_bench.method import FitContext, FitReport, FloatArray, ReconstructionMethod, Slices
+
+
+class ControlMean(ReconstructionMethod):
+    """Reconstructs every slice by the training cohort's mean at its place in the atlas.
+
+    The mean of a voxel runs over the people in whose brain it lies; a slice that no training
+    scan has takes the nearest one.
+    """
+
+    name: ClassVar[str] = "control-mean"
+    title: ClassVar[str] = "Mean"
+    control: ClassVar[bool] = True
+    mean_: FloatArray
+    z_: NDArray[np.int64]
+
+    def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
+        """Average the training slices of each atlas index."""
+        self.z_, place = np.unique(np.asarray(train.z), return_inverse=True)
+        total = np.zeros((len(self.z_), *train.image.shape[2:]))
+        count = np.zeros_like(total)
+        for row, index in enumerate(place):
+            brain = np.asarray(train.brain[row, 0])
+            total[index] += np.where(brain, train.image[row, 0], 0.0)
+            count[index] += brain
+        self.mean_ = (total / np.maximum(count, 1)).astype(np.float32)
+        error = np.abs(validation.image - self.reconstruct(validation)).mean()
+        return FitReport(slices_seen=len(train), validation={"l1": float(error)})
+
+    def reconstruct(self, slices: Slices) -> FloatArray:
+        """Return the mean brain ``[N, 1, H, W]``, 0 outside the brain of the scan at hand."""
+        distance = np.abs(np.asarray(slices.z)[:, None] - self.z_)
+        nearest = self.mean_[distance.argmin(axis=1)][:, None]
+        return np.where(slices.brain, nearest, np.float32(0))
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return the mean brain and its atlas indices."""
+        return {"mean": self.mean_, "z": self.z_}
+
+    def load(self, state: Mapping[str, NDArray[Any]], device: str = "cpu") -> None:
+        """Restore what :meth:`state` returned."""
+        self.mean_, self.z_ = state["mean"], state["z"]

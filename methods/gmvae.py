@@ -1,0 +1,104 @@
+"""GMVAE: a VAE with a mixture of Gaussians as prior (You et al. 2019, MIDL).
+
+The latent follows You et al.; trunk, loss and training are those of Bercea et al. 2022.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from uad_bench.method import TissuePrior
+from uad_bench.models.blocks import Expanding, Trunk, image_head
+from uad_bench.models.gaussians import (
+    Gaussian,
+    GaussianHead,
+    Sampler,
+    divergence_from_standard,
+)
+from uad_bench.models.mixture import (
+    MixturePrior,
+    component_divergence,
+    conditional_divergence,
+    log_responsibilities,
+)
+from uad_bench.models.variational import VariationalNetwork
+from uad_bench.training import DeepParams, DeepReconstruction
+
+
+@dataclass(frozen=True, slots=True)
+class _Latent:
+    w: Gaussian
+    w_draw: Tensor
+    z: Gaussian
+    z_draw: Tensor
+
+
+class GMVAE(DeepReconstruction):
+    """Spatial latents w from N(0, I) and z from a mixture whose components w decides."""
+
+    class Params(DeepParams):
+        """Hyper-parameters.
+
+        Attributes:
+            dim_c: components of the mixture.
+            dim_z: channels of z; 1 in You et al.
+            dim_w: channels of w.
+            c_lambda: nats per pixel below which the divergence of p(c | w, z) is left alone.
+            legacy_pc: compute p(c | w, z) with the wrong normaliser of the published code.
+        """
+
+        dim_c: int = Field(default=6, ge=2)
+        dim_z: int = Field(default=8, ge=1)
+        dim_w: int = Field(default=1, ge=1)
+        c_lambda: float = Field(default=0.5, ge=0.0)
+        legacy_pc: bool = False
+
+    name: ClassVar[str] = "gmvae"
+    title: ClassVar[str] = "GMVAE"
+    citation: ClassVar[str] = "You et al. 2019"
+    first_trial: ClassVar[Mapping[str, float]] = {"beta": 1e-3, "snr": 16.0}
+    params: Params
+
+    def network(self, prior: TissuePrior | None) -> VariationalNetwork[_Latent]:
+        """Return the untrained network."""
+        return _Network(self.params)
+
+
+class _Network(VariationalNetwork[_Latent]):
+    def __init__(self, params: GMVAE.Params) -> None:
+        super().__init__()
+        self.params = params
+        features = 4 * params.width
+        self.trunk = Trunk(1, params.width)
+        self.w = GaussianHead(features, params.dim_w)
+        self.z = GaussianHead(features, params.dim_z)
+        self.components = MixturePrior(params.dim_w, params.dim_z, params.dim_c)
+        self.decoder = nn.Sequential(
+            nn.Conv2d(params.dim_z, features, kernel_size=1),
+            Expanding(params.width, skips=False),
+            image_head(params.width),
+        )
+
+    def encode(self, image: Tensor, generator: torch.Generator | None = None) -> _Latent:
+        features = self.trunk(image)
+        w, z = self.w(features), self.z(features)
+        return _Latent(w, Sampler()(w, generator), z, self.params.sampler(z, generator))
+
+    def decode(self, latent: _Latent) -> Tensor:
+        result: Tensor = self.decoder(latent.z_draw)
+        return result
+
+    def divergence(self, latent: _Latent, z: Tensor) -> Tensor:
+        components = self.components(latent.w_draw)
+        log_weights = log_responsibilities(latent.z_draw, components, legacy=self.params.legacy_pc)
+        return (
+            conditional_divergence(latent.z, components, log_weights)
+            + divergence_from_standard(latent.w).sum(dim=(1, 2, 3))
+            + component_divergence(log_weights, self.params.c_lambda)
+        )

@@ -1,0 +1,78 @@
+"""SPA: a VAE whose latent is a map of tissues under an atlas prior (Bercea et al. 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from uad_bench.method import FloatArray, Need, Slices, TissuePrior
+from uad_bench.models.blocks import UNet, image_head
+from uad_bench.models.gaussians import ProbabilityHead, divergence
+from uad_bench.models.shape_prior import TISSUES, ShapePrior
+from uad_bench.models.variational import GaussianLatent, GaussianNetwork
+from uad_bench.training import DeepParams, DeepReconstruction, slice_batches
+
+
+class SPA(DeepReconstruction):
+    """An encoder U-Net to four tissue maps of the slice's size, and a decoder U-Net from them.
+
+    The only way from the slice to its reconstruction leads through the maps: skip connections
+    stay inside the two U-Nets.
+    """
+
+    class Params(DeepParams):
+        """Hyper-parameters.
+
+        Attributes:
+            var_floor: smallest variance of the prior, and the initial one of the posterior.
+            kl_reduction: ``sum_pixels`` sums the divergence over the pixels and averages it over
+                the tissues, as the authors do; ``mean`` averages over both, so that beta does
+                not depend on the slice's size (beta is then H W times larger).
+            skips: whether the U-Nets have skip connections.
+        """
+
+        var_floor: float = Field(default=1e-2, gt=0.0, lt=0.5)
+        kl_reduction: Literal["sum_pixels", "mean"] = "sum_pixels"
+        skips: bool = True
+
+    name: ClassVar[str] = "spa"
+    title: ClassVar[str] = "SPA"
+    citation: ClassVar[str] = "Bercea et al. 2022"
+    needs: ClassVar[frozenset[Need]] = frozenset({"tissue_prior"})
+    first_trial: ClassVar[Mapping[str, float]] = {"beta": 1e-3, "snr": 16.0}
+    params: Params
+
+    def network(self, prior: TissuePrior | None) -> GaussianNetwork:
+        """Return the untrained network."""
+        return _Network(self.params, prior)
+
+    @torch.inference_mode()
+    def tissues(self, slices: Slices) -> FloatArray:
+        """Return the latent tissue maps ``[N, 4, H, W]``: CSF, GM, WM, background, in [0, 1]."""
+        self.network_.eval()
+        maps = [
+            self.network_.encode(batch.image).posterior.mean.cpu().numpy()
+            for batch in slice_batches(slices, self.network_)
+        ]
+        return np.concatenate(maps)
+
+
+class _Network(GaussianNetwork):
+    def __init__(self, params: SPA.Params, prior: TissuePrior | None) -> None:
+        width, skips, maps = params.width, params.skips, len(TISSUES)
+        head = ProbabilityHead(width, maps, start=params.var_floor)
+        encoder = nn.Sequential(UNet(1, width, skips=skips), head)
+        decoder = nn.Sequential(UNet(maps, width, skips=skips), image_head(width))
+        super().__init__(encoder, decoder, params.sampler)
+        self.prior = None if prior is None else ShapePrior(prior, params.var_floor)
+        self.over_pixels = torch.sum if params.kl_reduction == "sum_pixels" else torch.mean
+
+    def divergence(self, latent: GaussianLatent, z: Tensor) -> Tensor:
+        assert self.prior is not None
+        per_pixel = divergence(latent.posterior, self.prior(z)).mean(dim=1)
+        return self.over_pixels(per_pixel, dim=(1, 2))
