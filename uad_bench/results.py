@@ -141,15 +141,20 @@ def read_cell(path: Path) -> CellRecord:
         raise UadBenchError(f"cannot read {path}: {error.strerror or error}") from None
 
 
+def stored_cells(folder: ResultsFolder) -> tuple[CellRecord, ...]:
+    """All cell records of a results folder, sorted by name; none where there is none."""
+    return tuple(read_cell(file) for file in sorted(folder.cells.glob("*.json")))
+
+
 def load_cells(root: Path) -> tuple[CellRecord, ...]:
     """All cell records below a results folder, sorted by name.
 
     Raises:
         UadBenchError: if the folder holds no cells, or one of them cannot be read.
     """
-    files = sorted(ResultsFolder(root).cells.glob("*.json"))
-    if not files:
+    records = stored_cells(ResultsFolder(root))
+    if not records:
         raise UadBenchError(
             f"no results in {root}: `uad-bench run` writes them, --results names it"
         )
-    return tuple(read_cell(file) for file in files)
+    return records

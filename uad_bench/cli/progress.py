@@ -1,0 +1,81 @@
+"""How a run looks while it goes on: a live line on a terminal, plain lines in a pipe."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+_PLAIN_EVERY_S = 15.0
+
+
+class LiveProgress:
+    """Shows stages, steps and notes on stderr. Use it as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._started = time.monotonic()
+        self._last = self._started
+        self._stage = ""
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[detail]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("start", total=None, detail="")
+
+    def __enter__(self) -> LiveProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def stage(self, text: str) -> None:
+        """Begin a new part of the work."""
+        self._stage = text
+        self._last = time.monotonic()
+        self._bar.reset(self._task, description=text, total=None, detail="")
+        if not self._console.is_terminal:
+            self._plain(text)
+
+    def step(self, done: int, total: int, detail: str = "") -> None:
+        """Move the bar; in a pipe, print a line now and then."""
+        self._bar.update(self._task, completed=done, total=total or None, detail=detail)
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._last >= _PLAIN_EVERY_S:
+            self._last = now
+            self._plain(f"{self._stage}: {done}/{total}  {detail}".rstrip())
+
+    def note(self, text: str) -> None:
+        """Print a line that stays."""
+        self._console.print(f"note: {text}", highlight=False, markup=False, soft_wrap=True)
+
+    def _plain(self, text: str) -> None:
+        clock = int(time.monotonic() - self._started)
+        self._console.print(
+            f"[{clock // 60:02d}:{clock % 60:02d}] {text}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )

@@ -1,0 +1,210 @@
+"""``uad-bench run``: tune, train, evaluate and tabulate."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from uad_bench.cells import CellRecord
+from uad_bench.cli.progress import LiveProgress
+from uad_bench.errors import UadBenchError
+from uad_bench.registry import PluginSources, discover
+from uad_bench.results import ResultsFolder
+from uad_bench.runner.config import RunConfig, load_config
+
+List = list[str] | None
+
+
+def run(
+    methods: Annotated[str | None, typer.Option(help="Methods, separated by commas.")] = None,
+    datasets: Annotated[
+        str | None, typer.Option(help="Cohorts, bids:PATH, or all.  [default: all]")
+    ] = None,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="UAD_BENCH_DATA",
+            help="Folder with the real cohorts. Without it everything is simulated.",
+        ),
+    ] = None,
+    train: Annotated[
+        str | None, typer.Option(help="Healthy cohort to learn from.  [default: hi]")
+    ] = None,
+    controls: Annotated[
+        str | None,
+        typer.Option(help="Controls in every table.  [default: control-black,control-mean]"),
+    ] = None,
+    param: Annotated[
+        list[str] | None, typer.Option(help="A parameter, as spa.beta=1e-4. Repeatable.")
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="strict, paper, or both.  [default: strict]")
+    ] = None,
+    postprocessing: Annotated[
+        str | None, typer.Option(help="none, star, or both.  [default: none,star]")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Preparation: median or paper.  [default: median]")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Training seeds, such as 0,1,2.  [default: 0]")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Tuning trials per method.  [default: 4]")
+    ] = None,
+    tune: Annotated[
+        bool | None, typer.Option("--tune/--no-tune", help="Tune beta and SNR.  [default: tune]")
+    ] = None,
+    phantoms: Annotated[
+        int | None, typer.Option(help="Simulated subjects per cohort.  [default: 5]")
+    ] = None,
+    anatomies: Annotated[
+        Path | None, typer.Option(help="Label maps to simulate from, instead of the template.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="At most this many subjects per cohort and split.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1, or auto.  [default: auto]")
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="Where everything is written.  [default: results]")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Prepared data, shared between runs.  [default: user cache]")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("-j", "--jobs", help="Preparation processes.  [default: 2]")
+    ] = None,
+    overwrite: Annotated[
+        str | None, typer.Option(help="never, missing, failed or all.  [default: missing]")
+    ] = None,
+    mlflow: Annotated[
+        bool | None, typer.Option("--mlflow/--no-mlflow", help="Send cells to MLflow.")
+    ] = None,
+    plugin: Annotated[
+        list[Path] | None, typer.Option(help="File or folder with more methods or cohorts.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file with these options; flags win.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan and stop.")
+    ] = False,
+) -> None:
+    """Tune, train, evaluate and tabulate detectors on every cohort.
+
+    Without --data-root everything runs on simulated cohorts. Finished cells are kept: the same
+    command goes on where an interrupted one stopped.
+    """
+    given: dict[str, Any] = {
+        "methods": methods,
+        "datasets": datasets,
+        "data_root": data_root,
+        "train": train,
+        "controls": controls,
+        "param": _parameters(param) if param else None,
+        "protocol": protocol,
+        "postprocessing": postprocessing,
+        "recipe": recipe,
+        "seeds": seeds,
+        "trials": trials,
+        "tune": tune,
+        "phantoms": phantoms,
+        "anatomies": anatomies,
+        "limit": limit,
+        "device": device,
+        "results": results,
+        "cache": cache,
+        "jobs": jobs,
+        "overwrite": overwrite,
+        "mlflow": mlflow,
+        "plugin": tuple(plugin) if plugin else None,
+    }
+    settings = load_config(config, given)
+    messages = Console(stderr=True)
+    failed = _run(settings, dry_run=dry_run, messages=messages)
+    if failed:
+        messages.print(f"{failed} cells failed; the table's footnotes say why", style="red")
+        raise typer.Exit(1)
+
+
+def _run(config: RunConfig, *, dry_run: bool, messages: Console) -> int:
+    """Run, print the tables, and return the number of failed cells."""
+    # Heavy imports wait until the options are known to be right.
+    from uad_bench.runner.environment import resolve_device
+    from uad_bench.runner.plan import make_plan, write_plan
+
+    registry = discover(PluginSources.gather(config.plugin))
+    device = resolve_device(config.device)
+    plan = make_plan(config, registry, device)
+    results = ResultsFolder(config.results)
+    if plan.sources.missing:
+        messages.print(
+            f"not in {config.data_root}, left out: {', '.join(plan.sources.missing)}",
+            highlight=False,
+        )
+    if dry_run:
+        from uad_bench.cli.plan_table import print_plan
+
+        print_plan(plan, stored_cells(results), results)
+        return 0
+
+    from uad_bench.runner.execute import execute, forget_detectors
+
+    command = shlex.join(["uad-bench", *sys.argv[1:]])
+    with results.lock():
+        write_plan(plan, results, command)
+        if config.overwrite == "all":
+            forget_detectors(plan, results)
+        send, finish = _sink(config, results, messages)
+        try:
+            with LiveProgress(messages) as progress:
+                outcome = execute(plan, results, device, progress, send)
+        except KeyboardInterrupt:
+            again = command.replace(" --overwrite all", "")
+            messages.print(
+                f"interrupted: finished cells are in {results.root}; go on with: {again}",
+                highlight=False,
+                soft_wrap=True,
+            )
+            raise typer.Exit(130) from None
+        finish()
+    _print_tables(outcome.records, messages)
+    messages.print(
+        f"{len(outcome.records)} cells, {outcome.computed} computed now, in {results.root}; "
+        f"`uad-bench table --results {results.root} -f latex` writes the tables",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return len(outcome.failed)
+
+
+def _parameters(items: list[str]) -> dict[str, Any]:
+    """Read ``method.name=value`` items; values are YAML scalars."""
+    found = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not equals or "." not in key:
+            raise UadBenchError(f"--param {item}: write METHOD.NAME=VALUE, such as spa.beta=1e-4")
+        found[key] = _scalar(value)
+    return found
+
+
+def _scalar(text: str) -> Any:
+    """A YAML scalar; ``1e-4`` is a number here, which YAML 1.1 takes for text."""
+    value = yaml.safe_load(text)
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value

@@ -1,0 +1,29 @@
+"""``uad-bench status``: what the last run has done, what failed, and how to go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from uad_bench.errors import UadBenchError
+from uad_bench.results import ResultsFolder, stored_cells
+
+
+def status(
+    results: Annotated[Path, typer.Option(help="A run's results folder.")] = Path("results"),
+) -> None:
+    """Show which cells of the last run are done, which failed, and how to go on."""
+    from uad_bench.cli.plan_table import print_status
+    from uad_bench.runner.plan import PlanFile
+
+    path = results / "plan.json"
+    if not path.is_file():
+        raise UadBenchError(f"no run in {results}: `uad-bench run` makes one, --results names it")
+    try:
+        plan = PlanFile.model_validate_json(path.read_bytes())
+    except ValidationError:
+        raise UadBenchError(f"{path} is damaged: run the command again") from None
+    print_status(plan, stored_cells(ResultsFolder(results)))

@@ -1,0 +1,179 @@
+"""Detectors: tune, train once, keep, load again. A detector that is stored is never retrained."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from safetensors.numpy import load_file, save_file
+
+from uad_bench.cells import FitRecord, short_hash
+from uad_bench.errors import UadBenchError
+from uad_bench.method import FitContext, FitReport, Method, Params, search_space
+from uad_bench.results import ResultsFolder, storage_error
+from uad_bench.runner.config import RunConfig
+from uad_bench.runner.progress import Progress
+from uad_bench.tuning import Tuned, tune
+from uad_bench.volumes.store import PreparedCohort
+from uad_bench.volumes.tissue_prior import tissue_prior
+
+TRIAL_SHARE = 5
+"""A tuning trial takes a fifth of a full training's steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trainer:
+    """Trains the methods of one run on one training cohort.
+
+    Attributes:
+        training: the prepared healthy cohort.
+        results: where detectors and tuning journals are kept.
+        config: the run.
+        device: the resolved torch device.
+        progress: told about every step.
+    """
+
+    training: PreparedCohort
+    results: ResultsFolder
+    config: RunConfig
+    device: str
+    progress: Progress
+
+    def tune(self, method: type[Method], params: Params) -> tuple[Params, Tuned | None]:
+        """Choose the tunable parameters on healthy validation data.
+
+        Parameters that the user set are kept as they are. Returns the parameters to train with,
+        and what tuning found, ``None`` if there was nothing to tune.
+        """
+        given = given_params(self.config.param, method.name)
+        space = {
+            name: span for name, span in search_space(method.Params).items() if name not in given
+        }
+        if not (self.config.tune and space and method.objective):
+            return params, None
+        trials, seed = self.config.trials, self.config.seeds[0]
+        base = params.model_dump(mode="json", exclude=set(space))
+        key = short_hash([base, seed, sorted(space), self.training.manifest_hash])
+
+        def evaluate(number: int, chosen: Mapping[str, float]) -> Mapping[str, float]:
+            self.progress.stage(f"tune {method.name}, trial {number + 1} of {trials}")
+            trial = params.model_copy(update=_shortened(params) | dict(chosen))
+            _, report = self._fit(method, trial, seed)
+            return report.validation
+
+        default = {name: float(getattr(params, name)) for name in space}
+        tuned = tune(
+            evaluate,
+            space,
+            objective=method.objective,
+            first=default | {k: v for k, v in method.first_trial.items() if k in space},
+            default=default,
+            trials=trials,
+            seed=seed,
+            journal=self.results.tuning / f"{method.name}-{key}.log",
+        )
+        return validated(method, params.model_dump() | tuned.params), tuned
+
+    def detector(
+        self, method: type[Method], params: Params, seed: int, tuned: Tuned | None
+    ) -> tuple[Method, FitRecord]:
+        """Train a detector, or load it where it was trained before."""
+        key = detector_key(method, params, seed, self.training.manifest_hash)
+        folder = self.results.detectors / key
+        if (folder / "fit.json").is_file():
+            fitted = method(params)
+            fitted.load(load_file(folder / "state.safetensors"), self.device)
+            return fitted, FitRecord.model_validate_json((folder / "fit.json").read_bytes())
+        self.progress.stage(f"train {method.name}, seed {seed}")
+        started = time.perf_counter()
+        fitted, report = self._fit(method, params, seed)
+        record = FitRecord(
+            detector=key,
+            steps=report.steps,
+            slices_seen=report.slices_seen,
+            validation=dict(report.validation),
+            wall_s=round(time.perf_counter() - started, 3),
+            tuned={} if tuned is None else tuned.params,
+            trials=0 if tuned is None else tuned.trials,
+            curves={name: tuple(points) for name, points in report.curves.items()},
+            notes=report.notes,
+        )
+        _store(folder, fitted, record)
+        return fitted, record
+
+    def _fit(self, method: type[Method], params: Params, seed: int) -> tuple[Method, FitReport]:
+        fitted = method(params)
+        total = int(getattr(params, "steps", 1))
+
+        def report(step: int, values: Mapping[str, float]) -> None:
+            detail = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+            self.progress.step(step, total, detail)
+
+        needs = method.needs
+        context = FitContext(
+            seed=seed,
+            device=self.device,
+            tissue_prior=tissue_prior(self.training) if "tissue_prior" in needs else None,
+            lesions=self.training.lesions("train") if "lesion_masks" in needs else None,
+            report=report,
+        )
+        fit = fitted.fit(self.training.split("train"), self.training.split("validation"), context)
+        return fitted, fit
+
+
+def detector_key(method: type[Method], params: Params, seed: int, training: str) -> str:
+    """What identifies a detector: method, parameters, seed and training data."""
+    values = [method.name, params.model_dump(mode="json"), seed, training]
+    return f"{method.name}-s{seed}-{short_hash(values)}"
+
+
+def given_params(param: Mapping[str, Any], method: str) -> dict[str, Any]:
+    """The parameters that the user set for ``method``, from ``method.name`` keys."""
+    prefix = f"{method}."
+    return {key.removeprefix(prefix): v for key, v in param.items() if key.startswith(prefix)}
+
+
+def validated(method: type[Method], values: Mapping[str, Any]) -> Params:
+    """Make the method's parameters, or say in one line which flag is wrong.
+
+    Raises:
+        UadBenchError: naming each parameter that is unknown or out of range.
+    """
+    try:
+        return method.Params.model_validate(dict(values))
+    except ValidationError as error:
+        problems = []
+        for item in error.errors():
+            name = ".".join(str(part) for part in item["loc"]) or "parameters"
+            if item["type"] == "extra_forbidden":
+                known = ", ".join(method.Params.model_fields) or "none"
+                problems.append(f"--param {method.name}.{name}: unknown; it has: {known}")
+            else:
+                problems.append(f"--param {method.name}.{name}: {item['msg']}")
+        raise UadBenchError("; ".join(problems)) from None
+
+
+def _shortened(params: Params) -> dict[str, int]:
+    """Fewer steps for a trial, where the method counts steps."""
+    steps = getattr(params, "steps", None)
+    return {"steps": max(1, int(steps) // TRIAL_SHARE)} if steps is not None else {}
+
+
+def _store(folder: Path, fitted: Method, record: FitRecord) -> None:
+    """Write a detector's folder whole or not at all."""
+    partial = folder.with_name(f".partial-{folder.name}")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        save_file(fitted.state(), partial / "state.safetensors")
+        (partial / "fit.json").write_text(record.model_dump_json(indent=1))
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.replace(folder)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise storage_error(error, folder) from error

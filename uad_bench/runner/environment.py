@@ -1,0 +1,110 @@
+"""Where a cell was computed: versions, commit, device, time and memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from uad_bench import __version__
+from uad_bench.cells import Environment
+from uad_bench.errors import UadBenchError
+
+_PACKAGES = ("torch", "numpy", "scipy", "nibabel", "nilearn", "optuna", "numba")
+
+
+@dataclass(frozen=True, slots=True)
+class Stopwatch:
+    """Started where a cell begins; says at its end what it took."""
+
+    device: str
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _clock: float = field(default_factory=time.perf_counter)
+
+    def read(self) -> Environment:
+        """The environment record, with the wall time since the start and the peak memory."""
+        return Environment(
+            versions=versions(),
+            git_commit=git_commit(),
+            device=describe_device(self.device),
+            started=self.started.isoformat(timespec="seconds"),
+            wall_s=round(time.perf_counter() - self._clock, 3),
+            peak_memory_mb=round(_peak_bytes() / 2**20, 1),
+        )
+
+
+def resolve_device(name: str) -> str:
+    """Turn ``auto`` into the best device there is, and check any other name.
+
+    Raises:
+        UadBenchError: if torch does not know the device or the machine does not have it.
+    """
+    import torch
+
+    if name == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        first = str(error).splitlines()[0]
+        raise UadBenchError(f"--device {name}: not usable here ({first})") from None
+    return name
+
+
+@cache
+def describe_device(device: str) -> str:
+    """The device with its make, such as ``cpu (x86_64, 2 threads)``."""
+    import torch
+
+    if device.startswith("cuda"):
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"{device} ({platform.machine()}, {torch.get_num_threads()} threads)"
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of Python, this package and what the numbers depend on."""
+    found = {"uad-bench": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def git_commit() -> str | None:
+    """The commit of the checkout this package runs from, ``+`` if it has local changes."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        commit, changes = (
+            subprocess.run(
+                ["git", "-C", str(root), *command],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=10,
+                env=environment,
+            ).stdout.strip()
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{commit}+" if changes else commit
+
+
+def _peak_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,294 @@
+"""Execute a plan: detector after detector, cohort after cohort, cell after cell."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from uad_bench.cells import CellRecord, CellSpec, CohortUse, FitRecord, PostProcessing
+from uad_bench.errors import DivergenceError, PluginError, UadBenchError
+from uad_bench.evaluation.histograms import (
+    ScoreHistogram,
+    load_histograms,
+    save_histograms,
+)
+from uad_bench.evaluation.protocols import evaluate, validation_histogram
+from uad_bench.method import Method, Params
+from uad_bench.report.figures import cell_picture
+from uad_bench.results import ResultsFolder, read_cell, storage_error, write_cell, write_whole
+from uad_bench.runner.data import Data, gather
+from uad_bench.runner.detectors import Trainer
+from uad_bench.runner.environment import Stopwatch
+from uad_bench.runner.plan import Plan, PlannedMethod, wanted
+from uad_bench.runner.progress import Progress
+from uad_bench.runner.scoring import AnomalyMaps, anomaly_maps
+from uad_bench.tuning import Tuned
+from uad_bench.volumes.store import PreparedCohort
+
+Send = Callable[[CellRecord], None]
+"""Told about every new record; must not raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        records: every cell of the plan, those from earlier runs included.
+        computed: how many were computed now.
+    """
+
+    records: tuple[CellRecord, ...]
+    computed: int
+
+    @property
+    def failed(self) -> tuple[CellRecord, ...]:
+        """The cells that failed."""
+        return tuple(record for record in self.records if record.state == "failed")
+
+
+def execute(
+    plan: Plan, results: ResultsFolder, device: str, progress: Progress, send: Send
+) -> Outcome:
+    """Compute every wanted cell of the plan. A failing method stops nobody but itself.
+
+    Raises:
+        UadBenchError: if the data cannot be used or the disk is full; finished cells stay.
+    """
+    data = gather(plan.config, plan.sources, progress)
+    trainer = Trainer(data.training, results, plan.config, device, progress)
+    run = _Run(plan, results, device, progress, send, data, trainer)
+    for planned in plan.methods:
+        run.method(planned)
+    return Outcome(tuple(run.records), run.computed)
+
+
+@dataclass(slots=True)
+class _Run:
+    """The state of one execution."""
+
+    plan: Plan
+    results: ResultsFolder
+    device: str
+    progress: Progress
+    send: Send
+    data: Data
+    trainer: Trainer
+    records: list[CellRecord] = field(default_factory=list)
+    computed: int = 0
+
+    def method(self, planned: PlannedMethod) -> None:
+        """Tune one method, then every seed of it."""
+        watch = Stopwatch(self.device)
+        params, tuned = planned.params, None
+        try:
+            if planned.tuned:
+                params, tuned = self.trainer.tune(planned.method, planned.params)
+        except Exception as error:
+            reason = _reason(error)
+            for seed in planned.seeds:
+                specs = [spec for label in self.data.evaluated for spec in self._specs(
+                    planned.method, params, seed, label)]
+                self._fail(planned.method, specs, reason, watch, error)
+            return
+        for seed in planned.seeds:
+            self._seed(planned.method, params, seed, tuned)
+
+    def _seed(
+        self, method: type[Method], params: Params, seed: int, tuned: Tuned | None
+    ) -> None:
+        """Train one detector and evaluate it on every cohort that still wants it."""
+        todo: dict[str, list[CellSpec]] = {}
+        for label in self.data.evaluated:
+            for spec in self._specs(method, params, seed, label):
+                if wanted(spec, self.results, self.plan.config.overwrite):
+                    todo.setdefault(label, []).append(spec)
+                elif (path := self.results.cell(spec.name)).is_file():
+                    self.records.append(read_cell(path))
+        if not todo:
+            return
+        watch = Stopwatch(self.device)
+        try:
+            detector, fit = self.trainer.detector(method, params, seed, tuned)
+            variants = {spec.postprocessing for specs in todo.values() for spec in specs}
+            validation = self._validation(detector, fit, sorted(variants))
+        except Exception as error:
+            reason = _reason(error)
+            self._fail(method, [s for specs in todo.values() for s in specs], reason, watch, error)
+            return
+        for label, specs in todo.items():
+            self._cohort(detector, fit, validation, label, specs)
+
+    def _cohort(
+        self,
+        detector: Method,
+        fit: FitRecord,
+        validation: dict[PostProcessing, ScoreHistogram],
+        label: str,
+        specs: list[CellSpec],
+    ) -> None:
+        """Score one cohort once and write all of its cells."""
+        watch = Stopwatch(self.device)
+        cohort = self.data.evaluated[label]
+        self.progress.stage(f"evaluate {detector.name}, seed {specs[0].seed}, on {label}")
+        variants = sorted({spec.postprocessing for spec in specs})
+        try:
+            with anomaly_maps(detector, cohort, "test", variants, self.progress) as maps:
+                for spec in specs:
+                    record = self._cell(detector, fit, validation, cohort, spec, maps, watch)
+                    self._keep(record)
+        except Exception as error:
+            reason = _reason(error)
+            done = {record.spec.name for record in self.records}
+            left = [spec for spec in specs if spec.name not in done]
+            self._fail(type(detector), left, reason, watch, error)
+
+    def _cell(
+        self,
+        detector: Method,
+        fit: FitRecord,
+        validation: dict[PostProcessing, ScoreHistogram],
+        cohort: PreparedCohort,
+        spec: CellSpec,
+        maps: AnomalyMaps,
+        watch: Stopwatch,
+    ) -> CellRecord:
+        """Evaluate one cell and write its histograms and picture."""
+        found = evaluate(
+            spec.protocol,
+            lambda: maps.scored(spec.postprocessing),
+            validation[spec.postprocessing],
+            seed=0,
+        )
+        histograms = self.results.histograms / f"{spec.name}.npz"
+        _written(lambda: save_histograms(histograms, found.histograms), self.results)
+        record = self._record(type(detector), spec, watch, "done").model_copy(
+            update={
+                "data": cohort.use("test"),
+                "fit": fit,
+                "thresholds": found.thresholds,
+                "metrics": found.metrics,
+                "scans": found.scans,
+                "histograms": str(histograms.relative_to(self.results.root)),
+            }
+        )
+        if (example := maps.example) is not None:
+            picture = cell_picture(
+                example.image,
+                example.lesion,
+                example.reconstruction,
+                example.scores[spec.postprocessing],
+                title=f"{detector.title} on {spec.dataset}, {example.scan}",
+                simulated=cohort.simulated,
+            )
+            write_whole(self.results.picture(spec.name), picture)
+        return record
+
+    def _validation(
+        self, detector: Method, fit: FitRecord, variants: Iterable[PostProcessing]
+    ) -> dict[PostProcessing, ScoreHistogram]:
+        """Score histograms of healthy validation scans; kept beside the detector."""
+        file = self.results.detectors / fit.detector / "validation.npz"
+        known = load_histograms(file) if file.is_file() else {}
+        missing = [name for name in variants if name not in known]
+        if missing:
+            self.progress.stage(f"score healthy validation with {detector.name}")
+            training = self.data.training
+            with anomaly_maps(detector, training, "validation", missing, self.progress) as maps:
+                for name in missing:
+                    known[name] = validation_histogram(maps.scored(name))
+            _written(lambda: save_histograms(file, known), self.results)
+        return {name: known[name] for name in variants}
+
+    def _specs(
+        self, method: type[Method], params: Params, seed: int, label: str
+    ) -> list[CellSpec]:
+        """The cells of one detector on one cohort."""
+        return [
+            CellSpec(
+                method=method.name,
+                params=params.model_dump(mode="json"),
+                seed=seed,
+                dataset=label,
+                protocol=protocol,
+                postprocessing=postprocessing,
+            )
+            for protocol in self.plan.config.protocol
+            for postprocessing in self.plan.config.postprocessing
+        ]
+
+    def _fail(
+        self,
+        method: type[Method],
+        specs: list[CellSpec],
+        reason: str,
+        watch: Stopwatch,
+        error: Exception,
+    ) -> None:
+        """Write failed cells with their reason, and the traceback beside the results."""
+        trace = "".join(traceback.format_exception(error))
+        for spec in specs:
+            write_whole(self.results.root / "failures" / f"{spec.name}.txt", trace.encode())
+            record = self._record(method, spec, watch, "failed")
+            self._keep(record.model_copy(update={"reason": reason}))
+        self.progress.note(f"{method.name} failed: {reason}")
+
+    def _record(
+        self, method: type[Method], spec: CellSpec, watch: Stopwatch, state: str
+    ) -> CellRecord:
+        return CellRecord.model_validate(
+            {
+                "spec": spec,
+                "state": state,
+                "method_title": method.title,
+                "control": method.control,
+                "supervised": method.supervised,
+                "training": self._training_use(),
+                "environment": watch.read(),
+            }
+        )
+
+    def _training_use(self) -> CohortUse:
+        return self.data.training.use("train")
+
+    def _keep(self, record: CellRecord) -> None:
+        """Write one record and tell whoever follows."""
+        write_cell(self.results, record)
+        self.records.append(record)
+        self.computed += 1
+        self.send(record)
+
+
+def _reason(error: Exception) -> str:
+    """One line for a failed cell.
+
+    Raises:
+        UadBenchError: if it is the run that cannot go on, not the method.
+    """
+    if isinstance(error, UadBenchError) and not isinstance(error, DivergenceError | PluginError):
+        raise error
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise error
+    lines = str(error).strip().splitlines()
+    text = lines[0] if lines else "no message"
+    return text if isinstance(error, UadBenchError) else f"{type(error).__name__}: {text}"
+
+
+def _written(write: Callable[[], None], results: ResultsFolder) -> None:
+    """Run ``write`` and turn a failed write into a line for the user."""
+    try:
+        write()
+    except OSError as error:
+        raise storage_error(error, results.root) from error
+
+
+def forget_detectors(plan: Plan, results: ResultsFolder) -> None:
+    """Drop stored detectors and studies, so that ``--overwrite all`` trains again."""
+    for planned in plan.methods:
+        for folder in results.detectors.glob(f"{planned.method.name}-s*"):
+            shutil.rmtree(folder)
+        for journal in results.tuning.glob(f"{planned.method.name}-*.log*"):
+            journal.unlink()

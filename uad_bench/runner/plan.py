@@ -1,0 +1,142 @@
+"""Plan a run: which detectors, which cells, and which of them cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
+
+from uad_bench.cells import CellRecord, CellSpec, PostProcessing, ProtocolName
+from uad_bench.errors import UadBenchError
+from uad_bench.method import Method, Params, search_space
+from uad_bench.registry import Registry
+from uad_bench.results import ResultsFolder, read_cell, write_whole
+from uad_bench.runner.config import Overwrite, RunConfig
+from uad_bench.runner.data import Sources, find_sources
+from uad_bench.runner.detectors import given_params, validated
+
+
+class PlannedCell(BaseModel):
+    """A cell before tuning: ``params`` holds only what tuning cannot change."""
+
+    model_config = ConfigDict(frozen=True)
+
+    method: str
+    params: dict[str, object]
+    seed: int
+    dataset: str
+    protocol: ProtocolName
+    postprocessing: PostProcessing
+
+    def matches(self, spec: CellSpec) -> bool:
+        """Whether ``spec`` is this cell after tuning."""
+        same = self.model_dump(exclude={"params"}) == spec.model_dump(exclude={"params"})
+        return same and self.params.items() <= spec.params.items()
+
+
+class PlanFile(BaseModel):
+    """What ``status`` reads: the last run's command and its cells."""
+
+    command: str
+    cells: tuple[PlannedCell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedMethod:
+    """One method of a run with its parameters before tuning and its seeds."""
+
+    method: type[Method]
+    params: Params
+    seeds: tuple[int, ...]
+    tuned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything a run will do."""
+
+    methods: tuple[PlannedMethod, ...]
+    sources: Sources
+    config: RunConfig
+
+    def cells(self) -> Iterator[PlannedCell]:
+        """Every cell, in the order of execution."""
+        for planned in self.methods:
+            tunable = set(search_space(planned.method.Params)) if planned.tuned else set()
+            tunable -= set(given_params(self.config.param, planned.method.name))
+            fixed = planned.params.model_dump(mode="json", exclude=tunable)
+            for seed in planned.seeds:
+                for source in self.sources.evaluated:
+                    for protocol in self.config.protocol:
+                        for postprocessing in self.config.postprocessing:
+                            yield PlannedCell(
+                                method=planned.method.name,
+                                params=fixed,
+                                seed=seed,
+                                dataset=source.label,
+                                protocol=protocol,
+                                postprocessing=postprocessing,
+                            )
+
+
+def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
+    """Resolve names and parameters, and refuse what cannot be, all conflicts at once.
+
+    Raises:
+        UadBenchError: naming every unknown name, wrong parameter and unmet need.
+    """
+    problems: list[str] = []
+    methods: list[PlannedMethod] = []
+    names = dict.fromkeys((*config.methods, *config.controls))
+    for name in names:
+        try:
+            method = registry.method(name)
+            params = validated(method, given_params(config.param, name))
+        except UadBenchError as error:
+            problems.append(str(error))
+            continue
+        if "gpu" in method.needs and device == "cpu":
+            problems.append(f"{name} needs a GPU, and this run is on the CPU (--device)")
+        if "lesion_masks" in method.needs:
+            problems.append(
+                f"{name} needs lesion masks, and the training cohort {config.train} is healthy"
+            )
+        seeds = config.seeds if method.trains else config.seeds[:1]
+        tuned = config.tune and bool(method.objective) and bool(search_space(method.Params))
+        methods.append(PlannedMethod(method, params, seeds, tuned))
+    for key in config.param:
+        if key.partition(".")[0] not in names:
+            problems.append(f"--param {key}: its method is not part of this run")
+    sources = None
+    try:
+        sources = find_sources(config, registry)
+    except UadBenchError as error:
+        problems.append(str(error))
+    if problems or sources is None:
+        raise UadBenchError("; ".join(problems))
+    return Plan(tuple(methods), sources, config)
+
+
+def wanted(spec: CellSpec, results: ResultsFolder, overwrite: Overwrite) -> bool:
+    """Whether a cell is to be computed, given what the results folder holds."""
+    path = results.cell(spec.name)
+    if overwrite == "all":
+        return True
+    if not path.is_file():
+        return overwrite != "failed"
+    if overwrite == "never":
+        return False
+    return read_cell(path).state == "failed"
+
+
+def write_plan(plan: Plan, results: ResultsFolder, command: str) -> None:
+    """Leave the plan in the results folder, for ``status``."""
+    file = PlanFile(command=command, cells=tuple(plan.cells()))
+    write_whole(results.root / "plan.json", (file.model_dump_json() + "\n").encode())
+
+
+def find_record(cell: PlannedCell, records: tuple[CellRecord, ...]) -> CellRecord | None:
+    """The record of a planned cell; a finished one before a failed one."""
+    found = [record for record in records if cell.matches(record.spec)]
+    return min(found, key=lambda record: record.state != "done", default=None)

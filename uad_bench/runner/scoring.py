@@ -1,0 +1,174 @@
+"""Anomaly maps of a detector on a cohort: computed once, stored as 16-bit scores, checked."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uad_bench.cells import PostProcessing
+from uad_bench.cohort import Split
+from uad_bench.errors import PluginError
+from uad_bench.evaluation.histograms import quantise
+from uad_bench.evaluation.postprocessing import postprocess
+from uad_bench.evaluation.protocols import ScoredScan
+from uad_bench.method import FloatArray, Method, ReconstructionMethod, Slices
+from uad_bench.runner.progress import Progress
+from uad_bench.volumes.store import PreparedCohort, PreparedScan
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """The slice that a cell's picture shows.
+
+    Attributes:
+        scan: name of the scan.
+        image: float32 ``[H, W]``.
+        lesion: uint8 ``[H, W]``.
+        reconstruction: float32 ``[H, W]``, ``None`` where the method makes none.
+        scores: per post-processing, float32 ``[H, W]``.
+    """
+
+    scan: str
+    image: FloatArray
+    lesion: NDArray[np.uint8]
+    reconstruction: FloatArray | None
+    scores: Mapping[PostProcessing, FloatArray]
+
+
+@dataclass(frozen=True, slots=True)
+class AnomalyMaps:
+    """Scores of one detector on one split of one cohort.
+
+    Attributes:
+        cohort: the prepared cohort.
+        scans: the scans that were scored, in order.
+        levels: per post-processing, uint16 ``[N, H, W]`` over the slices of all scans.
+        example: what to show, ``None`` where no scan has a lesion.
+    """
+
+    cohort: PreparedCohort
+    scans: Sequence[PreparedScan]
+    levels: Mapping[PostProcessing, NDArray[np.uint16]]
+    example: Example | None
+
+    def scored(self, postprocessing: PostProcessing) -> Iterator[ScoredScan]:
+        """Yield scan after scan what the evaluation needs."""
+        start = 0
+        for scan in self.scans:
+            slices = self.cohort.slices(scan)
+            stop = start + len(slices)
+            yield ScoredScan(
+                subject=scan.subject,
+                session=scan.session,
+                scores=np.asarray(self.levels[postprocessing][start:stop]),
+                lesion=np.asarray(self.cohort.lesion(scan)),
+                brain=np.asarray(slices.brain[:, 0]),
+                spacing=slices.spacing,
+                z=slices.z,
+            )
+            start = stop
+
+
+@contextmanager
+def anomaly_maps(
+    method: Method,
+    cohort: PreparedCohort,
+    split: Split,
+    postprocessings: Sequence[PostProcessing],
+    progress: Progress,
+) -> Iterator[AnomalyMaps]:
+    """Score every scan of ``split`` once; the maps live in a temporary file inside the block.
+
+    Raises:
+        PluginError: if the method returns maps that break the contract.
+    """
+    scans = [scan for scan in cohort.scans if scan.split == split]
+    shown = _typical(scans, cohort)
+    total = sum(len(cohort.slices(scan)) for scan in scans)
+    with tempfile.TemporaryDirectory(prefix="uad-bench-") as folder:
+        levels: dict[PostProcessing, NDArray[np.uint16]] = {}
+        example, start = None, 0
+        for number, scan in enumerate(scans):
+            slices = cohort.slices(scan)
+            stop = start + len(slices)
+            residual, reconstruction = signed_residual(method, slices)
+            scores = {name: postprocess(residual, name) for name in postprocessings}
+            for name, score in scores.items():
+                if name not in levels:
+                    levels[name] = np.memmap(
+                        Path(folder) / f"{name}.u16",
+                        dtype=np.uint16,
+                        mode="w+",
+                        shape=(total, *residual.shape[1:]),
+                    )
+                levels[name][start:stop] = quantise(score)
+            if scan is shown:
+                example = _example(scan, slices, cohort, reconstruction, scores)
+            start = stop
+            progress.step(number + 1, len(scans), scan.name)
+        yield AnomalyMaps(cohort, scans, levels, example)
+
+
+def signed_residual(method: Method, slices: Slices) -> tuple[FloatArray, FloatArray | None]:
+    """The residual ``[N, H, W]`` in [-1, 1] and the reconstruction, where there is one.
+
+    For a method that makes no reconstruction the residual is its anomaly map.
+
+    Raises:
+        PluginError: if the method returns another shape, values that are not finite, or values
+            outside [0, 1].
+    """
+    if isinstance(method, ReconstructionMethod):
+        image = checked(method, "reconstruct", method.reconstruct(slices), slices)
+        return np.asarray(slices.image)[:, 0] - image, image
+    return checked(method, "score", method.score(slices), slices), None
+
+
+def checked(method: Method, call: str, array: object, slices: Slices) -> FloatArray:
+    """Return the map as float32 ``[N, H, W]``, or say which promise it breaks."""
+    values = np.asarray(array, dtype=np.float32)
+    if values.shape != slices.image.shape:
+        raise PluginError(
+            f"{method.name}.{call}() returned shape {values.shape}, but its input has "
+            f"{slices.image.shape}: return one map per slice"
+        )
+    if not np.isfinite(values).all():
+        raise PluginError(f"{method.name}.{call}() returned values that are not finite")
+    if values.min() < 0 or values.max() > 1:
+        raise PluginError(
+            f"{method.name}.{call}() returned values in [{values.min():.3g}, {values.max():.3g}]: "
+            "they must lie in [0, 1]"
+        )
+    return values[:, 0]
+
+
+def _typical(scans: Sequence[PreparedScan], cohort: PreparedCohort) -> PreparedScan | None:
+    """The scan with the median lesion volume among those that have a lesion."""
+    having = [scan for scan in scans if scan.has_lesion]
+    having.sort(key=lambda scan: (int((cohort.lesion(scan) == 1).sum()), scan.name))
+    return having[len(having) // 2] if having else None
+
+
+def _example(
+    scan: PreparedScan,
+    slices: Slices,
+    cohort: PreparedCohort,
+    reconstruction: FloatArray | None,
+    scores: Mapping[PostProcessing, FloatArray],
+) -> Example:
+    """Cut out the slice with the largest lesion."""
+    lesion = np.asarray(cohort.lesion(scan))
+    at = int((lesion == 1).sum(axis=(1, 2)).argmax())
+    return Example(
+        scan=scan.name,
+        image=np.array(slices.image[at, 0]),
+        lesion=np.array(lesion[at]),
+        reconstruction=None if reconstruction is None else reconstruction[at].copy(),
+        scores={name: score[at].copy() for name, score in scores.items()},
+    )
