@@ -1,0 +1,30 @@
+"""``uad-bench sync``: send to MLflow what a run could not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def sync(
+    results: Annotated[Path, typer.Option(help="A run's results folder.")] = Path("results"),
+) -> None:
+    """Send to MLflow the cells that it does not have yet.
+
+    The server is MLFLOW_TRACKING_URI, else the database mlflow.db in the results folder.
+    """
+    from uad_bench import tracking
+
+    tracker = tracking.default_tracker(results)
+    done = tracking.sync(results, tracker)
+    typer.echo(
+        f"MLflow at {tracker.where}: {len(done.sent)} cells sent, "
+        f"{len(done.already)} were there, {len(done.failed)} refused",
+        err=True,
+    )
+    for name, reason in done.failed:
+        typer.echo(f"{name}: {reason}", err=True)
+    if done.failed:
+        raise typer.Exit(1)

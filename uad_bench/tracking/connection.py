@@ -1,0 +1,158 @@
+"""A connection to MLflow that is private, quiet, quick to give up, and fails with one line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from shlex import quote
+from textwrap import shorten
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from uad_bench.errors import UadBenchError
+
+# Patients' data may not leave the lab, so telemetry is off whatever the user's shell says.
+_ALWAYS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+# MLflow's own defaults wait minutes for a server that is away. A user's own values win.
+_UNLESS_SET = {
+    "MLFLOW_CONFIGURE_LOGGING": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+_CHATTER = ("mlflow", "alembic", "urllib3")
+_DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_PROBE_S = 3.0
+_REASON_LENGTH = 160
+
+
+class TrackingError(UadBenchError):
+    """MLflow did not take a cell. The cell's JSON is whole, and ``sync`` sends it later."""
+
+
+@contextmanager
+def connect(uri: str, results: Path) -> Iterator[Any]:
+    """Give an ``mlflow.MlflowClient``; what goes wrong in the block becomes one line.
+
+    MLflow's environment variables and loggers are changed for the block only, and its global
+    state (active run, active experiment, tracking URI) is never touched.
+
+    Args:
+        uri: an MLflow tracking URI.
+        results: the results folder, for the message.
+
+    Raises:
+        TrackingError: whatever MLflow, or what it stands on, fails with.
+    """
+    with _environment():
+        try:
+            _probe(uri)
+            # Imported here because it takes over a second.
+            from mlflow import MlflowClient
+
+            with _quiet():
+                yield MlflowClient(tracking_uri=uri)
+        except UadBenchError:
+            raise
+        # MLflow fails in the ways of SQLAlchemy, requests and every cloud store behind it,
+        # and none of these may end a run.
+        except Exception as error:
+            raise TrackingError(
+                f"MLflow at {public_uri(uri)} did not take it ({_why(error, uri)}): the results "
+                f"are safe, `uad-bench sync --results {quote(str(results))}` sends them later"
+            ) from error
+
+
+def public_uri(uri: str) -> str:
+    """The URI without the user's name and password, fit for a message."""
+    parts = urlsplit(uri)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.netloc else uri
+
+
+def artifact_location(uri: str, results: Path) -> str | None:
+    """Where a new experiment keeps its files: ``None`` leaves it to the server.
+
+    A database has no place for files, and MLflow's own choice would be ``mlruns`` in the working
+    directory. So it is ``mlartifacts``, beside an SQLite file, else in the results folder.
+    """
+    parts = urlsplit(uri)
+    if _is_sqlite(parts):
+        return (_sqlite_file(parts).parent / "mlartifacts").resolve().as_uri()
+    if _dialect(parts) in _DATABASE_PORTS:
+        return (results / "mlartifacts").resolve().as_uri()
+    return None
+
+
+def _probe(uri: str) -> None:
+    """Fail at once where a database cannot be opened; MLflow would retry for 100 seconds."""
+    parts = urlsplit(uri)
+    if _is_sqlite(parts):
+        file = _sqlite_file(parts)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(file, timeout=_PROBE_S)) as database:
+            database.execute("PRAGMA schema_version")
+    elif (port := _DATABASE_PORTS.get(_dialect(parts))) and parts.hostname:
+        socket.create_connection((parts.hostname, parts.port or port), _PROBE_S).close()
+
+
+def _dialect(parts: SplitResult) -> str:
+    """``mysql`` of ``mysql+pymysql://``."""
+    return parts.scheme.partition("+")[0]
+
+
+def _is_sqlite(parts: SplitResult) -> bool:
+    return _dialect(parts) == "sqlite"
+
+
+def _sqlite_file(parts: SplitResult) -> Path:
+    """The file of ``sqlite:///relative.db`` or ``sqlite:////absolute.db``."""
+    return Path(parts.path[1:])
+
+
+def _why(error: BaseException, uri: str) -> str:
+    """The cause in a few words, without the password that a URI may carry."""
+    from requests.exceptions import ConnectionError as NoConnection
+    from requests.exceptions import Timeout
+
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, NoConnection | Timeout | ConnectionError | TimeoutError):
+            return "the server does not answer"
+        cause = cause.__cause__ or cause.__context__
+    text = str(error).replace(uri, public_uri(uri)) or type(error).__name__
+    return shorten(text, _REASON_LENGTH, placeholder=" ...")
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """MLflow's settings for the block; the environment is as before afterwards."""
+    wanted = _ALWAYS | {name: os.environ.get(name, value) for name, value in _UNLESS_SET.items()}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No messages of MLflow's for the block: what matters in them arrives as an exception."""
+    loggers = [logging.getLogger(name) for name in _CHATTER]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
