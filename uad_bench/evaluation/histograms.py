@@ -1,0 +1,292 @@
+"""Score histograms: the exact 16-bit sufficient statistic of a scan, and what follows from it.
+
+A score is the integer ``round(65535 s)`` of an anomaly map ``s`` in [0, 1]. The number of healthy
+and of lesion voxels at each of the 65536 levels determines every threshold's counts, and with
+them average precision, the precision-recall curve and Dice, without another look at the maps.
+Histograms of several scans merge by integer addition, in any order, to the same bits.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from uad_bench.errors import UadBenchError
+from uad_bench.results import write_whole
+
+LEVELS = 65536
+"""Number of score levels. A voxel is predicted at threshold t where its score is t or more."""
+
+NOTHING = LEVELS
+"""The threshold above every score: nothing is predicted."""
+
+HEALTHY, LESION, IGNORED = 0, 1, 2
+"""The values of a lesion array; ignored voxels are counted neither way."""
+
+Counts = NDArray[np.int64]
+FloatCurve = NDArray[np.float64]
+
+
+def quantise(scores: ArrayLike) -> NDArray[np.uint16]:
+    """Turn an anomaly map into scores: ``round(65535 s)``, half to even, in double precision.
+
+    Args:
+        scores: anomaly map of any shape, in [0, 1].
+
+    Returns:
+        uint16 scores of the same shape.
+
+    Raises:
+        UadBenchError: if a value is NaN or outside [0, 1].
+    """
+    values = np.asarray(scores)
+    if values.size and not (values.min() >= 0.0 and values.max() <= 1.0):
+        raise UadBenchError(
+            f"an anomaly map has values outside [0, 1] ({values.min():g} to {values.max():g}): "
+            "its method must return finite scores in that range"
+        )
+    levels: NDArray[np.float64] = np.multiply(values, LEVELS - 1, dtype=np.float64)
+    return np.rint(levels, out=levels).astype(np.uint16)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoreHistogram:
+    """Voxels per score level.
+
+    Attributes:
+        healthy: int64 ``[65536]``, healthy voxels at each score.
+        lesion: int64 ``[65536]``, lesion voxels at each score.
+    """
+
+    healthy: Counts
+    lesion: Counts
+
+    @classmethod
+    def empty(cls) -> ScoreHistogram:
+        """The histogram of no voxel at all."""
+        return cls(np.zeros(LEVELS, np.int64), np.zeros(LEVELS, np.int64))
+
+    @classmethod
+    def of(
+        cls,
+        scores: NDArray[np.uint16],
+        lesion: NDArray[np.uint8],
+        domain: NDArray[np.bool_] | None = None,
+    ) -> ScoreHistogram:
+        """Count the voxels of one scan.
+
+        Args:
+            scores: uint16 scores, any shape.
+            lesion: the same shape: 0 healthy, 1 lesion, 2 ignored.
+            domain: the voxels to count; ``None`` counts all.
+
+        Raises:
+            UadBenchError: if the shapes differ or ``lesion`` holds another value.
+        """
+        if scores.shape != lesion.shape or (domain is not None and domain.shape != scores.shape):
+            raise UadBenchError(
+                f"scores {scores.shape} and masks {lesion.shape} differ in shape: "
+                "they must cover the same voxels"
+            )
+        if lesion.size and lesion.max() > IGNORED:
+            raise UadBenchError(
+                f"a lesion array holds the value {lesion.max()}: only 0 (healthy), 1 (lesion) "
+                "and 2 (ignored) are allowed"
+            )
+        kind = lesion if domain is None else np.where(domain, lesion, np.uint8(IGNORED))
+        key = kind.astype(np.int64) << 16
+        key |= scores
+        counts = np.bincount(key.ravel(), minlength=3 * LEVELS).astype(np.int64, copy=False)
+        return cls(counts[:LEVELS].copy(), counts[LEVELS : 2 * LEVELS].copy())
+
+    def __add__(self, other: ScoreHistogram) -> ScoreHistogram:
+        """The histogram of both sets of voxels together."""
+        return ScoreHistogram(self.healthy + other.healthy, self.lesion + other.lesion)
+
+    @property
+    def lesion_voxels(self) -> int:
+        """Number of lesion voxels."""
+        return int(self.lesion.sum())
+
+    @property
+    def healthy_voxels(self) -> int:
+        """Number of healthy voxels."""
+        return int(self.healthy.sum())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PrecisionRecall:
+    """The precision-recall curve at every threshold that changes the prediction.
+
+    Attributes:
+        precision: float64 ``[T]``.
+        recall: float64 ``[T]``, falling.
+        thresholds: int64 ``[T]``, rising; the distinct scores of the voxels.
+    """
+
+    precision: FloatCurve
+    recall: FloatCurve
+    thresholds: Counts
+
+
+def at_or_above(counts: Counts) -> Counts:
+    """Voxels with a score of t or more, for every level t: the cumulative sum from the top."""
+    return np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1]
+
+
+def precision_recall(histogram: ScoreHistogram) -> PrecisionRecall | None:
+    """Precision and recall at every distinct score; ``None`` where there is no lesion voxel.
+
+    ``precision(t) = TP(t) / (TP(t) + FP(t))`` and ``recall(t) = TP(t) / P``.
+    """
+    if not histogram.lesion_voxels:
+        return None
+    thresholds = np.flatnonzero(histogram.healthy + histogram.lesion)
+    true = at_or_above(histogram.lesion)[thresholds]
+    false = at_or_above(histogram.healthy)[thresholds]
+    return PrecisionRecall(true / (true + false), true / true[0], thresholds.astype(np.int64))
+
+
+def average_precision(histogram: ScoreHistogram) -> float | None:
+    """AUPRC as average precision, ``sum_t (R(t) - R(t + 1)) P(t)``; ``None`` without lesion voxels.
+
+    This is scikit-learn's ``average_precision_score``: no interpolation between thresholds.
+    """
+    levels = np.flatnonzero(histogram.lesion)
+    if not len(levels):
+        return None
+    gained = histogram.lesion[levels]
+    true = at_or_above(histogram.lesion)[levels]
+    false = at_or_above(histogram.healthy)[levels]
+    return float(np.sum(gained * (true / (true + false))) / true[0])
+
+
+def dice_curve(histogram: ScoreHistogram) -> FloatCurve:
+    """Dice at every threshold t = 0 ... 65535, ``2 TP / (2 TP + FP + FN)``: float64 ``[65536]``.
+
+    Every value is NaN where there is no lesion voxel: Dice is undefined there.
+    """
+    positives = histogram.lesion_voxels
+    if not positives:
+        return np.full(LEVELS, np.nan)
+    true = at_or_above(histogram.lesion)
+    false = at_or_above(histogram.healthy)
+    dice: FloatCurve = 2.0 * true / (true + false + positives)
+    return dice
+
+
+def max_dice(histogram: ScoreHistogram) -> tuple[float, int] | None:
+    """The largest Dice over the thresholds 1 ... 65535, and the threshold that gives it.
+
+    Of several thresholds that give it, the largest is taken, which is always a score that a voxel
+    has. ``None`` where there is no lesion voxel.
+    """
+    if not histogram.lesion_voxels:
+        return None
+    curve = dice_curve(histogram)
+    threshold = largest_argmax(curve[1:]) + 1
+    return float(curve[threshold]), threshold
+
+
+def largest_argmax(curve: FloatCurve) -> int:
+    """The last index at which ``curve`` takes its maximum."""
+    return len(curve) - 1 - int(np.argmax(curve[::-1]))
+
+
+def dice_at(histogram: ScoreHistogram, threshold: int) -> float | None:
+    """Dice at ``threshold`` (0 ... 65536); ``None`` where there is no lesion voxel."""
+    positives = histogram.lesion_voxels
+    if not positives:
+        return None
+    true = int(histogram.lesion[threshold:].sum())
+    false = int(histogram.healthy[threshold:].sum())
+    return 2.0 * true / (true + false + positives)
+
+
+def false_positive_rate(histogram: ScoreHistogram, threshold: int) -> float | None:
+    """Share of the healthy voxels that score ``threshold`` or more; ``None`` without any."""
+    healthy = histogram.healthy_voxels
+    return int(histogram.healthy[threshold:].sum()) / healthy if healthy else None
+
+
+def threshold_at_fpr(histogram: ScoreHistogram, fpr: float) -> int:
+    """The smallest threshold in 1 ... 65536 whose false-positive rate is at most ``fpr``.
+
+    65536 (:data:`NOTHING`) comes out where more than that share of the healthy voxels has the top
+    score, so that no prediction keeps the rate.
+
+    Raises:
+        UadBenchError: if the histogram has no healthy voxel.
+    """
+    healthy = histogram.healthy_voxels
+    if not healthy:
+        raise UadBenchError(
+            "the healthy validation data has no voxel inside a brain: a threshold at a "
+            "false-positive rate needs some, so check the training cohort's brain masks"
+        )
+    kept = np.flatnonzero(at_or_above(histogram.healthy)[1:] / healthy <= fpr)
+    return int(kept[0]) + 1 if len(kept) else NOTHING
+
+
+def save_histograms(path: Path, histograms: Mapping[str, ScoreHistogram]) -> None:
+    """Write histograms to a sparse ``.npz``, whole or not at all, the same bytes every time.
+
+    Raises:
+        UadBenchError: if the file cannot be written.
+    """
+    names = sorted(histograms)
+    arrays: dict[str, NDArray[np.generic]] = {"names": np.array(names, dtype=np.str_)}
+    for kind in ("healthy", "lesion"):
+        rows = [getattr(histograms[name], kind) for name in names]
+        levels = [np.flatnonzero(row).astype(np.uint16) for row in rows]
+        arrays[f"{kind}_sizes"] = np.array([len(found) for found in levels], dtype=np.int64)
+        arrays[f"{kind}_levels"] = np.concatenate([np.zeros(0, np.uint16), *levels])
+        arrays[f"{kind}_counts"] = np.concatenate(
+            [np.zeros(0, np.int64), *(row[row > 0] for row in rows)]
+        )
+    write_whole(path, _npz(arrays))
+
+
+def _npz(arrays: Mapping[str, NDArray[np.generic]]) -> bytes:
+    """The bytes of an ``.npz`` archive whose dates and attributes never change."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, array in arrays.items():
+            member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            member.compress_type = zipfile.ZIP_DEFLATED
+            member.create_system = 3
+            data = io.BytesIO()
+            np.save(data, array, allow_pickle=False)
+            file.writestr(member, data.getvalue(), compresslevel=6)
+    return archive.getvalue()
+
+
+def load_histograms(path: Path) -> dict[str, ScoreHistogram]:
+    """Read what :func:`save_histograms` wrote.
+
+    Raises:
+        UadBenchError: if the file cannot be read or is not a histogram file.
+    """
+    dense: dict[str, Counts] = {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names = [str(name) for name in file["names"]]
+            for kind in ("healthy", "lesion"):
+                row = np.repeat(np.arange(len(names)), file[f"{kind}_sizes"])
+                dense[kind] = np.zeros((len(names), LEVELS), np.int64)
+                dense[kind][row, file[f"{kind}_levels"]] = file[f"{kind}_counts"]
+    except (OSError, EOFError, KeyError, ValueError, IndexError, zipfile.BadZipFile) as error:
+        raise UadBenchError(
+            f"cannot read the score histograms in {path} ({type(error).__name__}): delete the "
+            "file and run its cell again"
+        ) from None
+    return {
+        name: ScoreHistogram(dense["healthy"][row], dense["lesion"][row])
+        for row, name in enumerate(names)
+    }

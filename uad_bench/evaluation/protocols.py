@@ -1,0 +1,146 @@
+"""The named, versioned protocols: what each one says, and the evaluation under it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from uad_bench.cells import ProtocolName
+from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.histograms import ScoreHistogram
+from uad_bench.evaluation.paper import evaluate_paper
+from uad_bench.evaluation.scored import Evaluation, ScanSource, ScoredScan
+from uad_bench.evaluation.strict import evaluate_strict
+
+__all__ = [
+    "PROTOCOLS",
+    "Evaluation",
+    "Protocol",
+    "ScanSource",
+    "ScoredScan",
+    "evaluate",
+    "validation_histogram",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """One way to evaluate.
+
+    Attributes:
+        name: the name on the command line.
+        version: raised whenever a number could change.
+        description: what it does, in one paragraph.
+        caption: what a table's caption says of it, plain text.
+        metrics: the names of the numbers it reports, in the order of its tables.
+    """
+
+    name: ProtocolName
+    version: int
+    description: str
+    caption: str
+    metrics: tuple[str, ...]
+
+
+PROTOCOLS: dict[ProtocolName, Protocol] = {
+    "strict": Protocol(
+        name="strict",
+        version=1,
+        description=(
+            "Every number is computed per scan inside the brain, averaged over the sessions of a "
+            "subject and then over subjects. The threshold is the score that 1 % (5 % for "
+            "dice_fpr5) of the healthy voxels of the validation scans reach; test labels never "
+            "choose it, except for max_dice, which is named an upper bound. Hausdorff distances "
+            "are in mm between 3D surfaces; where only one mask is empty the diagonal of the "
+            "brain's bounding box stands in and is counted, where both are empty the scan is "
+            "skipped and counted. Intervals are 95 % percentile intervals of a bootstrap over "
+            "subjects."
+        ),
+        caption=(
+            "Protocol strict, version 1: means over patients; threshold at a false-positive rate "
+            "of 1 % on healthy validation scans; maximum Dice is an upper bound searched on test "
+            "labels; Hausdorff distances in mm between 3D surfaces, with the diagonal of the "
+            "brain's bounding box for an empty prediction; 95 % patient-bootstrap intervals."
+        ),
+        metrics=(
+            "auprc",
+            "auprc_slice",
+            "dice",
+            "dice_fpr5",
+            "max_dice",
+            "hd95",
+            "hd",
+            "fpr",
+            "lesion_recall",
+            "lesion_precision",
+        ),
+    ),
+    "paper": Protocol(
+        name="paper",
+        version=1,
+        description=(
+            "What the SPA paper most likely did. All voxels of all slices that show brain, "
+            "background included, are pooled over the cohort for average precision and for the "
+            "maximum Dice, whose threshold is searched on the test labels. At that threshold the "
+            "Hausdorff distance of each slice is taken in pixels and averaged over the slices "
+            "that show both lesion and prediction; hd_coverage is their share of the slices that "
+            "show either. Intervals are 95 % percentile intervals of a bootstrap over subjects."
+        ),
+        caption=(
+            "Protocol paper, version 1: voxels pooled over all slices that show brain; maximum "
+            "Dice with the threshold searched on test labels; mean 2D Hausdorff distance in "
+            "pixels at that threshold, over the slices that show both lesion and prediction; "
+            "95 % patient-bootstrap intervals."
+        ),
+        metrics=("auprc", "max_dice", "hd", "hd_coverage"),
+    ),
+}
+"""The protocols by name; the first is the default."""
+
+
+def validation_histogram(scans: Iterable[ScoredScan]) -> ScoreHistogram:
+    """The pooled in-brain scores of healthy validation scans, from which thresholds come."""
+    return sum((scan.brain_histogram() for scan in scans), ScoreHistogram.empty())
+
+
+def evaluate(
+    protocol: ProtocolName, scans: ScanSource, validation: ScoreHistogram, *, seed: int
+) -> Evaluation:
+    """Evaluate one detector's scores on one cohort.
+
+    Args:
+        protocol: ``strict`` reads the scans once, ``paper`` twice.
+        scans: called to start reading; must yield the same scans every time, so that no more
+            than one has to be in memory.
+        validation: in-brain scores of healthy validation scans; ``paper`` does not use them.
+        seed: every bootstrap draw follows from it.
+
+    Raises:
+        UadBenchError: if there are no scans, two have one name, or a threshold needs healthy
+            validation voxels and there are none.
+    """
+    checked = _checked(scans)
+    if protocol == "paper":
+        return evaluate_paper(checked, seed)
+    return evaluate_strict(checked, validation, seed)
+
+
+def _checked(scans: ScanSource) -> ScanSource:
+    """The same source, refusing an empty cohort and two scans of one name."""
+
+    def source() -> Iterable[ScoredScan]:
+        names: set[str] = set()
+        for scan in scans():
+            if scan.name in names:
+                raise UadBenchError(
+                    f"two scans are called {scan.name}: give every scan of a subject its own "
+                    "session"
+                )
+            names.add(scan.name)
+            yield scan
+        if not names:
+            raise UadBenchError(
+                "there is no scan to evaluate: `uad-bench data` shows what was found"
+            )
+
+    return lambda: iter(source())

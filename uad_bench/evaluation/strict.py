@@ -1,0 +1,174 @@
+"""The protocol ``strict``: per patient, the threshold from healthy validation data, 3D in mm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uad_bench.cells import Metric, ScanScores
+from uad_bench.evaluation.hausdorff import box_diagonal, surface_distance
+from uad_bench.evaluation.histograms import (
+    LEVELS,
+    ScoreHistogram,
+    average_precision,
+    dice_at,
+    dice_curve,
+    false_positive_rate,
+    largest_argmax,
+    threshold_at_fpr,
+)
+from uad_bench.evaluation.lesions import count_lesions
+from uad_bench.evaluation.scored import Evaluation, ScanSource, ScoredScan, as_score, with_interval
+from uad_bench.evaluation.statistics import (
+    Interval,
+    bootstrap_best_mean,
+    bootstrap_mean,
+    subject_means,
+)
+
+_UNITS = {"hd": "mm", "hd95": "mm"}
+_LOWER = frozenset({"hd", "hd95", "fpr"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scan:
+    """One scan: its numbers, its histograms, and the metrics that entered with a penalty."""
+
+    name: str
+    scores: ScanScores
+    brain: ScoreHistogram
+    whole: ScoreHistogram
+    penalised: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _BestThreshold:
+    """The common threshold with the largest mean Dice, and the Dice curves it was found on."""
+
+    threshold: int
+    curves: NDArray[np.float64]
+
+
+def evaluate_strict(source: ScanSource, validation: ScoreHistogram, seed: int) -> Evaluation:
+    """Evaluate under the protocol ``strict``. Reads the scans once.
+
+    Args:
+        source: the scans of the cohort.
+        validation: in-brain scores of healthy validation scans, which set the thresholds.
+        seed: every bootstrap draw follows from it.
+
+    Raises:
+        UadBenchError: if the validation histogram has no healthy voxel.
+    """
+    fpr1, fpr5 = threshold_at_fpr(validation, 0.01), threshold_at_fpr(validation, 0.05)
+    measured = [_measure(scan, fpr1, fpr5) for scan in source()]
+    best = _best_threshold(measured)
+    scans = tuple(_with_max_dice(scan, best.threshold) for scan in measured)
+    penalised = [name for scan in measured for name in scan.penalised]
+    metrics = {
+        name: _metric(scans, name, penalised.count(name), bootstrap_best_mean(best.curves, seed))
+        if name == "max_dice"
+        else _metric(scans, name, penalised.count(name), _interval(scans, name, seed))
+        for name in scans[0].metrics
+    }
+    return Evaluation(
+        metrics=metrics,
+        scans=scans,
+        thresholds={
+            "fpr1": as_score(fpr1),
+            "fpr5": as_score(fpr5),
+            "max_dice": as_score(best.threshold),
+        },
+        histograms={
+            f"{scan.name}/{domain}": histogram
+            for scan in measured
+            for domain, histogram in (("brain", scan.brain), ("slice", scan.whole))
+        },
+    )
+
+
+def _measure(scan: ScoredScan, fpr1: int, fpr5: int) -> _Scan:
+    """Every number of one scan but its Dice at the common threshold, which needs all scans."""
+    brain, whole = scan.brain_histogram(), scan.whole_slice_histogram()
+    prediction = scan.volume(scan.predicted(fpr1) & scan.brain)
+    lesion = scan.volume(scan.lesion_mask)
+    farthest = box_diagonal(scan.volume(scan.brain | scan.lesion_mask), scan.spacing)
+    distance = surface_distance(prediction, lesion, scan.spacing, penalty=farthest)
+    counts = count_lesions(prediction, lesion)
+    penalised = set()
+    if distance is not None and distance.missing is not None:
+        penalised |= {"hd", "hd95"}
+    if counts.lesions and not counts.findings:
+        penalised.add("lesion_precision")
+    scores = ScanScores(
+        subject=scan.subject,
+        session=scan.session,
+        metrics={
+            "auprc": average_precision(brain),
+            "auprc_slice": average_precision(whole),
+            "dice": dice_at(brain, fpr1),
+            "dice_fpr5": dice_at(brain, fpr5),
+            "max_dice": None,
+            "hd95": None if distance is None else distance.hd95,
+            "hd": None if distance is None else distance.hd,
+            "fpr": false_positive_rate(brain, fpr1),
+            "lesion_recall": counts.recall,
+            "lesion_precision": counts.precision,
+        },
+    )
+    return _Scan(scan.name, scores, brain, whole, frozenset(penalised))
+
+
+def _best_threshold(scans: Sequence[_Scan]) -> _BestThreshold:
+    """Search the common threshold that gives the largest mean Dice over subjects.
+
+    Between two levels that lesion voxels have, a higher threshold only removes false positives
+    and lowers nobody's Dice: the search over those levels is a search over all. Of several best
+    thresholds the largest is taken.
+    """
+    defined = [scan for scan in scans if scan.brain.lesion_voxels]
+    lesion = sum((scan.brain.lesion for scan in defined), np.zeros(LEVELS, np.int64))
+    levels = np.flatnonzero(lesion[1:]) + 1
+    if not len(levels):
+        return _BestThreshold(LEVELS - 1, np.zeros((0, 1)))
+    subjects = dict.fromkeys(scan.scores.subject for scan in defined)
+    curves = np.array(
+        [
+            np.mean(
+                [dice_curve(s.brain)[levels] for s in defined if s.scores.subject == subject],
+                axis=0,
+            )
+            for subject in subjects
+        ]
+    )
+    return _BestThreshold(int(levels[largest_argmax(curves.mean(axis=0))]), curves)
+
+
+def _with_max_dice(scan: _Scan, threshold: int) -> ScanScores:
+    """The scan's numbers with its Dice at the common threshold filled in."""
+    metrics = scan.scores.metrics | {"max_dice": dice_at(scan.brain, threshold)}
+    return scan.scores.model_copy(update={"metrics": metrics})
+
+
+def _interval(scans: Sequence[ScanScores], name: str, seed: int) -> Interval | None:
+    """Bootstrap interval of the mean of a metric over subjects."""
+    return bootstrap_mean(list(subject_means(scans, name).values()), seed)
+
+
+def _metric(
+    scans: Sequence[ScanScores], name: str, penalised: int, interval: Interval | None
+) -> Metric:
+    """The mean of a metric over subjects, with what was penalised and skipped."""
+    values = list(subject_means(scans, name).values())
+    return with_interval(
+        float(np.mean(values)) if values else None,
+        interval,
+        unit=_UNITS.get(name, ""),
+        better="lower" if name in _LOWER else "higher",
+        subjects=len(values),
+        penalised=penalised,
+        skipped=sum(scan.metrics[name] is None for scan in scans),
+    )
