@@ -1,0 +1,122 @@
+"""Glioma of the BraTS challenges, as released in 2018, 2020, 2021 and 2023 (Menze et al., 2015)."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from uad_bench.cohort import (
+    Cohort,
+    CohortInfo,
+    Scan,
+    ScannerFacts,
+    find_nifti,
+    walk_folders,
+)
+from uad_bench.errors import UadBenchError
+
+_CASE = re.compile(
+    r"(?P<release>Brats(?:17|18|19)|BraTS20_Training|BraTS2021|BraTS-GLI)[_-](?P<case>\w+)"
+    r"(?:-(?P<session>\d{3}))?",
+    re.IGNORECASE,
+)
+
+
+class Brats(Cohort):
+    """BraTS training cases; the challenge's own validation cases carry no masks and are left out.
+
+    The 2023 naming separates subject and time point (``BraTS-GLI-00005-001``) and marks resection
+    cavities of treated patients with label 4, which are ignored; before 2023, 4 is enhancing
+    tumour. In 2020, the mask of case 355 was released under a stray name.
+    """
+
+    info = CohortInfo(
+        name="brats",
+        title="Brain Tumour Segmentation challenge, training part",
+        disease="glioma",
+        citation="Menze et al. (2015); Bakas et al. (2017)",
+        bibtex=r"""@article{menze2015multimodal,
+  title = {The Multimodal Brain Tumor Image Segmentation Benchmark ({BRATS})},
+  author = {Menze, Bjoern H. and Jakab, Andras and Bauer, Stefan and Kalpathy-Cramer, Jayashree
+    and Farahani, Keyvan and Kirby, Justin and others},
+  journal = {IEEE Transactions on Medical Imaging},
+  volume = {34}, number = {10}, pages = {1993--2024}, year = {2015},
+  doi = {10.1109/TMI.2014.2377694}
+}
+@article{bakas2017advancing,
+  title = {Advancing The Cancer Genome Atlas glioma {MRI} collections with expert segmentation
+    labels and radiomic features},
+  author = {Bakas, Spyridon and Akbari, Hamed and Sotiras, Aristeidis and Bilello, Michel and
+    Rozycki, Martin and Kirby, Justin S. and Freymann, John B. and Farahani, Keyvan and
+    Davatzikos, Christos},
+  journal = {Scientific Data},
+  volume = {4}, pages = {170117}, year = {2017},
+  doi = {10.1038/sdata.2017.117}
+}""",
+        licence="research use, under the terms accepted at registration",
+        obtain="register at https://www.synapse.org/brats and download one training release",
+        layout="""brats/
+  HGG/ and LGG/                        (2018; other releases have no such level)
+    Brats18_2013_2_1/
+      Brats18_2013_2_1_flair.nii.gz
+      Brats18_2013_2_1_seg.nii.gz      tumour: every label above 0
+  or BraTS20_Training_001/BraTS20_Training_001_{flair,seg}.nii
+  or BraTS2021_00000/BraTS2021_00000_{flair,seg}.nii.gz
+  or BraTS-GLI-00000-000/BraTS-GLI-00000-000-{t2f,seg}.nii.gz""",
+        folders=(
+            "brats",
+            "brats2018",
+            "MICCAI_BraTS_2018_Data_Training",
+            "brats2020",
+            "MICCAI_BraTS2020_TrainingData",
+            "brats2021",
+            "BraTS2021_Training_Data",
+            "brats2023",
+            "ASNR-MICCAI-BraTS2023-GLI-Challenge-TrainingData",
+        ),
+        expected_scans=285,
+        facts=ScannerFacts(
+            scanner="Multiple (N=19)",
+            resolution_mm=(1.0, 1.0, 1.0),
+            tr_te_ti_s=None,
+            age="60 ± 9",
+            female_percent=None,
+            splits=(0, 0, 285),
+        ),
+        notes=(
+            "285 is the 2018 training release, the paper's; 2020 has 369 cases, 2021 and 2023 "
+            "have 1251",
+        ),
+    )
+
+    def scans(self, root: Path) -> Iterator[Scan]:
+        """Yield the cases, sorted; refuse a folder that mixes releases, which share patients."""
+        cases = [
+            (match, folder)
+            for folder in walk_folders(root, _CASE)
+            if (match := _CASE.fullmatch(folder.name))
+            and not any("validation" in part.lower() for part in folder.relative_to(root).parts)
+        ]
+        releases = sorted({match["release"] for match, _ in cases})
+        if len(releases) > 1:
+            raise UadBenchError(
+                f"{root} mixes the BraTS releases {', '.join(releases)}, which share patients: "
+                "keep one release in the folder"
+            )
+        for match, folder in sorted(cases, key=lambda case: case[1].name):
+            dashed = "-" in match["release"]
+            flair, mask = (
+                (f"{folder.name}-t2f", f"{folder.name}-seg")
+                if dashed
+                else (f"{folder.name}_flair", f"{folder.name}_seg")
+            )
+            yield Scan(
+                subject=folder.name.removesuffix(f"-{match['session']}"),
+                session=match["session"],
+                flair=find_nifti(folder, flair) or folder / f"{flair}.nii.gz",
+                lesion=(
+                    find_nifti(folder, mask, "W39_1998.09.19_Segm") or folder / f"{mask}.nii.gz",
+                ),
+                lesion_labels=frozenset({1, 2, 3}) if dashed else None,
+                ignore_labels=frozenset({4}) if dashed else frozenset(),
+                space="sri24",
+            )

@@ -1,0 +1,63 @@
+"""Healthy people, Klinikum rechts der Isar, Munich: the training cohort (Bercea et al., 2022)."""
+
+import hashlib
+
+from uad_bench.cohort import CohortInfo, ScannerFacts, Split
+
+from .bids import Bids
+
+_TRAIN, _VALIDATION, _TEST = 125, 15, 23
+
+
+class Hi(Bids):
+    """In-house and healthy, in BIDS layout; any healthy cohort can stand in its place.
+
+    Without a column ``split`` in ``participants.tsv``, subjects are ordered by the SHA-256 of
+    their names and divided in the paper's proportions, 125 to 15 to 23.
+    """
+
+    info = CohortInfo(
+        name="hi",
+        title="healthy, in-house, Klinikum rechts der Isar",
+        disease="healthy",
+        citation="Bercea et al. (2022)",
+        bibtex=r"""@inproceedings{bercea2022spa,
+  title = {{SPA}: Shape-Prior Variational Autoencoders for Unsupervised Brain Pathology
+    Segmentation},
+  author = {Bercea, Cosmin I. and Wiestler, Benedikt and Rueckert, Daniel and Albarqouni, Shadi},
+  booktitle = {Medical Imaging with Deep Learning},
+  year = {2022}
+}""",
+        licence="not public",
+        obtain="not released; put healthy scans of your own there, or use the simulated ones",
+        layout="""hi/
+  participants.tsv                     (a column split: train, validation or test)
+  [derivatives/NAME/]sub-01/anat/
+    sub-01_space-MNI152NLin2009aSym_desc-brain_FLAIR.nii.gz
+    sub-01_space-MNI152NLin2009aSym_dseg.nii.gz       1 CSF, 2 GM, 3 WM""",
+        folders=("hi",),
+        expected_scans=163,
+        facts=ScannerFacts(
+            scanner="Philips Achieva",
+            resolution_mm=(1.5, 0.9, 0.9),
+            tr_te_ti_s=(10.0, 0.14, 2.75),
+            age="69 ± 4",
+            female_percent=56,
+            splits=(_TRAIN, _VALIDATION, _TEST),
+        ),
+        notes=("the paper's prior averages 136 of these people, more than its 125 for training",),
+    )
+    lesions = False
+
+    def default_splits(self, subjects: list[str]) -> dict[str, Split]:
+        """Train, validation and test in the paper's proportions, none of them empty from three."""
+        ordered = sorted(subjects, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+        total = _TRAIN + _VALIDATION + _TEST
+        train = max(1, min(round(len(ordered) * _TRAIN / total), len(ordered) - 2))
+        validation = train + max(1, round(len(ordered) * _VALIDATION / total))
+        parts: tuple[tuple[Split, list[str]], ...] = (
+            ("train", ordered[:train]),
+            ("validation", ordered[train:validation]),
+            ("test", ordered[validation:]),
+        )
+        return {name: split for split, names in parts for name in names}

@@ -1,0 +1,122 @@
+"""A cohort's folder is found by name; what is wrong with it is said in one line."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from uad_bench.cohort import Cohort, CohortInfo, Scan
+from uad_bench.errors import UadBenchError
+from uad_bench.locate import inspect, locate
+
+INFO = CohortInfo(
+    name="toy",
+    title="toy",
+    disease="none",
+    citation="none",
+    bibtex="@misc{toy}",
+    licence="none",
+    obtain="nowhere",
+    layout="""toy/
+  readme.txt
+  site/                 (a remark)
+    case01/
+      flair.nii.gz      the scan
+      mask.nii.gz""",
+    folders=("toy", "Toy_2020"),
+    expected_scans=2,
+)
+
+
+class Toy(Cohort):
+    info: ClassVar[CohortInfo] = INFO
+
+    def scans(self, root: Path) -> Iterator[Scan]:
+        for case in sorted(root.glob("case*")):
+            yield Scan(case.name[:6], case / "flair.nii.gz", lesion=(case / "mask.nii.gz",))
+
+
+def make(folder: Path, *names: str) -> Path:
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / name).touch()
+    return folder
+
+
+@pytest.mark.parametrize("name", ["toy", "TOY", "toy_2020", "Toy_2020"])
+def test_folder_is_found_below_the_root_in_any_letter_case(tmp_path: Path, name: str) -> None:
+    make(tmp_path / name)
+    assert locate(INFO, tmp_path) == tmp_path / name
+
+
+def test_the_first_name_wins(tmp_path: Path) -> None:
+    make(tmp_path / "Toy_2020")
+    make(tmp_path / "toy")
+    assert locate(INFO, tmp_path) == tmp_path / "toy"
+
+
+def test_the_root_itself_may_be_the_cohort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make(tmp_path / "ToY")
+    assert locate(INFO, root) == root
+    monkeypatch.chdir(root)
+    assert locate(INFO, Path()) == Path()
+
+
+def test_an_absent_cohort_is_none_and_a_file_of_its_name_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "toy").touch()
+    assert locate(INFO, tmp_path) is None
+
+
+def test_a_data_root_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UadBenchError, match=r"does not exist: give .* --data-root"):
+        locate(INFO, tmp_path / "absent")
+    (tmp_path / "file").touch()
+    with pytest.raises(UadBenchError, match="is not a folder"):
+        locate(INFO, tmp_path / "file")
+
+
+def test_complete_scans_have_no_problems(tmp_path: Path) -> None:
+    make(tmp_path / "case01", "flair.nii.gz", "mask.nii.gz")
+    found = inspect(Toy(), tmp_path)
+    assert [scan.subject for scan in found.scans] == ["case01"]
+    assert (found.folder, found.missing, found.problems) == (tmp_path, (), ())
+
+
+def test_missing_files_are_named_with_their_scan(tmp_path: Path) -> None:
+    make(tmp_path / "case01", "flair.nii.gz", "mask.nii.gz")
+    make(tmp_path / "case02", "flair.nii.gz")
+    found = inspect(Toy(), tmp_path)
+    assert found.missing == (tmp_path / "case02" / "mask.nii.gz",)
+    assert found.problems == (f"case02: {tmp_path / 'case02' / 'mask.nii.gz'} is missing",)
+
+
+def test_a_folder_without_scans_names_folder_and_layout_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UadBenchError) as caught:
+        inspect(Toy(), tmp_path)
+    message = str(caught.value)
+    assert str(tmp_path) in message
+    assert "toy/site/case01/flair.nii.gz" in message
+    assert "`uad-bench data toy`" in message
+    assert "\n" not in message
+
+
+def test_an_absent_folder_and_double_scans_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(UadBenchError, match=r"toy: the folder .* does not exist"):
+        inspect(Toy(), tmp_path / "absent")
+    make(tmp_path / "case01")
+    make(tmp_path / "case01b")
+    with pytest.raises(UadBenchError, match="1 scans more than once, case01"):
+        inspect(Toy(), tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_an_unreadable_folder_is_an_error_not_a_traceback(tmp_path: Path) -> None:
+    locked = make(tmp_path / "toy")
+    locked.chmod(0)
+    try:
+        with pytest.raises(UadBenchError, match="cannot be read"):
+            locate(INFO, locked)
+    finally:
+        locked.chmod(0o700)

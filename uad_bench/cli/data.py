@@ -1,0 +1,187 @@
+"""``uad-bench data``: where each cohort was looked for, what is there, and what is missing."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from uad_bench.cohort import Cohort, CohortInfo, Scan, ScannerFacts
+from uad_bench.errors import PluginError, UadBenchError
+from uad_bench.locate import Found, inspect, locate
+from uad_bench.registry import PluginSources, discover, split_dataset
+
+_LABEL_WIDTH = 12
+_PROBLEMS_SHOWN = 5
+_NOTHING = "nothing"
+
+Row = tuple[str, str]
+
+
+def data(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Cohorts, as NAME or NAME:PATH, in full.  [default: all, in short]"),
+    ] = None,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(envvar="UAD_BENCH_DATA", help="Folder with the real cohorts."),
+    ] = None,
+    plugin: Annotated[
+        list[Path] | None, typer.Option(help="A file or folder with further cohorts. Repeatable.")
+    ] = None,
+) -> None:
+    """Show where each cohort is looked for, what is found, what is missing and how to get it."""
+    registry = discover(PluginSources.gather(plugin or ()))
+    wanted = [split_dataset(name) for name in names or registry.names("dataset")]
+    console = Console(highlight=False)
+    for name, path in wanted:
+        try:
+            cohort = registry.cohort(name)()
+        except PluginError as error:
+            if names:
+                raise
+            _print_rows(console, name, "", [("problem", str(error))])
+            continue
+        rows = list(_rows(cohort, path, data_root, full=bool(names)))
+        _print_rows(console, name, cohort.info.title, rows)
+    if not names:
+        console.print(
+            "`uad-bench data NAME` shows a cohort's layout, facts, licence and citation.",
+            soft_wrap=True,
+        )
+    if data_root is None:
+        console.print(
+            "No data root is set: `uad-bench run` works on simulated cohorts.", soft_wrap=True
+        )
+
+
+def _rows(cohort: Cohort, path: Path | None, data_root: Path | None, full: bool) -> Iterator[Row]:
+    """What there is to say about one cohort: pairs of label and text."""
+    info = cohort.info
+    folder = path
+    if path is None and info.folders and data_root is not None:
+        folder = locate(info, data_root)
+    yield "looked in", _places(info, path, data_root)
+    found = None
+    if folder is not None:
+        try:
+            found = inspect(cohort, folder)
+        except UadBenchError as error:
+            yield "problem", str(error)
+        else:
+            yield from _contents(found, info, full)
+    elif data_root is not None and info.folders:
+        yield "found", _NOTHING
+    if folder is None:
+        yield "set", _setting(info)
+    if full or found is None or found.problems or _absent(found, info):
+        yield "obtain", info.obtain
+    if full:
+        yield from _facts(info)
+
+
+def _places(info: CohortInfo, path: Path | None, data_root: Path | None) -> str:
+    if path is not None:
+        return str(path)
+    if not info.folders:
+        return f"no folder of its own: name one, as {info.name}:PATH"
+    if data_root is None:
+        return "nowhere: no data root is set"
+    return f"{data_root} for {', '.join(info.folders)} (any letter case)"
+
+
+def _setting(info: CohortInfo) -> str:
+    if not info.folders:
+        return f"--datasets {info.name}:PATH"
+    return f"--data-root DIR or UAD_BENCH_DATA=DIR, where DIR holds the folder {info.folders[0]}"
+
+
+def _contents(found: Found, info: CohortInfo, full: bool) -> Iterator[Row]:
+    from uad_bench.phantom.layouts import is_simulated
+
+    mark = " (simulated)" if is_simulated(found.folder) else ""
+    yield "found", f"{found.folder}{mark}"
+    yield "scans", _count(found.scans)
+    yield "splits", _tally(scan.split for scan in found.scans)
+    sites = [scan.site for scan in found.scans if scan.site is not None]
+    if sites:
+        yield "sites", _tally(sites)
+    shown = found.problems if full else found.problems[:_PROBLEMS_SHOWN]
+    lines = [problem.removesuffix(" is missing") for problem in shown]
+    if len(found.problems) > len(shown):
+        lines.append(f"and {len(found.problems) - len(shown)} more files")
+    if absent := _absent(found, info):
+        lines.append(f"{absent} of the published cohort's {info.expected_scans} scans")
+    yield "missing", "\n".join(lines) or _NOTHING
+
+
+def _absent(found: Found, info: CohortInfo) -> int:
+    """How many scans fewer there are than the published cohort has."""
+    return max((info.expected_scans or 0) - len(found.scans), 0)
+
+
+def _count(scans: tuple[Scan, ...]) -> str:
+    """``21 of 5 subjects with 4 to 5 sessions each``; no sessions where there are none."""
+    subjects = len({scan.subject for scan in scans})
+    text = f"{len(scans)} of {subjects} {'subject' if subjects == 1 else 'subjects'}"
+    if all(scan.session is None for scan in scans):
+        return text
+    sessions = Counter(scan.subject for scan in scans).values()
+    low, high = min(sessions), max(sessions)
+    each = str(low) if low == high else f"{low} to {high}"
+    return f"{text} with {each} {'session' if high == 1 else 'sessions'} each"
+
+
+def _tally(values: Iterator[str] | list[str]) -> str:
+    return ", ".join(f"{value} {count}" for value, count in sorted(Counter(values).items()))
+
+
+def _facts(info: CohortInfo) -> Iterator[Row]:
+    yield "layout", info.layout
+    yield "disease", info.disease
+    if info.facts is not None:
+        yield "Table 1", _table_1(info.facts)
+    for note in info.notes:
+        yield "note", note
+    yield "licence", info.licence
+    yield "citation", info.citation
+    yield "BibTeX", info.bibtex
+
+
+def _table_1(facts: ScannerFacts) -> str:
+    """What the paper's Table 1 says, in one line."""
+    parts = [facts.scanner]
+    if facts.resolution_mm is not None:
+        parts.append(" x ".join(f"{size:g}" for size in facts.resolution_mm) + " mm")
+    if facts.tr_te_ti_s is not None:
+        parts.append("TR/TE/TI " + "/".join(f"{time:g}" for time in facts.tr_te_ti_s) + " s")
+    if facts.age is not None:
+        parts.append(f"age {facts.age}")
+    if facts.female_percent is not None:
+        parts.append(f"{facts.female_percent} % female")
+    parts.append("train/validation/test " + "/".join(str(count) for count in facts.splits))
+    return "; ".join(parts)
+
+
+def _print_rows(console: Console, name: str, title: str, rows: list[Row]) -> None:
+    """One block: labels in a column, texts wrapped on a terminal and left whole in a pipe."""
+    console.print(Text.assemble((name, "bold"), f"  {title}"), soft_wrap=True)
+    width = max(console.width - _LABEL_WIDTH - 2, 20)
+    for label, text in rows:
+        lines = text.splitlines()
+        if console.is_terminal and len(lines) == 1:
+            lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+        style = "yellow" if label in {"missing", "problem"} and text != _NOTHING else ""
+        for number, line in enumerate(lines):
+            head = label if number == 0 else ""
+            console.print(
+                Text.assemble((f"  {head:<{_LABEL_WIDTH}}", "dim"), (line, style)), soft_wrap=True
+            )
+    console.print()
