@@ -1,0 +1,144 @@
+"""What a plugin file declares, read from its source: nothing is imported to list a plugin."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from uad_bench.errors import PluginError
+
+Kind = Literal["method", "dataset"]
+
+NAME_PATTERN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+"""What a method or dataset may be called on the command line."""
+
+RESERVED = frozenset({"all"})
+"""Names that the command line gives a meaning of their own."""
+
+_SENTENCE_END = re.compile(r"(?<!et al)(?<!e\.g)(?<!i\.e)\.(?=\s+[A-Z(]|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """One plugin class, as its source declares it.
+
+    Attributes:
+        kind: ``method`` for a class with ``name``, ``dataset`` for one with ``info``.
+        name: its name on the command line.
+        attribute: the class's name in the module.
+        line: line of the class statement, from 1.
+        summary: one sentence; empty where the source has none.
+    """
+
+    kind: Kind
+    name: str
+    attribute: str
+    line: int
+    summary: str
+
+
+def read_declarations(path: Path) -> tuple[Declaration, ...]:
+    """Read which plugins the file declares, in order, without running it.
+
+    A plugin is a public top-level class with a base, and either a class attribute ``name`` that
+    is a string literal (a method) or ``info`` that is a call with a literal name (a dataset).
+
+    Raises:
+        PluginError: the file cannot be read or parsed, or a name is not a literal or not allowed.
+    """
+    try:
+        tree = ast.parse(path.read_bytes(), filename=str(path))
+    except SyntaxError as error:
+        raise PluginError(f"{path}:{error.lineno or 1}: syntax error: {error.msg}") from error
+    except (OSError, ValueError) as error:
+        raise PluginError(f"{path}: cannot be read: {one_line(error)}") from error
+    classes = (n for n in tree.body if isinstance(n, ast.ClassDef) and _may_be_plugin(n))
+    declared = (_declaration(path, tree, node) for node in classes)
+    return tuple(found for found in declared if found is not None)
+
+
+def first_sentence(docstring: str | None) -> str:
+    """The first sentence of a docstring on one line; empty where there is none."""
+    paragraph = one_line((docstring or "").strip().split("\n\n")[0])
+    end = _SENTENCE_END.search(paragraph)
+    return paragraph[: end.start()] if end else paragraph
+
+
+def one_line(text: object) -> str:
+    """``text`` with every run of white space as one space."""
+    return " ".join(str(text).split())
+
+
+def name_fault(name: str) -> str | None:
+    """Say what is wrong with a plugin's name, ``None`` where nothing is."""
+    if not NAME_PATTERN.fullmatch(name):
+        return f"name {name!r} must be lower-case letters, digits and single hyphens"
+    if name in RESERVED:
+        return f"name {name!r} is reserved by the command line"
+    return None
+
+
+def _may_be_plugin(node: ast.ClassDef) -> bool:
+    """Whether a class is public and has a base, other than a model of parameters."""
+    bases = [ast.unparse(base).rsplit(".", 1)[-1] for base in node.bases]
+    is_model = any(base.endswith("Params") or base == "BaseModel" for base in bases)
+    return bool(bases) and not is_model and not node.name.startswith("_")
+
+
+def _assignments(body: list[ast.stmt]) -> dict[str, ast.expr]:
+    """The values assigned to plain names in a block, with or without annotation."""
+    values: dict[str, ast.expr] = {}
+    for node in body:
+        if isinstance(node, ast.Assign):
+            values.update({t.id: node.value for t in node.targets if isinstance(t, ast.Name)})
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+            values[node.target.id] = node.value
+    return values
+
+
+def _declaration(path: Path, module: ast.Module, node: ast.ClassDef) -> Declaration | None:
+    """Read one class's name and summary; ``None`` where it declares neither name nor info."""
+    body, constants = _assignments(node.body), _assignments(module.body)
+    kind: Kind = "dataset" if "info" in body else "method"
+    value = body.get("info", body.get("name"))
+    if value is None:
+        return None
+    summary = first_sentence(ast.get_docstring(module)) or first_sentence(ast.get_docstring(node))
+    name = _text(value, constants)
+    if kind == "dataset":
+        info = _follow(value, constants)
+        name = _text(_argument(info, "name", 0), constants)
+        summary = _text(_argument(info, "title", 1), constants) or summary
+    where = f"{path}:{node.lineno}: class {node.name}"
+    if name is None:
+        raise PluginError(f"{where}: write its name as a string literal, so that it can be listed")
+    if fault := name_fault(name):
+        raise PluginError(f"{where}: {fault}")
+    return Declaration(kind, name, node.name, node.lineno, one_line(summary))
+
+
+def _argument(call: ast.expr, keyword: str, position: int) -> ast.expr | None:
+    """An argument of a call, by keyword or position."""
+    if not isinstance(call, ast.Call):
+        return None
+    for item in call.keywords:
+        if item.arg == keyword:
+            return item.value
+    return call.args[position] if position < len(call.args) else None
+
+
+def _follow(value: ast.expr, constants: dict[str, ast.expr]) -> ast.expr:
+    """The expression behind a module-level name."""
+    return constants.get(value.id, value) if isinstance(value, ast.Name) else value
+
+
+def _text(value: ast.expr | None, constants: dict[str, ast.expr]) -> str | None:
+    """A string literal's text, ``None`` for anything else."""
+    if value is None:
+        return None
+    value = _follow(value, constants)
+    is_text = isinstance(value, ast.Constant) and isinstance(value.value, str)
+    return value.value if is_text else None  # type: ignore[attr-defined]
