@@ -1,0 +1,83 @@
+"""A miniature lab: tiny template-shaped brains in the cohorts' true layouts, made in a second."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from uad_bench.cohort import Split
+from uad_bench.phantom.layouts import write_layout
+from uad_bench.phantom.scan import PhantomScan
+
+SPACING = 4.0
+
+
+def shared_data() -> Path:
+    """The folder with real patients, where there is one."""
+    default = Path(__file__).resolve().parents[1].parent / "shared"
+    return Path(os.environ.get("UAD_BENCH_SHARED", default)) / "data"
+
+
+@pytest.fixture(scope="session")
+def real_patients() -> Path:
+    """The data root of the real patients; skips where they are absent."""
+    folder = shared_data()
+    if not folder.is_dir():
+        pytest.skip(f"no real patients in {folder}: set UAD_BENCH_SHARED")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or writes the user's cache, plugins, data or MLflow server."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("UAD_BENCH_DATA", "UAD_BENCH_PLUGINS", "MLFLOW_TRACKING_URI"):
+            patch.delenv(name, raising=False)
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def tiny_brain(subject: int, split: Split, *, lesion: bool) -> PhantomScan:
+    """A 4 mm brain in the shape of the template: white matter inside, grey outside, one ball."""
+    from nilearn.datasets import load_mni152_brain_mask, load_mni152_wm_mask
+
+    mask = load_mni152_brain_mask(resolution=int(SPACING))
+    brain = np.asarray(mask.dataobj).astype(np.uint8)
+    white = np.asarray(load_mni152_wm_mask(resolution=int(SPACING)).dataobj).astype(bool)
+    rng = np.random.default_rng(subject)
+    tissues = np.where(white, 3, 2 * brain).astype(np.uint8)
+    flair = np.select([white, brain > 0], [100.0, 120.0], 0.0)
+    flair = flair + rng.normal(0, 4, brain.shape) * (brain > 0)
+    ball = np.zeros_like(brain)
+    if lesion:
+        centre = np.argwhere(white)[rng.integers(white.sum() // 4, 3 * white.sum() // 4)]
+        grid = np.indices(brain.shape).reshape(3, -1).T
+        near = np.linalg.norm(grid - centre, axis=1) <= 2.5
+        ball = (near.reshape(brain.shape) & (brain > 0)).astype(np.uint8)
+        flair = flair + 60.0 * ball
+    return PhantomScan(
+        subject=subject,
+        flair=flair.astype(np.float32),
+        lesion=ball,
+        brain=brain,
+        tissues=tissues,
+        affine=np.asarray(mask.affine, dtype=np.float64),
+        split=split,
+        site="Utrecht",
+    )
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with a healthy BIDS cohort (4 + 2) and two patient cohorts of 3 and 2."""
+    root = tmp_path_factory.mktemp("lab")
+    healthy = [tiny_brain(k, "train", lesion=False) for k in range(1, 5)]
+    healthy += [tiny_brain(k, "validation", lesion=False) for k in range(5, 7)]
+    write_layout("hi", root / "HI", healthy)
+    write_layout("mslub", root / "MSLUB", [tiny_brain(k, "test", lesion=True) for k in (11, 12, 13)])
+    write_layout("wmh", root / "WMH", [tiny_brain(k, "test", lesion=True) for k in (21, 22)])
+    return root

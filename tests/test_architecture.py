@@ -1,0 +1,39 @@
+"""The plugin folders: no package file, one plugin per file, nothing but contracts and blocks."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BLOCKS = ("uad_bench.models", "uad_bench.training")
+CONTRACTS = ("uad_bench.method", "uad_bench.cohort", "uad_bench.errors")
+FILES = sorted([*ROOT.glob("methods/*.py"), *ROOT.glob("datasets/*.py")])
+
+
+def imports(file: Path) -> set[str]:
+    tree = ast.parse(file.read_text())
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(node.module or "")
+    return {name for name in found if name.startswith("uad_bench")}
+
+
+def test_plugin_folders_never_shadow_a_package_of_the_same_name():
+    assert not (ROOT / "methods" / "__init__.py").exists()
+    assert not (ROOT / "datasets" / "__init__.py").exists()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_a_plugin_imports_contracts_and_blocks_only(file):
+    allowed = CONTRACTS + (BLOCKS if file.parent.name == "methods" else ())
+    foreign = [n for n in imports(file) if n != "uad_bench" and not n.startswith(allowed)]
+    assert not foreign
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("methods/*.py")), ids=lambda file: file.name)
+def test_a_method_file_stays_small(file):
+    assert len(file.read_text().splitlines()) <= 130

@@ -1,0 +1,243 @@
+"""A run from NIfTI to table on a miniature lab: resumable, repeatable, and honest in failure."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from uad_bench.results import load_cells
+
+BOX = '''
+"""A box of fixed intensity: how much brighter than 0.5 a voxel is."""
+import os
+import numpy as np
+from uad_bench.method import FitReport, Method
+
+class Box(Method):
+    name = "box"
+    title = "Box"
+
+    def fit(self, train, validation, context):
+        return FitReport(steps=1, slices_seen=len(train))
+
+    def score(self, slices):
+        return np.clip(slices.image - 0.5, 0, 1).astype(np.float32)
+'''
+
+
+def uad_bench(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the console script as a user does."""
+    return subprocess.run(
+        [sys.executable, "-m", "uad_bench.cli", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared cohorts, shared by the tests of this file."""
+    return tmp_path_factory.mktemp("prepared")
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Path:
+    """A stranger's method in one file."""
+    file = tmp_path / "box.py"
+    file.write_text(BOX)
+    return file
+
+
+def arguments(lab: Path, cache: Path, box: Path, results: str = "results") -> list[object]:
+    return [
+        *("run", "--methods", "box,thresholding", "--datasets", "mslub,wmh"),
+        *("--data-root", lab, "--cache", cache, "--plugin", box),
+        *("--results", results, "--no-mlflow"),
+    ]
+
+
+def table(folder: Path, results: str = "results") -> str:
+    done = uad_bench("table", "--results", results, "-f", "markdown", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_strangers_method_runs_and_stands_in_the_table(lab, cache, box, tmp_path):
+    done = uad_bench(*arguments(lab, cache, box), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Box" in done.stdout
+    assert "Black" in done.stdout
+    cells = load_cells(tmp_path / "results")
+    assert {(c.spec.method, c.spec.dataset, c.spec.postprocessing) for c in cells} == {
+        (method, dataset, post)
+        for method in ("box", "thresholding", "control-black", "control-mean")
+        for dataset in ("mslub", "wmh")
+        for post in ("none", "star")
+    }
+    assert all(cell.simulated and cell.state == "done" for cell in cells)
+    assert "simulated" in table(tmp_path)
+    again = uad_bench(*arguments(lab, cache, box), cwd=tmp_path)
+    assert "0 computed now" in again.stderr
+
+
+def test_same_command_gives_the_same_table_byte_for_byte(lab, cache, box, tmp_path):
+    tables = []
+    for results in ("first", "second"):
+        done = uad_bench(*arguments(lab, cache, box, results), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        tables.append(table(tmp_path, results))
+    assert tables[0] == tables[1]
+
+
+def test_killed_run_resumes_to_the_same_table(lab, cache, box, tmp_path):
+    whole = uad_bench(*arguments(lab, cache, box, "whole"), cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    running = subprocess.Popen(
+        [sys.executable, "-m", "uad_bench.cli", *map(str, arguments(lab, cache, box, "killed"))],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    cells = tmp_path / "killed" / "cells"
+    for _ in range(1200):
+        if running.poll() is not None or len(list(cells.glob("*.json"))) >= 3:
+            break
+        time.sleep(0.05)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    assert 0 < len(list(cells.glob("*.json"))) < 16
+    status = uad_bench("status", "--results", "killed", cwd=tmp_path)
+    assert "go on with: uad-bench run" in status.stdout
+    resumed = uad_bench(*arguments(lab, cache, box, "killed"), cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert table(tmp_path, "killed") == table(tmp_path, "whole")
+
+
+def test_ctrl_c_keeps_cells_and_prints_how_to_go_on(lab, cache, box, tmp_path):
+    running = subprocess.Popen(
+        [sys.executable, "-m", "uad_bench.cli", *map(str, arguments(lab, cache, box))],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    cells = tmp_path / "results" / "cells"
+    for _ in range(1200):
+        if running.poll() is not None or list(cells.glob("*.json")):
+            break
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "go on with: uad-bench run --methods box,thresholding" in said
+    assert "Traceback" not in said
+
+
+def test_two_runs_in_one_folder_are_refused(lab, cache, box, tmp_path):
+    from uad_bench.results import ResultsFolder
+
+    with ResultsFolder(tmp_path / "results").lock():
+        second = uad_bench(*arguments(lab, cache, box), cwd=tmp_path)
+    assert second.returncode == 2
+    assert second.stderr.startswith("error: another run is using results")
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("return np.full_like(slices.image, np.nan)", "values that are not finite"),
+        ("return slices.image[:, :, ::2]", "return one map per slice"),
+        ("return slices.image * 3", "must lie in [0, 1]"),
+        ("raise ValueError('no such luck')", "ValueError: no such luck"),
+    ],
+)
+def test_a_failing_method_is_a_row_and_stops_nobody(lab, cache, box, tmp_path, body, reason):
+    box.write_text(BOX.replace("return np.clip(slices.image - 0.5, 0, 1).astype(np.float32)", body))
+    done = uad_bench(*arguments(lab, cache, box), "--limit", "1", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    cells = load_cells(tmp_path / "results")
+    failed = [cell for cell in cells if cell.state == "failed"]
+    assert {cell.spec.method for cell in failed} == {"box"}
+    assert all(reason in cell.reason for cell in failed)
+    assert sum(cell.state == "done" for cell in cells) == 12
+    assert reason.split(":")[0] in table(tmp_path)
+    box.write_text(BOX)
+    again = uad_bench(*arguments(lab, cache, box), "--limit", "1", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+
+
+def test_one_bad_patient_is_left_out_by_name(lab, cache, box, tmp_path):
+    import shutil
+
+    mine = tmp_path / "lab"
+    shutil.copytree(lab, mine)
+    victim = sorted((mine / "MSLUB").rglob("*FLAIR.nii.gz"))[0]
+    victim.write_bytes(victim.read_bytes()[:2000])
+    done = uad_bench(*arguments(mine, tmp_path / "cache", box), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    name = victim.parent.name
+    assert f"{name} is left out" in done.stderr
+    assert name in table(tmp_path)
+    cells = load_cells(tmp_path / "results")
+    used = {cell.spec.dataset: cell.data.subjects for cell in cells if cell.data}
+    assert used == {"mslub": 2, "wmh": 2}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (["--methods", "gmave"], "Did you mean 'gmvae'?"),
+        (["--datasets", "mslab"], "Did you mean 'mslub'?"),
+        (["--datasets", "hi"], "a healthy cohort trains detectors"),
+        (["--datasets", "brats"], "cohort brats is not in"),
+        (["--data-root", "nowhere"], "nowhere"),
+        (["--param", "spa.beta=1"], "its method is not part of this run"),
+        (["--param", "thresholding.variant=rank"], "--param thresholding.variant"),
+        (["--param", "thresholding.sigma=1"], "it has: variant"),
+        (["--param", "beta"], "write METHOD.NAME=VALUE"),
+        (["--device", "cuda:7"], "--device cuda:7"),
+        (["--methods", "spa", "--param", "spa.snr=0"], "--param spa.snr"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(lab, cache, box, tmp_path, change, said):
+    done = uad_bench(*arguments(lab, cache, box), *change, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.startswith("error: ")
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "results").exists()
+
+
+def test_dry_run_writes_nothing(lab, cache, box, tmp_path):
+    done = uad_bench(*arguments(lab, cache, box), "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "16 cells, 0 of them done" in done.stdout
+    assert not (tmp_path / "results").exists()
+
+
+def test_tuned_deep_method_is_trained_once_and_recorded(lab, cache, box, tmp_path):
+    small = [f"spa.{p}" for p in ("steps=6", "width=2", "batch_size=2")]
+    options = [part for item in small for part in ("--param", item)]
+    command = [*arguments(lab, cache, box), "--methods", "spa", "--trials", "2", *options]
+    done = uad_bench(*command, cwd=tmp_path, OMP_NUM_THREADS="1")
+    assert done.returncode == 0, done.stderr
+    cells = [c for c in load_cells(tmp_path / "results") if c.spec.method == "spa"]
+    assert len(cells) == 4
+    assert len({cell.fit.detector for cell in cells}) == 1
+    assert cells[0].fit.trials == 2
+    assert set(cells[0].fit.tuned) == {"beta", "snr"}
+    assert cells[0].spec.params["beta"] == cells[0].fit.tuned["beta"]
+    stored = json.loads((tmp_path / "results/cells" / f"{cells[0].spec.name}.json").read_text())
+    assert stored["environment"]["device"].startswith("cpu")
