@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from uad_bench.cli.data import data
 from uad_bench.cohort import Cohort, CohortInfo, Scan
 from uad_bench.errors import UadBenchError
 from uad_bench.locate import inspect, locate
@@ -120,3 +123,96 @@ def test_an_unreadable_folder_is_an_error_not_a_traceback(tmp_path: Path) -> Non
             locate(INFO, locked)
     finally:
         locked.chmod(0o700)
+
+
+PLUGIN = '''
+"""A cohort of the tests."""
+from uad_bench.cohort import Cohort, CohortInfo, Scan
+
+
+class Clinic(Cohort):
+    """Three people."""
+
+    info = CohortInfo(
+        name="clinic", title="our clinic", disease="stroke", citation="us", bibtex="@misc{us}",
+        licence="private", obtain="ask us", layout="clinic/\\n  p1/\\n    flair.nii",
+        folders=("clinic",), expected_scans=3,
+    )
+
+    def scans(self, root):
+        for person in sorted(root.glob("p*")):
+            for time in ("1", "2"):
+                yield Scan(person.name, person / f"flair{time}.nii", time, site="Bonn")
+'''
+
+
+def show(*arguments: str) -> str:
+    app = typer.Typer()
+    app.command()(data)
+    result = CliRunner().invoke(app, arguments, env={"UAD_BENCH_DATA": ""})
+    if result.exception is not None:
+        raise result.exception
+    return result.output
+
+
+def row(text: str, label: str) -> str:
+    (line,) = (line for line in text.splitlines() if line.strip().startswith(f"{label} "))
+    return line.split(label, 1)[1].strip()
+
+
+@pytest.fixture
+def clinic(tmp_path: Path) -> Path:
+    plugin = tmp_path / "clinic_plugin.py"
+    plugin.write_text(PLUGIN)
+    return plugin
+
+
+def test_data_says_what_is_there_and_what_is_missing(tmp_path: Path, clinic: Path) -> None:
+    folder = make(tmp_path / "Clinic" / "p1", "flair1.nii", "flair2.nii").parent
+    make(folder / "p2", "flair1.nii")
+    text = show("clinic", "--data-root", str(tmp_path), "--plugin", str(clinic))
+    assert row(text, "looked in") == f"{tmp_path} for clinic (any letter case)"
+    assert row(text, "found") == str(folder)
+    assert row(text, "scans") == "4 of 2 subjects with 2 sessions each"
+    assert row(text, "splits") == "test 4"
+    assert row(text, "sites") == "Bonn 4"
+    assert row(text, "missing") == f"p2_2: {folder / 'p2' / 'flair2.nii'}"
+    assert row(text, "obtain") == "ask us"
+    assert row(text, "licence") == "private"
+    assert "p1/\n" in text, "the layout is printed as a tree"
+
+
+def test_data_counts_against_the_published_cohort(tmp_path: Path, clinic: Path) -> None:
+    make(tmp_path / "clinic" / "p1", "flair1.nii", "flair2.nii")
+    text = show("clinic", "--data-root", str(tmp_path), "--plugin", str(clinic))
+    assert row(text, "missing") == "1 of the published cohort's 3 scans"
+
+
+def test_data_without_a_root_says_what_to_set_and_that_runs_are_simulated() -> None:
+    text = show()
+    for name in ("hi", "mslub", "msisbi", "msi", "wmh", "gbi", "brats", "bids"):
+        assert f"\n{name}  " in f"\n{text}"
+    assert text.count("UAD_BENCH_DATA=DIR") == 7
+    assert "--datasets bids:PATH" in text
+    assert "simulated" in text.splitlines()[-1]
+    assert "\x1b" not in text, "no colours in a pipe"
+
+
+def test_data_shows_a_bad_folder_and_goes_on(tmp_path: Path) -> None:
+    make(tmp_path / "wmh")
+    text = show("--data-root", str(tmp_path))
+    assert "wmh/training/Utrecht/0/pre/FLAIR.nii.gz" in row(text, "problem")
+    assert "\nmslub  " in text
+
+
+def test_data_marks_simulated_cohorts(tmp_path: Path) -> None:
+    make(tmp_path / "mslub", "SIMULATED.txt")
+    make(tmp_path / "mslub" / "patient01", "FLAIR.nii.gz", "consensus_gt.nii.gz")
+    assert row(show("mslub", "--data-root", str(tmp_path)), "found").endswith("(simulated)")
+
+
+def test_data_refuses_a_wrong_root_and_an_unknown_name(tmp_path: Path) -> None:
+    with pytest.raises(UadBenchError, match="does not exist"):
+        show("--data-root", str(tmp_path / "absent"))
+    with pytest.raises(UadBenchError, match="Did you mean 'mslub'"):
+        show("mslubb")
