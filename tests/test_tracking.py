@@ -1,0 +1,536 @@
+"""MLflow has each cell exactly once and whole; when it is away, nothing else suffers."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import uad_bench.tracking.tracker as tracker_module
+from uad_bench.cells import (
+    CellRecord,
+    CellSpec,
+    CohortUse,
+    Environment,
+    FitRecord,
+    Metric,
+)
+from uad_bench.cli.sync import sync as sync_command
+from uad_bench.results import ResultsFolder, write_cell
+from uad_bench.tracking import Tracker, TrackingError, default_tracker, sync
+from uad_bench.tracking.connection import artifact_location, public_uri
+from uad_bench.tracking.run import run_metrics, run_params, run_tags, run_times
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
+    "1f15c4890000000d4944415478da63fcffff3f0300050001ff5c2a0e6b0000000049454e44ae426082"
+)
+
+
+def use(cohort: str, *, simulated: bool) -> CohortUse:
+    return CohortUse(
+        cohort=cohort,
+        simulated=simulated,
+        manifest_hash="0123abcd",
+        recipe="median",
+        subjects=5,
+        scans=6,
+        slices=300,
+    )
+
+
+def cell(seed: int = 0, auprc: float = 0.4, **changes: Any) -> CellRecord:
+    """A finished cell, trained on phantoms and evaluated on real patients."""
+    facts: dict[str, Any] = {
+        "spec": CellSpec(
+            method="spa",
+            params={"beta": 1e-3, "widths": [16, 32], "prior": {"snr": 16.0}},
+            seed=seed,
+            dataset="mslub",
+            protocol="strict",
+            postprocessing="none",
+        ),
+        "state": "done",
+        "method_title": "SPA",
+        "training": use("hi", simulated=True),
+        "data": use("mslub", simulated=False),
+        "fit": FitRecord(
+            detector="spa-1",
+            steps=200,
+            validation={"l1": 0.1},
+            tuned={"beta": 1e-3},
+            trials=4,
+            curves={"l1": ((1, 0.9), (2, 0.5), (3, 0.25))},
+        ),
+        "thresholds": {"fpr1": 0.25},
+        "metrics": {
+            "auprc": Metric(value=auprc, low=0.25, high=0.5),
+            "hd": Metric(value=None, unit="mm", better="lower"),
+        },
+        "environment": Environment(
+            versions={"torch": "2.13.0"},
+            git_commit="c0ffee",
+            device="cpu",
+            started="2026-11-22T10:00:00+00:00",
+            wall_s=12.5,
+            peak_memory_mb=800.0,
+        ),
+    }
+    return CellRecord(**(facts | changes))
+
+
+def failed_cell(seed: int = 0) -> CellRecord:
+    return cell(seed, state="failed", reason="the loss is NaN at step 7", fit=None, metrics={})
+
+
+@contextmanager
+def mlflow_server(folder: Path, port: int) -> Iterator[str]:
+    """A real server on this machine, stopped at the end."""
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder / 'server.db'}"]
+    command += ["--artifacts-destination", (folder / "files").as_uri()]
+    environment = os.environ | {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
+    uri = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                urllib.request.urlopen(f"{uri}/health", timeout=1).close()
+                break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    pytest.fail((folder / "server.log").read_text()[-2000:])
+                time.sleep(0.2)
+        yield uri
+    finally:
+        os.killpg(process.pid, 15)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, 9)
+            process.wait(15)
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One SQLite database for the module (making one takes seconds); an experiment per test."""
+    return f"sqlite:///{tmp_path_factory.mktemp('a database') / 'mlflow.db'}"
+
+
+@pytest.fixture
+def tracker(database: str, request: pytest.FixtureRequest) -> Tracker:
+    return Tracker(database, experiment=request.node.name)
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    return tmp_path / "my results"
+
+
+def put(results: Path, *records: CellRecord) -> None:
+    for record in records:
+        write_cell(ResultsFolder(results), record)
+
+
+def picture(results: Path, record: CellRecord) -> Path:
+    path = ResultsFolder(results).picture(record.spec.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(PNG)
+    return path
+
+
+def runs_of(tracker: Tracker, deleted: bool = False) -> list[Any]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=tracker.uri)
+    experiment = client.get_experiment_by_name(tracker.experiment)
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id], run_view_type=2 if deleted else 1))
+
+
+def files_of(tracker: Tracker, run: Any) -> dict[str, bytes]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=tracker.uri)
+    names = [entry.path for entry in client.list_artifacts(run.info.run_id)]
+    return {
+        name: Path(client.download_artifacts(run.info.run_id, name)).read_bytes() for name in names
+    }
+
+
+# What a run says
+
+
+def test_every_number_of_a_cell_becomes_a_metric_and_undefined_ones_are_left_out() -> None:
+    points = {(name, step): value for name, value, step in run_metrics(cell())}
+    assert points[("auprc", 0)] == 0.4
+    assert points[("auprc.low", 0)] == 0.25
+    assert points[("auprc.high", 0)] == 0.5
+    assert points[("threshold/fpr1", 0)] == 0.25
+    assert points[("validation/l1", 0)] == 0.1
+    assert [points[("training/l1", step)] for step in (1, 2, 3)] == [0.9, 0.5, 0.25]
+    assert not [name for name, _ in points if name.startswith("hd")]
+
+
+def test_infinite_numbers_never_reach_mlflow() -> None:
+    wild = cell(metrics={"auprc": Metric(value=float("inf"), low=float("nan"))})
+    assert not [name for name, _, _ in run_metrics(wild) if name.startswith("auprc")]
+
+
+def test_parameters_of_the_method_are_flattened_and_kept_apart_from_the_cell() -> None:
+    params = run_params(cell(seed=3))
+    assert params["method"] == "spa"
+    assert params["seed"] == "3"
+    assert params["method.beta"] == "0.001"
+    assert params["method.widths"] == "[16, 32]"
+    assert params["method.prior.snr"] == "16.0"
+    assert params["training.cohort"] == "hi"
+    assert params["data.recipe"] == "median"
+    assert params["tuned"] == "beta"
+
+
+def test_tags_say_simulated_and_name_which_data_is(tmp_path: Path) -> None:
+    tags = run_tags(cell(), tmp_path, "00")
+    assert tags["simulated"] == "true"
+    assert tags["mlflow.note.content"] == "**Simulated data**: trained on hi."
+    real = cell(training=use("hi", simulated=False))
+    assert run_tags(real, tmp_path, "00")["simulated"] == "false"
+    assert "mlflow.note.content" not in run_tags(real, tmp_path, "00")
+
+
+def test_times_are_those_of_the_cell_not_of_the_sending() -> None:
+    start, end = run_times(cell())
+    assert end - start == 12_500
+    naive = cell().environment.model_copy(update={"started": "2026-11-22T10:00:00"})
+    assert run_times(cell(environment=naive)) == (start, end)
+
+
+def test_names_that_mlflow_would_refuse_are_made_acceptable() -> None:
+    odd = cell(metrics={"dice@5%": Metric(value=0.5)})
+    assert ("dice_5_", 0.5, 0) in run_metrics(odd)
+
+
+# Sending
+
+
+def test_a_run_holds_parameters_metrics_curve_tags_json_and_picture(
+    tracker: Tracker, results: Path
+) -> None:
+    record = cell()
+    put(results, record)
+    tracker.send(record, results, picture(results, record))
+    (run,) = runs_of(tracker)
+    assert run.info.run_name == f"{record.spec.name} (simulated)"
+    assert run.info.status == "FINISHED"
+    assert run.info.end_time - run.info.start_time == 12_500
+    assert run.data.params == run_params(record)
+    assert run.data.metrics["auprc.high"] == 0.5
+    assert run.data.metrics["training/l1"] == 0.25
+    assert run.data.tags["cell"] == record.spec.name
+    assert run.data.tags["git_commit"] == "c0ffee"
+    assert run.data.tags["control"] == run.data.tags["supervised"] == "false"
+    stored = ResultsFolder(results).cell(record.spec.name)
+    files = files_of(tracker, run)
+    assert files == {stored.name: stored.read_bytes(), f"{record.spec.name}.png": PNG}
+
+
+def test_a_failed_cell_is_a_failed_run_with_its_reason(tracker: Tracker, results: Path) -> None:
+    record = failed_cell()
+    put(results, record)
+    tracker.send(record, results, None)
+    (run,) = runs_of(tracker)
+    assert run.info.status == "FAILED"
+    assert run.data.tags["reason"] == "the loss is NaN at step 7"
+    assert "the loss is NaN at step 7" in run.data.tags["mlflow.note.content"]
+
+
+def test_the_same_json_is_sent_once(tracker: Tracker, results: Path) -> None:
+    put(results, cell())
+    for _ in range(2):
+        tracker.send(cell(), results, None)
+    assert len(runs_of(tracker)) == 1
+    assert tracker.unsent(results) == ()
+
+
+def test_a_changed_cell_replaces_its_run_and_the_old_one_stays_restorable(
+    tracker: Tracker, results: Path
+) -> None:
+    for record in (failed_cell(), cell(auprc=0.5)):
+        put(results, record)
+        tracker.send(record, results, None)
+    (run,) = runs_of(tracker)
+    assert run.data.metrics["auprc"] == 0.5
+    (old,) = runs_of(tracker, deleted=True)
+    assert old.data.tags["superseded_by"] == run.info.run_id
+
+
+def test_the_same_cell_of_another_results_folder_is_left_alone(
+    tracker: Tracker, tmp_path: Path
+) -> None:
+    for name, auprc in (("mine", 0.4), ("yours", 0.5)):
+        put(tmp_path / name, cell(auprc=auprc))
+        tracker.send(cell(auprc=auprc), tmp_path / name, None)
+    assert {run.data.metrics["auprc"] for run in runs_of(tracker)} == {0.4, 0.5}
+    assert tracker.unsent(tmp_path / "mine") == ()
+
+
+def test_a_half_sent_run_is_completed_not_doubled(tracker: Tracker, results: Path) -> None:
+    record = cell()
+    put(results, record)
+    with pytest.raises(TrackingError):
+        tracker.send(record, results, results / "no such picture.png")
+    (half,) = runs_of(tracker)
+    assert half.info.status == "RUNNING"
+    assert tracker.unsent(results) == (record,)
+    tracker.send(record, results, picture(results, record))
+    (run,) = runs_of(tracker)
+    assert run.info.run_id == half.info.run_id
+    assert run.info.status == "FINISHED"
+    from mlflow import MlflowClient
+
+    history = MlflowClient(tracking_uri=tracker.uri).get_metric_history(
+        run.info.run_id, "training/l1"
+    )
+    assert len(history) == 3
+
+
+def test_metrics_travel_in_one_batch_and_long_curves_still_arrive(
+    tracker: Tracker, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    calls = []
+    original = MlflowClient.log_batch
+
+    def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
+        calls.append(len(args[1]))
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", counted)
+    put(results, cell())
+    tracker.send(cell(), results, None)
+    assert len(calls) == 1
+    fit = FitRecord(detector="d", curves={"l1": tuple((step, 0.5) for step in range(2000))})
+    long = cell(seed=1, fit=fit)
+    put(results, long)
+    tracker.send(long, results, None)
+    assert calls[1:] == [900, 900, sum(calls[1:]) - 1800]
+    assert sum(calls[1:]) >= 2000
+
+
+def test_runs_are_found_beyond_the_first_page(
+    tracker: Tracker, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracker_module, "_RUNS_PER_PAGE", 1)
+    records = [cell(seed) for seed in range(3)]
+    put(results, *records)
+    assert len(sync(results, tracker).sent) == 3
+    assert len(sync(results, tracker).already) == 3
+
+
+# Syncing
+
+
+def test_sync_sends_what_is_missing_or_changed_and_pictures_with_it(
+    tracker: Tracker, results: Path
+) -> None:
+    put(results, cell(0), cell(1), cell(2))
+    picture(results, cell(1))
+    tracker.send(cell(0), results, None)
+    tracker.send(cell(2), results, None)
+    put(results, cell(2, auprc=0.9))
+    done = sync(results, tracker)
+    assert done.sent == (cell(1).spec.name, cell(2).spec.name)
+    assert done.already == (cell(0).spec.name,)
+    assert done.failed == ()
+    by_cell = {run.data.tags["cell"]: run for run in runs_of(tracker)}
+    assert f"{cell(1).spec.name}.png" in files_of(tracker, by_cell[cell(1).spec.name])
+
+
+def test_one_refused_cell_does_not_hold_up_the_others(tracker: Tracker, results: Path) -> None:
+    environment = cell().environment.model_copy(update={"started": "yesterday"})
+    put(results, cell(0, environment=environment), cell(1))
+    done = sync(results, tracker)
+    assert done.sent == (cell(1).spec.name,)
+    ((name, reason),) = done.failed
+    assert name == cell(0).spec.name
+    assert "yesterday" in reason
+    assert "\n" not in reason
+
+
+def test_a_server_that_comes_and_goes_loses_nothing(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    away = Tracker(f"http://127.0.0.1:{port}")
+    put(results, cell(0), failed_cell(1))
+    started = time.monotonic()
+    with pytest.raises(TrackingError, match="does not answer") as caught:
+        away.send(cell(0), results, None)
+    assert time.monotonic() - started < 20
+    assert f"uad-bench sync --results '{results}'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(TrackingError):
+        sync(results, away)
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", away.uri)
+    with mlflow_server(tmp_path, port) as uri:
+        tracker = default_tracker(results)
+        assert tracker.uri == uri
+        picture(results, cell(0))
+        app = typer.Typer()
+        app.command()(sync_command)
+        answer = CliRunner().invoke(app, ["--results", str(results)])
+        assert answer.exit_code == 0, answer.output
+        assert "2 cells sent, 0 were there, 0 refused" in answer.output
+        assert sync(results, tracker).sent == ()
+        by_cell = {run.data.tags["cell"]: run for run in runs_of(tracker)}
+        done = by_cell[cell(0).spec.name]
+        assert done.data.metrics["auprc"] == 0.4
+        assert sorted(Path(name).suffix for name in files_of(tracker, done)) == [".json", ".png"]
+        assert by_cell[failed_cell(1).spec.name].info.status == "FAILED"
+    with pytest.raises(TrackingError, match="does not answer"):
+        tracker.unsent(results)
+
+
+def test_a_server_that_accepts_and_never_answers_is_given_up(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    put(results, cell())
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen(5)
+        started = time.monotonic()
+        with pytest.raises(TrackingError, match="does not answer"):
+            Tracker(f"http://127.0.0.1:{mute.getsockname()[1]}").send(cell(), results, None)
+    assert time.monotonic() - started < 15
+
+
+# Where things are, and what stays untouched
+
+
+def test_without_a_server_the_database_and_files_lie_in_the_results_folder(
+    results: Path, tmp_path: Path
+) -> None:
+    """In a process of its own: nothing in the working directory or the home folder, no word."""
+    put(results, cell())
+    (tmp_path / "home").mkdir()
+    (tmp_path / "cwd").mkdir()
+    code = (
+        "import logging, os, sys\n"
+        "from pathlib import Path\n"
+        "from uad_bench.tracking import default_tracker, sync\n"
+        "assert not {'mlflow', 'torch'} & set(sys.modules)\n"
+        "before = dict(os.environ)\n"
+        "logging.getLogger('alembic').setLevel(logging.WARNING)\n"
+        "folder = Path(sys.argv[1])\n"
+        "assert len(sync(folder, default_tracker(folder)).sent) == 1\n"
+        "assert dict(os.environ) == before\n"
+        "assert 'torch' not in sys.modules\n"
+        "for name in ('alembic', 'mlflow', 'sqlalchemy.engine', ''):\n"
+        "    for handler in logging.getLogger(name).handlers:\n"
+        "        assert isinstance(handler, logging.NullHandler), name\n"
+        "assert logging.getLogger('alembic').level == logging.WARNING\n"
+    )
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MLFLOW", "XDG", "PYTEST")) and name != "CI"
+    }
+    answer = subprocess.run(
+        [sys.executable, "-c", code, str(results)],
+        cwd=tmp_path / "cwd",
+        env=environment | {"HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
+    assert list((tmp_path / "cwd").iterdir()) == []
+    assert list((tmp_path / "home").iterdir()) == []
+    assert (results / "mlflow.db").is_file()
+    (stored,) = (results / "mlartifacts").rglob("*.json")
+    assert json.loads(stored.read_text())["spec"]["method"] == "spa"
+
+
+def test_the_active_run_and_uri_of_the_callers_own_mlflow_stay_as_they_are(
+    tracker: Tracker, results: Path
+) -> None:
+    import mlflow
+
+    before = (mlflow.get_tracking_uri(), mlflow.active_run(), logging.getLogger("mlflow").level)
+    put(results, cell())
+    tracker.send(cell(), results, None)
+    after = (mlflow.get_tracking_uri(), mlflow.active_run(), logging.getLogger("mlflow").level)
+    assert after == before
+
+
+def test_a_deleted_experiment_is_named_with_what_to_do(tracker: Tracker, results: Path) -> None:
+    from mlflow import MlflowClient
+
+    put(results, cell())
+    tracker.send(cell(), results, None)
+    client = MlflowClient(tracking_uri=tracker.uri)
+    client.delete_experiment(client.get_experiment_by_name(tracker.experiment).experiment_id)
+    with pytest.raises(TrackingError, match=r"was deleted in MLflow .* restore it"):
+        tracker.unsent(results)
+
+
+@pytest.mark.parametrize("uri", ["sqlite:////proc/nope/x.db", "nonsense://x", "./mlruns"])
+def test_a_place_that_cannot_be_used_is_one_line_at_once(uri: str, results: Path) -> None:
+    put(results, cell())
+    with pytest.raises(TrackingError) as caught:
+        Tracker(uri).send(cell(), results, None)
+    assert "\n" not in str(caught.value)
+    assert uri in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_one_line_at_once(results: Path, tmp_path: Path) -> None:
+    put(results, cell())
+    (tmp_path / "x.db").write_bytes(b"not a database, but long enough to look like one" * 100)
+    with pytest.raises(TrackingError, match="not a database"):
+        Tracker(f"sqlite:///{tmp_path / 'x.db'}").send(cell(), results, None)
+
+
+def test_a_password_in_the_uri_is_never_shown(results: Path) -> None:
+    put(results, cell())
+    tracker = Tracker("postgresql+psycopg2://lab:secret@127.0.0.1:9/mlflow")
+    with pytest.raises(TrackingError) as caught:
+        tracker.send(cell(), results, None)
+    assert "secret" not in str(caught.value)
+    assert tracker.where == "postgresql+psycopg2://127.0.0.1:9/mlflow"
+    assert public_uri("databricks") == "databricks"
+
+
+def test_files_never_go_to_the_working_directory(tmp_path: Path) -> None:
+    beside = (tmp_path / "db" / "mlartifacts").as_uri()
+    assert artifact_location(f"sqlite:///{tmp_path}/db/mlflow.db", tmp_path) == beside
+    inside = (tmp_path / "mlartifacts").as_uri()
+    assert artifact_location("postgresql://host/x", tmp_path) == inside
+    assert artifact_location("https://mlflow.example.org", tmp_path) is None
