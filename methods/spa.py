@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from uad_bench.errors import UadBenchError
 from uad_bench.method import FloatArray, Need, Slices, TissuePrior
 from uad_bench.models.blocks import UNet, image_head
 from uad_bench.models.gaussians import ProbabilityHead, divergence
@@ -73,6 +74,7 @@ class _Network(GaussianNetwork):
         self.over_pixels = torch.sum if params.kl_reduction == "sum_pixels" else torch.mean
 
     def divergence(self, latent: GaussianLatent, z: Tensor) -> Tensor:
-        assert self.prior is not None
+        if self.prior is None:
+            raise UadBenchError("spa: no tissue prior; train on a cohort that has tissue maps")
         per_pixel = divergence(latent.posterior, self.prior(z)).mean(dim=1)
         return self.over_pixels(per_pixel, dim=(1, 2))

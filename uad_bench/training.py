@@ -122,7 +122,8 @@ class DeepReconstruction(ReconstructionMethod):
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return the weights and the running statistics."""
-        return {name: value.cpu().numpy() for name, value in self.network_.state_dict().items()}
+        weights = self.network_.state_dict().items()
+        return {name: np.array(value.cpu().numpy(), order="C") for name, value in weights}
 
     def load(self, state: Mapping[str, NDArray[Any]], device: str = "cpu") -> None:
         """Restore what :meth:`state` returned."""
