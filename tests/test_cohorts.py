@@ -1,6 +1,7 @@
 """Every adapter reads the layouts that its cohort really has, by names only."""
 
 import os
+import re
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from uad_bench.cohort import Cohort, Scan
 from uad_bench.errors import UadBenchError
+from uad_bench.locate import inspect
+from uad_bench.registry import PluginSources, discover
 
 SHARED = Path(
     os.environ.get("UAD_BENCH_SHARED", Path(__file__).resolve().parents[2] / "shared" / "data")
@@ -481,6 +484,20 @@ def test_hi_sessions_of_a_person_share_a_split(tmp_path: Path) -> None:
     )
     pairs = {(scan.subject, scan.split) for scan in read("hi", tmp_path)}
     assert len(pairs) == 20
+
+
+# --- the guide --------------------------------------------------------------------------------
+
+
+def test_the_example_in_the_guide_is_a_cohort(tmp_path: Path) -> None:
+    guide = Path(__file__).resolve().parents[1] / "docs" / "add-a-cohort.md"
+    (example,) = re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
+    plugin = tmp_path / "clinic.py"
+    plugin.write_text(example, encoding="utf-8")
+    cohort = discover(PluginSources((plugin,))).cohort("clinic")()
+    touch(tmp_path, "clinic/p001/flair.nii.gz")
+    found = inspect(cohort, tmp_path / "clinic")
+    assert [path.name for path in found.missing] == ["lesion.nii.gz"]
 
 
 # --- real patients ---------------------------------------------------------------------------

@@ -173,7 +173,7 @@ def test_data_says_what_is_there_and_what_is_missing(tmp_path: Path, clinic: Pat
     text = show("clinic", "--data-root", str(tmp_path), "--plugin", str(clinic))
     assert row(text, "looked in") == f"{tmp_path} for clinic (any letter case)"
     assert row(text, "found") == str(folder)
-    assert row(text, "scans") == "4 of 2 subjects with 2 sessions each"
+    assert row(text, "scans") == "4 (2 subjects, 2 sessions each)"
     assert row(text, "splits") == "test 4"
     assert row(text, "sites") == "Bonn 4"
     assert row(text, "missing") == f"p2_2: {folder / 'p2' / 'flair2.nii'}"

@@ -128,15 +128,15 @@ def _absent(found: Found, info: CohortInfo) -> int:
 
 
 def _count(scans: tuple[Scan, ...]) -> str:
-    """``21 of 5 subjects with 4 to 5 sessions each``; no sessions where there are none."""
+    """``21 (5 subjects, 4 to 5 sessions each)``; no sessions where there are none."""
     subjects = len({scan.subject for scan in scans})
-    text = f"{len(scans)} of {subjects} {'subject' if subjects == 1 else 'subjects'}"
-    if all(scan.session is None for scan in scans):
-        return text
-    sessions = Counter(scan.subject for scan in scans).values()
-    low, high = min(sessions), max(sessions)
-    each = str(low) if low == high else f"{low} to {high}"
-    return f"{text} with {each} {'session' if high == 1 else 'sessions'} each"
+    text = f"{subjects} {'subject' if subjects == 1 else 'subjects'}"
+    if any(scan.session is not None for scan in scans):
+        sessions = Counter(scan.subject for scan in scans).values()
+        low, high = min(sessions), max(sessions)
+        each = str(low) if low == high else f"{low} to {high}"
+        text += f", {each} {'session' if high == 1 else 'sessions'} each"
+    return f"{len(scans)} ({text})"
 
 
 def _tally(values: Iterator[str] | list[str]) -> str:

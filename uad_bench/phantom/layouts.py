@@ -182,7 +182,7 @@ LAYOUTS: dict[str, Callable[[Path, Iterable[PhantomScan]], None]] = {
 
 
 def _save_flair(path: Path, scan: PhantomScan, affine: NDArray[np.float64] | None = None) -> None:
-    """Write a FLAIR as scaled int16, in which 0 stays exactly 0.
+    """Write a FLAIR as scaled int16, in which 0 stays exactly 0 and no other value becomes 0.
 
     Args:
         path: where to.
@@ -191,7 +191,7 @@ def _save_flair(path: Path, scan: PhantomScan, affine: NDArray[np.float64] | Non
     """
     highest = float(scan.flair.max())
     slope = highest / np.iinfo(np.int16).max if highest > 0 else 1.0
-    stored = np.rint(scan.flair / slope).astype(np.int16)
+    stored = np.maximum(np.rint(scan.flair / slope), scan.flair > 0).astype(np.int16)
     code = _MNI152 if affine is None else _ALIGNED
     _save(path, stored, scan.affine if affine is None else affine, code, slope)
 
