@@ -94,7 +94,20 @@ class Registry:
                 if entry.state != "ready":
                     raise PluginError(entry.reason)
                 return entry
-        raise UadBenchError(self._unknown(kind, name))
+        raise UadBenchError(self._unknown(kind, name, kind))
+
+    def matching(self, name: str) -> tuple[Entry, ...]:
+        """The usable entries of a name that may be a method's or a dataset's, or both.
+
+        Raises:
+            UadBenchError: there is none; the message offers the nearest name.
+            PluginError: one is broken, or the name is taken twice.
+        """
+        kinds: tuple[Kind, ...] = ("method", "dataset")
+        known = tuple(kind for kind in kinds if any(e.name == name for e in self.entries(kind)))
+        if not known and not any(e.name == name for e in self._entries):
+            raise UadBenchError(self._unknown("method or dataset", name, *kinds))
+        return tuple(self.find(kind, name) for kind in known or kinds[:1])
 
     def method(self, name: str) -> type[Method]:
         """Import a method by name; raises as :meth:`find` and :meth:`Entry.load` do."""
@@ -104,10 +117,10 @@ class Registry:
         """Import a cohort by name; raises as :meth:`find` and :meth:`Entry.load` do."""
         return self.find("dataset", name).load()  # type: ignore[return-value]
 
-    def _unknown(self, kind: Kind, name: str) -> str:
-        names = self.names(kind)
+    def _unknown(self, what: str, name: str, *kinds: Kind) -> str:
+        names = [known for kind in kinds for known in self.names(kind)]
         near = difflib.get_close_matches(name, names, n=1)
-        parts = [f"Unknown {kind} {name!r}."]
+        parts = [f"Unknown {what} {name!r}."]
         parts += [f"Did you mean {near[0]!r}?"] if near else []
         parts += [f"Available: {', '.join(names) or 'none'}."]
         broken = [e.reason for e in self._entries if e.state == "broken"]
@@ -196,8 +209,9 @@ def _declared(declared: Declaration, source: Source, module: str, path: Path) ->
 def _entry_points() -> Iterator[Entry]:
     from importlib.metadata import entry_points
 
+    installed = entry_points()
     for kind, group in _GROUPS.items():
-        for point in sorted(entry_points(group=group), key=lambda p: (p.name, p.value)):
+        for point in sorted(installed.select(group=group), key=lambda p: (p.name, p.value)):
             yield _entry_point(kind, point)
 
 

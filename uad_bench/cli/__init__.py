@@ -1,0 +1,108 @@
+"""The command line: one file per command, imported only when that command runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Annotated, cast
+
+import typer
+
+from uad_bench import __version__
+from uad_bench.errors import UadBenchError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("uad_bench.cli.run:run", "Tune, train, evaluate and tabulate detectors."),
+    "status": ("uad_bench.cli.status:status", "Show what the last run has done and what is left."),
+    "table": ("uad_bench.cli.table:table", "Write tables in LaTeX, Markdown or CSV."),
+    "sync": ("uad_bench.cli.sync:sync", "Send to MLflow what a run could not."),
+    "data": ("uad_bench.cli.data:data", "Show which cohorts are found, and what is missing."),
+    "phantom": ("uad_bench.cli.phantom:phantom", "Write simulated cohorts as NIfTI."),
+    "list": ("uad_bench.cli.list_:list_plugins", "List methods and datasets."),
+    "show": ("uad_bench.cli.show:show", "Show what a method or dataset is, and its parameters."),
+    "check": ("uad_bench.cli.check:check", "Check that a method or dataset keeps its contract."),
+    "new": ("uad_bench.cli.new:new", "Write a commented template of a method or dataset."),
+}
+"""Per command: where its function is, as ``module:function``, and what ``--help`` says of it."""
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+# typer exports BadParameter but not its root, which has lived in click and then in typer.
+_CommandLineError = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[2])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        arguments: the command line without the program's name; by default the process's own.
+
+    Returns:
+        0 when all went well, 2 for bad input (one line on stderr), 130 after Ctrl-C, or what the
+        command asks for.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    invoked = next((word for word in given if not word.startswith("-")), None)
+    try:
+        code = _app(invoked)(args=given, prog_name="uad-bench", standalone_mode=False)
+    except UadBenchError as error:
+        return _fail(str(error))
+    except _CommandLineError as error:
+        path = error.ctx.command_path if error.ctx else "uad-bench"
+        return _fail(f"{error.format_message().rstrip('.')}; see {path} --help")
+    except OSError as error:
+        where = "" if error.filename is None else f": {error.filename}"
+        return _fail(f"{error.strerror or error}{where}")
+    except (KeyboardInterrupt, typer.Abort):
+        return EXIT_INTERRUPTED
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str) -> int:
+    """Say what is wrong, in one line on stderr."""
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    return EXIT_BAD_INPUT
+
+
+def _app(invoked: str | None) -> typer.Typer:
+    """The application. Only the invoked command is imported; of the others, help is known."""
+    app = typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for name, (target, summary) in COMMANDS.items():
+        if name == invoked:
+            app.command(name, short_help=summary)(_function(target))
+        else:
+            app.command(name, help=summary)(_not_invoked)
+    return app
+
+
+def _function(target: str) -> Callable[..., object]:
+    """Import ``module:function``."""
+    module, _, name = target.partition(":")
+    return cast("Callable[..., object]", getattr(import_module(module), name))
+
+
+def _not_invoked() -> None:
+    """Stand for a command that is not the invoked one, so that its module stays unloaded."""
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"uad-bench {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Train, tune, evaluate and tabulate brain-MRI anomaly detectors under one protocol."""
