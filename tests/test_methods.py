@@ -1,0 +1,253 @@
+"""Every built-in method keeps its contract, follows its formula and sees a bright lesion."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import rankdata
+from skimage.exposure import equalize_hist
+from uad_bench.methods.control_black import ControlBlack
+from uad_bench.methods.control_mean import ControlMean
+from uad_bench.methods.gmvae import GMVAE
+from uad_bench.methods.spa import SPA
+from uad_bench.methods.thresholding import Thresholding
+from uad_bench.methods.vae import VAE
+
+from uad_bench.conformance import check_method
+from uad_bench.errors import UadBenchError
+from uad_bench.method import FitContext, Slices, TissuePrior, search_space
+from uad_bench.models.gaussians import Gaussian, divergence, divergence_from_standard
+
+SIZE, DEPTH = 32, 6
+DEEP = (VAE, GMVAE, SPA)
+EVERY = (Thresholding, ControlBlack, ControlMean, *DEEP)
+TINY = {"width": 4, "steps": 3, "batch_size": 4}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def tissues() -> np.ndarray:
+    """Labels ``[H, W]``: 0 CSF inside, 1 GM at the rim, 2 WM between, 3 background."""
+    row, column = np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2
+    radius = np.hypot(row / 14, column / 12)
+    return np.select([radius < 0.25, radius < 0.7, radius < 1], [0, 2, 1], 3)
+
+
+def brains(count: int, seed: int = 0) -> Slices:
+    """Healthy slices: dark ventricles, white matter, slightly brighter grey matter, noise."""
+    rng = np.random.default_rng(seed)
+    labels = np.stack([np.roll(tissues(), rng.integers(-1, 2, 2), (0, 1)) for _ in range(count)])
+    image = np.array([0.15, 0.6, 0.5, 0.0])[labels] * rng.uniform(0.95, 1.05, (count, 1, 1))
+    brain = (labels < 3)[:, None]
+    image = np.where(brain, image[:, None] + rng.normal(0, 0.02, brain.shape), 0).clip(0, 1)
+    return Slices(image.astype(np.float32), brain, np.arange(count) % DEPTH, (2.0, 6.0, 6.0))
+
+
+def prior() -> TissuePrior:
+    hard = (tissues() == np.arange(4)[:, None, None]).astype(np.float32)
+    mean = np.repeat(hard[:, None], DEPTH, axis=1)
+    return TissuePrior(mean, np.full_like(mean, 0.02), "test")
+
+
+def fitted(cls, **params):
+    method = cls(cls.Params(**TINY | params))
+    method.fit(brains(12), brains(6, seed=1), FitContext(0, tissue_prior=prior()))
+    return method
+
+
+def tensors(slices: Slices) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(slices.image), torch.from_numpy(slices.z)
+
+
+@pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.name)
+def test_every_method_keeps_the_contract(cls):
+    assert check_method(cls) == []
+
+
+def test_raw_thresholding_scores_the_image_inside_the_brain():
+    scan = brains(4)
+    scan.image[0, 0, 0, 0] = 0.9
+    score = Thresholding().score(scan)
+    assert np.array_equal(score[scan.brain], scan.image[scan.brain])
+    assert (score[~scan.brain] == 0).all()
+
+
+def test_histogram_equalisation_equals_scikit_image_over_the_brain_of_the_scan():
+    scan = brains(4)
+    score = Thresholding(Thresholding.Params(variant="histeq")).score(scan)
+    expected = equalize_hist(scan.image.astype(np.float64), nbins=256, mask=scan.brain)
+    inside = scan.brain
+    np.testing.assert_allclose(score[inside], expected[inside], atol=5e-3)
+    # an integer cast, as in the published code, would leave a scan in [0, 1] two grey levels
+    assert len(np.unique(score)) > 100
+
+
+def test_the_quantile_variant_is_the_rank_in_the_brain_of_the_scan():
+    scan = brains(4)
+    score = Thresholding(Thresholding.Params(variant="quantile")).score(scan)
+    values = scan.image[scan.brain]
+    expected = rankdata(values, method="max") / values.size
+    np.testing.assert_allclose(score[scan.brain], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("variant", ["raw", "histeq", "quantile"])
+def test_thresholding_survives_a_scan_without_brain(variant):
+    scan = brains(2)
+    empty = Slices(scan.image, np.zeros_like(scan.brain), scan.z, scan.spacing)
+    assert (Thresholding(Thresholding.Params(variant=variant)).score(empty) == 0).all()
+
+
+def test_the_black_control_scores_the_image():
+    scan = brains(3)
+    assert np.array_equal(ControlBlack().score(scan), scan.image)
+
+
+def test_the_mean_control_averages_the_people_in_whose_brain_a_voxel_lies():
+    train, scan = brains(13), brains(6, seed=2)
+    method = ControlMean()
+    method.fit(train, scan, FitContext(0))
+    reconstruction = method.reconstruct(scan)
+    for row, z in enumerate(scan.z):
+        here = train.z == z
+        brain = train.brain[here, 0]
+        weight = np.maximum(brain.sum(axis=0), 1)
+        mean = np.where(brain, train.image[here, 0], 0).sum(axis=0) / weight
+        expected = np.where(scan.brain[row, 0], mean, 0)
+        np.testing.assert_allclose(reconstruction[row, 0], expected, atol=1e-6)
+
+
+def test_the_mean_control_takes_the_nearest_slice_where_training_has_none():
+    train = brains(6)
+    method = ControlMean()
+    method.fit(train, train, FitContext(0))
+    near, far = brains(1, seed=3), brains(1, seed=3)
+    near.z[:], far.z[:] = DEPTH - 1, DEPTH + 40
+    assert np.array_equal(method.reconstruct(near), method.reconstruct(far))
+
+
+@pytest.mark.parametrize("cls", DEEP, ids=lambda cls: cls.name)
+def test_deep_methods_are_tuned_in_beta_and_snr_from_the_papers_values(cls):
+    space = search_space(cls.Params)
+    assert set(space) == {"beta", "snr"}
+    assert cls.first_trial == {"beta": 1e-3, "snr": 16.0}
+    for name, value in cls.first_trial.items():
+        assert space[name].low <= value <= space[name].high
+
+
+@pytest.mark.parametrize(
+    ("cls", "params"),
+    [(VAE, {}), (VAE, {"latent": "fullres"}), (GMVAE, {}), (SPA, {}), (SPA, {"skips": False})],
+    ids=["vae", "vae-fullres", "gmvae", "spa", "spa-no-skips"],
+)
+def test_every_weight_gets_a_gradient(cls, params):
+    method = cls(cls.Params(**TINY | params))
+    network = method.network(prior())
+    with torch.no_grad():  # variance heads that start at zero pass no gradient to their input
+        for weight in network.parameters():
+            weight.add_(torch.randn_like(weight), alpha=0.01)
+    reconstruction, kl = network(*tensors(brains(4)), torch.Generator().manual_seed(0))
+    assert reconstruction.shape == (4, 1, SIZE, SIZE)
+    assert kl.shape == (4,)
+    (reconstruction.mean() + 1e-3 * kl.mean()).backward()
+    silent = [n for n, w in network.named_parameters() if w.grad is None or not w.grad.any()]
+    assert silent == []
+
+
+@pytest.mark.parametrize("cls", DEEP, ids=lambda cls: cls.name)
+def test_divergences_of_a_slice_do_not_depend_on_its_batch(cls):
+    network = cls(cls.Params(**TINY)).network(prior()).eval()
+    image, z = tensors(brains(5))
+    together = network(image, z)[1]
+    alone = torch.cat([network(image[i : i + 1], z[i : i + 1])[1] for i in range(5)])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-3)
+
+
+def test_the_vaes_divergence_is_summed_over_its_latent():
+    network = fitted(VAE).network_
+    latent = network.encode(tensors(brains(2))[0])
+    expected = divergence_from_standard(latent.posterior).flatten(1).sum(dim=1)
+    torch.testing.assert_close(network.divergence(latent, torch.zeros(2)), expected)
+    assert latent.draw.shape == (2, 16, SIZE // 8, SIZE // 8)
+
+
+def test_the_gmvae_has_spatial_latents_and_its_options_reach_the_divergence():
+    values = []
+    for params in ({}, {"legacy_pc": True}, {"c_lambda": 3.0}):
+        network = GMVAE(GMVAE.Params(**TINY | params)).network(None)
+        torch.manual_seed(0)
+        for weight in network.parameters():
+            torch.nn.init.normal_(weight, std=0.2)
+        latent = network.encode(tensors(brains(2))[0], torch.Generator().manual_seed(0))
+        assert latent.w_draw.shape == (2, 1, SIZE // 8, SIZE // 8)
+        assert latent.z_draw.shape == (2, 8, SIZE // 8, SIZE // 8)
+        values.append(network.divergence(latent, torch.zeros(2))[0].item())
+    assert len(set(values)) == 3
+
+
+def test_spas_divergence_is_to_the_prior_at_the_slices_place_in_the_atlas():
+    healthy = prior()
+    healthy.mean[:, 3] = healthy.mean[::-1, 3]
+    network = SPA(SPA.Params(**TINY)).network(healthy)
+    image, _ = tensors(brains(2))
+    latent = network.encode(image)
+    z = torch.tensor([0, 3])
+    p = Gaussian(torch.from_numpy(healthy.mean)[:, z].transpose(0, 1), torch.tensor(0.02).log())
+    expected = divergence(latent.posterior, p)
+    found = network.divergence(latent, z)
+    torch.testing.assert_close(found, expected.sum(dim=(2, 3)).mean(dim=1), rtol=1e-4, atol=1e-2)
+    means = SPA(SPA.Params(**TINY, kl_reduction="mean")).network(healthy).divergence(latent, z)
+    torch.testing.assert_close(means, found / SIZE**2)
+
+
+def test_spas_variances_start_at_the_floor_and_its_prior_stays_above_it():
+    network = SPA(SPA.Params(**TINY, var_floor=0.05)).network(prior())
+    posterior = network.encode(tensors(brains(2))[0]).posterior
+    assert posterior.log_variance.exp().detach().numpy() == pytest.approx(0.05, rel=1e-5)
+    assert network.prior.log_variance.exp().min().item() == pytest.approx(0.05)
+
+
+def test_spa_shows_its_tissue_maps_and_reconstructs_from_nothing_else():
+    method, scan = fitted(SPA), brains(3)
+    maps = method.tissues(scan)
+    assert maps.shape == (3, 4, SIZE, SIZE)
+    assert maps.dtype == np.float32
+    assert 0 <= maps.min() <= maps.max() <= 1
+    with torch.inference_mode():
+        decoded = method.network_.decoder(torch.from_numpy(maps)).numpy() * scan.brain
+    np.testing.assert_allclose(decoded, method.reconstruct(scan), atol=1e-5)
+
+
+def test_spa_without_a_prior_says_so_in_one_line():
+    method = SPA(SPA.Params(**TINY))
+    with pytest.raises(UadBenchError, match="tissue prior") as caught:
+        method.fit(brains(8), brains(4), FitContext(0))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("cls", DEEP, ids=lambda cls: cls.name)
+def test_stored_and_loaded_it_scores_the_same_bits(cls):
+    method, scan = fitted(cls), brains(4, seed=2)
+    restored = cls(method.params)
+    restored.load(method.state())
+    assert restored.score(scan).tobytes() == method.score(scan).tobytes()
+
+
+@pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.name)
+def test_a_bright_lesion_painted_in_is_seen(cls):
+    params = {"width": 4, "steps": 100, "batch_size": 8, "learning_rate": 5e-3}
+    method = cls(cls.Params(**params) if cls in DEEP else None)
+    method.fit(brains(48), brains(8, seed=1), FitContext(0, tissue_prior=prior()))
+    scan = brains(6, seed=2)
+    lesion = np.zeros_like(scan.brain)
+    lesion[:, :, 20:24, 12:17] = True
+    scan.image[lesion] = 0.95
+    score = method.score(scan)
+    healthy = score[scan.brain & ~lesion]
+    assert np.median(score[lesion]) > np.quantile(healthy, 0.95)

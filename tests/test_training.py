@@ -1,0 +1,207 @@
+"""The training loop: determinism, the state it keeps, what it reports and when it gives up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from uad_bench.errors import DivergenceError
+from uad_bench.method import FitContext, Slices, TissuePrior
+from uad_bench.models.gaussians import Gaussian, Sampler
+from uad_bench.models.variational import GaussianLatent, GaussianNetwork
+from uad_bench.training import CHECKS, DeepParams, DeepReconstruction
+
+SIZE = 32
+
+
+def brains(count: int, seed: int = 0) -> Slices:
+    """Noisy discs of two tissues."""
+    rng = np.random.default_rng(seed)
+    row, column = np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2
+    radius = np.hypot(row, column)[None, None] / rng.uniform(11, 15, (count, 1, 1, 1))
+    image = np.where(radius < 0.6, 0.5, 0.65) + rng.normal(0, 0.02, radius.shape)
+    brain = radius < 1
+    values = np.where(brain, image.clip(0, 1), 0).astype(np.float32)
+    return Slices(values, brain, np.arange(count) % 7, (2.0, 6.0, 6.0))
+
+
+class _Encoder(nn.Module):
+    """Mean and log-variance by one convolution each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Conv2d(1, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+
+    def forward(self, image: Tensor) -> Gaussian:
+        return Gaussian(*self.norm(self.layers(image)).chunk(2, dim=1))
+
+
+class _Network(GaussianNetwork):
+    def divergence(self, latent: GaussianLatent, z: Tensor) -> Tensor:
+        return latent.posterior.mean.square().sum(dim=(1, 2, 3)) + 0 * z
+
+
+class Tiny(DeepReconstruction):
+    """The smallest deep method."""
+
+    name = "tiny"
+    title = "Tiny"
+
+    def network(self, prior: TissuePrior | None) -> GaussianNetwork:
+        decoder = nn.Sequential(nn.Conv2d(2, 1, 1), nn.Sigmoid())
+        return _Network(_Encoder(), decoder, self.params.sampler)
+
+
+def fit(seed: int = 0, train: Slices | None = None, **params) -> tuple[Tiny, object]:
+    method = Tiny(DeepParams(**{"steps": 20, "batch_size": 4, "learning_rate": 1e-2, **params}))
+    data = brains(24) if train is None else train
+    return method, method.fit(data, brains(10, seed=1), FitContext(seed))
+
+
+def bits(method: Tiny) -> list[bytes]:
+    return [array.tobytes() for array in method.state().values()]
+
+
+def test_a_seed_gives_the_same_bits_and_another_seed_does_not():
+    first, second, other = fit(3)[0], fit(3)[0], fit(4)[0]
+    assert bits(first) == bits(second)
+    assert bits(first) != bits(other)
+
+
+def test_training_leaves_the_global_random_state_alone():
+    torch.manual_seed(11)
+    expected = torch.rand(3)
+    torch.manual_seed(11)
+    fit()
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_training_on_memory_maps_gives_the_same_bits(tmp_path: Path):
+    data = brains(24)
+    for name in ("image", "brain"):
+        np.save(tmp_path / f"{name}.npy", getattr(data, name))
+    mapped = Slices(
+        np.load(tmp_path / "image.npy", mmap_mode="r"),
+        np.load(tmp_path / "brain.npy", mmap_mode="r"),
+        data.z,
+        data.spacing,
+    )
+    assert bits(fit()[0]) == bits(fit(train=mapped)[0])
+
+
+def test_training_lowers_the_validation_loss_and_reports_what_it_kept():
+    method, report = fit(steps=60)
+    curve = dict(report.curves["validation_loss"])
+    assert list(curve) == [12, 24, 36, 48, 60]
+    assert len(curve) == CHECKS
+    assert curve[60] < 0.7 * curve[12]
+    kept = report.validation["l1"] + method.params.beta * report.validation["kl"]
+    assert kept == pytest.approx(min(curve.values()))
+    assert report.steps == 60
+    assert report.slices_seen == 240
+
+
+def test_the_state_kept_is_the_one_with_the_best_validation_loss():
+    # a learning rate this high makes the loss jump, so that the last check is not the best
+    for seed in range(5):
+        method, report = fit(seed, steps=40, learning_rate=0.3, rectangles=False)
+        curve = dict(report.curves["validation_loss"])
+        validation = brains(10, seed=1)
+        l1 = np.abs(validation.image - method.reconstruct(validation)).mean()
+        assert l1 == pytest.approx(report.validation["l1"], rel=1e-4)
+        if min(curve.values()) < curve[40]:
+            return
+    pytest.fail("no run in which the last state was not the best")
+
+
+def test_progress_is_reported_every_few_steps_and_at_the_end():
+    steps = []
+    method = Tiny(DeepParams(steps=25, batch_size=4))
+    context = FitContext(0, report=lambda step, values: steps.append((step, set(values))))
+    method.fit(brains(8), brains(4), context)
+    assert steps == [(step, {"loss", "l1", "kl"}) for step in (10, 20, 25)]
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf])
+def test_a_loss_that_is_not_finite_stops_training_with_one_line(poison):
+    data = brains(8)
+    data.image[3, 0, 16, 16] = poison
+    with pytest.raises(DivergenceError, match="learning rate") as caught:
+        fit(train=data)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_batch_may_be_larger_than_the_training_set():
+    method, report = fit(train=brains(3), batch_size=8, steps=2)
+    assert report.slices_seen == 16
+    assert np.isfinite(method.score(brains(2))).all()
+
+
+def test_the_learning_rate_decays_over_a_hundred_parts_of_the_run(monkeypatch):
+    rates = []
+    original = torch.optim.Adam.step
+
+    def watch(self, *args, **kwargs):
+        rates.append(self.param_groups[0]["lr"])
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", watch)
+    fit(steps=200, learning_rate=1e-3, decay=0.97, batch_size=2)
+    np.testing.assert_allclose(rates, 1e-3 * 0.97 ** (np.arange(200) // 2), rtol=1e-6)
+
+
+@pytest.mark.parametrize("rectangles", [True, False])
+def test_rectangles_go_into_the_input_and_never_into_the_target(monkeypatch, rectangles):
+    seen = []
+    original = Tiny.network
+
+    def network(self, prior):
+        made = original(self, prior)
+        made.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        return made
+
+    monkeypatch.setattr(Tiny, "network", network)
+    _, report = fit(rectangles=rectangles, steps=5)
+    brightest = max(image.max().item() for image in seen)
+    assert (brightest > 0.85) is rectangles
+    assert report.validation["l1"] < 0.5
+
+
+def test_a_slice_is_reconstructed_to_the_same_bits_in_any_company():
+    method, _ = fit()
+    data = brains(9, seed=2)
+    together = method.reconstruct(data)
+    for rows in (np.array([4]), np.array([8, 4, 0])):
+        some = Slices(data.image[rows], data.brain[rows], data.z[rows], data.spacing)
+        assert method.reconstruct(some).tobytes() == together[rows].tobytes()
+    assert (together[~data.brain] == 0).all()
+
+
+def test_a_restored_detector_scores_the_same_bits():
+    method, _ = fit()
+    restored = Tiny(method.params)
+    restored.load(method.state())
+    data = brains(5, seed=2)
+    assert restored.score(data).tobytes() == method.score(data).tobytes()
+
+
+def test_the_stored_state_does_not_change_when_the_network_does():
+    method, _ = fit()
+    state = method.state()
+    before = {name: array.copy() for name, array in state.items()}
+    with torch.no_grad():
+        for weight in method.network_.parameters():
+            weight.zero_()
+    assert all(np.array_equal(state[name], before[name]) for name in state)
+    assert all(array.flags.c_contiguous for array in state.values())
+
+
+def test_the_sampler_follows_the_parameters():
+    assert DeepParams(snr=9.0).sampler == Sampler(9.0, "sample")
+    assert DeepParams(reparameterisation="plain").sampler == Sampler(None, "sample")
+    assert DeepParams(norm_scope="batch").sampler == Sampler(16.0, "batch")
