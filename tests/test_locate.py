@@ -216,3 +216,12 @@ def test_data_refuses_a_wrong_root_and_an_unknown_name(tmp_path: Path) -> None:
         show("--data-root", str(tmp_path / "absent"))
     with pytest.raises(UadBenchError, match="Did you mean 'mslub'"):
         show("mslubb")
+
+
+def test_data_lists_a_cohort_that_does_not_import_and_goes_on(clinic: Path) -> None:
+    clinic.write_text(f"import no_such_module\n{PLUGIN}")
+    text = show("--plugin", str(clinic))
+    assert "no_such_module" in row(text, "problem")
+    assert "\nmslub  " in text
+    with pytest.raises(UadBenchError, match="does not import"):
+        show("clinic", "--plugin", str(clinic))

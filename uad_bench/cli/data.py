@@ -12,10 +12,11 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from uad_bench.cli.options import PluginPaths, open_registry
 from uad_bench.cohort import Cohort, CohortInfo, Scan, ScannerFacts
 from uad_bench.errors import PluginError, UadBenchError
 from uad_bench.locate import Found, inspect, locate
-from uad_bench.registry import PluginSources, discover, split_dataset
+from uad_bench.registry import split_dataset
 
 _LABEL_WIDTH = 12
 _PROBLEMS_SHOWN = 5
@@ -33,12 +34,10 @@ def data(
         Path | None,
         typer.Option(envvar="UAD_BENCH_DATA", help="Folder with the real cohorts."),
     ] = None,
-    plugin: Annotated[
-        list[Path] | None, typer.Option(help="A file or folder with further cohorts. Repeatable.")
-    ] = None,
+    plugin: PluginPaths = None,
 ) -> None:
     """Show where each cohort is looked for, what is found, what is missing and how to get it."""
-    registry = discover(PluginSources.gather(plugin or ()))
+    registry = open_registry(plugin)
     wanted = [split_dataset(name) for name in names or registry.names("dataset")]
     console = Console(highlight=False)
     for name, path in wanted:
