@@ -78,6 +78,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     healthy = [tiny_brain(k, "train", lesion=False) for k in range(1, 5)]
     healthy += [tiny_brain(k, "validation", lesion=False) for k in range(5, 7)]
     write_layout("hi", root / "HI", healthy)
-    write_layout("mslub", root / "MSLUB", [tiny_brain(k, "test", lesion=True) for k in (11, 12, 13)])
+    write_layout(
+        "mslub", root / "MSLUB", [tiny_brain(k, "test", lesion=True) for k in (11, 12, 13)]
+    )
     write_layout("wmh", root / "WMH", [tiny_brain(k, "test", lesion=True) for k in (21, 22)])
     return root

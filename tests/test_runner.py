@@ -14,6 +14,8 @@ import pytest
 
 from uad_bench.results import load_cells
 
+SCRIPT = str(Path(sys.executable).with_name("uad-bench"))
+
 BOX = '''
 """A box of fixed intensity: how much brighter than 0.5 a voxel is."""
 import os
@@ -32,10 +34,12 @@ class Box(Method):
 '''
 
 
-def uad_bench(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def uad_bench(
+    *arguments: object, cwd: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run the console script as a user does."""
     return subprocess.run(
-        [sys.executable, "-m", "uad_bench.cli", *map(str, arguments)],
+        [SCRIPT, *map(str, arguments)],
         cwd=cwd,
         env={**os.environ, **environment},
         capture_output=True,
@@ -104,7 +108,7 @@ def test_killed_run_resumes_to_the_same_table(lab, cache, box, tmp_path):
     whole = uad_bench(*arguments(lab, cache, box, "whole"), cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     running = subprocess.Popen(
-        [sys.executable, "-m", "uad_bench.cli", *map(str, arguments(lab, cache, box, "killed"))],
+        [SCRIPT, *map(str, arguments(lab, cache, box, "killed"))],
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -126,7 +130,7 @@ def test_killed_run_resumes_to_the_same_table(lab, cache, box, tmp_path):
 
 def test_ctrl_c_keeps_cells_and_prints_how_to_go_on(lab, cache, box, tmp_path):
     running = subprocess.Popen(
-        [sys.executable, "-m", "uad_bench.cli", *map(str, arguments(lab, cache, box))],
+        [SCRIPT, *map(str, arguments(lab, cache, box))],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from uad_bench.cells import CellRecord
 from uad_bench.results import ResultsFolder
-from uad_bench.runner.plan import Plan, PlannedCell, PlanFile, find_record
+from uad_bench.runner.plan import Plan, PlanFile, PlannedCell, find_record
 
 
 def print_plan(plan: Plan, records: tuple[CellRecord, ...], results: ResultsFolder) -> None:

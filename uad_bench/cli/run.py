@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import yaml
 from rich.console import Console
-from rich.table import Table
 
 from uad_bench.cells import CellRecord
+from uad_bench.cli.options import PluginPaths, open_registry
 from uad_bench.cli.progress import LiveProgress
 from uad_bench.errors import UadBenchError
-from uad_bench.registry import PluginSources, discover
-from uad_bench.results import ResultsFolder
+from uad_bench.results import ResultsFolder, stored_cells
 from uad_bench.runner.config import RunConfig, load_config
-
-List = list[str] | None
 
 
 def run(
@@ -90,15 +87,11 @@ def run(
     mlflow: Annotated[
         bool | None, typer.Option("--mlflow/--no-mlflow", help="Send cells to MLflow.")
     ] = None,
-    plugin: Annotated[
-        list[Path] | None, typer.Option(help="File or folder with more methods or cohorts.")
-    ] = None,
+    plugin: PluginPaths = None,
     config: Annotated[
         Path | None, typer.Option(help="YAML file with these options; flags win.")
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan and stop.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
     """Tune, train, evaluate and tabulate detectors on every cohort.
 
@@ -143,7 +136,7 @@ def _run(config: RunConfig, *, dry_run: bool, messages: Console) -> int:
     from uad_bench.runner.environment import resolve_device
     from uad_bench.runner.plan import make_plan, write_plan
 
-    registry = discover(PluginSources.gather(config.plugin))
+    registry = open_registry(config.plugin)
     device = resolve_device(config.device)
     plan = make_plan(config, registry, device)
     results = ResultsFolder(config.results)
@@ -178,7 +171,7 @@ def _run(config: RunConfig, *, dry_run: bool, messages: Console) -> int:
             )
             raise typer.Exit(130) from None
         finish()
-    _print_tables(outcome.records, messages)
+    _print_tables(outcome.records, config)
     messages.print(
         f"{len(outcome.records)} cells, {outcome.computed} computed now, in {results.root}; "
         f"`uad-bench table --results {results.root} -f latex` writes the tables",
@@ -208,3 +201,54 @@ def _scalar(text: str) -> Any:
         except ValueError:
             return value
     return value
+
+
+def _sink(
+    config: RunConfig, results: ResultsFolder, messages: Console
+) -> tuple[Callable[[CellRecord], None], Callable[[], None]]:
+    """Return who is told about each record, and what to say at the end.
+
+    MLflow that is away is told to the user once; the run goes on, and ``sync`` sends the rest.
+    """
+    if not config.mlflow:
+        return lambda _: None, lambda: None
+    from uad_bench.tracking import TrackingError, default_tracker
+
+    tracker = default_tracker(results.root)
+    missed: list[str] = []
+
+    def send(record: CellRecord) -> None:
+        if missed:
+            missed.append(record.spec.name)
+            return
+        picture = results.picture(record.spec.name)
+        try:
+            tracker.send(record, results.root, picture if picture.is_file() else None)
+        except TrackingError as error:
+            missed.append(record.spec.name)
+            messages.print(f"note: {error}; the run goes on", highlight=False, soft_wrap=True)
+
+    def finish() -> None:
+        if missed:
+            messages.print(
+                f"{len(missed)} cells are not in MLflow: `uad-bench sync --results {results.root}` "
+                "sends them",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    return send, finish
+
+
+def _print_tables(records: tuple[CellRecord, ...], config: RunConfig) -> None:
+    """Print one table per protocol on stdout."""
+    from uad_bench.report.tables import build_table
+    from uad_bench.report.terminal import plain, terminal
+
+    console = Console()
+    for protocol in config.protocol:
+        table = build_table(records, protocol, postprocessing=config.postprocessing)
+        if console.is_terminal:
+            console.print(terminal(table, console.width))
+        else:
+            typer.echo(plain(table))

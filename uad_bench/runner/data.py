@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from uad_bench.cohort import Cohort
 from uad_bench.errors import UadBenchError
 from uad_bench.locate import locate
 from uad_bench.phantom.cohorts import VERSION, simulate_cohort
-from uad_bench.phantom.layouts import is_simulated, write_layout
+from uad_bench.phantom.layouts import LAYOUTS, is_simulated, write_layout
 from uad_bench.registry import Registry, split_dataset
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.progress import Progress
@@ -105,7 +104,7 @@ def find_sources(config: RunConfig, registry: Registry) -> Sources:
             f"none of the cohorts is in {root}: `uad-bench data` shows what is expected where"
         )
     training = _source(config.train, root, registry)
-    if training.folder is None and training.cohort.info.facts is None:
+    if training.folder is None and training.label not in LAYOUTS:
         raise UadBenchError(f"--train {config.train}: not found, and there is no phantom of it")
     return Sources(training, tuple(sources.values()), tuple(missing))
 
@@ -205,13 +204,11 @@ def _simulate_missing(
 def _simulate(label: str, folder: Path, subjects: int, anatomies: Path | None) -> str:
     """Write one simulated cohort, whole or not at all."""
     with _locked(folder):
-        if folder.is_dir():
-            return label
-        partial = folder.with_name(f".partial-{folder.name}")
-        shutil.rmtree(partial, ignore_errors=True)
-        scans = simulate_cohort(label, subjects=subjects, seed=PHANTOM_SEED, anatomies=anatomies)
-        write_layout(label, partial, scans)
-        partial.replace(folder)
+        if not folder.is_dir():
+            scans = simulate_cohort(
+                label, subjects=subjects, seed=PHANTOM_SEED, anatomies=anatomies
+            )
+            write_layout(label, folder, scans)
     return label
 
 

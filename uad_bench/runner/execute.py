@@ -26,7 +26,6 @@ from uad_bench.runner.plan import Plan, PlannedMethod, wanted
 from uad_bench.runner.progress import Progress
 from uad_bench.runner.scoring import AnomalyMaps, anomaly_maps
 from uad_bench.tuning import Tuned
-from uad_bench.volumes.store import PreparedCohort
 
 Send = Callable[[CellRecord], None]
 """Told about every new record; must not raise."""
@@ -66,6 +65,15 @@ def execute(
     return Outcome(tuple(run.records), run.computed)
 
 
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    """A detector, how it came to be, and its scores on healthy validation scans."""
+
+    detector: Method
+    fit: FitRecord
+    validation: dict[PostProcessing, ScoreHistogram]
+
+
 @dataclass(slots=True)
 class _Run:
     """The state of one execution."""
@@ -90,16 +98,17 @@ class _Run:
         except Exception as error:
             reason = _reason(error)
             for seed in planned.seeds:
-                specs = [spec for label in self.data.evaluated for spec in self._specs(
-                    planned.method, params, seed, label)]
+                specs = [
+                    spec
+                    for label in self.data.evaluated
+                    for spec in self._specs(planned.method, params, seed, label)
+                ]
                 self._fail(planned.method, specs, reason, watch, error)
             return
         for seed in planned.seeds:
             self._seed(planned.method, params, seed, tuned)
 
-    def _seed(
-        self, method: type[Method], params: Params, seed: int, tuned: Tuned | None
-    ) -> None:
+    def _seed(self, method: type[Method], params: Params, seed: int, tuned: Tuned | None) -> None:
         """Train one detector and evaluate it on every cohort that still wants it."""
         todo: dict[str, list[CellSpec]] = {}
         for label in self.data.evaluated:
@@ -120,25 +129,18 @@ class _Run:
             self._fail(method, [s for specs in todo.values() for s in specs], reason, watch, error)
             return
         for label, specs in todo.items():
-            self._cohort(detector, fit, validation, label, specs)
+            self._cohort(_Trained(detector, fit, validation), label, specs)
 
-    def _cohort(
-        self,
-        detector: Method,
-        fit: FitRecord,
-        validation: dict[PostProcessing, ScoreHistogram],
-        label: str,
-        specs: list[CellSpec],
-    ) -> None:
+    def _cohort(self, trained: _Trained, label: str, specs: list[CellSpec]) -> None:
         """Score one cohort once and write all of its cells."""
         watch = Stopwatch(self.device)
-        cohort = self.data.evaluated[label]
+        cohort, detector = self.data.evaluated[label], trained.detector
         self.progress.stage(f"evaluate {detector.name}, seed {specs[0].seed}, on {label}")
         variants = sorted({spec.postprocessing for spec in specs})
         try:
             with anomaly_maps(detector, cohort, "test", variants, self.progress) as maps:
                 for spec in specs:
-                    record = self._cell(detector, fit, validation, cohort, spec, maps, watch)
+                    record = self._cell(trained, spec, maps, watch)
                     self._keep(record)
         except Exception as error:
             reason = _reason(error)
@@ -147,28 +149,21 @@ class _Run:
             self._fail(type(detector), left, reason, watch, error)
 
     def _cell(
-        self,
-        detector: Method,
-        fit: FitRecord,
-        validation: dict[PostProcessing, ScoreHistogram],
-        cohort: PreparedCohort,
-        spec: CellSpec,
-        maps: AnomalyMaps,
-        watch: Stopwatch,
+        self, trained: _Trained, spec: CellSpec, maps: AnomalyMaps, watch: Stopwatch
     ) -> CellRecord:
         """Evaluate one cell and write its histograms and picture."""
         found = evaluate(
             spec.protocol,
             lambda: maps.scored(spec.postprocessing),
-            validation[spec.postprocessing],
+            trained.validation[spec.postprocessing],
             seed=0,
         )
         histograms = self.results.histograms / f"{spec.name}.npz"
         _written(lambda: save_histograms(histograms, found.histograms), self.results)
-        record = self._record(type(detector), spec, watch, "done").model_copy(
+        record = self._record(type(trained.detector), spec, watch, "done").model_copy(
             update={
-                "data": cohort.use("test"),
-                "fit": fit,
+                "data": maps.cohort.use("test"),
+                "fit": trained.fit,
                 "thresholds": found.thresholds,
                 "metrics": found.metrics,
                 "scans": found.scans,
@@ -181,8 +176,8 @@ class _Run:
                 example.lesion,
                 example.reconstruction,
                 example.scores[spec.postprocessing],
-                title=f"{detector.title} on {spec.dataset}, {example.scan}",
-                simulated=cohort.simulated,
+                title=f"{trained.detector.title} on {spec.dataset}, {example.scan}",
+                simulated=maps.cohort.simulated,
             )
             write_whole(self.results.picture(spec.name), picture)
         return record
@@ -203,9 +198,7 @@ class _Run:
             _written(lambda: save_histograms(file, known), self.results)
         return {name: known[name] for name in variants}
 
-    def _specs(
-        self, method: type[Method], params: Params, seed: int, label: str
-    ) -> list[CellSpec]:
+    def _specs(self, method: type[Method], params: Params, seed: int, label: str) -> list[CellSpec]:
         """The cells of one detector on one cohort."""
         return [
             CellSpec(
