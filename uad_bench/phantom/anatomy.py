@@ -1,0 +1,206 @@
+"""Anatomies: tissue maps in MNI152 space, and what the simulation needs to know of places."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from uad_bench.phantom.fields import Array, Shape, upsample
+
+WORK_SHAPE: Final[Shape] = (165, 205, 173)
+"""Working grid: 1 mm, MNI152 axes, just larger than a brain."""
+WORK_ORIGIN: Final[tuple[int, int, int]] = (-82, -120, -80)
+"""World coordinates in mm of the working grid's first voxel."""
+FAR: Final = 40.0
+"""Distances in mm are cut here."""
+
+MAPS: Final = (
+    "csf", "gm", "wm", "tone", "ventricle", "cortex", "cerebrum", "depth", "plexus", "horns"
+)  # fmt: skip
+"""Order of the maps of an anatomy along its last axis."""
+
+# Places that differ from their tissue on FLAIR: MNI centre (|x|, y, z) and radii in mm, and the
+# factor on the signal at the centre. Iron darkens pallidum, red nucleus and dentate; tightly
+# packed callosal fibres are darker, the corticospinal tract and the optic radiation brighter.
+_FIBRES: Final = (
+    ((0, 27, 6), (14, 7, 9), 0.90),
+    ((0, -3, 25), (13, 28, 6), 0.90),
+    ((0, -39, 13), (14, 7, 9), 0.90),
+    ((26, -22, 14), (5, 9, 20), 1.07),
+    ((31, -58, 10), (10, 24, 12), 1.05),
+    ((24, -35, 32), (12, 24, 12), 1.04),
+    ((22, 40, 5), (16, 16, 18), 0.96),
+    ((0, -28, -34), (16, 12, 18), 0.98),
+)
+_NUCLEI: Final = (
+    ((19, -4, 0), (6, 9, 6), 0.76),
+    ((27, 3, 1), (5, 13, 10), 0.95),
+    ((12, 14, 9), (6, 12, 10), 0.97),
+    ((12, -18, 8), (9, 13, 9), 0.92),
+    ((7, -20, -9), (6, 5, 5), 0.80),
+    ((16, -58, -33), (7, 7, 5), 0.85),
+    ((27, -16, -18), (9, 18, 9), 1.07),
+    ((38, 4, 0), (6, 18, 14), 1.05),
+    ((0, 18, 30), (9, 24, 14), 1.04),
+)
+_PLEXUS: Final = (((24, -41, 6), (6, 9, 8), 1.0), ((10, -20, 17), (8, 14, 3), 0.7))
+_HORNS: Final = (((18, 34, 8), (12, 9, 14), 1.0), ((28, -58, 12), (12, 14, 14), 1.0))
+_LABEL_TONE: Final = {13: 0.78, 52: 0.78, 12: 0.95, 51: 0.95, 10: 0.92, 49: 0.92, 17: 1.07, 53: 1.07,
+                      18: 1.07, 54: 1.07, 16: 0.97}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Anatomy:
+    """One brain on the working grid.
+
+    Attributes:
+        name: where it came from.
+        maps: float32 ``[X, Y, Z, len(MAPS)]``: probabilities of CSF, GM and WM; relative FLAIR
+            ``tone``; signed distances in mm to the lateral ventricles (``ventricle``, negative
+            inside), to cortical grey matter (``cortex``) and from the brain's surface
+            (``depth``, negative outside); weights of the ``cerebrum``, of the choroid
+            ``plexus`` and of the places of the ventricular ``horns`` where caps form.
+        soft: whether the maps are population averages that individual detail must sharpen.
+    """
+
+    name: str
+    maps: Array
+    soft: bool
+
+
+def coordinates() -> tuple[Array, Array, Array]:
+    """World coordinates in mm of the working grid, as three broadcastable arrays."""
+    axes = [
+        (np.arange(n, dtype=np.float32) + o) for n, o in zip(WORK_SHAPE, WORK_ORIGIN, strict=True)
+    ]
+    x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
+    return x, y, z
+
+
+def work_affine() -> NDArray[np.float64]:
+    """Voxel to world matrix of the working grid."""
+    affine = np.eye(4)
+    affine[:3, 3] = WORK_ORIGIN
+    return affine
+
+
+def signed_distance(mask: NDArray[np.bool_]) -> Array:
+    """Distance in mm to the mask's surface on the working grid, negative inside, cut at ``FAR``.
+
+    Computed on every second voxel of the smoothed mask and interpolated: eight times faster, and
+    the surface is smooth to a fraction of a voxel.
+    """
+    smooth = ndimage.gaussian_filter(mask.astype(np.float32), 0.7)[::2, ::2, ::2]
+    inside = smooth > 0.5
+    outwards = ndimage.distance_transform_edt(~inside)
+    inwards = ndimage.distance_transform_edt(inside)
+    # A voxel centre lies half a voxel from the surface between it and its neighbour.
+    signed = 2 * (outwards - inwards + np.where(inside, 0.5, -0.5))
+    return np.clip(upsample(signed.astype(np.float32), WORK_SHAPE, 2), -FAR, FAR)
+
+
+def _blobs(places: tuple[tuple[tuple[float, ...], tuple[float, ...], float], ...]) -> Array:
+    """Product over places of ``1 + (factor - 1) * exp(-distance^2 / 2)``, on both sides."""
+    x, y, z = coordinates()
+    field = np.ones(WORK_SHAPE, dtype=np.float32)
+    for centre, radii, factor in places:
+        square = (
+            ((np.abs(x) - centre[0]) / radii[0]) ** 2
+            + ((y - centre[1]) / radii[1]) ** 2
+            + ((z - centre[2]) / radii[2]) ** 2
+        )
+        field *= 1 + (factor - 1) * np.exp(-square)
+    return field
+
+
+def _weight(places: tuple[tuple[tuple[float, ...], tuple[float, ...], float], ...]) -> Array:
+    """Sum over places of ``factor * exp(-distance^2)``, at most 1."""
+    rest = np.ones(WORK_SHAPE, dtype=np.float32)
+    for place in places:
+        centre, radii, factor = place
+        rest *= 1 - (_blobs(((centre, radii, 1 + factor),)) - 1).clip(0, 1)
+    return 1 - rest
+
+
+def build(
+    name: str,
+    *,
+    csf: Array,
+    gm: Array,
+    wm: Array,
+    brain: NDArray[np.bool_],
+    ventricles: NDArray[np.bool_],
+    cerebrum: NDArray[np.bool_],
+    nuclei_tone: Array,
+    soft: bool,
+) -> Anatomy:
+    """Assemble an anatomy: everything that follows from tissues and a few masks."""
+    ventricle = signed_distance(ventricles)
+    depth = -signed_distance(brain)
+    cortical = (gm > 0.5) & ((depth < 18) | (ventricle > 25)) & (ventricle > 4)
+    cortex = signed_distance(cortical)
+    fibres = _blobs(_FIBRES)
+    tone = ndimage.gaussian_filter(nuclei_tone, 0.7) * (1 + (fibres - 1) * wm)
+    maps = np.stack(
+        [
+            csf, gm, wm, tone, ventricle, cortex,
+            ndimage.gaussian_filter(cerebrum.astype(np.float32), 1.0),
+            depth, _weight(_PLEXUS), _weight(_HORNS),
+        ],
+        axis=-1,
+    )  # fmt: skip
+    return Anatomy(name=name, maps=np.ascontiguousarray(maps, dtype=np.float32), soft=soft)
+
+
+def _on_work_grid(image: object) -> Array:
+    """Cut or pad a 1 mm template image of nilearn to the working grid."""
+    data = np.asarray(image.get_fdata(), dtype=np.float32)  # type: ignore[attr-defined]
+    origin = np.rint(image.affine[:3, 3]).astype(int)  # type: ignore[attr-defined]
+    out = np.zeros(WORK_SHAPE, dtype=np.float32)
+    source, target = [], []
+    for axis in range(3):
+        start = WORK_ORIGIN[axis] - origin[axis]
+        low, high = max(start, 0), min(start + WORK_SHAPE[axis], data.shape[axis])
+        source.append(slice(low, high))
+        target.append(slice(low - start, high - start))
+    out[tuple(target)] = data[tuple(source)]
+    return out
+
+
+@functools.lru_cache(maxsize=1)
+def template_anatomy() -> Anatomy:
+    """The MNI152 2009a tissue maps that the nilearn wheel carries (Fonov et al. 2011)."""
+    from nilearn import datasets  # noqa: PLC0415  (slow import, and only the phantoms need it)
+
+    gm, wm, mask = (
+        _on_work_grid(load(resolution=1))
+        for load in (
+            datasets.load_mni152_gm_template,
+            datasets.load_mni152_wm_template,
+            datasets.load_mni152_brain_mask,
+        )
+    )
+    brain = (mask > 0.5) | (gm + wm > 0.5)
+    gm, wm = np.clip(gm, 0, 1) * brain, np.clip(wm, 0, 1) * brain
+    csf = np.clip(1 - gm - wm, 0, 1)
+    depth = -signed_distance(brain)
+    x, y, z = coordinates()
+    box = (np.abs(x) < 40) & (y > -62) & (y < 34) & (z > -12) & (z < 34)
+    candidates = (csf > 0.4) & (depth > 18) & box & (np.abs(x) > 1)
+    candidates &= ~((y < -26) & (np.abs(x) < 14) & (z < 20))
+    labels, _ = ndimage.label(candidates)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    ventricles = np.isin(labels, np.argsort(sizes)[-2:])
+    cerebellar = (z < -12 - 0.35 * (y + 60).clip(-40, 25)) & (y < -35)
+    stem = (np.abs(x) < 20) & (y < -5) & (z < -10)
+    return build(
+        "MNI152",
+        csf=csf, gm=gm, wm=wm, brain=brain, ventricles=ventricles,
+        cerebrum=brain & ~cerebellar & ~stem, nuclei_tone=_blobs(_NUCLEI), soft=True,
+    )  # fmt: skip

@@ -1,0 +1,140 @@
+"""From signal to image: slice profile, bias field, noise, brain extraction, output grid."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from uad_bench.phantom.anatomy import WORK_ORIGIN, WORK_SHAPE
+from uad_bench.phantom.contrast import Contrast
+from uad_bench.phantom.fields import Array, smooth_field
+from uad_bench.phantom.subject import Brain
+
+FIELD_OF_VIEW: Final = ((-90, 91), (-126, 91), (-72, 109))
+"""World coordinates in mm of the first and last voxel centre of the output, at 1 mm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scanner:
+    """A scanner and its FLAIR protocol.
+
+    Attributes:
+        site: its name, where a cohort has several.
+        resolution_mm: acquired voxel size ``(z, y, x)``; the image is blurred accordingly.
+        slice_mm: distance between the slices that are written, at least 1.
+        contrast: mean tissue signals.
+        noise: standard deviation of the complex noise relative to white matter, from and to.
+        bias: relative standard deviation of the multiplicative field that N4 left over.
+        scale: scanner units of white matter, from and to.
+    """
+
+    resolution_mm: tuple[float, float, float]
+    slice_mm: float
+    site: str | None = None
+    contrast: Contrast = Contrast()
+    noise: tuple[float, float] = (0.025, 0.05)
+    bias: float = 0.03
+    scale: tuple[float, float] = (120.0, 400.0)
+
+
+@functools.lru_cache(maxsize=32)
+def profile(length: int, origin: float, out: int, out_origin: float, step: float, width: float,
+            ) -> Array:  # fmt: skip
+    """Weights of one axis: output sample ``i`` sees a slab of ``width`` mm around itself.
+
+    The profile is a Gaussian with the slab as its full width at half maximum, on top of the
+    working grid's own voxel; rows that see nothing of the working grid are 0.
+
+    Returns:
+        float32 ``[out, length]``.
+    """
+    sigma = max(math.sqrt(max(width**2 - 1.0, 0.0)), 0.6) / 2.3548
+    centres = out_origin + step * np.arange(out)
+    at = origin + np.arange(length)
+    weights = np.exp(-0.5 * ((at[None, :] - centres[:, None]) / sigma) ** 2)
+    full = sigma * math.sqrt(2 * math.pi)
+    near = (centres >= at[0]) & (centres <= at[-1])
+    total = np.where(near, weights.sum(axis=1), full)
+    return (weights / total[:, None]).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Acquisition:
+    """The linear part of a scanner: how arrays on the working grid reach the output grid."""
+
+    scanner: Scanner
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Output grid ``[X, Y, Z]``."""
+        (x0, x1), (y0, y1), (z0, z1) = FIELD_OF_VIEW
+        return x1 - x0 + 1, y1 - y0 + 1, int((z1 - z0) / self.scanner.slice_mm) + 1
+
+    @property
+    def affine(self) -> NDArray[np.float64]:
+        """Voxel to MNI152 world coordinates in mm."""
+        affine = np.diag([1.0, 1.0, self.scanner.slice_mm, 1.0])
+        affine[:3, 3] = [low for low, _ in FIELD_OF_VIEW]
+        return affine
+
+    def project(self, values: Array) -> Array:
+        """Blur and resample working-grid values ``[X, Y, Z]`` to the output grid."""
+        steps = (1.0, 1.0, self.scanner.slice_mm)
+        widths = self.scanner.resolution_mm[::-1]
+        x, y, z = (
+            profile(
+                WORK_SHAPE[axis],
+                WORK_ORIGIN[axis],
+                self.shape[axis],
+                FIELD_OF_VIEW[axis][0],
+                steps[axis],
+                widths[axis],
+            )
+            for axis in range(3)
+        )
+        flat = values @ z.T
+        flat = np.matmul(y, flat)
+        return np.asarray(
+            (x @ flat.reshape(flat.shape[0], -1)).reshape(self.shape), dtype=np.float32
+        )
+
+
+def brain_region(brain: Brain, rng: np.random.Generator) -> Array:
+    """Membership in the extracted brain: imperfect, here a millimetre wide, there one short.
+
+    Returns:
+        float32 ``[X, Y, Z]`` on the working grid; the brain is where it is above 0.5.
+    """
+    slack = 0.9 + 0.9 * smooth_field(rng, WORK_SHAPE, 16.0) + 0.4 * smooth_field(rng, WORK_SHAPE, 5)
+    return np.asarray(np.clip(0.5 + 0.5 * (brain.depth + slack), 0, 1), dtype=np.float32)
+
+
+def expose(
+    signal: Array, inside: NDArray[np.bool_], scanner: Scanner, rng: np.random.Generator
+) -> Array:
+    """Turn a projected signal into an image: bias field, Rician noise, scale, 0 outside.
+
+    Args:
+        signal: float32 on the output grid, white matter about 1.
+        inside: the brain on the same grid.
+        scanner: whose noise and bias to use.
+        rng: source of the draws.
+
+    Returns:
+        float32 of the same shape, scanner units.
+    """
+    spacing = 55.0
+    field = smooth_field(rng, signal.shape, spacing)  # type: ignore[arg-type]
+    biased = signal * np.exp(np.float32(scanner.bias) * field)
+    sigma = np.float32(rng.uniform(*scanner.noise))
+    # Registration to the template interpolates once, which correlates neighbouring noise.
+    real = ndimage.gaussian_filter(rng.standard_normal(signal.shape, dtype=np.float32), 0.45)
+    imaginary = rng.standard_normal(signal.shape, dtype=np.float32)
+    noisy = np.hypot(biased + np.float32(1.35) * sigma * real, sigma * imaginary)
+    return np.asarray(noisy * np.float32(rng.uniform(*scanner.scale)) * inside, dtype=np.float32)

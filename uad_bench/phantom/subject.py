@@ -1,0 +1,189 @@
+"""A subject's own brain: the anatomy under a random smooth diffeomorphism, age and mass effect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy import ndimage
+
+from uad_bench.phantom.anatomy import FAR, MAPS, WORK_ORIGIN, WORK_SHAPE, Anatomy
+from uad_bench.phantom.fields import (
+    Array,
+    linear_matrix,
+    sample_maps,
+    separable,
+    smooth_field,
+    spline_matrix,
+    upsample,
+)
+
+STEP: Final = 3
+"""The displacement is made on every third voxel."""
+_SHRINK: Final = 0.065
+"""Living brains are smaller than MNI152, and cohorts are registered rigidly as often as not."""
+_COARSE: Final = tuple(linear_matrix(n, STEP).shape[1] for n in WORK_SHAPE)
+_FILL: Final = np.array([0, 0, 0, 1, FAR, FAR, 0, -FAR, 0, 0], dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Mass:
+    """A space-occupying mass.
+
+    Attributes:
+        centre: MNI152 coordinates in mm.
+        push: how far tissue at its border is displaced, in mm.
+        reach: how far the displacement is felt, in mm.
+    """
+
+    centre: tuple[float, float, float]
+    push: float
+    reach: float = 32.0
+
+
+@dataclass(frozen=True, slots=True)
+class Brain:
+    """One subject's brain on the working grid; all float32 ``[X, Y, Z]``.
+
+    ``csf``, ``gm`` and ``wm`` are fractions of a voxel (their sum is 1 inside); the others are
+    as in ``Anatomy``.
+    """
+
+    csf: Array
+    gm: Array
+    wm: Array
+    tone: Array
+    ventricle: Array
+    cortex: Array
+    cerebrum: Array
+    depth: Array
+    plexus: Array
+    horns: Array
+
+
+def _coarse_field(rng: np.random.Generator, correlation_mm: float) -> Array:
+    matrices = tuple(spline_matrix(n, correlation_mm / STEP) for n in _COARSE)
+    x, y, z = matrices
+    draws = rng.standard_normal((3, x.shape[1], y.shape[1], z.shape[1]), dtype=np.float32)
+    return np.stack([separable(draw, (x, y, z)) for draw in draws]) * np.float32(3.0)
+
+
+def _pull(field: Array, at: Array) -> Array:
+    """Values of a coarse vector field ``[3, ...]`` at coarse positions ``[3, ...]``."""
+    return np.stack(
+        [ndimage.map_coordinates(part, at, order=1, mode="nearest") for part in field]
+    ).astype(np.float32)
+
+
+def _identity() -> Array:
+    return np.indices(_COARSE, dtype=np.float32)
+
+
+def random_displacement(rng: np.random.Generator, *, variability: float) -> Array:
+    """A diffeomorphic displacement in mm on the coarse grid, by scaling and squaring.
+
+    Three scales of stationary velocity: lobes, gyri and folds, and an affine part (size and
+    skew of a few per cent, which registration to the template leaves over).
+
+    Args:
+        rng: source of the draws.
+        variability: 1 for a population, less to stay near the anatomy.
+
+    Returns:
+        float32 ``[3, x, y, z]``.
+    """
+    velocity = np.zeros((3, *_COARSE), dtype=np.float32)
+    for correlation, amplitude in ((45.0, 2.6), (20.0, 1.5), (9.0, 0.9)):
+        velocity += _coarse_field(rng, correlation) / 3.0 * np.float32(amplitude * variability)
+    grid = _identity()
+    displacement = velocity / np.float32(2**4)
+    for _ in range(4):
+        displacement = displacement + _pull(displacement, grid + displacement / STEP)
+    affine = (rng.standard_normal((3, 3)) * 0.014).astype(np.float32)
+    affine += np.diag(rng.standard_normal(3) * 0.018).astype(np.float32)
+    affine += np.eye(3, dtype=np.float32) * np.float32(_SHRINK + 0.03 * rng.standard_normal())
+    centre = (np.array(_COARSE, dtype=np.float32) / 2)[:, None, None, None]
+    linear = np.tensordot(affine, (grid - centre) * STEP, axes=1)
+    return (displacement + linear).astype(np.float32)
+
+
+def _widen_ventricles(anatomy: Anatomy, displacement: Array, widen_mm: float) -> Array:
+    """Add the displacement that moves the ventricles' walls outwards by ``widen_mm``."""
+    channel = MAPS.index("ventricle")
+    distance = anatomy.maps[::STEP, ::STEP, ::STEP, channel]
+    gradient = np.stack(np.gradient(distance, STEP))
+    fall = np.where(distance > 0, np.exp(-distance / 16), np.exp(distance / 5))
+    towards = (-gradient * fall).astype(np.float32)
+    at = _identity() + displacement / STEP
+    return displacement + np.float32(widen_mm) * _pull(towards, at)
+
+
+def _push_aside(displacement: Array, mass: Mass) -> Array:
+    """Put the displacement of a growing mass before ``displacement``."""
+    grid = _identity()
+    origin = np.array(WORK_ORIGIN, dtype=np.float32)[:, None, None, None]
+    offset = grid * STEP + origin - np.array(mass.centre, dtype=np.float32)[:, None, None, None]
+    radius = np.sqrt((offset**2).sum(axis=0)) + np.float32(1e-3)
+    size = mass.push * (1 - np.exp(-radius / 6)) * np.exp(-((radius / mass.reach) ** 2))
+    inward = (-offset / radius * size).astype(np.float32)
+    return inward + _pull(displacement, grid + inward / STEP)
+
+
+def make_brain(
+    anatomy: Anatomy,
+    rng: np.random.Generator,
+    *,
+    atrophy: float,
+    variability: float = 1.0,
+    mass: Mass | None = None,
+) -> Brain:
+    """One subject's brain.
+
+    Args:
+        anatomy: the brain to start from.
+        rng: source of the draws; the same state gives the same brain.
+        atrophy: 0 for a young adult, 1 for a healthy 70-year-old; may exceed 1.
+        variability: scale of the random displacement.
+        mass: a mass that displaces the tissue.
+    """
+    displacement = random_displacement(rng, variability=variability)
+    widen = (3.0 * atrophy - 0.6) + rng.normal(0, 0.5)
+    displacement = _widen_ventricles(anatomy, displacement, float(np.clip(widen, -1.0, 6.0)))
+    if mass is not None:
+        displacement = _push_aside(displacement, mass)
+    shift = np.stack([upsample(part, WORK_SHAPE, STEP) for part in displacement])
+    maps = sample_maps(anatomy.maps, shift, MAPS.index("depth"), -8.0, _FILL)
+    csf, gm, wm = _individual_folds(maps, rng, atrophy=atrophy, soft=anatomy.soft)
+    return Brain(csf, gm, wm, *maps[3:])
+
+
+def _individual_folds(
+    maps: Array, rng: np.random.Generator, *, atrophy: float, soft: bool
+) -> tuple[Array, Array, Array]:
+    """Turn probabilities into one person's voxel fractions.
+
+    A population average is blurred where people differ. Raising the probabilities to a power
+    sharpens them, and random fields at the scale of folds decide, place by place, which tissue
+    wins; the bias towards CSF is larger with atrophy.
+    """
+    csf, gm, wm = maps[0], maps[1], maps[2]
+    inside = (csf + gm + wm) > 1e-3
+    sharpness = 2.6 if soft else 1.15
+    spread = 0.55 if soft else 0.2
+    outer = np.exp(-np.clip(maps[MAPS.index("depth")], 0, None) / 18).astype(np.float32)
+    drift = smooth_field(rng, WORK_SHAPE, 6.0)
+    pial = np.float32(spread) * drift + np.float32(0.55 * atrophy + (0.55 if soft else 0.0)) * outer
+    white = np.float32(0.6 * spread) * smooth_field(rng, WORK_SHAPE, 6.0)
+    parts = []
+    for tissue, bias in ((csf, pial), (gm, np.float32(0)), (wm, white)):
+        parts.append(np.clip(tissue, 1e-4, 1) ** np.float32(sharpness) * np.exp(bias * 1.3))
+    total = parts[0] + parts[1] + parts[2]
+    outside = ~inside
+    fractions = []
+    for part in parts:
+        fraction = part / total
+        fraction[outside] = 0
+        fractions.append(fraction.astype(np.float32))
+    fractions[0][outside & (maps[MAPS.index("depth")] > -6)] = 1
+    return fractions[0], fractions[1], fractions[2]
