@@ -15,7 +15,7 @@ from filelock import FileLock
 from uad_bench.cells import short_hash
 from uad_bench.cohort import Cohort
 from uad_bench.errors import UadBenchError
-from uad_bench.locate import locate
+from uad_bench.locate import inspect, locate
 from uad_bench.phantom.cohorts import VERSION, simulate_cohort
 from uad_bench.phantom.layouts import LAYOUTS, is_simulated, write_layout
 from uad_bench.registry import Registry, split_dataset
@@ -163,17 +163,21 @@ def _evaluable(registry: Registry) -> tuple[str, ...]:
 
 
 def _source(name: str, root: Path | None, registry: Registry) -> Source:
-    """Find one cohort's adapter and folder."""
+    """Find one cohort's adapter and folder; a folder without scans is refused here."""
     base, path = split_dataset(name)
     cohort = registry.cohort(base)()
     if path is not None:
         if not path.is_dir():
             raise UadBenchError(f"--datasets {name}: no such folder")
         label = f"{base}-{re.sub(r'[^A-Za-z0-9]+', '-', path.resolve().name).strip('-')}"
+        inspect(cohort, path)
         return Source(label, cohort, path)
     if not cohort.info.folders:
         raise UadBenchError(f"--datasets {name}: say where it is, as {name}:PATH")
-    return Source(base, cohort, None if root is None else locate(cohort.info, root))
+    folder = None if root is None else locate(cohort.info, root)
+    if folder is not None:
+        inspect(cohort, folder)
+    return Source(base, cohort, folder)
 
 
 def _simulate_missing(
