@@ -1,0 +1,164 @@
+"""What stands over and under a table: the caption, and footnotes numbered as they are met."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from uad_bench.cells import CellRecord, CohortUse, ProtocolName
+from uad_bench.evaluation.protocols import PROTOCOLS
+from uad_bench.report.arrange import Arrangement, training_title
+from uad_bench.report.model import SYMBOLS, Cell, Column, Group, Note
+from uad_bench.report.published import cohort_title
+
+
+class Footnotes:
+    """Collects footnotes and numbers them; the same text gets the same number."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+
+    def mark(self, text: str) -> int:
+        """The number of the footnote that says ``text``, from 1."""
+        if text not in self._texts:
+            self._texts.append(text)
+        return self._texts.index(text) + 1
+
+    def notes(self) -> tuple[Note, ...]:
+        """All footnotes so far, in order."""
+        return tuple(Note(str(number), text) for number, text in enumerate(self._texts, start=1))
+
+
+def row_marks(records: Sequence[CellRecord], notes: Footnotes) -> tuple[int, ...]:
+    """Footnotes of a cohort: excluded scans, and data that changed between its records."""
+    uses = [record.data for record in records if record.data is not None]
+    reasons = sorted({(one.scan, one.reason) for use in uses for one in use.excluded})
+    texts = [f"{scan} is excluded: {reason}" for scan, reason in reasons]
+    manifests = sorted({use.manifest_hash for use in uses})
+    if len(manifests) > 1:
+        texts.append(
+            f"Numbers of this cohort stand on different data (manifests {', '.join(manifests)}) "
+            "and do not compare: run it again with --overwrite all"
+        )
+    return tuple(notes.mark(sentence(text)) for text in texts)
+
+
+def column_marks(column: Column, columns: Sequence[Column], notes: Footnotes) -> tuple[int, ...]:
+    """Footnote of a method that learned from something else than the others."""
+    trainings = {one.training for one in columns if one.training}
+    if len(trainings) < 2 or not column.training:
+        return ()
+    return (notes.mark(f"Learned from {column.training}."),)
+
+
+def caption(records: Sequence[CellRecord], arrangement: Arrangement, protocol: ProtocolName) -> str:
+    """What a reader must know: protocol, what is simulated, training, recipe, seeds, subjects.
+
+    Args:
+        records: the records behind the table; without any, only the paper's numbers stand in it.
+        arrangement: its rows and columns.
+        protocol: the protocol of the records.
+    """
+    if not records:
+        return "As printed in the paper (Bercea et al. 2022, Tables 2 to 5)."
+    parts = [*_simulated(records, arrangement), PROTOCOLS[protocol].caption]
+    trainings = _uses(record.training for record in records)
+    if trainings:
+        sources = [f"{_people(use.subjects)} of {training_title(use)}" for use in trainings]
+        parts.append(f"Detectors learned from {' and from '.join(sources)}.")
+    recipes = sorted({use.recipe for use in _uses(record.data for record in records)})
+    if recipes:
+        parts.append(f"Preparation recipe: {', '.join(recipes)}.")
+    parts.append(_seeds(records))
+    parts += _subjects(arrangement)
+    if any(column.postprocessing == "star" for column in arrangement.columns):
+        parts.append("*: positive residual and median filter of size 3.")
+    return " ".join(parts)
+
+
+def legend(columns: Sequence[Column], cells: Sequence[Cell]) -> list[Note]:
+    """Notes that explain symbols, gaps and brackets, as far as the table has them."""
+    texts: tuple[tuple[Group, str], ...] = (
+        ("supervised", "Supervised: saw lesion masks in training."),
+        (
+            "control",
+            "Control, not a detector: a method that does not beat it has not been shown to work.",
+        ),
+        (
+            "published",
+            "Printed in Bercea et al. 2022: real patients, other preparation, training and "
+            "evaluation code. c-VAE, cAAE, f-AnoGAN and GM-IR are quoted there from Baur et al. "
+            "2021a. U-Nets are supervised and name their training cohort.",
+        ),
+    )
+    groups = {column.group for column in columns}
+    notes = [Note(SYMBOLS[group], text) for group, text in texts if group in groups]
+    if any(cell.state == "absent" and cell.style != "percent" for cell in cells):
+        notes.append(Note("–", "Not computed."))
+    if any(cell.interval for cell in cells):
+        average = ", ends averaged over seeds" if any(cell.sd is not None for cell in cells) else ""
+        notes.append(Note("", f"Brackets: 95 % interval, bootstrap over patients{average}."))
+    return notes
+
+
+def _simulated(records: Sequence[CellRecord], arrangement: Arrangement) -> list[str]:
+    trained = _uses(record.training for record in records)
+    cohorts = [row.label for row in arrangement.rows if row.simulated]
+    learned = sorted({cohort_title(use.cohort) for use in trained if use.simulated})
+    if not cohorts and not learned:
+        return []
+    if len(cohorts) == len(arrangement.rows) and all(use.simulated for use in trained):
+        return ["All data are simulated."]
+    parts = []
+    if learned:
+        parts.append(f"the training data ({', '.join(learned)})")
+    if cohorts:
+        parts.append(f"the patients of {', '.join(cohorts)}")
+    return [f"Simulated: {' and '.join(parts)}."]
+
+
+def _seeds(records: Sequence[CellRecord]) -> str:
+    seeds = sorted({record.spec.seed for record in records})
+    if len(seeds) == 1:
+        return f"Seed: {seeds[0]}."
+    listed = ", ".join(map(str, seeds))
+    return f"Seeds: {listed} (mean ± standard deviation where a method has several)."
+
+
+def _subjects(arrangement: Arrangement) -> list[str]:
+    mixed = len({row.simulated for row in arrangement.rows}) > 1
+    counts: dict[str, str] = {}
+    for index, row in enumerate(arrangement.rows):
+        found = {
+            record.data.subjects
+            for (at, _), some in arrangement.own.items()
+            for record in some
+            if at == index and record.data is not None
+        }
+        if found:
+            span = str(min(found)) if len(found) == 1 else f"{min(found)} to {max(found)}"
+            counts[row.title if mixed else row.label] = span
+    if not counts:
+        return []
+    if len(counts) > 1 and len(set(counts.values())) == 1:
+        return [f"Test subjects: {next(iter(counts.values()))} in each cohort."]
+    return [f"Test subjects: {', '.join(f'{name} {n}' for name, n in counts.items())}."]
+
+
+def _uses(uses: Iterable[CohortUse | None]) -> list[CohortUse]:
+    """The different ones, as far as a caption can tell them apart."""
+    different = {
+        (use.cohort, use.simulated, use.subjects, use.recipe): use
+        for use in uses
+        if use is not None
+    }
+    return [different[key] for key in sorted(different)]
+
+
+def _people(count: int) -> str:
+    return "1 subject" if count == 1 else f"{count} subjects"
+
+
+def sentence(text: str) -> str:
+    """``text`` on one line, with a full stop."""
+    text = " ".join(text.split())
+    return text if text.endswith(".") else f"{text}."

@@ -1,0 +1,125 @@
+"""From cell records to a table: the paper's Tables 2, 4 and 5 for whatever was run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from uad_bench.cells import CellRecord, Direction, PostProcessing, ProtocolName
+from uad_bench.errors import UadBenchError
+from uad_bench.report.arrange import Arrangement, arrange
+from uad_bench.report.compare import paired_tests, with_improvement
+from uad_bench.report.metrics import TITLES, chosen_metrics
+from uad_bench.report.model import Panel, Table
+from uad_bench.report.notes import Footnotes, caption, column_marks, legend, row_marks
+from uad_bench.report.published import PublishedNumber
+from uad_bench.report.values import own_cell, published_cell, ranked
+
+
+def build_table(
+    records: Sequence[CellRecord],
+    protocol: ProtocolName = "strict",
+    *,
+    postprocessing: Sequence[PostProcessing] = ("none", "star"),
+    metrics: Sequence[str] | None = None,
+    intervals: bool = False,
+    published: Sequence[PublishedNumber] = (),
+    compare: str | None = None,
+) -> Table:
+    """Make the table of one protocol.
+
+    Args:
+        records: cell records; those of other protocols and post-processings are passed over.
+        protocol: the evaluation protocol.
+        postprocessing: the variants to show.
+        metrics: names of metrics; the protocol's own if not given.
+        intervals: whether to show 95 % intervals.
+        published: the paper's numbers, to stand beside ours; alone where there are no records.
+        compare: a method; its average improvement over every other, and in ``strict`` the
+            paired tests, are added.
+
+    Raises:
+        UadBenchError: if there is nothing to show, or a metric or method is unknown.
+    """
+    mine = [
+        record
+        for record in records
+        if record.spec.protocol == protocol and record.spec.postprocessing in postprocessing
+    ]
+    if records and not mine:
+        others = sorted({record.spec.protocol for record in records})
+        raise UadBenchError(
+            f"no results under protocol {protocol}; there are some under {', '.join(others)}: "
+            f"say --protocol {others[0]}"
+        )
+    printed = [number for number in published if number.postprocessing in postprocessing]
+    if not mine and not printed:
+        raise UadBenchError("nothing to show: no results and no published numbers")
+    kind = protocol if mine else "published"
+    names = chosen_metrics(metrics, kind, mine)
+    arrangement = arrange(mine, [number for number in printed if number.metric in names])
+    notes = Footnotes()
+    arrangement = _marked(arrangement, notes)
+    panels = []
+    for name in names:
+        panel = _panel(arrangement, name, notes, intervals=intervals)
+        if compare is not None and name == "auprc":
+            panel = with_improvement(panel, compare, notes)
+        panels.append(panel.without_empty_columns())
+    explained = legend(
+        arrangement.columns, [cell for one in panels for row in one.cells for cell in row]
+    )
+    if compare is not None and kind == "strict":
+        panels.append(paired_tests(arrangement, names[0], compare, notes))
+    return Table(
+        name=f"uad-bench-{kind}",
+        protocol=kind,
+        caption=caption(mine, arrangement, protocol),
+        panels=tuple(panels),
+        notes=(*explained, *notes.notes()),
+    )
+
+
+def _marked(arrangement: Arrangement, notes: Footnotes) -> Arrangement:
+    rows = []
+    for index, row in enumerate(arrangement.rows):
+        records = [one for (at, _), some in arrangement.own.items() if at == index for one in some]
+        rows.append(replace(row, marks=row_marks(records, notes)))
+    columns = tuple(
+        replace(column, marks=column_marks(column, arrangement.columns, notes))
+        for column in arrangement.columns
+    )
+    return replace(arrangement, rows=tuple(rows), columns=columns)
+
+
+def _panel(arrangement: Arrangement, metric: str, notes: Footnotes, *, intervals: bool) -> Panel:
+    found = [
+        record.metrics[metric]
+        for some in arrangement.own.values()
+        for record in some
+        if metric in record.metrics
+    ]
+    better: Direction = "lower" if metric.startswith("hd") else "higher"
+    unit = ""
+    if found:
+        better, unit = found[0].better, found[0].unit
+    cells = []
+    for row in range(len(arrangement.rows)):
+        line = [
+            published_cell(arrangement.published.get((row, column, metric)), notes)
+            if one.group == "published"
+            else own_cell(
+                arrangement.own.get((row, column), ()), metric, notes, intervals=intervals
+            )
+            for column, one in enumerate(arrangement.columns)
+        ]
+        cells.append(ranked(line, arrangement.columns, better))
+    return Panel(
+        metric=metric,
+        title=TITLES.get(metric, metric),
+        unit=unit,
+        better=better,
+        columns=arrangement.columns,
+        rows=arrangement.rows,
+        cells=tuple(cells),
+    )
