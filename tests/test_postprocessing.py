@@ -1,0 +1,70 @@
+"""Protects: both post-processings are what the paper and scipy say, to the last bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import ndimage
+
+from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.histograms import quantise
+from uad_bench.evaluation.postprocessing import median_3x3, postprocess
+
+RESIDUALS = hnp.arrays(
+    np.float32,
+    hnp.array_shapes(min_dims=3, max_dims=3, max_side=6),
+    elements=st.floats(-1, 1, width=32),
+)
+
+
+def bits(values):
+    return np.ascontiguousarray(values).view(np.uint32)
+
+
+@settings(deadline=None)
+@given(RESIDUALS)
+def test_none_is_the_absolute_residual(residual):
+    assert np.array_equal(bits(postprocess(residual, "none")), bits(np.abs(residual)))
+
+
+@settings(deadline=None)
+@given(RESIDUALS)
+def test_star_is_scipys_median_of_the_positive_residual_bit_for_bit(residual):
+    positive = np.where(residual > 0, residual, np.float32(0))
+    expected = ndimage.median_filter(positive, size=(1, 3, 3), mode="nearest")
+    found = postprocess(residual, "star")
+    assert found.dtype == np.float32
+    assert np.array_equal(bits(found), bits(expected))
+
+
+def test_star_of_a_whole_scan_is_scipys():
+    residual = np.random.default_rng(0).uniform(-1, 1, (4, 128, 128)).astype(np.float32)
+    expected = ndimage.median_filter(np.maximum(residual, 0), size=(1, 3, 3), mode="nearest")
+    assert np.array_equal(bits(postprocess(residual, "star")), bits(expected))
+
+
+def test_the_median_stays_within_a_slice():
+    slices = np.zeros((3, 5, 5), np.float32)
+    slices[1] = 1.0
+    assert np.array_equal(median_3x3(slices), slices)
+    assert not np.array_equal(ndimage.median_filter(slices, size=3, mode="nearest"), slices)
+
+
+@pytest.mark.parametrize("name", ["none", "star"])
+def test_nan_is_never_smoothed_away(name):
+    residual = np.zeros((1, 5, 5), np.float32)
+    residual[0, 2, 2] = np.nan
+    with pytest.raises(UadBenchError, match="outside"):
+        quantise(postprocess(residual, name))
+
+
+@settings(deadline=None)
+@given(RESIDUALS)
+def test_the_residual_is_left_as_it_was_and_the_map_is_a_score(residual):
+    before = residual.copy()
+    for name in ("none", "star"):
+        quantise(postprocess(residual, name))
+    assert np.array_equal(bits(residual), bits(before))

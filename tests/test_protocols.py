@@ -1,0 +1,328 @@
+"""Protects: both protocols say what their descriptions say, by recomputation from the voxels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from sklearn.metrics import average_precision_score
+
+from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.hausdorff import box_diagonal, slice_distances, surface_distance
+from uad_bench.evaluation.histograms import (
+    LEVELS,
+    NOTHING,
+    ScoreHistogram,
+    max_dice,
+    save_histograms,
+    threshold_at_fpr,
+)
+from uad_bench.evaluation.protocols import (
+    PROTOCOLS,
+    ScoredScan,
+    evaluate,
+    validation_histogram,
+)
+
+SHAPE = (8, 24, 20)
+SPACING = (2.0, 1.5, 1.5)
+
+
+def make_scan(subject, seed, session=None, lesions=True, gain=6000):
+    """A noisy scan: a box of brain, blobs of lesion inside it, a stripe of ignored voxels."""
+    rng = np.random.default_rng(seed)
+    brain = np.zeros(SHAPE, np.bool_)
+    brain[:, 3:21, 3:17] = True
+    field = ndimage.gaussian_filter(rng.normal(size=SHAPE), 1.2)
+    found = brain & (field > np.quantile(field[brain], 0.95)) & lesions
+    lesion = found.astype(np.uint8)
+    lesion[:, 10, 5:8] = 2
+    scores = rng.integers(0, 12_000, SHAPE) + gain * found
+    scores[~brain] //= 3
+    return ScoredScan(
+        subject, session, scores.astype(np.uint16), lesion, brain, SPACING, np.arange(8)
+    )
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    return [
+        make_scan("a", 1),
+        make_scan("b", 2, "1"),
+        make_scan("b", 3, "2"),
+        make_scan("c", 4, gain=2000),
+    ]
+
+
+@pytest.fixture(scope="module")
+def validation():
+    return validation_histogram([make_scan("healthy", 9, lesions=False)])
+
+
+def run(protocol, scans, validation, seed=0):
+    return evaluate(protocol, lambda: iter(scans), validation, seed=seed)
+
+
+def kept(scan):
+    """Voxels that count."""
+    return scan.lesion != 2
+
+
+def by_subject(values):
+    """Mean over sessions, then over subjects, for the cohort above: a, b (two sessions), c."""
+    a, b1, b2, c = values
+    return np.mean([a, (b1 + b2) / 2, c])
+
+
+def dice(prediction, lesion):
+    return 2 * (prediction & lesion).sum() / (prediction.sum() + lesion.sum())
+
+
+def test_every_protocol_reports_exactly_the_metrics_it_names(cohort, validation):
+    for name, protocol in PROTOCOLS.items():
+        result = run(name, cohort, validation)
+        assert tuple(result.metrics) == protocol.metrics
+        for scan in result.scans:
+            assert set(scan.metrics) == set(protocol.metrics)
+        assert protocol.name == name
+        assert f"version {protocol.version}" in protocol.caption
+        assert not set("&\\_{}$#~^\n") & set(protocol.caption)
+        for metric in result.metrics.values():
+            assert metric.low <= metric.value <= metric.high
+
+
+def test_strict_precision_is_per_patient_in_the_brain_and_on_the_whole_slice(cohort, validation):
+    metrics = run("strict", cohort, validation).metrics
+    inside, whole = [], []
+    for scan in cohort:
+        use = kept(scan) & scan.brain
+        inside.append(average_precision_score(scan.lesion[use] == 1, scan.scores[use]))
+        use = kept(scan)
+        whole.append(average_precision_score(scan.lesion[use] == 1, scan.scores[use]))
+    assert metrics["auprc"].value == pytest.approx(by_subject(inside), abs=1e-12)
+    assert metrics["auprc_slice"].value == pytest.approx(by_subject(whole), abs=1e-12)
+    assert metrics["auprc"].subjects == 3
+
+
+@pytest.mark.parametrize(
+    ("metric", "name", "rate"), [("dice", "fpr1", 1), ("dice_fpr5", "fpr5", 5)]
+)
+def test_strict_thresholds_come_from_validation_alone(cohort, validation, metric, name, rate):
+    result = run("strict", cohort, validation)
+    threshold = round(result.thresholds[name] * (LEVELS - 1))
+    assert threshold == threshold_at_fpr(validation, rate / 100)
+    values = [dice((s.scores >= threshold) & s.brain & kept(s), s.lesion == 1) for s in cohort]
+    assert result.metrics[metric].value == pytest.approx(by_subject(values))
+    other = [replace(scan, lesion=np.roll(scan.lesion, 2, axis=1)) for scan in cohort]
+    assert run("strict", other, validation).thresholds[name] == result.thresholds[name]
+
+
+def test_strict_max_dice_is_the_best_common_threshold_of_all(cohort, validation):
+    result = run("strict", cohort, validation)
+    thresholds = np.unique(np.concatenate([scan.scores.ravel() for scan in cohort]))[::40]
+    chosen = round(result.thresholds["max_dice"] * (LEVELS - 1))
+
+    def mean_dice(threshold):
+        return by_subject(
+            [dice((s.scores >= threshold) & s.brain & kept(s), s.lesion == 1) for s in cohort]
+        )
+
+    value = result.metrics["max_dice"].value
+    assert value == pytest.approx(mean_dice(chosen))
+    assert value >= max(mean_dice(t) for t in thresholds if t >= 1) - 1e-12
+    assert value >= result.metrics["dice"].value
+
+
+def test_strict_distances_rates_and_lesions_are_those_of_the_masks(cohort, validation):
+    result = run("strict", cohort, validation)
+    threshold = threshold_at_fpr(validation, 0.01)
+    for scan, scores in zip(cohort, result.scans, strict=True):
+        prediction = (scan.scores >= threshold) & scan.brain & kept(scan)
+        found = surface_distance(prediction, scan.lesion == 1, SPACING, penalty=0.0)
+        assert (scores.metrics["hd"], scores.metrics["hd95"]) == (found.hd, found.hd95)
+        healthy = scan.brain & (scan.lesion == 0)
+        rate = (scan.scores[healthy] >= threshold).mean()
+        assert scores.metrics["fpr"] == pytest.approx(rate)
+        assert 0 < scores.metrics["lesion_recall"] <= 1
+        assert 0 < scores.metrics["lesion_precision"] <= 1
+    for name, unit, better in [
+        ("hd", "mm", "lower"),
+        ("hd95", "mm", "lower"),
+        ("fpr", "", "lower"),
+        ("auprc", "", "higher"),
+    ]:
+        metric = result.metrics[name]
+        assert (metric.unit, metric.better) == (unit, better)
+        values = [scan.metrics[name] for scan in result.scans]
+        assert metric.value == pytest.approx(by_subject(values))
+
+
+def test_ignored_voxels_change_nothing(cohort, validation):
+    other = []
+    for scan in cohort:
+        scores = scan.scores.copy()
+        scores[scan.lesion == 2] = LEVELS - 1
+        other.append(replace(scan, scores=scores))
+    for protocol in PROTOCOLS:
+        one, two = (run(protocol, scans, validation) for scans in (cohort, other))
+        assert one.metrics == two.metrics
+        assert one.scans == two.scans
+
+
+def test_strict_ignores_the_background_but_not_a_lesion_that_the_brain_mask_cuts_off(validation):
+    scan = make_scan("a", 1)
+    loud = replace(scan, scores=np.where(scan.brain, scan.scores, np.uint16(LEVELS - 1)))
+    one, two = (run("strict", [s], validation).metrics for s in (scan, loud))
+    for name in set(one) - {"auprc_slice"}:
+        assert one[name] == two[name]
+    assert one["auprc_slice"].value > two["auprc_slice"].value
+    cut = scan.brain.copy()
+    cut[:4] = False
+    three = run("strict", [replace(scan, brain=cut)], validation).metrics
+    assert three["auprc"].value < one["auprc"].value
+    assert three["dice"].value < one["dice"].value
+    assert three["lesion_recall"].value < one["lesion_recall"].value
+
+
+def test_a_patient_without_lesion_is_skipped_and_counted(cohort, validation):
+    healthy = make_scan("d", 5, lesions=False)
+    metrics = run("strict", [*cohort, healthy], validation).metrics
+    alone = run("strict", cohort, validation).metrics
+    for name in ("auprc", "auprc_slice", "dice", "dice_fpr5", "max_dice", "lesion_recall"):
+        assert metrics[name].value == alone[name].value
+        assert (metrics[name].skipped, metrics[name].subjects) == (1, 3)
+    assert metrics["fpr"].subjects == 4
+    assert (metrics["hd"].penalised, metrics["hd"].skipped) == (1, 0)
+
+
+def test_an_empty_prediction_costs_the_diagonal_of_the_brain_and_is_counted(cohort, validation):
+    scan = cohort[0]
+    silent = replace(scan, scores=np.zeros_like(scan.scores))
+    result = run("strict", [silent, *cohort[1:]], validation)
+    diagonal = box_diagonal(scan.brain, SPACING)
+    assert diagonal == pytest.approx(np.linalg.norm([7 * 2.0, 17 * 1.5, 13 * 1.5]))
+    assert result.scans[0].metrics["hd"] == result.scans[0].metrics["hd95"] == diagonal
+    assert result.scans[0].metrics["lesion_precision"] == 0.0
+    for name in ("hd", "hd95", "lesion_precision"):
+        assert (result.metrics[name].penalised, result.metrics[name].skipped) == (1, 0)
+    assert max(scan.metrics["hd"] for scan in result.scans[1:]) <= diagonal
+
+
+def test_a_scan_with_nothing_to_find_and_nothing_found_has_no_distance(cohort, validation):
+    empty = make_scan("e", 6, lesions=False)
+    empty = replace(empty, scores=np.zeros_like(empty.scores))
+    metrics = run("strict", [*cohort, empty], validation).metrics
+    for name in ("hd", "hd95", "lesion_precision"):
+        assert (metrics[name].penalised, metrics[name].skipped) == (0, 1)
+
+
+def test_a_threshold_above_every_score_predicts_nothing(cohort):
+    flat = ScoreHistogram.of(np.full(9, LEVELS - 1, np.uint16), np.zeros(9, np.uint8))
+    result = run("strict", cohort, flat)
+    assert result.thresholds["fpr1"] == NOTHING / (LEVELS - 1)
+    assert result.metrics["dice"].value == result.metrics["fpr"].value == 0.0
+    assert result.metrics["hd"].penalised == 4
+
+
+def test_missing_slices_are_empty_space(validation):
+    scan = make_scan("a", 1)
+    rows = [0, 1, 2, 5, 6, 7]
+    parts = {name: getattr(scan, name)[rows] for name in ("scores", "lesion", "brain")}
+    gap = replace(scan, **parts, z=np.array(rows) + 30)
+    filled = {name: getattr(scan, name).copy() for name in parts}
+    for array in filled.values():
+        array[[3, 4]] = 0
+    full = replace(scan, **filled)
+    for name in ("hd", "hd95", "lesion_recall", "lesion_precision", "dice", "auprc"):
+        one, two = (run("strict", [s], validation).metrics[name] for s in (gap, full))
+        assert one == two
+
+
+def test_paper_pools_all_voxels_and_searches_the_threshold_on_the_test_labels(cohort, validation):
+    result = run("paper", cohort, validation)
+    scores = np.concatenate([scan.scores[kept(scan)] for scan in cohort])
+    truth = np.concatenate([scan.lesion[kept(scan)] == 1 for scan in cohort])
+    precision = average_precision_score(truth, scores)
+    assert result.metrics["auprc"].value == pytest.approx(precision, abs=1e-12)
+    best = max(dice(scores >= t, truth) for t in np.unique(scores[truth]))
+    assert result.metrics["max_dice"].value == pytest.approx(best, abs=1e-12)
+    threshold = round(result.thresholds["max_dice"] * (LEVELS - 1))
+    assert dice(scores >= threshold, truth) == pytest.approx(best, abs=1e-12)
+    assert result.metrics["auprc"].subjects == 0
+
+
+def test_paper_distance_is_the_mean_over_slices_with_both_masks_and_says_how_many(
+    cohort, validation
+):
+    result = run("paper", cohort, validation)
+    threshold = round(result.thresholds["max_dice"] * (LEVELS - 1))
+    found = np.concatenate(
+        [slice_distances((s.scores >= threshold) & kept(s), s.lesion == 1) for s in cohort]
+    )
+    both = np.isfinite(found)
+    hd, coverage = result.metrics["hd"], result.metrics["hd_coverage"]
+    assert hd.value == pytest.approx(found[both].mean())
+    assert (hd.unit, hd.better) == ("px", "lower")
+    assert coverage.value == pytest.approx(both.sum() / (~np.isnan(found)).sum())
+
+
+def test_paper_without_any_lesion_is_undefined_not_wrong(validation):
+    scans = [make_scan("a", 1, lesions=False), make_scan("b", 2, lesions=False)]
+    result = run("paper", scans, validation)
+    assert all(metric.value is None for metric in result.metrics.values())
+    assert result.metrics["hd"].skipped == 2
+    assert result.thresholds == {}
+    strict = run("strict", scans, validation)
+    assert strict.metrics["max_dice"].value is None
+    assert strict.metrics["fpr"].value is not None
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_stored_histograms_hold_what_the_metrics_came_from(protocol, cohort, validation):
+    result = run(protocol, cohort, validation)
+    domains = ("brain", "slice") if protocol == "strict" else ("slice",)
+    names = ["a", "b_1", "b_2", "c"]
+    assert set(result.histograms) == {f"{n}/{d}" for n in names for d in domains}
+    if protocol == "paper":
+        pooled = sum(result.histograms.values(), ScoreHistogram.empty())
+        assert max_dice(pooled)[0] == result.metrics["max_dice"].value
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_same_seed_gives_the_same_bytes(protocol, cohort, validation, tmp_path):
+    records = []
+    for name in ("first", "second"):
+        result = run(protocol, cohort, validation, seed=4)
+        save_histograms(tmp_path / name, result.histograms)
+        records.append(
+            (
+                [metric.model_dump_json() for metric in result.metrics.values()],
+                [scan.model_dump_json() for scan in result.scans],
+                (tmp_path / name).read_bytes(),
+            )
+        )
+    assert records[0] == records[1]
+    assert run(protocol, cohort, validation, seed=5).metrics != result.metrics
+
+
+def test_validation_counts_healthy_brain_only():
+    scan = make_scan("healthy", 9, lesions=False)
+    histogram = validation_histogram([scan, scan])
+    assert histogram.healthy_voxels == 2 * (scan.brain & kept(scan)).sum()
+    assert histogram.lesion_voxels == 0
+
+
+def test_what_cannot_be_evaluated_is_one_line(cohort, validation):
+    for protocol in PROTOCOLS:
+        with pytest.raises(UadBenchError, match="no scan"):
+            run(protocol, [], validation)
+        with pytest.raises(UadBenchError, match="two scans are called a:"):
+            run(protocol, [cohort[0], cohort[0]], validation)
+    with pytest.raises(UadBenchError, match="no voxel"):
+        run("strict", cohort, ScoreHistogram.empty())
+    with pytest.raises(UadBenchError, match="scan a do not fit"):
+        replace(cohort[0], brain=cohort[0].brain[:3])
+    with pytest.raises(UadBenchError, match="scan a are missing or out of order"):
+        replace(cohort[0], z=np.arange(8)[::-1])
