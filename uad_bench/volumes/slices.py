@@ -1,0 +1,106 @@
+"""From one scan's files to its slices on the template grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uad_bench.cohort import Scan, Space
+from uad_bench.errors import ScanError
+from uad_bench.volumes.normalise import normalise, saturated_share
+from uad_bench.volumes.read import LoadedScan, read_scan
+from uad_bench.volumes.recipe import Recipe
+from uad_bench.volumes.resample import (
+    FloatArray,
+    Grid,
+    resample,
+    resample_lesion,
+    resample_tissues,
+)
+
+MIN_BRAIN_MM2 = 100.0
+"""A slice shows brain tissue, and is kept, where at least this area of it is brain."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanSlices:
+    """The slices of one scan that show brain tissue, and what resampling did to its lesions.
+
+    Attributes:
+        image: float32 ``[n, H, W]`` in [0, 1], 0 outside the brain.
+        brain: uint8 ``[n, H, W]``.
+        lesion: uint8 ``[n, H, W]``: 0 healthy, 1 lesion, 2 ignored.
+        tissue: uint8 ``[n, 3, H, W]``, 255 x probability, ``None`` without a label map.
+        z: int64 ``[n]``, the template slice of each.
+        space: the template space the scan came in.
+        lesion_ml_before: lesion volume in template space before resampling, in ml.
+        lesion_ml_after: the same in these slices.
+        saturated_share: share of lesion voxels in the brain that are clipped at 1.
+    """
+
+    image: FloatArray
+    brain: NDArray[np.uint8]
+    lesion: NDArray[np.uint8]
+    tissue: NDArray[np.uint8] | None
+    z: NDArray[np.int64]
+    space: Space
+    lesion_ml_before: float
+    lesion_ml_after: float
+    saturated_share: float | None
+
+
+def slice_scan(scan: Scan, recipe: Recipe, template: NDArray[np.bool_], grid: Grid) -> ScanSlices:
+    """Read, resample, normalise and slice one scan.
+
+    Args:
+        scan: its files.
+        recipe: how to do it.
+        template: the template brain on ``grid``, bool ``[Z, H, W]``.
+        grid: the template grid of ``recipe``.
+
+    Raises:
+        ScanError: when the scan cannot be used, in one line.
+    """
+    loaded = read_scan(scan, template, grid)
+    share = resample(loaded.brain, loaded.affine, grid)
+    brain = share >= 0.5
+    try:
+        image = normalise(_brain_mean(loaded, share, grid), brain, recipe)
+    except ScanError as error:
+        raise ScanError(f"{scan.flair}: {error}") from error
+    keep = np.flatnonzero(brain.sum(axis=(1, 2)) * recipe.pixel_mm**2 >= MIN_BRAIN_MM2)
+    lesion = np.zeros(grid.shape, dtype=np.uint8)
+    before = 0.0
+    if loaded.lesion is not None:
+        lesion = resample_lesion(loaded.lesion, loaded.affine, grid)
+        voxel_ml = abs(float(np.linalg.det(loaded.affine[:3, :3]))) / 1000.0
+        before = int((loaded.lesion == 1).sum()) * voxel_ml
+    tissue = None
+    if loaded.tissues is not None:
+        tissue = resample_tissues(loaded.tissues, loaded.affine, grid)[keep]
+    image, brain, lesion = image[keep], brain[keep], lesion[keep]
+    return ScanSlices(
+        image=image,
+        brain=brain.astype(np.uint8),
+        lesion=lesion,
+        tissue=tissue,
+        z=keep.astype(np.int64),
+        space=loaded.space,
+        lesion_ml_before=before,
+        lesion_ml_after=int((lesion == 1).sum()) * grid.voxel_ml,
+        saturated_share=saturated_share(image, brain, lesion == 1),
+    )
+
+
+def _brain_mean(loaded: LoadedScan, share: FloatArray, grid: Grid) -> FloatArray:
+    """Return the mean over the brain's part of each voxel, so that no background darkens an edge.
+
+    Args:
+        loaded: the scan.
+        share: part of each target voxel that is brain.
+        grid: the template grid.
+    """
+    total = resample(np.where(loaded.brain, loaded.image, 0.0), loaded.affine, grid)
+    return np.divide(total, share, out=np.zeros_like(total), where=share >= 0.5)
