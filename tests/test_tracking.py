@@ -247,6 +247,8 @@ def test_a_run_holds_parameters_metrics_curve_tags_json_and_picture(
     assert run.data.params == run_params(record)
     assert run.data.metrics["auprc.high"] == 0.5
     assert run.data.metrics["training/l1"] == 0.25
+    datasets = {entry.dataset.name: entry.tags[0].value for entry in run.inputs.dataset_inputs}
+    assert datasets == {"mslub": "evaluation", "hi simulated": "training"}
     assert run.data.tags["cell"] == record.spec.name
     assert run.data.tags["git_commit"] == "c0ffee"
     assert run.data.tags["control"] == run.data.tags["supervised"] == "false"

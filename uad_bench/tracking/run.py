@@ -108,6 +108,16 @@ def run_tags(record: CellRecord, results: Path, sha256: str) -> dict[str, str]:
     return {name: value[:_TAG_LENGTH] for name, value in tags.items() if value}
 
 
+def run_datasets(record: CellRecord) -> list[tuple[str, str, str]]:
+    """The run's data sets as name, manifest hash and what it was used for."""
+    uses = (("evaluation", record.data), ("training", record.training))
+    return [
+        (f"{use.cohort} simulated" if use.simulated else use.cohort, use.manifest_hash, purpose)
+        for purpose, use in uses
+        if use is not None
+    ]
+
+
 def run_times(record: CellRecord) -> tuple[int, int]:
     """When the cell began and ended, in milliseconds since 1970; local times count as UTC."""
     started = datetime.fromisoformat(record.environment.started)
