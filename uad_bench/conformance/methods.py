@@ -149,8 +149,11 @@ def _check_behaviour(cls: type[Method], params: Params, findings: Findings) -> N
     toy, device = toy_cohort(), _device(cls, findings)
     method = _fit(cls, params, toy, device, findings)
     scores = [_score(method, scan, findings) for scan in toy.scans]
+    faults: dict[str, Violation] = {}
     for score, scan in zip(scores, toy.scans, strict=True):
-        findings.add(check_score(score, scan))
+        for fault in check_score(score, scan):
+            faults.setdefault(fault.rule, fault)
+    findings.add(list(faults.values()))
     if isinstance(method, ReconstructionMethod):
         _check_reconstruction(method, toy.scans[0], scores[0], findings)
     again = [_score(method, scan, findings) for scan in reversed(toy.scans)]

@@ -1,0 +1,258 @@
+"""The plugin commands: quick to start, one line for a mistake, and exit codes to rely on."""
+
+import json
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from uad_bench import cli
+from uad_bench.cli import main
+from uad_bench.errors import UadBenchError
+
+METHOD = '''"""A toy (Somebody 2020)."""
+
+import numpy as np
+
+from uad_bench import method
+from uad_bench.method import FitReport, tunable
+
+
+class Toy(method.Method):
+    class Params(method.Params):
+        """How much."""
+
+        gain: float = tunable(0.5, 0.1, 1.0, log=True, ge=0, le=1, description="the factor")
+
+    name = "toy"
+    title = "Toy"
+    citation = "Somebody 2020"
+
+    def fit(self, train, validation, context):
+        return FitReport()
+
+    def score(self, slices):
+        return slices.image * np.float32(self.params.gain)
+'''
+
+
+@pytest.fixture(autouse=True)
+def _no_plugins_from_outside(monkeypatch):
+    monkeypatch.delenv("UAD_BENCH_PLUGINS", raising=False)
+
+
+@pytest.fixture
+def toy(tmp_path):
+    path = tmp_path / "toy.py"
+    path.write_text(METHOD)
+    return path
+
+
+def changed(toy, old, new):
+    assert old in METHOD
+    toy.write_text(METHOD.replace(old, new))
+    return str(toy)
+
+
+def error_of(capsys, *arguments) -> str:
+    """The one line on stderr of a command that must exit with 2 and print nothing else."""
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["list"], ["list", "methods"]])
+def test_help_and_list_start_without_heavy_modules_in_a_blink(arguments):
+    code = (
+        "import json, sys; from uad_bench.cli import main; main(sys.argv[1:]); "
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    seconds = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    loaded = {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
+    assert not loaded & {"torch", "numpy", "scipy", "pandas", "mlflow", "optuna", "nibabel", "rich"}
+    assert min(seconds) < 0.6, "processor time; the aim of 0.3 s is for an idle machine"
+
+
+def test_help_names_every_command_and_a_commands_help_is_its_own(capsys):
+    assert main([]) == 0
+    shown = capsys.readouterr().out
+    for name, (_, summary) in cli.COMMANDS.items():
+        assert name in shown
+        assert summary in shown
+    assert main(["check", "--help"]) == 0
+    assert "--root" in capsys.readouterr().out
+
+
+def test_every_command_can_be_imported():
+    for target, _ in cli.COMMANDS.values():
+        assert callable(cli._function(target))
+
+
+def test_list_shows_plugins_and_what_cannot_be_used(capsys, toy):
+    (toy.parent / "bad.py").write_text("def broken(:\n")
+    assert main(["list", "--plugin", str(toy.parent)]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert any(r.split()[:3] == ["toy", "ready", "plugin"] for r in rows)
+    assert any(r.startswith("bad.py") and "broken" in r and "syntax error" in r for r in rows)
+
+
+def test_list_can_be_limited(capsys):
+    assert main(["list", "datasets"]) == 0
+    shown = capsys.readouterr().out
+    assert "DATASET" in shown
+    assert "METHOD" not in shown
+
+
+def test_plugins_come_from_the_environment_too(capsys, toy, monkeypatch):
+    monkeypatch.setenv("UAD_BENCH_PLUGINS", str(toy))
+    assert main(["list", "methods"]) == 0
+    assert "A toy (Somebody 2020)" in capsys.readouterr().out
+
+
+def test_show_tells_parameters_search_ranges_and_origin(capsys, toy):
+    assert main(["show", "toy", "--plugin", str(toy)]) == 0
+    shown = capsys.readouterr().out
+    row = next(line for line in shown.splitlines() if line.startswith("gain"))
+    assert " ".join(row.split()) == "gain float >= 0, <= 1 0.5 0.1 to 1 log the factor"
+    assert f"{toy}:9" in shown
+    assert "Somebody 2020" in shown
+
+
+def test_show_prints_a_datasets_layout_and_bibtex(capsys, tmp_path):
+    assert main(["new", "dataset", "my-lab", "--dir", str(tmp_path)]) == 0
+    assert main(["show", "my-lab", "--plugin", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "PATIENT/" in shown
+    assert "@misc{my-lab" in shown
+
+
+@pytest.mark.parametrize("kind", ["method", "dataset"])
+@pytest.mark.parametrize("name", ["mine", "my-2nd-way", "3d"])
+def test_a_new_plugin_keeps_every_rule(capsys, tmp_path, kind, name):
+    assert main(["new", kind, name, "--dir", str(tmp_path / "made")]) == 0
+    path = tmp_path / "made" / f"{name.replace('-', '_')}.py"
+    assert capsys.readouterr().out == f"wrote {path}\n"
+    assert main(["check", str(path)]) == 0
+    assert capsys.readouterr().out.startswith(f"{name}: keeps every rule")
+
+
+def test_new_overwrites_nothing(capsys, toy):
+    before = toy.read_text()
+    assert "toy.py exists" in error_of(capsys, "new", "method", "toy", "--dir", str(toy.parent))
+    assert toy.read_text() == before
+    line = error_of(capsys, "new", "method", "toy", "--dir", "elsewhere", "--plugin", str(toy))
+    assert f"The method name 'toy' is taken by {toy}:9" in line
+    assert "must be lower-case" in error_of(capsys, "new", "method", "No Name")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("class Toy(", "class Toy((", "toy: load: {path}:9: syntax error: "),
+        ("import numpy", "import no_numpy", "toy: load: {path}:3: toy does not import: ModuleNot"),
+        ("Toy(method.Method)", "Toy", "toy: load: {path}: holds no plugin"),
+        ("    def score", "class Two(Toy):\n    name = 'two'\n\n    def score",
+         "toy: load: {path}: holds 2 plugins"),
+        ("slices.image *", "slices.image[:, :, 1:] *", "toy: shape: score must have shape"),
+        ("self.params.gain)", "np.nan)", "toy: finite: score must be finite, but "),
+        ("self.params.gain)", "3)", "toy: range: score must lie in [0, 1], spans [0, 2.85]"),
+        ("return slices", "return 1 / 0 + slices", "toy: score: score raised ZeroDivisionError"),
+    ],
+)  # fmt: skip
+def test_each_fault_of_a_plugin_is_one_clear_line(capsys, toy, old, new, line):
+    path = changed(toy, old, new)
+    assert main(["check", path]) == 1
+    captured = capsys.readouterr()
+    shown = captured.out.splitlines()
+    assert shown[0].startswith(line.format(path=path))
+    assert all(row.startswith("toy: ") for row in shown)
+    assert "Traceback" not in captured.out + captured.err
+
+
+def test_check_reports_every_broken_rule_at_once(capsys, toy):
+    path = changed(toy, 'title = "Toy"', "title = 3")
+    toy.write_text(toy.read_text().replace("slices.image *", "-slices.image[:, 0] *"))
+    assert main(["check", path]) == 1
+    captured = capsys.readouterr()
+    rules = [row.split(": ")[1] for row in captured.out.splitlines()]
+    assert rules == ["title", "shape", "range"]
+    assert captured.err == "3 broken rules\n"
+
+
+def test_check_looks_at_a_datasets_own_folder(capsys, tmp_path):
+    assert main(["new", "dataset", "my-lab", "--dir", str(tmp_path)]) == 0
+    path = str(tmp_path / "my_lab.py")
+    empty = tmp_path / "data"
+    empty.mkdir()
+    assert main(["check", path, "--root", str(empty)]) == 1
+    assert "no scans found" in capsys.readouterr().out
+    (empty / "p1").mkdir()
+    (empty / "p1" / "flair.nii.gz").write_bytes(b"")
+    assert main(["check", f"my-lab:{empty}", "--plugin", path]) == 0
+    capsys.readouterr()
+    assert "nowhere is not a folder" in error_of(capsys, "check", path, "--root", "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["show", "thresholdin"], "Unknown method or dataset 'thresholdin'. Did you mean 'thresh"),
+        (["check", "thresholdin"], "Unknown method or dataset 'thresholdin'. Did you mean 'thresh"),
+        (["check", "nowhere.py"], "nowhere.py does not exist"),
+        (["check"], "Missing argument"),
+        (["list", "--plugin", "nowhere"], "--plugin: nowhere does not exist"),
+        (["list", "--no-such-option"], "No such option"),
+        (["list", "everything"], "'everything' is not one of"),
+        (["no-such-command"], "No such command"),
+        (["new", "method"], "Missing argument"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_code_2(capsys, arguments, message):
+    assert message in error_of(capsys, *arguments)
+
+
+def test_a_plugin_file_named_on_the_command_line_must_work(capsys, toy):
+    path = changed(toy, "class Toy(", "class Toy((")
+    assert "toy.py:9: syntax error" in error_of(capsys, "show", "thresholding", "--plugin", path)
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "message"),
+    [
+        (UadBenchError("two\nlines"), 2, "error: two lines\n"),
+        (OSError(28, "No space left on device", "x.npy"), 2,
+         "error: No space left on device: x.npy\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (None, 0, ""),
+    ],
+)  # fmt: skip
+def test_what_a_command_raises_becomes_an_exit_code(capsys, monkeypatch, raised, code, message):
+    def command() -> None:
+        if raised is not None:
+            raise raised
+
+    monkeypatch.setattr(cli, "COMMANDS", {"try": ("x:y", "Try."), "rest": ("x:z", "Rest.")})
+    monkeypatch.setattr(cli, "_function", lambda target: command)
+    assert main(["try"]) == code
+    assert capsys.readouterr().err == message
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    def command() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli, "COMMANDS", {"try": ("x:y", "Try."), "rest": ("x:z", "Rest.")})
+    monkeypatch.setattr(cli, "_function", lambda target: command)
+    with pytest.raises(ZeroDivisionError):
+        main(["try"])
