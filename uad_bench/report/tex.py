@@ -73,7 +73,8 @@ def escape(text: str) -> str:
     Accented Latin letters become accent commands; a character that has no spelling here becomes
     its code, such as ``[U+4E2D]``; control characters and line ends become spaces.
     """
-    return "".join(_escaped(character) for character in unicodedata.normalize("NFC", text))
+    source = "".join(_escaped(character) for character in unicodedata.normalize("NFC", text))
+    return source.replace(r" \%", r"\,\%")
 
 
 def _escaped(character: str) -> str:
