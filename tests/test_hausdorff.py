@@ -3,6 +3,7 @@ and lesions are counted by 26-connected components."""
 
 from __future__ import annotations
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -170,6 +171,25 @@ def test_slices_are_those_of_monai_with_slices_as_channels():
     assert finite.sum() >= 5
     assert np.array_equal(finite, np.isfinite(ours))
     assert np.allclose(ours[finite], theirs[finite], rtol=1e-5)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("patient", ["patient07", "patient19"])
+def test_a_real_patients_bright_voxels_are_as_far_from_the_lesions_as_monai_says(
+    real_patients, patient
+):
+    folder = real_patients / "MSLUB" / patient
+    if not folder.is_dir():
+        pytest.skip(f"no {patient} in {real_patients}")
+    flair, lesion, brain = (
+        np.asarray(nib.load(folder / f"{name}.nii.gz").dataobj)
+        for name in ("FLAIR", "consensus_gt", "brainmask")
+    )
+    prediction = (brain > 0) & (flair > np.quantile(flair[brain > 0], 0.99))
+    found = surface_distance(prediction, lesion > 0, (1.0, 1.0, 1.0), penalty=0.0)
+    for ours, percentile in ((found.hd, None), (found.hd95, 95)):
+        theirs = monai(prediction, lesion > 0, (1.0, 1.0, 1.0), percentile)
+        assert ours == pytest.approx(theirs, rel=1e-5)
 
 
 def test_the_box_diagonal_is_in_mm_and_of_the_array_where_the_mask_is_empty():
