@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
+from typer.core import TyperCommand
 
 from uad_bench import __version__
 from uad_bench.errors import UadBenchError
@@ -70,6 +71,7 @@ def _app(invoked: str | None) -> typer.Typer:
     """The application. Only the invoked command is imported; of the others, help is known."""
     app = typer.Typer(
         add_completion=False,
+        add_help_option=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -77,10 +79,28 @@ def _app(invoked: str | None) -> typer.Typer:
     app.callback()(_root)
     for name, (target, summary) in COMMANDS.items():
         if name == invoked:
-            app.command(name, short_help=summary)(_function(target))
+            app.command(name, cls=_Command, short_help=summary)(_function(target))
         else:
             app.command(name, help=summary)(_not_invoked)
     return app
+
+
+class _Command(TyperCommand):
+    """A command that validates nothing where nothing is given and everything may be left out.
+
+    Typer validates with pydantic, whose import takes longer than the rest of ``uad-bench list``.
+    For the same reason the program's own ``--help`` is a flag with a default.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        is_plain = all(
+            param.default is None and not (param.required or param.envvar or param.callback)
+            for param in self.params
+        )
+        if args or not is_plain:
+            return super().parse_args(ctx, args)
+        ctx.params.update({param.name: None for param in self.params})
+        return []
 
 
 def _function(target: str) -> Callable[..., object]:
@@ -99,10 +119,22 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _print_help(context: typer.Context, asked: bool) -> None:
+    if asked:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
 def _root(
     version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+    show_help: Annotated[
+        bool,
+        typer.Option(
+            "--help", "-h", callback=_print_help, is_eager=True, help="Show this message."
+        ),
     ] = False,
 ) -> None:
     """Train, tune, evaluate and tabulate brain-MRI anomaly detectors under one protocol."""
