@@ -70,7 +70,7 @@ class Sheet:
     @property
     def widths(self) -> tuple[int, ...]:
         """Characters per column, that of the row headings first."""
-        first = max(len(_marked(row.title, row.marks)) for row in self.rows)
+        first = max(max(len(_marked(row.title, row.marks)), len(row.section)) for row in self.rows)
         rest = [
             max(
                 *(len(line) for line in column.lines),

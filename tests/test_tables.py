@@ -1,0 +1,622 @@
+"""Tables: what they say, how they rank, and that LaTeX, Markdown, CSV and terminals show it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from uad_bench.cells import (
+    CellRecord,
+    CellSpec,
+    CohortUse,
+    Environment,
+    Exclusion,
+    Metric,
+    PostProcessing,
+    ProtocolName,
+    ScanScores,
+)
+from uad_bench.cli import main
+from uad_bench.errors import UadBenchError
+from uad_bench.report.model import Cell, Column, Group, Panel, Table, format_number
+from uad_bench.report.published import load_published
+from uad_bench.report.render import FORMATS, Format, render
+from uad_bench.report.tables import build_table
+from uad_bench.report.terminal import plain
+from uad_bench.report.tex import escape
+from uad_bench.report.values import average_improvement, ranked
+from uad_bench.results import ResultsFolder, write_cell
+
+GOLDEN = Path(__file__).parent / "golden"
+ENDINGS: dict[Format, str] = {"terminal": "txt", "latex": "tex", "markdown": "md", "csv": "csv"}
+
+
+def use(cohort: str, *, simulated: bool = True, **changes: Any) -> CohortUse:
+    values: dict[str, Any] = {
+        "cohort": cohort,
+        "simulated": simulated,
+        "manifest_hash": f"{cohort}-1",
+        "recipe": "median",
+        "subjects": 6,
+        "scans": 6,
+        "slices": 400,
+    }
+    return CohortUse(**{**values, **changes})
+
+
+def record(
+    method: str,
+    auprc: float | None = 0.5,
+    *,
+    dataset: str = "mslub",
+    post: PostProcessing = "none",
+    seed: int = 0,
+    protocol: ProtocolName = "strict",
+    params: dict[str, Any] | None = None,
+    reason: str = "",
+    data: CohortUse | None = None,
+    training: CohortUse | None = None,
+    metrics: dict[str, Metric] | None = None,
+    scans: Sequence[float] = (),
+    title: str = "",
+) -> CellRecord:
+    """One cell; a reason makes it a failed one."""
+    titles = {"spa": "SPA", "vae": "VAE", "gmvae": "GMVAE", "thresholding": "Thresh."}
+    interval = {} if auprc is None else {"low": auprc - 0.05, "high": auprc + 0.05}
+    values = {"auprc": Metric(value=auprc, subjects=6, **interval)}
+    values |= {
+        name: Metric(value=auprc and round(auprc * 0.8, 4), subjects=6)
+        for name in ("dice", "max_dice")
+    }
+    values["hd95"] = Metric(
+        value=auprc and round(60 * (1 - auprc), 3), unit="mm", better="lower", subjects=6
+    )
+    return CellRecord(
+        spec=CellSpec(
+            method=method,
+            params=params or {},
+            seed=seed,
+            dataset=dataset,
+            protocol=protocol,
+            postprocessing=post,
+        ),
+        state="failed" if reason else "done",
+        reason=reason,
+        method_title=title or titles.get(method, method),
+        control=method.startswith("control"),
+        supervised=method == "unet",
+        training=None if reason else training or use("hi", subjects=20),
+        data=None if reason else data or use(dataset),
+        metrics={} if reason else values | (metrics or {}),
+        scans=tuple(
+            ScanScores(subject=f"p{index}", metrics={"auprc": value})
+            for index, value in enumerate(scans)
+        ),
+        environment=Environment(
+            versions={}, git_commit=None, device="cpu", started="", wall_s=0, peak_memory_mb=0
+        ),
+    )
+
+
+def study() -> tuple[CellRecord, ...]:
+    """A run with everything a table must show: seeds, stars, a control, a failure, a bad scan."""
+    bad = (Exclusion(scan="patient_19", reason="FLAIR holds NaN & 100 % noise"),)
+    cells = []
+    for dataset, simulated, base in (("brats", False, 0.5), ("mslub", True, 0.2)):
+        data = use(dataset, simulated=simulated, excluded=bad if dataset == "mslub" else ())
+        for post, gain in (("none", 0.0), ("star", 0.1)):
+            for method, extra in (("vae", 0.0), ("spa", 0.11)):
+                cells += [
+                    record(
+                        method,
+                        base + gain + extra + 0.02 * seed,
+                        dataset=dataset,
+                        post=post,
+                        seed=seed,
+                        data=data,
+                        scans=[base + gain + extra + 0.01 * k + 0.02 * seed for k in range(6)],
+                    )
+                    for seed in (0, 1)
+                ]
+            cells.append(
+                record(
+                    "control-black",
+                    base,
+                    dataset=dataset,
+                    post=post,
+                    data=data,
+                    title="Black",
+                    scans=[base + 0.015 * k for k in range(6)],
+                    metrics={"hd95": Metric(value=70.0, unit="mm", better="lower", penalised=2)},
+                )
+            )
+    cells.append(
+        record("mine", dataset="mslub", title="Mine_1 & co", reason="loss is NaN at step 7 – 中")
+    )
+    return tuple(cells)
+
+
+def shown(panel: Panel) -> dict[tuple[str, str], Cell]:
+    return {
+        (row.title, one.title): cell
+        for row, line in zip(panel.rows, panel.cells, strict=True)
+        for one, cell in zip(panel.columns, line, strict=True)
+    }
+
+
+def notes(table: Table) -> dict[str, str]:
+    return {note.mark: note.text for note in table.notes}
+
+
+def note_of(table: Table, marks: Sequence[int]) -> str:
+    return " ".join(notes(table)[str(mark)] for mark in marks)
+
+
+# --- rows, columns and their names ---------------------------------------------------------
+
+
+def test_rows_and_columns_stand_in_the_papers_order_and_controls_to_the_right() -> None:
+    names = ["unet", "control-black", "thresholding", "mine", "spa", "vae"]
+    cells = [
+        record(name, dataset=dataset, post=post)
+        for name in names
+        for dataset in ("zzz", "brats", "mslub")
+        for post in ("star", "none")
+    ]
+    panel = build_table(cells).panels[0]
+    assert [row.dataset for row in panel.rows] == ["mslub", "brats", "zzz"]
+    assert [column.title for column in panel.columns[::2]] == [
+        "VAE",
+        "SPA",
+        "mine",
+        "Thresh.",
+        "unet‡",
+        "control-black†",
+    ]
+    assert panel.columns[1].title == "VAE*"
+
+
+def test_variants_of_a_method_are_told_apart_by_what_differs() -> None:
+    cells = [record("spa", params={"beta": beta, "snr": 16.0}) for beta in (1e-3, 1e-5)]
+    titles = [column.title for column in build_table(cells).panels[0].columns]
+    assert sorted(titles) == ["SPA (beta=0.001)", "SPA (beta=1e-05)"]
+
+
+def test_variants_that_differ_in_much_are_told_apart_by_their_hash() -> None:
+    cells = [record("spa", params={"a": k, "b": k, "c": k}) for k in (1, 2)]
+    titles = {column.title for column in build_table(cells).panels[0].columns}
+    assert titles == {f"SPA ({one.spec.params_hash})" for one in cells}
+
+
+def test_simulated_and_real_cells_of_one_cohort_never_share_a_row() -> None:
+    cells = [
+        record("spa", 0.3, data=use("mslub", simulated=True)),
+        record("vae", 0.6, data=use("mslub", simulated=False)),
+    ]
+    by = shown(build_table(cells).panels[0])
+    assert by["MSLUB (simulated)", "SPA"].text == "0.300"
+    assert by["MSLUB", "SPA"].state == "absent"
+    assert by["MSLUB", "VAE"].text == "0.600"
+
+
+# --- the word simulated ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_simulated_stands_wherever_data_are_and_nowhere_else(form: Format) -> None:
+    mixed = render([build_table(study())], form)
+    assert "simulated" in mixed
+    assert "BraTS (simulated)" not in mixed
+    real = [
+        record("spa", data=use("mslub", simulated=False), training=use("hi", simulated=False)),
+        record("vae", data=use("mslub", simulated=False), training=use("hi", simulated=False)),
+    ]
+    assert "simulated" not in render([build_table(real)], form).replace(",simulated,", ",", 1)
+
+
+def test_the_caption_says_what_is_simulated() -> None:
+    assert build_table([record("spa")]).caption.startswith("All data are simulated.")
+    real = build_table([record("spa", data=use("mslub", simulated=False))]).caption
+    assert real.startswith("Simulated: the training data (HI).")
+    assert build_table(study()).caption.startswith(
+        "Simulated: the training data (HI) and the patients of MSLUB."
+    )
+
+
+def test_the_caption_names_protocol_training_recipe_seeds_and_subjects() -> None:
+    caption = build_table(study()).caption
+    for part in (
+        "Protocol strict, version 1",
+        "20 subjects of HI (simulated)",
+        "recipe: median",
+        "Seeds: 0, 1 (mean ± standard deviation",
+        "Test subjects: 6 in each cohort",
+        "*: positive residual",
+    ):
+        assert part in caption
+
+
+# --- cells ----------------------------------------------------------------------------------
+
+
+def test_seeds_become_mean_and_standard_deviation() -> None:
+    values = [0.2, 0.3, 0.7]
+    cells = [record("spa", value, seed=seed) for seed, value in enumerate(values)]
+    cell = build_table(cells, intervals=True).panels[0].cells[0][0]
+    assert cell.value == pytest.approx(np.mean(values))
+    assert cell.sd == pytest.approx(np.std(values, ddof=1))
+    assert cell.low == pytest.approx(np.mean(values) - 0.05)
+    assert cell.text == "0.400 ± 0.265"
+
+
+def test_intervals_are_shown_only_when_asked_for() -> None:
+    assert build_table([record("spa")]).panels[0].cells[0][0].interval == ""
+    asked = build_table([record("spa")], intervals=True)
+    assert asked.panels[0].cells[0][0].interval == "[0.450, 0.550]"
+    assert any("95 % interval" in note.text for note in asked.notes)
+
+
+def test_a_failed_cell_is_shown_with_its_reason() -> None:
+    table = build_table([record("spa"), record("vae", reason="no\nmemory")])
+    cell = shown(table.panels[0])["MSLUB (simulated)", "VAE"]
+    assert cell.text == "failed"
+    assert note_of(table, cell.marks) == "Failed: no memory."
+
+
+def test_a_failed_seed_stays_visible_beside_the_mean_of_the_others() -> None:
+    cells = [record("spa", 0.4), record("spa", seed=1, reason="diverged.")]
+    table = build_table(cells)
+    cell = table.panels[0].cells[0][0]
+    assert (cell.text, cell.seeds) == ("0.400", 1)
+    assert note_of(table, cell.marks) == "Failed with seed 1: diverged."
+
+
+def test_an_undefined_metric_and_a_missing_cell_are_not_the_same() -> None:
+    cells = [record("spa", None), record("vae", dataset="wmh")]
+    table = build_table(cells)
+    by = shown(table.panels[0])
+    assert by["MSLUB (simulated)", "SPA"].text == "n/a"
+    assert by["WMH (simulated)", "SPA"].text == "–"
+    assert notes(table)["–"] == "Not computed."
+
+
+def test_excluded_scans_are_named_with_their_reason() -> None:
+    table = build_table(study())
+    row = table.panels[0].rows[0]
+    assert note_of(table, row.marks) == "patient_19 is excluded: FLAIR holds NaN & 100 % noise."
+    assert table.panels[0].rows[1].marks == ()
+
+
+def test_penalised_and_skipped_scans_are_counted() -> None:
+    metric = Metric(value=3.0, unit="mm", better="lower", penalised=1, skipped=2)
+    table = build_table([record("spa", metrics={"hd95": metric})], metrics=["hd95"])
+    text = note_of(table, table.panels[0].cells[0][0].marks)
+    assert text.startswith("1 scan entered with the penalty of an empty prediction; 2 scans left")
+
+
+def test_data_that_changed_between_cells_is_said() -> None:
+    cells = [record("spa"), record("vae", data=use("mslub", manifest_hash="other"))]
+    table = build_table(cells)
+    assert "do not compare" in note_of(table, table.panels[0].rows[0].marks)
+
+
+def test_a_detector_from_another_training_cohort_is_marked() -> None:
+    cells = [record("spa"), record("vae", training=use("ixi", simulated=False))]
+    table = build_table(cells)
+    marks = {column.title: note_of(table, column.marks) for column in table.panels[0].columns}
+    assert marks == {"SPA": "Learned from HI (simulated).", "VAE": "Learned from ixi."}
+
+
+# --- ranking --------------------------------------------------------------------------------
+
+
+def column(index: int, group: Group = "detector") -> Column:
+    return Column(f"m{index}", f"M{index}", group, "none")
+
+
+ranked_values = st.lists(
+    st.tuples(st.floats(0, 1), st.sampled_from(["detector", "control", "supervised", "published"])),
+    max_size=7,
+)
+
+
+@given(ranked_values, st.sampled_from(["higher", "lower"]))
+def test_best_and_second_best_are_those_of_a_sorted_list(
+    pairs: list[tuple[float, Any]], better: Any
+) -> None:
+    cells = [Cell("value", value=value) for value, _ in pairs]
+    columns = [column(index, group) for index, (_, group) in enumerate(pairs)]
+    found = ranked(cells, columns, better)
+    numbers = [f"{value:.3f}" for value, group in pairs if group == "detector"]
+    order = sorted(set(numbers), key=float, reverse=better == "higher")
+    for cell, (value, group) in zip(found, pairs, strict=True):
+        place = order.index(f"{value:.3f}") + 1 if group == "detector" else 9
+        assert cell.rank == (place if place <= 2 and len(numbers) > 1 else 0)
+
+
+def test_lower_is_better_for_distances() -> None:
+    table = build_table([record("spa", 0.9), record("vae", 0.1)], metrics=["hd95", "auprc"])
+    for panel in table.panels:
+        assert [cell.rank for cell in panel.cells[0]] == [2, 1]
+    assert table.panels[0].heading == "HD95 (mm) ↓"
+
+
+# --- comparisons ----------------------------------------------------------------------------
+
+scores = st.dictionaries(st.sampled_from("abcdef"), st.floats(0.001, 1), max_size=6)
+
+
+@given(scores, scores)
+def test_average_improvement_is_the_mean_of_relative_changes(
+    method: dict[str, float], other: dict[str, float]
+) -> None:
+    shared = sorted(method.keys() & other.keys())
+    found = average_improvement(method, other)
+    if not shared:
+        assert found is None
+        return
+    a, b = (np.array([values[name] for name in shared]) for values in (method, other))
+    assert found == (pytest.approx(100 * np.mean((a - b) / b)), len(shared))
+
+
+def test_improvement_compares_like_with_like_and_says_over_how_many_cohorts() -> None:
+    cells = [
+        record("spa", 0.4),
+        record("spa", 0.9, post="star"),
+        record("vae", 0.2),
+        record("vae", 0.3, post="star"),
+        record("spa", 0.5, dataset="wmh"),
+    ]
+    table = build_table(cells, compare="spa", metrics=["auprc"])
+    by = shown(table.panels[0])
+    row = "Average improvement of SPA"
+    assert by[row, "VAE"].text == "+100.0 %"
+    assert by[row, "VAE*"].text == "+200.0 %"
+    assert by[row, "SPA"].text == "–"
+    assert "1 of 2 cohorts" in note_of(table, by[row, "VAE"].marks)
+
+
+def test_paired_tests_are_wilcoxon_over_subjects_with_holm_per_cohort() -> None:
+    table = build_table(study(), compare="spa", metrics=["auprc"])
+    by = shown(table.panels[-1])
+    rng = np.arange(6)
+    spa = 0.31 + 0.01 * rng + 0.01
+    vae, black = 0.2 + 0.01 * rng + 0.01, 0.2 + 0.015 * rng
+    raw = [
+        float(stats.wilcoxon(spa + star - other).pvalue)
+        for star, other in ((0.0, vae), (0.1, vae + 0.1), (0.0, black), (0.1, black))
+    ]
+    assert raw == [0.03125] * 4
+    for name in ("VAE", "VAE*", "Black†", "Black*†"):
+        assert by["MSLUB (simulated)", name].value == pytest.approx(4 * 0.03125)
+    assert by["MSLUB (simulated)", "SPA"].state == "absent"
+
+
+def test_few_subjects_cannot_reach_significance_and_the_table_says_so() -> None:
+    cells = [record("spa", scans=(0.5, 0.6, 0.7)), record("vae", scans=(0.1, 0.1, 0.2))]
+    table = build_table(cells, compare="spa")
+    assert "With 3 subjects no p below 0.250 is possible." in notes(table).values()
+
+
+def test_the_paper_protocol_has_no_patients_to_pair() -> None:
+    cells = [record("spa", protocol="paper"), record("vae", protocol="paper")]
+    table = build_table(cells, "paper", compare="spa")
+    assert [panel.metric for panel in table.panels] == ["auprc", "max_dice"]
+
+
+# --- published numbers ----------------------------------------------------------------------
+
+
+def test_published_numbers_stand_apart_unranked_and_explained() -> None:
+    cells = [record("spa", 0.01), record("vae", 0.02)]
+    table = build_table(cells, published=load_published())
+    by = shown(table.panels[0])
+    assert by["MSLUB (simulated)", "SPA*§"].text == "0.132"
+    assert by["MSLUB (simulated)", "SPA*§"].rank == 0
+    assert by["MSLUB (simulated)", "VAE"].rank == 1
+    assert {column.group for column in table.panels[0].columns[2:]} == {"published"}
+    assert "other preparation" in notes(table)["§"]
+    assert [row.dataset for row in table.panels[0].rows] == ["mslub"]
+
+
+def test_a_panel_leaves_out_published_methods_that_say_nothing_there() -> None:
+    table = build_table([record("spa")], published=load_published())
+    hd95 = table.panels[-1]
+    assert {column.group for column in hd95.columns} == {"detector"}
+
+
+# --- refusals -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"protocol": "paper"}, "no results under protocol paper; there are some under strict"),
+        ({"metrics": ["iou"]}, "--metrics iou: not in the results .* available: auprc, dice"),
+        ({"compare": "sap"}, "--compare sap: no such method .* Did you mean 'spa'"),
+    ],
+)
+def test_what_is_not_there_is_refused_with_what_is(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UadBenchError, match=message):
+        build_table([record("spa")], **options)
+
+
+# --- formats --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_is_what_it_was_byte_for_byte(form: Format) -> None:
+    table = build_table(study(), intervals=True, compare="spa", metrics=["auprc", "hd95"])
+    text = render([table], form)
+    assert text == render([table], form)
+    golden = GOLDEN / f"table.{ENDINGS[form]}"
+    if os.environ.get("UAD_BENCH_GOLDEN") == "write":
+        golden.write_text(text, encoding="utf-8")
+    assert text == golden.read_text(encoding="utf-8")
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(42, 160), st.booleans())
+def test_no_line_on_a_terminal_is_longer_than_it_is_wide(width: int, intervals: bool) -> None:
+    table = build_table(study(), intervals=intervals, compare="spa", published=load_published())
+    text = plain(table, width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+
+
+def test_the_csv_holds_every_number_at_full_precision() -> None:
+    rows = list(csv.DictReader(io.StringIO(render([build_table(study())], "csv"))))
+    found = next(
+        row
+        for row in rows
+        if (row["dataset"], row["title"], row["metric"]) == ("mslub", "SPA*", "auprc")
+    )
+    means = [
+        one.metrics["auprc"].value
+        for one in study()
+        if (one.spec.method, one.spec.dataset, one.spec.postprocessing) == ("spa", "mslub", "star")
+    ]
+    assert float(found["value"]) == statistics.fmean(value for value in means if value is not None)
+    assert found["simulated"] == "simulated"
+    assert found["training"] == "HI (simulated)"
+    failed = [row for row in rows if row["state"] == "failed"]
+    assert failed
+    assert all("loss is NaN at step 7" in row["notes"] for row in failed)
+
+
+def test_markdown_rows_all_have_as_many_cells_as_the_head() -> None:
+    table = build_table([record("a|b", title="a|b"), record("spa")], published=load_published())
+    lines = [line for line in render([table], "markdown").splitlines() if line.startswith("|")]
+    counts = {line.replace(r"\|", "").count("|") for line in lines[: len(lines) // 4]}
+    assert len(counts) == 1
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_any_text_becomes_ascii_on_one_line_of_latex(text: str) -> None:
+    source = escape(text)
+    assert source.isascii()
+    assert source.isprintable() or source == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "style", "text"),
+    [
+        (0.12345, "ratio", "0.123"),
+        (12.345, "distance", "12.3"),
+        (-5.04, "percent", "-5.0 %"),
+        (0.0004, "p", "<0.001"),
+        (0.04, "p", "0.040"),
+    ],
+)
+def test_numbers_are_written_in_their_style(value: float, style: Any, text: str) -> None:
+    assert format_number(value, style) == text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here")
+def test_latex_compiles_without_a_warning_about_size(tmp_path: Path) -> None:
+    nasty = "".join(map(chr, range(32, 384))) + "–—‘’“”…±×≤≥≠≈→↑↓†‡§°µ∞中"
+    named = record("mine", title=nasty[:60], dataset="wmh", reason=nasty)
+    tables = [
+        build_table((*study(), named), intervals=True, compare="spa"),
+        build_table(study(), published=load_published(), compare="spa"),
+        build_table((), published=load_published(), compare="spa"),
+    ]
+    (tmp_path / "tables.tex").write_text(render(tables, "latex"), encoding="ascii")
+    (tmp_path / "main.tex").write_text(
+        r"\documentclass{article}\usepackage{booktabs,graphicx,siunitx}"
+        r"\begin{document}\input{tables}\end{document}"
+    )
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "too large for page" not in done.stdout
+    assert (tmp_path / "main.pdf").is_file()
+
+
+# --- the command ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    for one in study():
+        write_cell(ResultsFolder(tmp_path / "results"), one)
+    return tmp_path / "results"
+
+
+def test_the_command_prints_the_table_of_a_folder(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["table", "--results", str(results), "-f", "csv"]) == 0
+    assert capsys.readouterr().out == render([build_table(study())], "csv")
+
+
+def test_the_command_writes_a_file(results: Path, tmp_path: Path) -> None:
+    target = tmp_path / "new" / "table.tex"
+    options = ["-f", "latex", "--metrics", "auprc, hd95", "--intervals", "--compare", "spa"]
+    assert main(["table", "--results", str(results), *options, "-o", str(target)]) == 0
+    assert target.read_text() == (GOLDEN / "table.tex").read_text()
+
+
+def test_the_papers_tables_need_no_results(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--published", "--compare", "spa", "-f", "markdown"]
+    assert main(["table", "--results", str(tmp_path), *options]) == 0
+    out = capsys.readouterr().out
+    assert "+154.5 %" in out
+    assert "+177.5 %" in out
+    assert "+35.5 %" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-f", "xls"], "error: --format xls: unknown; available: terminal, latex, markdown, csv"),
+        (["--protocol", "loose"], "error: --protocol loose: unknown; available: strict, paper"),
+        (["--results", "nowhere"], "error: no results in nowhere"),
+    ],
+)
+def test_bad_options_are_one_line_and_exit_2(
+    results: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert main(["table", "--results", str(results), *options]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(message)
+    assert error.count("\n") == 1
+
+
+def test_an_unreadable_record_is_named(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (results / "cells" / "broken.json").write_text("{")
+    assert main(["table", "--results", str(results)]) == 2
+    assert "broken.json is not a cell record" in capsys.readouterr().err
+
+
+def test_tables_need_neither_torch_nor_matplotlib_nor_mlflow() -> None:
+    code = (
+        "import sys, uad_bench.cli.table, uad_bench.report.tables, uad_bench.report.render;"
+        "bad = {'torch', 'matplotlib', 'mlflow', 'pandas'} & set(sys.modules);"
+        "sys.exit(str(bad) if bad else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,102 @@
+"""``uad-bench table``: the results of a run, and the paper's, in a format to publish."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from uad_bench.cells import CellRecord, ProtocolName
+from uad_bench.errors import UadBenchError
+from uad_bench.results import ResultsFolder, load_cells, write_whole
+
+
+def table(
+    results: Annotated[Path, typer.Option(help="A run's results folder.")] = Path("results"),
+    form: Annotated[
+        str, typer.Option("--format", "-f", help="terminal, latex, markdown or csv.")
+    ] = "terminal",
+    protocol: Annotated[
+        str | None, typer.Option(help="strict, paper or both.  [default: all that were run]")
+    ] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="Metrics, as auprc,hd95.  [default: the protocol's]")
+    ] = None,
+    intervals: Annotated[
+        bool, typer.Option("--intervals", help="Show 95 % patient-bootstrap intervals.")
+    ] = False,
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--published", help="Add the paper's numbers; alone where there are no results."
+        ),
+    ] = False,
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METHOD",
+            help="Add this method's average improvement and paired tests against every other.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a file.")
+    ] = None,
+) -> None:
+    """Write the tables of a results folder: one row per cohort, one column per method."""
+    from uad_bench.report.published import load_published
+    from uad_bench.report.render import FORMATS, render
+    from uad_bench.report.tables import build_table
+    from uad_bench.report.terminal import terminal
+
+    chosen = next((one for one in FORMATS if one == form), None)
+    if chosen is None:
+        raise UadBenchError(f"--format {form}: unknown; available: {', '.join(FORMATS)}")
+    records = _records(results, optional=published)
+    tables = [
+        build_table(
+            records,
+            name,
+            metrics=None if metrics is None else _names(metrics),
+            intervals=intervals,
+            published=load_published() if published else (),
+            compare=compare,
+        )
+        for name in _protocols(protocol, records)
+    ]
+    if output is None and chosen == "terminal" and sys.stdout.isatty():
+        from rich.console import Console
+
+        console = Console()
+        for one in tables:
+            console.print(terminal(one, console.width))
+        return
+    text = render(tables, chosen)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        write_whole(output, text.encode())
+
+
+def _records(results: Path, *, optional: bool) -> tuple[CellRecord, ...]:
+    """The folder's records; none where the paper's numbers can stand alone."""
+    if optional and not any(ResultsFolder(results).cells.glob("*.json")):
+        return ()
+    return load_cells(results)
+
+
+def _protocols(asked: str | None, records: tuple[CellRecord, ...]) -> tuple[ProtocolName, ...]:
+    known: tuple[ProtocolName, ...] = get_args(ProtocolName)
+    if asked is None:
+        there = {record.spec.protocol for record in records}
+        return tuple(name for name in known if name in there) or known[:1]
+    names = _names(asked)
+    for name in names:
+        if name not in known:
+            raise UadBenchError(f"--protocol {name}: unknown; available: {', '.join(known)}")
+    return tuple(name for name in known if name in names)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
