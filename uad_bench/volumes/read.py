@@ -13,6 +13,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from uad_bench.cohort import Scan, Space
@@ -135,20 +136,24 @@ def _parse(path: Path, content: bytes) -> nib.Nifti1Image:
     sizes = {int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big")}
     if not sizes & {NIFTI1_HEADER, NIFTI2_HEADER}:
         raise ScanError(f"{path}: not a NIfTI file; convert it to .nii.gz")
-    kind = nib.Nifti1Image if NIFTI1_HEADER in sizes else nib.Nifti2Image
+    kind, size = nib.Nifti1Image, NIFTI1_HEADER
+    if NIFTI2_HEADER in sizes:
+        kind, size = nib.Nifti2Image, NIFTI2_HEADER
     try:
+        header = kind.header_class(content[:size], check=False)  # as stored: nibabel mends signs
+        zooms = np.asarray(header["pixdim"][1:4], dtype=np.float64)
+        if not (np.isfinite(zooms).all() and (zooms > 0).all()):
+            raise ScanError(
+                f"{path}: voxel size {zooms.tolist()} mm is not positive; mend the header"
+            )
         return kind.from_bytes(content)
-    except (ImageFileError, HeaderDataError, ValueError, OSError) as error:
+    except (ImageFileError, HeaderDataError, WrapStructError, ValueError, OSError) as error:
         raise ScanError(f"{path}: the NIfTI header is damaged; copy or convert it again") from error
 
 
 def _affine(path: Path, image: nib.Nifti1Image) -> Affine:
     """Return the affine, where the header states a sensible one."""
-    header = image.header
-    zooms = np.asarray(header["pixdim"][1:4], dtype=np.float64)
-    if not (np.isfinite(zooms).all() and (zooms > 0).all()):
-        raise ScanError(f"{path}: voxel size {zooms.tolist()} mm is not positive; mend the header")
-    if header["sform_code"] == 0 and header["qform_code"] == 0:
+    if image.header["sform_code"] == 0 and image.header["qform_code"] == 0:
         raise ScanError(f"{path}: the header states no orientation; set its sform or qform")
     affine = np.asarray(image.affine, dtype=np.float64)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:

@@ -34,6 +34,8 @@ SRI24 world is the box that BraTS headers state: x from -239 to 0, y from 0 to 2
 LPS), so headers alone bring the two together and array order never matters.
 """
 
+SRI24_TO_MNI152.flags.writeable = False
+
 TO_MNI152: dict[Space, Affine] = {"mni152": np.eye(4), "sri24": SRI24_TO_MNI152}
 """For each space a cohort may be published in, the way to MNI152 world coordinates."""
 

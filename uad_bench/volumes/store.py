@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from uad_bench.cells import CohortUse, Exclusion
 from uad_bench.cohort import Space, Split
@@ -143,7 +143,7 @@ class PreparedCohort:
             manifest = Manifest.model_validate_json(text)
             with (folder / "index.csv").open(encoding="utf-8", newline="") as stream:
                 z = np.array([int(row["z"]) for row in csv.DictReader(stream)], dtype=np.int64)
-        except (OSError, ValidationError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise UadBenchError(
                 f"{folder}: not a whole prepared store; delete it and prepare again"
             ) from error

@@ -1,0 +1,110 @@
+"""Template space: the grid's orientation, the template on it, and SRI24's place in MNI152."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from uad_bench.volumes.recipe import RECIPES, Recipe
+from uad_bench.volumes.resample import resample
+from uad_bench.volumes.space import (
+    SRI24_TO_MNI152,
+    TO_MNI152,
+    overlap,
+    template_brain,
+    template_grid,
+    template_tissues,
+)
+
+RECIPE = Recipe()
+
+
+def load(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    image = nib.load(path)
+    return np.asarray(image.dataobj).reshape(image.shape[:3]), image.affine
+
+
+def dice(first: np.ndarray, second: np.ndarray) -> float:
+    return 2 * (first & second).sum() / (first.sum() + second.sum())
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_the_grid_holds_the_whole_template_brain_and_is_centred_on_it(recipe: Recipe) -> None:
+    grid, brain = template_grid(recipe), template_brain(recipe)
+    assert grid.shape[1:] == (128, 128)
+    assert grid.spacing == (recipe.slice_mm, recipe.pixel_mm, recipe.pixel_mm)
+    assert brain.sum() * grid.voxel_ml == pytest.approx(1883, rel=0.002)  # the mask at 1 mm
+    assert brain[0].any()
+    assert brain[-1].any()
+    for axis in (1, 2):
+        where = np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {axis})))
+        assert where[0] > 0
+        assert abs(where[0] - (127 - where[-1])) <= 1
+
+
+def test_index_grows_to_superior_posterior_and_the_patients_left() -> None:
+    steps = template_grid(RECIPE).affine[:3, :3]
+    np.testing.assert_array_equal(steps, [[0, 0, -1.5], [0, -1.5, 0], [2.0, 0, 0]])
+
+
+def test_the_template_brain_fits_itself_perfectly() -> None:
+    grid, brain = template_grid(RECIPE), template_brain(RECIPE)
+    result = overlap(brain, grid.affine, brain, grid)
+    assert result.inside == pytest.approx(1.0)
+    assert result.covered == pytest.approx(1.0)
+    assert result.dice == pytest.approx(1.0)
+    assert result.accepted
+
+
+def test_template_tissues_share_the_brain_out() -> None:
+    tissues, brain = template_tissues(RECIPE), template_brain(RECIPE)
+    total = tissues.sum(axis=0)
+    assert tissues.shape == (3, *brain.shape)
+    assert tissues.min() >= 0.0
+    assert total.max() <= 1.0 + 1e-5
+    assert (total >= 0.5).sum() == pytest.approx(brain.sum(), rel=1e-3)  # up to rounding
+    csf, grey, white = (tissues * brain).sum(axis=(1, 2, 3)) / brain.sum()
+    assert csf < white < grey  # nilearn's maps have thick grey matter
+
+
+def test_sri24_to_mni152_is_a_plausible_head_to_head_affine() -> None:
+    linear = SRI24_TO_MNI152[:3, :3]
+    assert 1.2 < np.linalg.det(linear) < 1.5  # MNI152 is larger than a person; no mirror
+    np.testing.assert_array_equal(SRI24_TO_MNI152[3], [0, 0, 0, 1])
+    assert not SRI24_TO_MNI152.flags.writeable
+
+
+@pytest.mark.data
+def test_sri24_template_lies_in_mni152_through_its_own_headers(real_patients: Path) -> None:
+    """LAS and RAS files of the template, each by its own affine, against nilearn's MNI152."""
+    grid, folder = template_grid(RECIPE), real_patients / "atlas" / "SRI24"
+    parts = {}
+    for name in ("t1_stripped", "tissues", "gm_probability", "wm_probability"):
+        data, affine = load(folder / f"{name}.nii.gz")
+        data = data > 0 if name == "t1_stripped" else data
+        data = data == 2 if name == "tissues" else data
+        parts[name] = resample(data, SRI24_TO_MNI152 @ affine, grid) >= 0.5
+    assert dice(parts["t1_stripped"], template_brain(RECIPE)) > 0.96
+    _, grey, white = template_tissues(RECIPE) >= 0.5
+    assert dice(parts["gm_probability"], grey) > 0.7
+    assert dice(parts["wm_probability"], white) > 0.75
+    agreement = dice(parts["gm_probability"], parts["tissues"])
+    assert agreement > 0.85  # RAS against LAS
+    assert agreement > dice(parts["gm_probability"], parts["tissues"][:, :, ::-1]) + 0.02
+
+
+@pytest.mark.data
+def test_brats_lies_in_mni152_by_its_own_header(real_patients: Path) -> None:
+    """BraTS is LPS, the template's files are not: only affines may decide."""
+    grid, template = template_grid(RECIPE), template_brain(RECIPE)
+    for path in sorted((real_patients / "BraTS").rglob("*_flair.nii.gz")):
+        data, affine = load(path)
+        affine = TO_MNI152["sri24"] @ affine
+        found = overlap(data != 0, affine, template, grid)
+        assert found.accepted, path
+        if "2013_6_1" not in path.name:  # a truncated field of view
+            assert found.dice > 0.9, path
+            assert dice(resample(data != 0, affine, grid) >= 0.5, template) > 0.9, path
