@@ -230,6 +230,8 @@ def test_simulated_stands_wherever_data_are_and_nowhere_else(form: Format) -> No
 
 def test_the_caption_says_what_is_simulated() -> None:
     assert build_table([record("spa")]).caption.startswith("All data are simulated.")
+    both = build_table([record("spa")], published=load_published()).caption
+    assert both.startswith("All data but those of published numbers are simulated.")
     real = build_table([record("spa", data=use("mslub", simulated=False))]).caption
     assert real.startswith("Simulated: the training data (HI).")
     assert build_table(study()).caption.startswith(

@@ -69,8 +69,8 @@ def table(
         from rich.console import Console
 
         console = Console()
-        for one in tables:
-            console.print(terminal(one, console.width))
+        for number, one in enumerate(tables):
+            console.print(*[""] * (number > 0), terminal(one, console.width), sep="\n")
         return
     text = render(tables, chosen)
     if output is None:

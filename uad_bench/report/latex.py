@@ -100,10 +100,12 @@ def _environment(table: Table, sheets: Sequence[Sheet], label: str) -> str:
         caption += " Best unsupervised detector in bold, second best underlined."
     font = next((one for one in _FONTS if _height(table, sheets, one) <= PAGE), r"\scriptsize")
     used = {str(mark) for sheet in sheets for mark in sheet.marks}
+    headings = "".join(one.title for sheet in sheets for one in (*sheet.columns, *sheet.rows))
     notes = [
         f"{_superscript(note.mark)}{escape(note.text)}"
         for note in table.notes
-        if note.mark in used or not note.mark.isdigit()
+        if note.mark in used
+        or (not note.mark.isdigit() and (note.mark in headings or note.mark == "–"))
     ]
     return _ENVIRONMENT.from_string(_TEMPLATE).render(
         caption=caption, label=label, font=font, blocks=blocks, notes=notes

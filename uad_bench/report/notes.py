@@ -107,7 +107,8 @@ def _simulated(records: Sequence[CellRecord], arrangement: Arrangement) -> list[
     if not cohorts and not learned:
         return []
     if len(cohorts) == len(arrangement.rows) and all(use.simulated for use in trained):
-        return ["All data are simulated."]
+        published = any(column.group == "published" for column in arrangement.columns)
+        return [f"All data {'but those of published numbers ' if published else ''}are simulated."]
     parts = []
     if learned:
         parts.append(f"the training data ({', '.join(learned)})")
