@@ -212,7 +212,7 @@ def _sink(
     """
     if not config.mlflow:
         return lambda _: None, lambda: None
-    from uad_bench.tracking import TrackingError, default_tracker
+    from uad_bench.tracking import TrackingError, default_tracker, sync
 
     tracker = default_tracker(results.root)
     missed: list[str] = []
@@ -229,10 +229,16 @@ def _sink(
             messages.print(f"note: {error}; the run goes on", highlight=False, soft_wrap=True)
 
     def finish() -> None:
+        if not missed:
+            # A run that was killed may have left finished cells unsent.
+            try:
+                sync(results.root, tracker)
+            except TrackingError as error:
+                missed.append(str(error))
         if missed:
+            again = shlex.join(["uad-bench", "sync", "--results", str(results.root)])
             messages.print(
-                f"{len(missed)} cells are not in MLflow: `uad-bench sync --results {results.root}` "
-                "sends them",
+                f"not everything is in MLflow: `{again}` sends the rest",
                 highlight=False,
                 soft_wrap=True,
             )

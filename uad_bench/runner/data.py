@@ -141,7 +141,7 @@ def gather(config: RunConfig, sources: Sources, progress: Progress) -> Data:
         prepared[number] = store
     training = prepared.pop(0)
     for split in ("train", "validation"):
-        if len(training.split(split)) == 0:  # type: ignore[arg-type]
+        if len(training.split(split)) == 0:
             raise UadBenchError(
                 f"training cohort {config.train} has no {split} scan: set the column `split` of "
                 "its participants.tsv"

@@ -171,12 +171,13 @@ class _Run:
             }
         )
         if (example := maps.example) is not None:
+            star = "*" if spec.postprocessing == "star" else ""
             picture = cell_picture(
                 example.image,
                 example.lesion,
                 example.reconstruction,
                 example.scores[spec.postprocessing],
-                title=f"{trained.detector.title} on {spec.dataset}, {example.scan}",
+                title=f"{trained.detector.title}{star} on {spec.dataset}, {example.scan}",
                 simulated=maps.cohort.simulated,
             )
             write_whole(self.results.picture(spec.name), picture)
