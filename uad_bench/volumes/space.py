@@ -121,24 +121,29 @@ def template_grid(recipe: Recipe) -> Grid:
     return Grid(grid, (slices, SIZE, SIZE))
 
 
+@lru_cache(maxsize=4)
 def template_brain(recipe: Recipe) -> NDArray[np.bool_]:
-    """Return the brain mask of the MNI152 template on the grid: bool ``[Z, H, W]``."""
+    """Return the brain mask of the MNI152 template on the grid: bool ``[Z, H, W]``, read-only."""
     brain, affine = _mni_brain()
-    return resample(brain, affine, template_grid(recipe)) >= 0.5
+    mask = resample(brain, affine, template_grid(recipe)) >= 0.5
+    mask.flags.writeable = False
+    return mask
 
 
+@lru_cache(maxsize=4)
 def template_tissues(recipe: Recipe) -> NDArray[np.float32]:
     """Return the template's tissue probability: float32 ``[3, Z, H, W]`` in the order CSF, GM, WM.
 
     Grey and white matter are nilearn's maps of ICBM 2009; CSF is what remains of the brain mask.
-    The sum is at most 1, and 0 outside the brain.
+    The sum is at most 1, and 0 outside the brain. The array is read-only.
     """
     brain, affine = _mni_brain()
     grey, white = _mni_tissues()
     maps = np.stack([brain - grey - white, grey, white])
     grid = template_grid(recipe)
-    tissues = np.stack([resample(part, affine, grid) for part in maps])
-    return np.asarray(tissues.clip(0.0, 1.0), dtype=np.float32)
+    tissues = np.stack([resample(part, affine, grid) for part in maps]).clip(0.0, 1.0)
+    tissues.flags.writeable = False
+    return tissues
 
 
 def overlap(
