@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from uad_bench.phantom.anatomy import WORK_SHAPE
+from uad_bench.phantom.anatomy import WORK_SHAPE, coordinates
 from uad_bench.phantom.fields import Array, smooth_field
 from uad_bench.phantom.subject import Brain
 
@@ -24,9 +25,9 @@ class Contrast:
     """
 
     csf: float = 0.06
-    gm: float = 1.20
+    gm: float = 1.24
     spread: float = 0.025
-    texture: float = 0.02
+    texture: float = 0.03
 
 
 def healthy_signal(
@@ -48,16 +49,29 @@ def healthy_signal(
         float32 ``[X, Y, Z]``, white matter about 1.
     """
     gm_mean = contrast.gm * (1 + contrast.spread * rng.standard_normal())
-    csf_mean = contrast.csf * np.exp(0.3 * rng.standard_normal())
-    gm_drift = 1 + np.float32(0.035) * smooth_field(rng, WORK_SHAPE, 22.0)
+    csf_mean = contrast.csf * math.exp(0.3 * rng.standard_normal())
+    gm_drift = 1 + np.float32(0.05) * smooth_field(rng, WORK_SHAPE, 22.0)
     wm_drift = 1 + np.float32(0.025) * smooth_field(rng, WORK_SHAPE, 28.0)
     texture = 1 + np.float32(contrast.texture) * smooth_field(rng, WORK_SHAPE, 2.2)
     # Only the cerebral cortex is that bright; cerebellar cortex and deep nuclei are closer to WM.
     gm_signal = 1 + (gm_mean - 1) * (0.55 + 0.45 * brain.cerebrum)
     tissue = brain.gm * (gm_signal * gm_drift) + brain.wm * wm_drift
+    tissue *= 1 - 0.09 * brain.gm * (1 - brain.cerebrum) * _folia(rng)
     tissue *= brain.tone * texture * (1 + _ventricular_rim(brain, rng, age=age))
     fluid = csf_mean + _plexus(brain, rng) + _surface(brain, rng)
     return np.asarray(tissue + brain.csf * fluid, dtype=np.float32)
+
+
+def _folia(rng: np.random.Generator) -> Array:
+    """Cerebellar folia: fine stripes around the fourth ventricle's roof; 0 to 1."""
+    x, y, z = coordinates()
+    radius = np.sqrt((0.7 * x) ** 2 + (y + 40) ** 2 + (z + 33) ** 2)
+    phase = (
+        2 * math.pi * radius / 3.7
+        + 1.5 * smooth_field(rng, WORK_SHAPE, 12.0)
+        + 1.2 * smooth_field(rng, WORK_SHAPE, 5.0)
+    )
+    return np.asarray(0.5 + 0.5 * np.sin(phase), dtype=np.float32)
 
 
 def _ventricular_rim(brain: Brain, rng: np.random.Generator, *, age: float) -> Array:

@@ -31,7 +31,8 @@ def spline_matrix(length: int, spacing: float) -> Array:
     distance = np.abs(at[:, None] - np.arange(knots)[None, :])
     near = 2 / 3 - distance**2 + distance**3 / 2
     far = (2 - distance) ** 3 / 6
-    return np.where(distance < 1, near, np.where(distance < 2, far, 0.0)).astype(np.float32)
+    weights = np.where(distance < 1, near, np.where(distance < 2, far, 0.0))
+    return np.asarray(weights, dtype=np.float32)
 
 
 @functools.lru_cache(maxsize=16)
@@ -48,7 +49,7 @@ def separable(values: Array, matrices: tuple[Array, Array, Array]) -> Array:
     first = values @ z.T
     second = np.matmul(y, first)
     flat = second.reshape(second.shape[0], -1)
-    return (x @ flat).reshape(x.shape[0], *second.shape[1:])
+    return np.asarray((x @ flat).reshape(x.shape[0], *second.shape[1:]), dtype=np.float32)
 
 
 def smooth_field(rng: np.random.Generator, shape: Shape, spacing: float) -> Array:
@@ -97,7 +98,7 @@ def sample_maps(maps: Array, shift: Array, gate: int, floor: float, fill: Array)
                 x = i + shift[0, i, j, k]
                 y = j + shift[1, i, j, k]
                 z = k + shift[2, i, j, k]
-                x0, y0, z0 = int(math.floor(x)), int(math.floor(y)), int(math.floor(z))
+                x0, y0, z0 = math.floor(x), math.floor(y), math.floor(z)
                 inside = 0 <= x0 < size_x - 1 and 0 <= y0 < size_y - 1 and 0 <= z0 < size_z - 1
                 if not inside or maps[x0, y0, z0, gate] < floor:
                     for m in range(count):

@@ -17,6 +17,7 @@ from uad_bench.phantom.anatomy import (
     WORK_SHAPE,
     Anatomy,
     build,
+    signed_distance,
     template_anatomy,
     work_affine,
 )
@@ -50,9 +51,15 @@ _GM: Final = (
 _CSF: Final = (4, 5, 14, 15, 24, 30, 31, 43, 44, 62, 63, 72, 75, 76)
 _VENTRICLES: Final = (4, 43, 5, 44, 31, 63)
 _BELOW: Final = (7, 8, 46, 47, 15, 16)
-_TONE: Final = {13: 0.78, 52: 0.78, 12: 0.95, 51: 0.95, 10: 0.92, 49: 0.92, 17: 1.07, 53: 1.07,
-                18: 1.07, 54: 1.07, 16: 0.97, 28: 0.93, 60: 0.93}  # fmt: skip
+_TONE: Final = {
+    **{13: 0.78, 52: 0.78, 12: 0.95, 51: 0.95, 10: 0.92, 49: 0.92, 28: 0.93, 60: 0.93},
+    **{17: 1.04, 53: 1.04, 18: 1.04, 54: 1.04, 16: 0.97},
+}
 _LAST: Final = 256
+_FIT: Final = 6
+_COARSE: Final = 3
+_SULCUS: Final = 6.0
+_SCALE: Final = np.array([5.0] * 3 + [0.1] * 3 + [0.06] * 3)
 
 
 def find_label_maps(folder: Path) -> tuple[Path, ...]:
@@ -86,11 +93,16 @@ def _read(path: Path) -> tuple[NDArray[np.int16], NDArray[np.float64]]:
         raise UadBenchError(f"label map {path} cannot be read ({error}); replace it") from error
     if labels.ndim != 3:
         raise UadBenchError(f"label map {path} is {labels.ndim}-dimensional; give a 3D volume")
-    known = set(_WM) | set(_GM) | set(_CSF)
-    inside = np.isin(labels, sorted(known))
-    if not np.isin(labels, _WM).any() or not np.isin(labels, _GM).any():
+    labels[(labels < 0) | (labels > _LAST)] = 0
+    counts = np.bincount(labels.ravel(), minlength=_LAST + 1)
+    if not counts[list(_WM)].any() or not counts[list(_GM)].any():
         raise UadBenchError(f"label map {path} has no brain labels; use FreeSurfer's numbering")
-    return np.where(inside, labels, 0).astype(np.int16), np.asarray(image.affine, dtype=np.float64)
+    box = ndimage.find_objects(_lookup((*_WM, *_GM)).astype(np.int8)[labels])[0]
+    box = tuple(slice(max(s.start - 5, 0), s.stop + 5) for s in box)
+    affine = np.asarray(image.affine, dtype=np.float64).copy()
+    affine[:3, 3] += affine[:3, :3] @ [s.start for s in box]
+    labels = labels[box]
+    return np.where(_lookup((*_WM, *_GM, *_CSF))[labels] > 0, labels, 0).astype(np.int16), affine
 
 
 def _moments(
@@ -110,16 +122,17 @@ def align_to_template(
     """Affine from template world to the subject's world that overlays the parenchyma.
 
     Starts from centre and extent, then fits nine numbers (shift, rotation, size) to the soft
-    overlap of the smoothed masks at 4 mm, with Powell's method.
+    overlap of the smoothed masks at 6 mm, with Powell's method.
 
     Returns:
         float64 ``[4, 4]``.
     """
     centre, extent = _moments(parenchyma, affine)
     target_centre, target_extent = _moments(target, target_affine)
-    moving = ndimage.gaussian_filter(parenchyma, 2.0)
-    fixed = ndimage.gaussian_filter(target, 2.0)[::4, ::4, ::4]
-    grid = np.stack(np.meshgrid(*(np.arange(0, n, 4) for n in target.shape), indexing="ij"))
+    moving = ndimage.gaussian_filter(parenchyma, 2.0)[::_COARSE, ::_COARSE, ::_COARSE]
+    fixed = ndimage.gaussian_filter(target, 2.0)[::_FIT, ::_FIT, ::_FIT]
+    step = [np.arange(0, n, _FIT) for n in target.shape]
+    grid = np.stack(np.meshgrid(*step, indexing="ij"))
     world = np.tensordot(target_affine[:3, :3], grid, axes=1)
     world += (target_affine[:3, 3] - target_centre)[:, None, None, None]
     inverse = np.linalg.inv(affine)
@@ -133,17 +146,17 @@ def align_to_template(
         return np.asarray(rx @ ry @ rz @ np.diag(size))
 
     def loss(parameters: NDArray[np.float64]) -> float:
-        scaled = parameters * np.array([5.0] * 3 + [0.1] * 3 + [0.06] * 3)
+        scaled = parameters * _SCALE
         there = np.tensordot(linear(scaled), world, axes=1)
         there += (centre + scaled[:3])[:, None, None, None]
         voxels = np.tensordot(inverse[:3, :3], there, axes=1) + inverse[:3, 3][:, None, None, None]
-        moved = ndimage.map_coordinates(moving, voxels, order=1, mode="constant")
+        moved = ndimage.map_coordinates(moving, voxels / _COARSE, order=1, mode="constant")
         return -float(2 * (moved * fixed).sum() / ((moved**2).sum() + (fixed**2).sum()))
 
     best = optimize.minimize(
-        loss, np.zeros(9), method="Powell", options={"maxiter": 4, "xtol": 0.02, "ftol": 1e-4}
+        loss, np.zeros(9), method="Powell", options={"maxiter": 3, "xtol": 0.02, "ftol": 1e-4}
     )
-    scaled = best.x * np.array([5.0] * 3 + [0.1] * 3 + [0.06] * 3)
+    scaled = best.x * _SCALE
     result = np.eye(4)
     result[:3, :3] = linear(scaled)
     result[:3, 3] = centre + scaled[:3] - result[:3, :3] @ target_centre
@@ -187,10 +200,8 @@ def label_map_anatomy(path: Path) -> Anatomy:
     solid = gm + wm > 0.5
     moved = np.rint(resample(labels.astype(np.float32), 0)).astype(np.int16)
     # Labels of CSF reach the skull; the extracted brain is the parenchyma with its sulci closed.
-    brain = ndimage.binary_closing(np.pad(solid, 8), ndimage.generate_binary_structure(3, 1), 6)[
-        8:-8, 8:-8, 8:-8
-    ]
-    brain = ndimage.binary_fill_holes(brain)
+    brain = signed_distance(signed_distance(solid) < _SULCUS) < -_SULCUS
+    brain = ndimage.binary_fill_holes(brain | solid)
     filled = brain & (csf + gm + wm < 0.5)
     return build(
         path.name,
@@ -198,8 +209,8 @@ def label_map_anatomy(path: Path) -> Anatomy:
         gm=np.where(filled, 0.0, gm / total * brain).astype(np.float32),
         wm=np.where(filled, 0.0, wm / total * brain).astype(np.float32),
         brain=brain,
-        ventricles=np.isin(moved, _VENTRICLES),
-        cerebrum=brain & ~np.isin(moved, _BELOW),
+        ventricles=_lookup(_VENTRICLES)[moved] > 0,
+        cerebrum=brain & (_lookup(_BELOW)[moved] == 0),
         nuclei_tone=_lookup(_TONE, 1.0)[moved],
         soft=False,
     )

@@ -79,7 +79,7 @@ def rate(
     Returns:
         uint8 of the covers' shape.
     """
-    line = level + wobble * smooth_field(rng, inside.shape, 4.0)  # type: ignore[arg-type]
+    line = level + wobble * smooth_field(rng, inside.shape, 4.0)
     mask = np.zeros(inside.shape, dtype=np.uint8)
     for cover, label in covers:
         mask[(cover > line) & (cover > 0.15) & inside] = label

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,10 @@ from scipy import ndimage
 
 from uad_bench.phantom.anatomy import WORK_ORIGIN, WORK_SHAPE
 from uad_bench.phantom.contrast import Contrast
-from uad_bench.phantom.fields import Array, smooth_field
+from uad_bench.phantom.fields import Array, Shape, smooth_field
 from uad_bench.phantom.subject import Brain
+
+Number = TypeVar("Number", np.float32, np.uint8)
 
 FIELD_OF_VIEW: Final = ((-90, 91), (-126, 91), (-72, 109))
 """World coordinates in mm of the first and last voxel centre of the output, at 1 mm."""
@@ -37,41 +39,43 @@ class Scanner:
     resolution_mm: tuple[float, float, float]
     slice_mm: float
     site: str | None = None
-    contrast: Contrast = Contrast()
+    contrast: Contrast = field(default_factory=Contrast)
     noise: tuple[float, float] = (0.025, 0.05)
     bias: float = 0.03
     scale: tuple[float, float] = (120.0, 400.0)
 
 
 @functools.lru_cache(maxsize=32)
-def profile(length: int, origin: float, out: int, out_origin: float, step: float, width: float,
-            ) -> Array:  # fmt: skip
-    """Weights of one axis: output sample ``i`` sees a slab of ``width`` mm around itself.
+def slice_profile(slices: int, step: float, width: float) -> Array:
+    """Weights of the slice direction: a slice sees a slab of ``width`` mm around itself.
 
-    The profile is a Gaussian with the slab as its full width at half maximum, on top of the
-    working grid's own voxel; rows that see nothing of the working grid are 0.
+    The profile is a Gaussian whose full width at half maximum is the slab, of which the working
+    grid's own 1 mm voxel is a part; a slice that lies outside the working grid is 0.
 
     Returns:
-        float32 ``[out, length]``.
+        float32 ``[slices, working grid's Z]``.
     """
-    sigma = max(math.sqrt(max(width**2 - 1.0, 0.0)), 0.6) / 2.3548
-    centres = out_origin + step * np.arange(out)
-    at = origin + np.arange(length)
+    sigma = max(math.sqrt(max(width**2 - 1.0, 0.0)), 0.5) / 2.3548
+    centres = FIELD_OF_VIEW[2][0] + step * np.arange(slices)
+    at = WORK_ORIGIN[2] + np.arange(WORK_SHAPE[2])
     weights = np.exp(-0.5 * ((at[None, :] - centres[:, None]) / sigma) ** 2)
-    full = sigma * math.sqrt(2 * math.pi)
-    near = (centres >= at[0]) & (centres <= at[-1])
-    total = np.where(near, weights.sum(axis=1), full)
-    return (weights / total[:, None]).astype(np.float32)
+    seen = (centres >= at[0]) & (centres <= at[-1])
+    total = np.where(seen, np.clip(weights.sum(axis=1), 1e-9, None), np.inf)
+    return np.asarray(weights / total[:, None], dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class Acquisition:
-    """The linear part of a scanner: how arrays on the working grid reach the output grid."""
+    """The linear part of a scanner: how arrays on the working grid become slices.
+
+    In plane every cohort was acquired at 1 mm or finer, and is written at 1 mm: there the working
+    grid is the image. Only the slice direction is blurred and resampled.
+    """
 
     scanner: Scanner
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> Shape:
         """Output grid ``[X, Y, Z]``."""
         (x0, x1), (y0, y1), (z0, z1) = FIELD_OF_VIEW
         return x1 - x0 + 1, y1 - y0 + 1, int((z1 - z0) / self.scanner.slice_mm) + 1
@@ -83,26 +87,17 @@ class Acquisition:
         affine[:3, 3] = [low for low, _ in FIELD_OF_VIEW]
         return affine
 
-    def project(self, values: Array) -> Array:
-        """Blur and resample working-grid values ``[X, Y, Z]`` to the output grid."""
-        steps = (1.0, 1.0, self.scanner.slice_mm)
-        widths = self.scanner.resolution_mm[::-1]
-        x, y, z = (
-            profile(
-                WORK_SHAPE[axis],
-                WORK_ORIGIN[axis],
-                self.shape[axis],
-                FIELD_OF_VIEW[axis][0],
-                steps[axis],
-                widths[axis],
-            )
-            for axis in range(3)
-        )
-        flat = values @ z.T
-        flat = np.matmul(y, flat)
-        return np.asarray(
-            (x @ flat.reshape(flat.shape[0], -1)).reshape(self.shape), dtype=np.float32
-        )
+    def slices(self, values: Array) -> Array:
+        """Slices of working-grid values: ``[X, Y, Z]`` to ``[X, Y, slices]``."""
+        matrix = slice_profile(self.shape[2], self.scanner.slice_mm, self.scanner.resolution_mm[0])
+        return np.asarray(values @ matrix.T, dtype=np.float32)
+
+    def place(self, slices: NDArray[Number]) -> NDArray[Number]:
+        """Put slices of the working grid into the output grid, 0 around them."""
+        out = np.zeros(self.shape, dtype=slices.dtype)
+        x, y = (WORK_ORIGIN[axis] - FIELD_OF_VIEW[axis][0] for axis in range(2))
+        out[x : x + slices.shape[0], y : y + slices.shape[1]] = slices
+        return out
 
 
 def brain_region(brain: Brain, rng: np.random.Generator) -> Array:
@@ -111,8 +106,13 @@ def brain_region(brain: Brain, rng: np.random.Generator) -> Array:
     Returns:
         float32 ``[X, Y, Z]`` on the working grid; the brain is where it is above 0.5.
     """
-    slack = 0.9 + 0.9 * smooth_field(rng, WORK_SHAPE, 16.0) + 0.4 * smooth_field(rng, WORK_SHAPE, 5)
+    slack = 0.5 + 0.9 * smooth_field(rng, WORK_SHAPE, 16.0) + 0.4 * smooth_field(rng, WORK_SHAPE, 5)
     return np.asarray(np.clip(0.5 + 0.5 * (brain.depth + slack), 0, 1), dtype=np.float32)
+
+
+def _shape(values: Array) -> Shape:
+    x, y, z = values.shape
+    return x, y, z
 
 
 def expose(
@@ -129,9 +129,8 @@ def expose(
     Returns:
         float32 of the same shape, scanner units.
     """
-    spacing = 55.0
-    field = smooth_field(rng, signal.shape, spacing)  # type: ignore[arg-type]
-    biased = signal * np.exp(np.float32(scanner.bias) * field)
+    left_over = smooth_field(rng, _shape(signal), 55.0)
+    biased = signal * np.exp(np.float32(scanner.bias) * left_over)
     sigma = np.float32(rng.uniform(*scanner.noise))
     # Registration to the template interpolates once, which correlates neighbouring noise.
     real = ndimage.gaussian_filter(rng.standard_normal(signal.shape, dtype=np.float32), 0.45)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uad_bench.phantom.anatomy import WORK_SHAPE
 from uad_bench.phantom.fields import Array, smooth_field
@@ -40,9 +41,10 @@ class Plaque:
     growth: float
 
 
-def load_ml(rng: np.random.Generator, *, median: float, low: float, high: float) -> float:
-    """A lesion load: log-normal around the median, as cohorts of patients show."""
-    return float(np.clip(median * math.exp(1.15 * rng.standard_normal()), low, high))
+def load_ml(rng: np.random.Generator, bounds: tuple[float, float, float]) -> float:
+    """A lesion load in ml: log-normal around ``bounds``' median, within its least and most."""
+    median, least, most = bounds
+    return float(np.clip(median * math.exp(1.15 * rng.standard_normal()), least, most))
 
 
 def sclerosis_layers(
@@ -111,7 +113,7 @@ def _plaques(brain: Brain, rng: np.random.Generator, volume_ml: float, gain: flo
     return plaques
 
 
-def _places(brain: Brain) -> tuple[Array, Array, Array, Array]:
+def _places(brain: Brain) -> tuple[NDArray[np.float64], ...]:
     """Cumulated weights of every second voxel for the four kinds of place."""
     view = slice(None, None, 2)
     wm, ventricle = brain.wm[view, view, view], brain.ventricle[view, view, view]
@@ -122,17 +124,17 @@ def _places(brain: Brain) -> tuple[Array, Array, Array, Array]:
     juxta = (wm > 0.45) * cerebrum * ((cortex > 0) & (cortex < 3)) * (ventricle > 15)
     deep = white * ((cortex > 4) & (ventricle > 5))
     below = (wm > 0.5) * (1 - cerebrum)
-    return tuple(np.cumsum(w.ravel(), dtype=np.float64) for w in (near, juxta, deep, below))  # type: ignore[return-value]
+    return tuple(np.cumsum(w.ravel(), dtype=np.float64) for w in (near, juxta, deep, below))
 
 
-def _pick(rng: np.random.Generator, cumulated: Array) -> tuple[int, int, int]:
+def _pick(rng: np.random.Generator, cumulated: NDArray[np.float64]) -> tuple[int, int, int]:
     at = np.searchsorted(cumulated, rng.random() * cumulated[-1])
     half = tuple((n + 1) // 2 for n in WORK_SHAPE)
     i, j, k = np.unravel_index(min(int(at), cumulated.size - 1), half)
     return int(i) * 2, int(j) * 2, int(k) * 2
 
 
-def _unit(vector: np.ndarray) -> tuple[float, float, float]:  # type: ignore[type-arg]
+def _unit(vector: NDArray[np.float64]) -> tuple[float, float, float]:
     x, y, z = vector / max(float(np.linalg.norm(vector)), 1e-6)
     return float(x), float(y), float(z)
 
@@ -170,7 +172,7 @@ def _draw(cover: Array, signal: Array, plaque: Plaque, outline: Array, session: 
     along = x * plaque.axis[0] + y * plaque.axis[1] + z * plaque.axis[2]
     across = np.clip(x**2 + y**2 + z**2 - along**2, 0, None)
     rho = np.sqrt((along / long) ** 2 + across / short**2)
-    edge = (1 - rho) * short + 0.3 * np.sqrt(short) * outline[box]
+    edge = (1 - rho) * short + 0.45 * np.sqrt(short) * outline[box]
     here = sigmoid(edge / 0.38)
     stronger = here > cover[box]
     signal[box] = np.where(stronger, plaque.signal, signal[box])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from uad_bench.phantom.anatomy import FAR, MAPS, WORK_ORIGIN, WORK_SHAPE, Anatomy
@@ -19,9 +20,9 @@ from uad_bench.phantom.fields import (
     upsample,
 )
 
-STEP: Final = 3
-"""The displacement is made on every third voxel."""
-_SHRINK: Final = 0.065
+STEP: Final = 4
+"""The displacement is made on every fourth voxel."""
+_SHRINK: Final = 0.075
 """Living brains are smaller than MNI152, and cohorts are registered rigidly as often as not."""
 _COARSE: Final = tuple(linear_matrix(n, STEP).shape[1] for n in WORK_SHAPE)
 _FILL: Final = np.array([0, 0, 0, 1, FAR, FAR, 0, -FAR, 0, 0], dtype=np.float32)
@@ -69,7 +70,7 @@ def _coarse_field(rng: np.random.Generator, correlation_mm: float) -> Array:
     return np.stack([separable(draw, (x, y, z)) for draw in draws]) * np.float32(3.0)
 
 
-def _pull(field: Array, at: Array) -> Array:
+def _pull(field: Array, at: NDArray[np.floating]) -> Array:
     """Values of a coarse vector field ``[3, ...]`` at coarse positions ``[3, ...]``."""
     return np.stack(
         [ndimage.map_coordinates(part, at, order=1, mode="nearest") for part in field]
@@ -94,12 +95,13 @@ def random_displacement(rng: np.random.Generator, *, variability: float) -> Arra
         float32 ``[3, x, y, z]``.
     """
     velocity = np.zeros((3, *_COARSE), dtype=np.float32)
-    for correlation, amplitude in ((45.0, 2.6), (20.0, 1.5), (9.0, 0.9)):
+    for correlation, amplitude in ((45.0, 2.6), (20.0, 2.0), (9.0, 1.1)):
         velocity += _coarse_field(rng, correlation) / 3.0 * np.float32(amplitude * variability)
     grid = _identity()
-    displacement = velocity / np.float32(2**4)
+    displacement = velocity
+    displacement *= 2.0**-4
     for _ in range(4):
-        displacement = displacement + _pull(displacement, grid + displacement / STEP)
+        displacement += _pull(displacement, grid + displacement / STEP)
     affine = (rng.standard_normal((3, 3)) * 0.014).astype(np.float32)
     affine += np.diag(rng.standard_normal(3) * 0.018).astype(np.float32)
     affine += np.eye(3, dtype=np.float32) * np.float32(_SHRINK + 0.03 * rng.standard_normal())
@@ -116,7 +118,7 @@ def _widen_ventricles(anatomy: Anatomy, displacement: Array, widen_mm: float) ->
     fall = np.where(distance > 0, np.exp(-distance / 16), np.exp(distance / 5))
     towards = (-gradient * fall).astype(np.float32)
     at = _identity() + displacement / STEP
-    return displacement + np.float32(widen_mm) * _pull(towards, at)
+    return np.asarray(displacement + widen_mm * _pull(towards, at), dtype=np.float32)
 
 
 def _push_aside(displacement: Array, mass: Mass) -> Array:
@@ -127,7 +129,8 @@ def _push_aside(displacement: Array, mass: Mass) -> Array:
     radius = np.sqrt((offset**2).sum(axis=0)) + np.float32(1e-3)
     size = mass.push * (1 - np.exp(-radius / 6)) * np.exp(-((radius / mass.reach) ** 2))
     inward = (-offset / radius * size).astype(np.float32)
-    return inward + _pull(displacement, grid + inward / STEP)
+    pushed = inward + _pull(displacement, grid + inward / STEP)
+    return np.asarray(pushed, dtype=np.float32)
 
 
 def make_brain(
@@ -167,23 +170,24 @@ def _individual_folds(
     sharpens them, and random fields at the scale of folds decide, place by place, which tissue
     wins; the bias towards CSF is larger with atrophy.
     """
-    csf, gm, wm = maps[0], maps[1], maps[2]
-    inside = (csf + gm + wm) > 1e-3
-    sharpness = 2.6 if soft else 1.15
-    spread = 0.55 if soft else 0.2
-    outer = np.exp(-np.clip(maps[MAPS.index("depth")], 0, None) / 18).astype(np.float32)
-    drift = smooth_field(rng, WORK_SHAPE, 6.0)
-    pial = np.float32(spread) * drift + np.float32(0.55 * atrophy + (0.55 if soft else 0.0)) * outer
-    white = np.float32(0.6 * spread) * smooth_field(rng, WORK_SHAPE, 6.0)
-    parts = []
-    for tissue, bias in ((csf, pial), (gm, np.float32(0)), (wm, white)):
-        parts.append(np.clip(tissue, 1e-4, 1) ** np.float32(sharpness) * np.exp(bias * 1.3))
-    total = parts[0] + parts[1] + parts[2]
-    outside = ~inside
-    fractions = []
-    for part in parts:
-        fraction = part / total
-        fraction[outside] = 0
-        fractions.append(fraction.astype(np.float32))
-    fractions[0][outside & (maps[MAPS.index("depth")] > -6)] = 1
-    return fractions[0], fractions[1], fractions[2]
+    depth = maps[MAPS.index("depth")]
+    inside = np.flatnonzero(maps[0] + maps[1] + maps[2] > 1e-3)
+    sharpness = np.float32(2.6 if soft else 1.15)
+    spread = np.float32(1.0 if soft else 0.25)
+    outer = np.exp(-np.clip(depth.ravel()[inside], 0, None) / 18)
+    pial = spread * smooth_field(rng, WORK_SHAPE, 6.0).ravel()[inside]
+    pial += np.float32(0.7 * atrophy + (0.25 if soft else 0.0)) * outer
+    white = np.float32(0.45) * spread * smooth_field(rng, WORK_SHAPE, 6.0).ravel()[inside]
+    none = np.zeros(1, dtype=np.float32)
+    odds = np.stack(
+        [
+            np.exp(sharpness * np.log(np.clip(tissue.ravel()[inside], 1e-4, 1)) + bias)
+            for tissue, bias in zip(maps[:3], (pial, none, white), strict=True)
+        ]
+    )
+    odds /= odds.sum(axis=0)
+    fractions = np.zeros((3, depth.size), dtype=np.float32)
+    fractions[0, depth.ravel() > -6] = 1
+    fractions[:, inside] = odds
+    csf, gm, wm = fractions.reshape(3, *WORK_SHAPE)
+    return csf, gm, wm

@@ -69,7 +69,7 @@ def tumour_layers(brain: Brain, tumour: Tumour, seed: np.random.SeedSequence) ->
     rng = np.random.default_rng(seed)
     x, y, z = coordinates()
     cx, cy, cz = tumour.centre
-    stretch = np.exp(0.15 * rng.standard_normal(3))
+    stretch = np.exp(0.15 * rng.standard_normal(3, dtype=np.float32))
     rho = np.sqrt(
         ((x - cx) * stretch[0]) ** 2 + ((y - cy) * stretch[1]) ** 2 + ((z - cz) * stretch[2]) ** 2
     )

@@ -43,7 +43,7 @@ def vascular_layers(
     cut = cut_for_volume(deep, region, volume_ml * deep_share)
     spots = sigmoid((deep - cut) / 0.14) * np.clip(brain.cortex - 2, 0, 1)
     cover = np.maximum(cover, spots) * brain.cerebrum * np.clip(brain.wm + 0.15 * brain.gm, 0, 1)
-    gain = rng.normal(1.5, 0.08)
+    gain = rng.normal(1.64, 0.09)
     layers = [Layer(np.asarray(cover, dtype=np.float32), gain * random_texture(rng, 0.05), 1)]
     if infarct:
         layers += _infarct(brain, rng)
