@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from uad_bench.cli import main
 from uad_bench.results import load_cells
 
 SCRIPT = str(Path(sys.executable).with_name("uad-bench"))
@@ -34,19 +38,21 @@ class Box(Method):
 '''
 
 
-def uad_bench(
-    *arguments: object, cwd: Path, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    """Run the console script as a user does."""
-    return subprocess.run(
-        [SCRIPT, *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+@dataclass(frozen=True)
+class Done:
+    """What a command came to."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def uad_bench(*arguments: object, cwd: Path) -> Done:
+    """Run a command in this process, as the console script would from ``cwd``."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(cwd), redirect_stdout(out), redirect_stderr(err):
+        code = main([str(argument) for argument in arguments])
+    return Done(code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +90,7 @@ def table(folder: Path, results: str = "results") -> str:
 
 
 @pytest.fixture(scope="module")
-def whole(lab, cache, box, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def whole(lab, cache, box, tmp_path_factory) -> tuple[Path, Done]:
     """A finished run: the folder it was started in, and what it said."""
     folder = tmp_path_factory.mktemp("whole")
     return folder, uad_bench(*arguments(lab, cache, box), cwd=folder)
@@ -253,7 +259,7 @@ def test_tuned_deep_method_is_trained_once_and_recorded(lab, cache, box, tmp_pat
     small = [f"spa.{p}" for p in ("steps=6", "width=2", "batch_size=2")]
     options = [part for item in small for part in ("--param", item)]
     command = [*quick(lab, cache, box), "--methods", "spa", "--trials", "2", *options]
-    done = uad_bench(*command, cwd=tmp_path, OMP_NUM_THREADS="1")
+    done = uad_bench(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     cells = [c for c in load_cells(tmp_path / "results") if c.spec.method == "spa"]
     assert len(cells) == 1

@@ -48,7 +48,7 @@ class RunConfig(BaseModel):
         device: torch device, or ``auto``.
         results: folder for everything the run writes.
         cache: folder for phantoms and prepared cohorts, shared between runs.
-        jobs: processes for simulation and preparation.
+        jobs: processes for simulation and preparation; as many as there are cores if not given.
         overwrite: which cells are computed again.
         mlflow: whether cells are sent to MLflow.
         plugin: files or folders with further methods and cohorts.
@@ -82,7 +82,7 @@ class RunConfig(BaseModel):
     device: str = "auto"
     results: Path = Path("results")
     cache: Path | None = None
-    jobs: int = Field(default=2, ge=1)
+    jobs: int | None = Field(default=None, ge=1)
     overwrite: Overwrite = "missing"
     mlflow: bool = True
     plugin: Annotated[tuple[Path, ...], BeforeValidator(_split)] = ()
