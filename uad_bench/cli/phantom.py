@@ -33,7 +33,7 @@ def phantom(
     """Write simulated cohorts as NIfTI in their true layouts, skull-stripped, in MNI152 space."""
     from uad_bench.phantom.labelmap import find_label_maps
     from uad_bench.phantom.layouts import write_layout
-    from uad_bench.phantom.parallel import simulate_in_parallel
+    from uad_bench.phantom.parallel import simulate_in_pool, simulation_pool
     from uad_bench.phantom.specs import COHORTS, cohort_spec
 
     names = tuple(COHORTS) if datasets == "all" else _names(datasets)
@@ -46,11 +46,16 @@ def phantom(
             raise UadBenchError(
                 f"{folder} is not empty: give a new folder for the simulated {name}"
             )
-    with LiveProgress(Console(stderr=True)) as progress:
+    with LiveProgress(Console(stderr=True)) as progress, simulation_pool(jobs) as pool:
         for spec in specs:
             progress.stage(f"simulating {spec.name}")
-            scans = simulate_in_parallel(
-                spec.name, subjects=subjects, seed=seed, anatomies=anatomies, jobs=jobs
+            scans = simulate_in_pool(
+                spec.name,
+                subjects=subjects,
+                seed=seed,
+                anatomies=anatomies,
+                pool=pool,
+                ahead=2 * jobs,
             )
             total = sum(spec.session_count(subject) for subject in range(1, subjects + 1))
             write_layout(spec.name, folders[spec.name], _counted(scans, total, progress))

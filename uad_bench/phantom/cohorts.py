@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from uad_bench.errors import UadBenchError
 from uad_bench.phantom.anatomy import Anatomy, template_anatomy
 from uad_bench.phantom.contrast import healthy_signal
+from uad_bench.phantom.fields import Array
 from uad_bench.phantom.labelmap import find_label_maps, label_map_anatomy
 from uad_bench.phantom.lesions import Layer, paint, rate
 from uad_bench.phantom.scan import PhantomScan
@@ -24,7 +25,7 @@ from uad_bench.phantom.subject import Brain, make_brain
 from uad_bench.phantom.tumour import Tumour, plan_tumour, tumour_layers
 from uad_bench.phantom.vascular import vascular_layers
 
-VERSION: Final = "2"
+VERSION: Final = "3"
 """Changes whenever the same seed would give another image. Part of every cache key."""
 
 _RATER_LEVELS: Final = (0.5, 0.56)
@@ -43,7 +44,7 @@ class _Person:
     lesion_ml: float
     infarct: bool
     tumour: Tumour | None
-    look: np.random.SeedSequence
+    healthy: Array
     disease: np.random.SeedSequence
 
 
@@ -94,16 +95,17 @@ def simulate_subject(
         variability=1.0 if anatomy.soft else 0.6,
         mass=tumour.mass if tumour else None,
     )
+    scanner = spec.scanners[(subject - 1) % len(spec.scanners)]
     person = _Person(
         number=subject,
         spec=spec,
-        scanner=spec.scanners[(subject - 1) % len(spec.scanners)],
+        scanner=scanner,
         age=age,
         brain=brain,
         lesion_ml=lesion_ml,
         infarct=bool(rng.random() < _INFARCT_SHARE),
         tumour=tumour,
-        look=look,
+        healthy=healthy_signal(brain, scanner.contrast, np.random.default_rng(look), age=age),
         disease=disease,
     )
     several = len(visits) > 1
@@ -132,13 +134,12 @@ def _lesions(person: _Person, session: int) -> tuple[Layer, ...]:
 
 
 def _scan(person: _Person, visit: np.random.SeedSequence, *, session: int | None) -> PhantomScan:
-    """Scan a person. Tissue contrast is the person's own; the scanner errs anew at each visit."""
+    """Scan a person at one visit; the scanner's errors are the visit's own."""
     brain, scanner = person.brain, person.scanner
     acquisition = Acquisition(scanner)
     rng = np.random.default_rng(visit)
     layers = _lesions(person, session=(session or 1) - 1)
-    own = np.random.default_rng(person.look)
-    signal = paint(healthy_signal(brain, scanner.contrast, own, age=person.age), layers)
+    signal = paint(person.healthy, layers)
     inside = acquisition.slices(brain_region(brain, rng)) > 0.5
     flair = expose(acquisition.slices(signal), inside, scanner, rng)
     covers = tuple((acquisition.slices(layer.cover), layer.label) for layer in layers)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -12,41 +14,54 @@ from uad_bench.phantom.cohorts import simulate_cohort, simulate_subject
 from uad_bench.phantom.scan import PhantomScan
 
 
-def simulate_in_parallel(
-    name: str, *, subjects: int, seed: int, anatomies: Path | None = None, jobs: int = 1
-) -> Iterator[PhantomScan]:
-    """The scans of `simulate_cohort`, in the same order, made by ``jobs`` processes.
+@contextmanager
+def simulation_pool(jobs: int) -> Iterator[ProcessPoolExecutor | None]:
+    """Processes to simulate in; ``None`` where one job needs none.
 
-    At most two subjects per process wait for the reader, so that memory does not grow with the
-    cohort.
+    A process prepares the template once, in seconds: share one pool between cohorts.
+    """
+    if jobs == 1:
+        yield None
+        return
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def simulate_in_pool(
+    name: str,
+    *,
+    subjects: int,
+    seed: int,
+    anatomies: Path | None = None,
+    pool: ProcessPoolExecutor | None = None,
+    ahead: int = 4,
+) -> Iterator[PhantomScan]:
+    """The scans of `simulate_cohort`, in the same order, made by the pool's processes.
 
     Args:
         name: cohort, as in `simulate_cohort`.
         subjects: how many people.
         seed: of the whole cohort.
         anatomies: a folder of label maps instead of the template.
-        jobs: processes; with 1 everything happens in this one.
+        pool: from `simulation_pool`; ``None`` simulates in this process.
+        ahead: how many subjects may be in work or wait for the reader, so that memory does not
+            grow with the cohort.
 
     Raises:
         UadBenchError: as `simulate_cohort` does.
     """
-    if jobs == 1:
+    if pool is None:
         yield from simulate_cohort(name, subjects=subjects, seed=seed, anatomies=anatomies)
         return
-    with ProcessPoolExecutor(min(jobs, subjects), mp_context=get_context("spawn")) as pool:
-        waiting: deque[Future[tuple[PhantomScan, ...]]] = deque()
-        upcoming = iter(range(1, subjects + 1))
-        try:
-            while True:
-                for subject in upcoming:
-                    task = pool.submit(
-                        simulate_subject, name, subject, seed=seed, anatomies=anatomies
-                    )
-                    waiting.append(task)
-                    if len(waiting) >= 2 * jobs:
-                        break
-                if not waiting:
-                    return
-                yield from waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    tasks: Iterator[Future[tuple[PhantomScan, ...]]] = (
+        pool.submit(simulate_subject, name, subject, seed=seed, anatomies=anatomies)
+        for subject in range(1, subjects + 1)
+    )
+    waiting = deque(islice(tasks, ahead))
+    while waiting:
+        scans = waiting.popleft().result()
+        waiting.extend(islice(tasks, 1))
+        yield from scans

@@ -62,7 +62,7 @@ def sclerosis_layers(
         one layer of label 1.
     """
     rng = np.random.default_rng(seed)
-    gain = rng.normal(1.52, 0.09)
+    gain = rng.normal(1.57, 0.09)
     confluent = float(np.clip((volume_ml - 6) / 30, 0, 0.75))
     outline = smooth_field(rng, WORK_SHAPE, 3.0)
     cover = _band(brain, rng, outline, volume_ml * confluent * (1 + 0.03 * session))

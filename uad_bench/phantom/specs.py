@@ -55,7 +55,7 @@ COHORTS: Final[dict[str, CohortSpec]] = {
             "mslub",
             "sclerosis",
             (39, 10),
-            (Scanner((0.8, 0.47, 0.47), 1.0, contrast=Contrast(0.05, 1.25), noise=(0.03, 0.06)),),
+            (Scanner((0.8, 0.47, 0.47), 1.0, contrast=Contrast(0.05, 1.22), noise=(0.03, 0.06)),),
             (0, 0, 30),
             load_ml=(10, 0.3, 50),
         ),

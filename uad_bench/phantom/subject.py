@@ -107,7 +107,7 @@ def random_displacement(rng: np.random.Generator, *, variability: float) -> Arra
     affine += np.eye(3, dtype=np.float32) * np.float32(_SHRINK + 0.03 * rng.standard_normal())
     centre = (np.array(_COARSE, dtype=np.float32) / 2)[:, None, None, None]
     linear = np.tensordot(affine, (grid - centre) * STEP, axes=1)
-    return (displacement + linear).astype(np.float32)
+    return np.asarray(displacement + linear, dtype=np.float32)
 
 
 def _widen_ventricles(anatomy: Anatomy, displacement: Array, widen_mm: float) -> Array:
@@ -156,7 +156,7 @@ def make_brain(
     if mass is not None:
         displacement = _push_aside(displacement, mass)
     shift = np.stack([upsample(part, WORK_SHAPE, STEP) for part in displacement])
-    maps = sample_maps(anatomy.maps, shift, MAPS.index("depth"), -8.0, _FILL)
+    maps = sample_maps(anatomy.maps, shift, MAPS.index("depth"), -6.0, _FILL)
     csf, gm, wm = _individual_folds(maps, rng, atrophy=atrophy, soft=anatomy.soft)
     return Brain(csf, gm, wm, *maps[3:])
 
@@ -187,7 +187,7 @@ def _individual_folds(
     )
     odds /= odds.sum(axis=0)
     fractions = np.zeros((3, depth.size), dtype=np.float32)
-    fractions[0, depth.ravel() > -6] = 1
+    fractions[0, depth.ravel() > -5] = 1
     fractions[:, inside] = odds
     csf, gm, wm = fractions.reshape(3, *WORK_SHAPE)
     return csf, gm, wm

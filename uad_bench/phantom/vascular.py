@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from uad_bench.phantom.anatomy import WORK_SHAPE, coordinates
+from uad_bench.phantom.anatomy import WORK_ORIGIN, WORK_SHAPE, coordinates
 from uad_bench.phantom.fields import smooth_field
 from uad_bench.phantom.lesions import Layer, cut_for_volume, random_texture, sigmoid
 from uad_bench.phantom.subject import Brain
@@ -54,11 +54,9 @@ def _infarct(brain: Brain, rng: np.random.Generator) -> list[Layer]:
     """A cortical infarct: a gliotic, bright border around a cavity as dark as CSF."""
     x, y, z = coordinates()
     cortical = np.argwhere((brain.gm[::3, ::3, ::3] > 0.7) & (brain.cerebrum[::3, ::3, ::3] > 0.9))
-    centre = cortical[rng.integers(len(cortical))] * 3 + np.array(
-        [x[0, 0, 0], y[0, 0, 0], z[0, 0, 0]]
-    )
+    cx, cy, cz = (float(3 * c + o) for c, o in zip(rng.choice(cortical), WORK_ORIGIN, strict=True))
     radius = rng.uniform(6, 14)
-    distance = np.sqrt((x - centre[0]) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2)
+    distance = np.sqrt((x - cx) ** 2 + (y - cy) ** 2 + (z - cz) ** 2)
     edge = radius - distance * (1 + 0.2 * smooth_field(rng, WORK_SHAPE, 9.0))
     solid = np.clip(brain.wm + brain.gm, 0, 1)
     gliosis = np.asarray(sigmoid(edge / 0.6) * solid, dtype=np.float32)
