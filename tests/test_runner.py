@@ -189,14 +189,16 @@ def test_a_failing_method_is_a_row_and_stops_nobody(lab, cache, tmp_path, body, 
     assert reason.split(":")[0] in table(tmp_path).replace("\\", "")
 
 
-def test_a_failed_cell_is_tried_again_and_a_finished_one_is_not(lab, cache, tmp_path):
+def test_a_failed_cell_is_tried_again_and_a_finished_one_is_not(lab, cache, tmp_path, monkeypatch):
     box = tmp_path / "box.py"
-    box.write_text(BOX.replace("return np.clip", "raise ValueError\n        return np.clip"))
+    switch = "if os.environ.get('BOX_FAILS'):\n            raise ValueError('today')\n        "
+    box.write_text(BOX.replace("return np.clip", f"{switch}return np.clip"))
     command = [*quick(lab, cache, box), "--methods", "box,thresholding"]
+    monkeypatch.setenv("BOX_FAILS", "1")
     assert uad_bench(*command, cwd=tmp_path).returncode == 1
     kept = uad_bench(*command, "--overwrite", "never", cwd=tmp_path)
     assert "0 computed now" in kept.stderr
-    box.write_text(BOX)
+    monkeypatch.delenv("BOX_FAILS")
     again = uad_bench(*command, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "1 computed now" in again.stderr

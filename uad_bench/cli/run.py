@@ -79,7 +79,8 @@ def run(
         Path | None, typer.Option(help="Prepared data, shared between runs.  [default: user cache]")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option("-j", "--jobs", help="Processes for preparation.  [default: all cores]")
+        int | None,
+        typer.Option("-j", "--jobs", help="Preparation processes.  [default: all cores]"),
     ] = None,
     overwrite: Annotated[
         str | None, typer.Option(help="never, missing, failed or all.  [default: missing]")
