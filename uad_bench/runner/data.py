@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import platformdirs
@@ -16,8 +15,11 @@ from uad_bench.cells import short_hash
 from uad_bench.cohort import Cohort
 from uad_bench.errors import UadBenchError
 from uad_bench.locate import inspect, locate
-from uad_bench.phantom.cohorts import VERSION, simulate_cohort
+from uad_bench.phantom.cohorts import VERSION
+from uad_bench.phantom.labelmap import find_label_maps
 from uad_bench.phantom.layouts import LAYOUTS, is_simulated, write_layout
+from uad_bench.phantom.parallel import simulate_in_pool, simulation_pool
+from uad_bench.phantom.scan import PhantomScan
 from uad_bench.registry import Registry, split_dataset
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.progress import Progress
@@ -103,6 +105,8 @@ def find_sources(config: RunConfig, registry: Registry) -> Sources:
         raise UadBenchError(
             f"none of the cohorts is in {root}: `uad-bench data` shows what is expected where"
         )
+    if config.anatomies is not None:
+        find_label_maps(config.anatomies)
     training = _source(config.train, root, registry)
     if training.folder is None and training.label not in LAYOUTS:
         raise UadBenchError(f"--train {config.train}: not found, and there is no phantom of it")
@@ -183,9 +187,10 @@ def _source(name: str, root: Path | None, registry: Registry) -> Source:
 def _simulate_missing(
     config: RunConfig, sources: tuple[Source, ...], cache: Path, progress: Progress
 ) -> dict[str, Path]:
-    """Write the phantoms that the cache lacks; one process per cohort."""
+    """Write the phantoms that the cache lacks, each cohort whole or not at all."""
     version = short_hash([VERSION, PHANTOM_SEED, _fingerprint(config.anatomies)])
-    folders, tasks = {}, []
+    folders: dict[str, Path] = {}
+    missing: list[tuple[str, int]] = []
     for source in sources:
         if source.folder is not None:
             continue
@@ -194,35 +199,41 @@ def _simulate_missing(
         folder = cache / "phantoms" / f"{source.label}-{subjects}-{version}"
         folders[source.label] = folder
         if not folder.is_dir():
-            tasks.append((source.label, folder, subjects, config.anatomies))
-    if tasks:
-        tasks.sort(key=lambda task: -task[2])
-        progress.stage(f"simulate {', '.join(task[0] for task in tasks)}")
-        progress.step(0, len(tasks))
-        with ProcessPoolExecutor(config.jobs, mp_context=get_context("spawn")) as pool:
-            for done, label in enumerate(pool.map(_simulate, *zip(*tasks, strict=True)), start=1):
-                progress.step(done, len(tasks), label)
+            missing.append((source.label, subjects))
+    if not missing:
+        return folders
+    jobs = config.jobs or os.cpu_count() or 1
+    with simulation_pool(jobs) as pool:
+        for label, subjects in missing:
+            progress.stage(f"simulate {label}")
+            scans = simulate_in_pool(
+                label,
+                subjects=subjects,
+                seed=PHANTOM_SEED,
+                anatomies=config.anatomies,
+                pool=pool,
+                ahead=2 * jobs,
+            )
+            with _locked(folders[label]):
+                if not folders[label].is_dir():
+                    write_layout(label, folders[label], _counted(scans, subjects, progress))
     return folders
 
 
-def _simulate(label: str, folder: Path, subjects: int, anatomies: Path | None) -> str:
-    """Write one simulated cohort, whole or not at all."""
-    with _locked(folder):
-        if not folder.is_dir():
-            scans = simulate_cohort(
-                label, subjects=subjects, seed=PHANTOM_SEED, anatomies=anatomies
-            )
-            write_layout(label, folder, scans)
-    return label
+def _counted(
+    scans: Iterator[PhantomScan], subjects: int, progress: Progress
+) -> Iterator[PhantomScan]:
+    """Pass the scans on and tell how many subjects are done."""
+    for scan in scans:
+        yield scan
+        progress.step(scan.subject, subjects)
 
 
 def _fingerprint(anatomies: Path | None) -> list[tuple[str, int]]:
     """Names and sizes of the label maps, so that other anatomies make other phantoms."""
     if anatomies is None:
         return []
-    if not anatomies.is_dir():
-        raise UadBenchError(f"--anatomies {anatomies}: no such folder")
-    return [(file.name, file.stat().st_size) for file in sorted(anatomies.glob("*.nii*"))]
+    return [(file.name, file.stat().st_size) for file in find_label_maps(anatomies)]
 
 
 def _locked(folder: Path) -> FileLock:
