@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-import numpy as np
-
 from uad_bench.cohort import Split
 from uad_bench.errors import UadBenchError
 from uad_bench.phantom.contrast import Contrast
@@ -113,7 +111,7 @@ def split_of(subject: int, splits: tuple[int, int, int]) -> Split:
     for number in range(1, subject + 1):
         unopened = [i for i in range(3) if splits[i] and not have[i]]
         missing = [number * splits[i] / total - have[i] for i in range(3)]
-        chosen = unopened[0] if unopened else int(np.argmax(missing))
+        chosen = unopened[0] if unopened else missing.index(max(missing))
         have[chosen] += 1
     return names[chosen]
 

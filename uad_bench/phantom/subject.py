@@ -133,6 +133,27 @@ def _push_aside(displacement: Array, mass: Mass) -> Array:
     return np.asarray(pushed, dtype=np.float32)
 
 
+def subject_displacement(
+    anatomy: Anatomy,
+    rng: np.random.Generator,
+    *,
+    atrophy: float,
+    variability: float,
+    mass: Mass | None,
+) -> Array:
+    """Where each voxel of a subject's brain lies in the anatomy; arguments as of `make_brain`.
+
+    Returns:
+        float32 ``[3, x, y, z]`` in mm on the coarse grid.
+    """
+    displacement = random_displacement(rng, variability=variability)
+    widen = (3.0 * atrophy - 0.6) + rng.normal(0, 0.5)
+    displacement = _widen_ventricles(anatomy, displacement, float(np.clip(widen, -1.0, 6.0)))
+    if mass is not None:
+        displacement = _push_aside(displacement, mass)
+    return displacement
+
+
 def make_brain(
     anatomy: Anatomy,
     rng: np.random.Generator,
@@ -150,11 +171,9 @@ def make_brain(
         variability: scale of the random displacement.
         mass: a mass that displaces the tissue.
     """
-    displacement = random_displacement(rng, variability=variability)
-    widen = (3.0 * atrophy - 0.6) + rng.normal(0, 0.5)
-    displacement = _widen_ventricles(anatomy, displacement, float(np.clip(widen, -1.0, 6.0)))
-    if mass is not None:
-        displacement = _push_aside(displacement, mass)
+    displacement = subject_displacement(
+        anatomy, rng, atrophy=atrophy, variability=variability, mass=mass
+    )
     shift = np.stack([upsample(part, WORK_SHAPE, STEP) for part in displacement])
     maps = sample_maps(anatomy.maps, shift, MAPS.index("depth"), -6.0, _FILL)
     csf, gm, wm = _individual_folds(maps, rng, atrophy=atrophy, soft=anatomy.soft)

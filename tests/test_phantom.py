@@ -1,0 +1,302 @@
+"""Simulated cohorts: the same by seed, anatomy in order, lesions where and as large as asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import ndimage
+from sklearn.metrics import average_precision_score
+
+from uad_bench.cli import main
+from uad_bench.errors import UadBenchError
+from uad_bench.phantom import parallel
+from uad_bench.phantom.anatomy import WORK_SHAPE, template_anatomy, work_affine
+from uad_bench.phantom.cohorts import simulate_cohort, simulate_subject
+from uad_bench.phantom.fields import sample_maps, smooth_field, spline_matrix, upsample
+from uad_bench.phantom.labelmap import label_map_anatomy
+from uad_bench.phantom.lesions import cut_for_volume, rate
+from uad_bench.phantom.scan import PhantomScan
+from uad_bench.phantom.specs import COHORTS, split_of
+from uad_bench.phantom.subject import STEP, Mass, subject_displacement
+
+COUNTS = (125, 15, 23)
+
+
+@cache
+def person(cohort: str, subject: int = 1) -> tuple[PhantomScan, ...]:
+    return simulate_subject(cohort, subject, seed=5)
+
+
+def dice(one: NDArray[np.generic], other: NDArray[np.generic]) -> float:
+    a, b = one > 0, other > 0
+    return float(2 * (a & b).sum() / (a.sum() + b.sum()))
+
+
+@pytest.mark.parametrize("cohort", COHORTS)
+def test_every_cohort_gives_scans_as_its_contract_says(cohort: str) -> None:
+    spec = COHORTS[cohort]
+    allowed = {"tumour": {0, 1, 2, 4}, "vascular": {0, 1, 2}, "sclerosis": {0, 1}, "healthy": {0}}
+    scans = person(cohort)
+    assert len(scans) == spec.session_count(1)
+    for scan in scans:
+        brain = scan.brain > 0
+        arrays = (scan.lesion, scan.brain, scan.tissues)
+        assert {array.shape for array in arrays} == {scan.flair.shape}
+        assert {array.dtype for array in arrays} == {np.dtype(np.uint8)}
+        assert scan.flair.dtype == np.float32
+        assert np.isfinite(scan.flair).all()
+        assert (scan.flair[~brain] == 0).all()
+        assert not scan.lesion[~brain].any()
+        assert set(np.unique(scan.lesion)) <= allowed[spec.disease]
+        assert (scan.lesion.any()) == (spec.disease != "healthy")
+        assert ((scan.tissues > 0) == brain).all()
+        assert (scan.second_lesion is not None) == (spec.raters == 2)
+        assert (scan.session is None) == (len(scans) == 1)
+        volume = brain.sum() * abs(np.linalg.det(scan.affine[:3, :3])) / 1000
+        assert 1100 < volume < 2200
+        assert scan.affine[2, 2] == max(1.0, scan.affine[2, 2])
+
+
+def test_the_brain_lies_where_the_template_lies() -> None:
+    """A mirrored or shifted axis would still look like a brain."""
+    maps = template_anatomy().maps
+    template = maps[..., 7] > 0
+    for cohort in ("hi", "mslub"):
+        scan = person(cohort)[0]
+        pull = np.linalg.inv(scan.affine) @ work_affine()
+        here = ndimage.affine_transform(
+            scan.brain, pull[:3, :3], pull[:3, 3], output_shape=WORK_SHAPE, order=0
+        )
+        assert dice(here, template) > 0.88
+
+
+def test_flair_orders_the_tissues() -> None:
+    """Fluid is dark, white matter in the middle, cortex a little brighter."""
+    scan = person("hi")[0]
+    csf, gm, wm = (float(np.median(scan.flair[scan.tissues == label])) for label in (1, 2, 3))
+    assert csf < 0.5 * wm < wm < gm < 1.4 * wm
+
+
+def test_a_subject_depends_on_seed_cohort_and_number_alone() -> None:
+    first, second = simulate_cohort("gbi", subjects=2, seed=5)
+    again = person("gbi")[0]
+    np.testing.assert_array_equal(first.flair, again.flair)
+    np.testing.assert_array_equal(first.lesion, again.lesion)
+    other = simulate_subject("gbi", 1, seed=6)[0]
+    assert not np.array_equal(second.flair > 0, first.flair > 0)
+    assert not np.array_equal(other.flair > 0, first.flair > 0)
+
+
+@pytest.mark.slow
+def test_processes_change_nothing() -> None:
+    with parallel.simulation_pool(2) as pool:
+        scans = list(parallel.simulate_in_pool("gbi", subjects=3, seed=5, pool=pool, ahead=2))
+    assert [scan.subject for scan in scans] == [1, 2, 3]
+    np.testing.assert_array_equal(scans[1].flair, person("gbi", 2)[0].flair)
+
+
+def test_time_points_share_lesions_and_raters_nearly_agree() -> None:
+    first, *later = person("msisbi")
+    assert [scan.session for scan in (first, *later)] == [1, 2, 3, 4]
+    for scan in later:
+        assert 0.6 < dice(first.lesion, scan.lesion) < 1
+        assert not np.array_equal(first.flair, scan.flair)
+    assert first.second_lesion is not None
+    assert 0.6 < dice(first.lesion, first.second_lesion) < 1
+
+
+def test_sites_take_turns_and_differ() -> None:
+    scans = [person("wmh", subject)[0] for subject in (1, 3)]
+    assert [scan.site for scan in scans] == ["Utrecht", "Amsterdam"]
+    assert [scan.affine[2, 2] for scan in scans] == [3.0, 1.2]
+
+
+@pytest.mark.parametrize(("cohort", "low", "high"), [("msi", 0.03, 0.97), ("brats", 0.35, 0.99)])
+def test_thresholding_is_neither_blind_nor_perfect(cohort: str, low: float, high: float) -> None:
+    scan = person(cohort)[0]
+    brain = scan.brain > 0
+    assert low < average_precision_score(scan.lesion[brain] > 0, scan.flair[brain]) < high
+
+
+def test_tumour_labels_have_their_order() -> None:
+    """The enhancing rim surrounds the core, and oedema is the brightest tissue."""
+    scan = person("brats")[0]
+    wm = float(np.median(scan.flair[scan.tissues == 3]))
+    core = ndimage.binary_dilation(scan.lesion == 1)
+    around = core & (scan.lesion != 1) & (scan.brain > 0)
+    assert np.isin(scan.lesion[around], (2, 4)).mean() > 0.7
+    assert np.median(scan.flair[scan.lesion == 2]) > 1.25 * wm
+    volume = float((scan.lesion > 0).sum()) / 1000
+    assert 10 < volume < 200
+
+
+def test_any_first_subjects_are_split_as_the_cohort() -> None:
+    found: Counter[str] = Counter()
+    for count in range(1, sum(COUNTS) + 1):
+        found[split_of(count, COUNTS)] += 1
+        for name, share in zip(("train", "validation", "test"), COUNTS, strict=True):
+            assert abs(found[name] - count * share / sum(COUNTS)) < 2.5
+            assert count < 3 or found[name] > 0
+
+
+def test_the_whole_healthy_cohort_is_split_as_published() -> None:
+    found = Counter(split_of(subject, COUNTS) for subject in range(1, sum(COUNTS) + 1))
+    assert (found["train"], found["validation"], found["test"]) == COUNTS
+    assert {split_of(subject, (0, 0, 30)) for subject in range(1, 9)} == {"test"}
+
+
+@given(st.integers(2, 60), st.floats(1.5, 20))
+@settings(max_examples=30, deadline=None)
+def test_spline_weights_sum_to_one(length: int, spacing: float) -> None:
+    np.testing.assert_allclose(spline_matrix(length, spacing).sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_smooth_field_has_the_promised_moments() -> None:
+    field = smooth_field(np.random.default_rng(0), (90, 90, 90), 4.0)
+    assert abs(float(field.mean())) < 0.05
+    assert abs(float(field.std()) - 1) < 0.05
+    neighbours = np.corrcoef(field[1:].ravel(), field[:-1].ravel())[0, 1]
+    assert neighbours > 0.9
+
+
+def test_sampling_equals_scipy() -> None:
+    rng = np.random.default_rng(0)
+    maps = rng.random((12, 11, 10, 3), dtype=np.float32)
+    shift = rng.uniform(-2, 2, (3, 12, 11, 10)).astype(np.float32)
+    fill = np.array([7, 8, 9], dtype=np.float32)
+    found = sample_maps(maps, shift, 0, -1.0, fill)
+    at = np.indices((12, 11, 10)) + shift
+    size = np.array([12, 11, 10])[:, None, None, None]
+    inside = ((at >= 0) & (np.floor(at) < size - 1)).all(axis=0)
+    for channel in range(3):
+        expected = ndimage.map_coordinates(maps[..., channel], at, order=1)
+        np.testing.assert_allclose(found[channel][inside], expected[inside], atol=1e-5)
+        assert (found[channel][~inside] == fill[channel]).all()
+
+
+def test_upsampling_keeps_the_given_voxels() -> None:
+    coarse = np.random.default_rng(0).random((4, 5, 6), dtype=np.float32)
+    fine = upsample(coarse, (13, 17, 21), 4)
+    np.testing.assert_allclose(fine[::4, ::4, ::4], coarse, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_anatomy_is_never_folded(seed: int) -> None:
+    """A diffeomorphism has a positive Jacobian, also with old ventricles and a large mass."""
+    rng = np.random.default_rng(seed)
+    mass = Mass((30.0, -20.0, 25.0), 9.0)
+    moved = subject_displacement(template_anatomy(), rng, atrophy=1.4, variability=1.0, mass=mass)
+    gradient = np.stack([np.stack(np.gradient(part, STEP)) for part in moved])
+    jacobian = np.moveaxis(gradient, (0, 1), (-2, -1)) + np.eye(3)
+    assert (np.linalg.det(jacobian) > 0).mean() > 0.9999
+
+
+@given(st.floats(0.01, 3.0))
+@settings(max_examples=20, deadline=None)
+def test_the_cut_gives_the_volume_asked_for(volume_ml: float) -> None:
+    score = np.random.default_rng(0).random((30, 30, 30), dtype=np.float32)
+    allowed = np.ones(score.shape, dtype=bool)
+    allowed[:10] = False
+    cut = cut_for_volume(score, allowed, volume_ml)
+    assert abs((score[allowed] >= cut).sum() - volume_ml * 1000) <= 1
+
+
+def test_raters_outline_half_covered_voxels_and_pass_over_specks() -> None:
+    cover = np.zeros((20, 20, 20), dtype=np.float32)
+    cover[4:9, 4:9, 4:9] = 1.0
+    cover[10:14, 10:14, 10:14] = 0.05
+    cover[16, 16, 16] = 1.0
+    inside = np.ones(cover.shape, dtype=bool)
+    mask = rate(((cover, 2),), inside, np.random.default_rng(0))
+    cover[16, 16, 16] = 0
+    np.testing.assert_array_equal(mask > 0, cover == 1)
+    assert set(np.unique(mask)) == {0, 2}
+
+
+def test_a_label_map_is_brought_to_the_template(tmp_path: Path) -> None:
+    """Other axes, another place, size and tilt: the fit and the affine undo them."""
+    maps = template_anatomy().maps
+    labels = np.zeros(WORK_SHAPE, dtype=np.int16)
+    labels[maps[..., 0] > 0.5] = 24
+    labels[maps[..., 1] > 0.5] = 3
+    labels[maps[..., 2] > 0.5] = 2
+    labels[maps[..., 4] < 0] = 4
+    labels[0, 0, 0] = 514
+    tilt = np.deg2rad(6)
+    move = np.array(
+        [
+            [0.93, 0, 0, 4.0],
+            [0, 0.95 * np.cos(tilt), -0.95 * np.sin(tilt), -9.0],
+            [0, 0.95 * np.sin(tilt), 0.95 * np.cos(tilt), 6.0],
+            [0, 0, 0, 1],
+        ]
+    )
+    image = nib.Nifti1Image(labels, move @ work_affine())
+    lia = nib.orientations.axcodes2ornt(("L", "I", "A"))
+    image = image.as_reoriented(
+        nib.orientations.ornt_transform(nib.io_orientation(image.affine), lia)
+    )
+    path = tmp_path / "anatomy.nii.gz"
+    nib.save(image, path)
+    found = label_map_anatomy(path).maps
+    assert dice(found[..., 1] + found[..., 2] > 0.5, maps[..., 1] + maps[..., 2] > 0.5) > 0.93
+    assert dice(found[..., 2] > 0.5, maps[..., 2] > 0.5) > 0.85
+
+
+def test_a_label_map_without_a_brain_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "head.nii.gz"
+    nib.save(nib.Nifti1Image(np.full((9, 9, 9), 514, dtype=np.int16), np.eye(4)), path)
+    with pytest.raises(UadBenchError, match="no brain labels"):
+        label_map_anatomy(path)
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(UadBenchError, match="cannot be read"):
+        label_map_anatomy(path)
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_real_anatomies_make_healthy_brains(real_patients: Path) -> None:
+    scan = simulate_subject("hi", 1, seed=0, anatomies=real_patients / "anatomies")[0]
+    csf, gm, wm = (float(np.median(scan.flair[scan.tissues == label])) for label in (1, 2, 3))
+    assert csf < 0.6 * wm < wm < gm
+
+
+def test_the_command_writes_a_cohort_in_its_layout(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert main(["phantom", str(out), "--datasets", "mslub", "--subjects", "1", "--seed", "5"]) == 0
+    (flair,) = out.glob("mslub/**/*FLAIR*.nii.gz")
+    written = np.asarray(nib.load(flair).dataobj)
+    scan = person("mslub")[0]
+    assert written.shape == scan.flair.shape
+    assert np.corrcoef(written.ravel(), scan.flair.ravel())[0, 1] > 0.999
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--datasets", "mslbu"), "no simulated cohort 'mslbu'; choose from hi"),
+        (("--datasets", "hi", "--anatomies", "nowhere"), "no label maps"),
+        (("--datasets", "hi"), "is not empty"),
+    ],
+)
+def test_the_command_refuses_before_it_writes(
+    arguments: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "hi").mkdir()
+    (tmp_path / "hi" / "mine.txt").write_text("mine")
+    assert main(["phantom", str(tmp_path), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert [path.name for path in tmp_path.rglob("*")] == ["hi", "mine.txt"]
