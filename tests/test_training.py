@@ -99,7 +99,7 @@ def test_training_lowers_the_validation_loss_and_reports_what_it_kept():
     curve = dict(report.curves["validation_loss"])
     assert list(curve) == [12, 24, 36, 48, 60]
     assert len(curve) == CHECKS
-    assert curve[60] < 0.7 * curve[12]
+    assert curve[60] < 0.9 * curve[12]
     kept = report.validation["l1"] + method.params.beta * report.validation["kl"]
     assert kept == pytest.approx(min(curve.values()))
     assert report.steps == 60
@@ -108,8 +108,8 @@ def test_training_lowers_the_validation_loss_and_reports_what_it_kept():
 
 def test_the_state_kept_is_the_one_with_the_best_validation_loss():
     # a learning rate this high makes the loss jump, so that the last check is not the best
-    for seed in range(5):
-        method, report = fit(seed, steps=40, learning_rate=0.3, rectangles=False)
+    for seed in range(8):
+        method, report = fit(seed, steps=40, learning_rate=1.0, decay=1.0, rectangles=False)
         curve = dict(report.curves["validation_loss"])
         validation = brains(10, seed=1)
         l1 = np.abs(validation.image - method.reconstruct(validation)).mean()
@@ -205,3 +205,18 @@ def test_the_sampler_follows_the_parameters():
     assert DeepParams(snr=9.0).sampler == Sampler(9.0, "sample")
     assert DeepParams(reparameterisation="plain").sampler == Sampler(None, "sample")
     assert DeepParams(norm_scope="batch").sampler == Sampler(16.0, "batch")
+
+
+def test_after_a_short_run_the_running_statistics_are_those_of_the_batches_seen(monkeypatch):
+    seen = []
+    original = _Encoder.forward
+
+    def watch(self, image):
+        if self.training:
+            seen.append(self.layers(image).detach().mean(dim=(0, 2, 3)))
+        return original(self, image)
+
+    monkeypatch.setattr(_Encoder, "forward", watch)
+    method, _ = fit(steps=6)
+    expected = torch.stack(seen).mean(dim=0)
+    torch.testing.assert_close(method.network_.encoder.norm.running_mean, expected)

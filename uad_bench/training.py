@@ -46,6 +46,10 @@ MAX_GRADIENT_NORM = 0.5
 """Gradients are clipped to this norm, which keeps the divergence from exploding early."""
 
 
+MIN_MOMENTUM = 0.03
+"""Weight of one batch in the running statistics, once the run is longer than its inverse."""
+
+
 class DeepParams(Params):
     """Hyper-parameters that every deep method has.
 
@@ -68,9 +72,9 @@ class DeepParams(Params):
     reparameterisation: Literal["snr", "plain"] = "snr"
     norm_scope: NormScope = "sample"
     width: int = Field(default=16, ge=2, le=256)
-    steps: int = Field(default=400, ge=1)
-    batch_size: int = Field(default=8, ge=2)
-    learning_rate: float = Field(default=5e-4, gt=0.0)
+    steps: int = Field(default=500, ge=1)
+    batch_size: int = Field(default=4, ge=2)
+    learning_rate: float = Field(default=2e-3, gt=0.0)
     decay: float = Field(default=0.97, gt=0.0, le=1.0)
     tv_weight: float = Field(default=0.1, ge=0.0)
     rectangles: bool = True
@@ -190,6 +194,7 @@ def train_network(
     checked = {round(params.steps * (part + 1) / CHECKS) for part in range(CHECKS)}
     exam = _Exam.make(validation, params, context)
     curves: dict[str, list[tuple[int, float]]] = {"loss": [], "l1": [], "kl": []}
+    norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
     best: dict[str, float] = {}
     best_state: dict[str, Tensor] = {}
     best_loss = float("inf")
@@ -199,6 +204,8 @@ def train_network(
             batch = Batch.read(train, next(rows), generator.device)
             image = _corrupt(batch, train.spacing, params, generator)
             network.train()
+            for norm in norms:  # a plain mean at first, so that short runs are not biased
+                norm.momentum = max(1 / step, MIN_MOMENTUM)
             reconstruction, divergence = network(image, batch.z, generator)
             reconstruction = reconstruction * batch.brain
             l1 = absolute_error(batch.image, reconstruction).mean()
