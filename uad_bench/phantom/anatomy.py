@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -104,16 +105,15 @@ def signed_distance(mask: NDArray[np.bool_]) -> Array:
 
 @functools.lru_cache(maxsize=8)
 def _blobs(places: tuple[tuple[tuple[float, ...], tuple[float, ...], float], ...]) -> Array:
-    """Product over places of ``1 + (factor - 1) * exp(-distance^2 / 2)``, on both sides."""
+    """Product over places of ``1 + (factor - 1) * exp(-distance^2)``, on both sides."""
     x, y, z = coordinates()
     field = np.ones(WORK_SHAPE, dtype=np.float32)
     for centre, radii, factor in places:
-        square = (
-            ((np.abs(x) - centre[0]) / radii[0]) ** 2
-            + ((y - centre[1]) / radii[1]) ** 2
-            + ((z - centre[2]) / radii[2]) ** 2
+        along = (
+            np.exp(-(((at - middle) / radius) ** 2))
+            for at, middle, radius in zip((np.abs(x), y, z), centre, radii, strict=True)
         )
-        field *= 1 + (factor - 1) * np.exp(-square)
+        field *= 1 + (factor - 1) * math.prod(along)
     return field
 
 

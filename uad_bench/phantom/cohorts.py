@@ -25,7 +25,7 @@ from uad_bench.phantom.subject import Brain, make_brain
 from uad_bench.phantom.tumour import Tumour, plan_tumour, tumour_layers
 from uad_bench.phantom.vascular import vascular_layers
 
-VERSION: Final = "3"
+VERSION: Final = "4"
 """Changes whenever the same seed would give another image. Part of every cache key."""
 
 _RATER_LEVELS: Final = (0.5, 0.56)
