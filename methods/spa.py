@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from uad_bench.errors import UadBenchError
 from uad_bench.method import FloatArray, Need, Slices, TissuePrior
+from uad_bench.models.batches import one_by_one
 from uad_bench.models.blocks import UNet, image_head
 from uad_bench.models.gaussians import ProbabilityHead, divergence
 from uad_bench.models.shape_prior import TISSUES, ShapePrior
 from uad_bench.models.variational import GaussianLatent, GaussianNetwork
-from uad_bench.training import DeepParams, DeepReconstruction, slice_batches
+from uad_bench.training import DeepParams, DeepReconstruction
 
 
 class SPA(DeepReconstruction):
@@ -59,7 +60,7 @@ class SPA(DeepReconstruction):
         self.network_.eval()
         maps = [
             self.network_.encode(batch.image).posterior.mean.cpu().numpy()
-            for batch in slice_batches(slices, self.network_)
+            for batch in one_by_one(slices, self.network_)
         ]
         return np.concatenate(maps)
 

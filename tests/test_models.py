@@ -13,6 +13,7 @@ from torch.distributions import Categorical, Normal, kl_divergence
 
 from uad_bench.errors import UadBenchError
 from uad_bench.method import TissuePrior
+from uad_bench.models.batches import shuffled
 from uad_bench.models.blocks import Contracting, Expanding, Trunk, UNet, image_head
 from uad_bench.models.gaussians import Gaussian, GaussianHead, ProbabilityHead
 from uad_bench.models.mixture import (
@@ -184,3 +185,13 @@ def test_a_prior_with_other_tissues_is_refused_in_one_line():
     with pytest.raises(UadBenchError, match=r"\[4, Z, H, W\]") as caught:
         ShapePrior(TissuePrior(prior.mean[:3], prior.variance[:3], "test"), floor=1e-2)
     assert "\n" not in str(caught.value)
+
+
+def test_a_pass_over_the_slices_draws_each_once_and_passes_differ():
+    stream = shuffled(10, 4, np.random.default_rng(0))
+    rows = np.concatenate([next(stream) for _ in range(10)])
+    assert np.array_equal(np.bincount(rows), np.full(10, 4))
+    again = shuffled(10, 5, np.random.default_rng(0))
+    first, second = ([next(again).tolist(), next(again).tolist()] for _ in range(2))
+    assert sorted(first[0] + first[1]) == list(range(10))
+    assert first != second

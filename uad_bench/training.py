@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -25,6 +25,7 @@ from uad_bench.method import (
     TissuePrior,
     tunable,
 )
+from uad_bench.models.batches import Batch, one_by_one, shuffled
 from uad_bench.models.gaussians import NormScope, Sampler
 from uad_bench.models.losses import absolute_error, total_variation
 from uad_bench.models.self_supervision import paint_rectangles
@@ -120,7 +121,7 @@ class DeepReconstruction(ReconstructionMethod):
         self.network_.eval()
         result = [
             (self.network_.reconstruct(batch.image) * batch.brain).cpu().numpy()
-            for batch in slice_batches(slices, self.network_)
+            for batch in one_by_one(slices, self.network_)
         ]
         return np.concatenate(result)
 
@@ -134,33 +135,6 @@ class DeepReconstruction(ReconstructionMethod):
         network = self.network(None)
         network.load_state_dict({name: torch.tensor(value) for name, value in state.items()})
         self.network_ = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Some slices as tensors on a device: image and brain ``[B, 1, H, W]``, atlas index ``[B]``."""
-
-    image: Tensor
-    brain: Tensor
-    z: Tensor
-
-    @classmethod
-    def read(cls, slices: Slices, rows: NDArray[np.int64], device: torch.device) -> Batch:
-        """Copy the given rows out of slices that may be memory maps."""
-        image = np.asarray(slices.image[rows], np.float32)
-        brain = np.asarray(slices.brain[rows], np.bool_)
-        z = np.asarray(slices.z[rows], np.int64)
-        return cls(*(torch.from_numpy(values).to(device) for values in (image, brain, z)))
-
-
-def slice_batches(slices: Slices, network: nn.Module) -> Iterator[Batch]:
-    """Yield the slices one by one, on the network's device.
-
-    One at a time, so that the bits of one never depend on which others it came with.
-    """
-    device = next(network.parameters()).device
-    for row in range(len(slices)):
-        yield Batch.read(slices, np.array([row]), device)
 
 
 def train_network(
@@ -187,7 +161,7 @@ def train_network(
         DivergenceError: if the loss is no longer finite.
     """
     generator = torch.Generator(context.device).manual_seed(context.seed)
-    rows = _draws(len(train), params.batch_size, np.random.default_rng(context.seed))
+    rows = shuffled(len(train), params.batch_size, np.random.default_rng(context.seed))
     optimiser = torch.optim.Adam(network.parameters(), lr=params.learning_rate)
     epoch = max(1, params.steps // EPOCHS)
     schedule = torch.optim.lr_scheduler.StepLR(optimiser, step_size=epoch, gamma=params.decay)
@@ -272,16 +246,6 @@ class _Exam:
             kl += divergence.sum().item()
             count += len(image)
         return {"l1": l1 / count, "kl": kl / count}
-
-
-def _draws(count: int, size: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    """Yield batches of rows for ever: a new permutation of all rows after each pass."""
-    pool = np.empty(0, np.int64)
-    while True:
-        while len(pool) < size:
-            pool = np.concatenate([pool, rng.permutation(count)])
-        batch, pool = np.sort(pool[:size]), pool[size:]
-        yield batch
 
 
 def _corrupt(
