@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from uad_bench.errors import UadBenchError
 from uad_bench.phantom.anatomy import Anatomy, template_anatomy
@@ -67,6 +68,7 @@ def simulate_cohort(
         yield from simulate_subject(name, subject, seed=seed, anatomies=anatomies)
 
 
+@threadpool_limits.wrap(limits=1)  # small products: threads only wait for each other
 def simulate_subject(
     name: str, subject: int, *, seed: int, anatomies: Path | None = None
 ) -> tuple[PhantomScan, ...]:
