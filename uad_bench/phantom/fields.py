@@ -74,7 +74,7 @@ def upsample(coarse: Array, shape: Shape, spacing: int) -> Array:
     return separable(coarse, (x, y, z))
 
 
-@numba.njit(nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def sample_maps(maps: Array, shift: Array, gate: int, floor: float, fill: Array) -> Array:
     """Pull many maps through one displacement, trilinearly.
 
