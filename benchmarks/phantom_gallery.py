@@ -2,7 +2,7 @@
 
 Simulates every cohort, prepares simulated and real patients by the same code, prints for each
 cohort the intensities, lesion loads and the average precision of plain thresholding, and draws
-simulated beside real slices. Real patients are read from ``$UAD_BENCH_SHARED/data`` (``MSLUB``
+simulated beside real slices. Real patients are read from ``$UAD_BENCH_SHARED`` (``MSLUB``
 and ``BraTS``); only those of MSLUB (CC-BY) are drawn.
 
     OMP_NUM_THREADS=1 python benchmarks/phantom_gallery.py --subjects 8 --jobs 2
@@ -65,8 +65,8 @@ def main() -> None:
         "--picture", type=Path, default=REPOSITORY / "docs" / "images" / "phantoms.png"
     )
     arguments = parser.parse_args()
-    default = REPOSITORY.parent / "shared"
-    data = Path(os.environ.get("UAD_BENCH_SHARED", default)) / "data"
+    default = REPOSITORY.parent / "shared" / "data"
+    data = Path(os.environ.get("UAD_BENCH_SHARED", default))
     with tempfile.TemporaryDirectory() as name, simulation_pool(arguments.jobs) as pool:
         folder = Path(name)
         stores = {

@@ -38,7 +38,7 @@ class SPA(DeepReconstruction):
             skips: whether the U-Nets have skip connections.
         """
 
-        steps: int = Field(default=300, ge=1)
+        steps: int = Field(default=250, ge=1)
         var_floor: float = Field(default=1e-2, gt=0.0, lt=0.5)
         kl_reduction: Literal["sum_pixels", "mean"] = "sum_pixels"
         skips: bool = True

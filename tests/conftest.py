@@ -17,9 +17,9 @@ SPACING = 4.0
 
 
 def shared_data() -> Path:
-    """The folder with real patients, where there is one."""
-    default = Path(__file__).resolve().parents[1].parent / "shared"
-    return Path(os.environ.get("UAD_BENCH_SHARED", default)) / "data"
+    """The folder with real patients: ``UAD_BENCH_SHARED``, else beside the checkout."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    return Path(os.environ.get("UAD_BENCH_SHARED", default))
 
 
 @pytest.fixture(scope="session")

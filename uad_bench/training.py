@@ -34,10 +34,10 @@ from uad_bench.models.variational import VariationalNetwork
 EPOCHS = 100
 """Parts of a run after each of which the learning rate decays, however long the run is."""
 
-CHECKS = 5
+CHECKS = 4
 """How often a run looks at the healthy validation slices; the best state is kept."""
 
-VALIDATION_SLICES = 64
+VALIDATION_SLICES = 40
 """How many validation slices, evenly spread, each check sees."""
 
 REPORT_EVERY = 10
