@@ -39,6 +39,7 @@ class SPA(DeepReconstruction):
         """
 
         steps: int = Field(default=250, ge=1)
+        learning_rate: float = Field(default=4e-3, gt=0.0)
         var_floor: float = Field(default=1e-2, gt=0.0, lt=0.5)
         kl_reduction: Literal["sum_pixels", "mean"] = "sum_pixels"
         skips: bool = True
