@@ -55,13 +55,13 @@ def run(
         str | None, typer.Option(help="Training seeds, such as 0,1,2.  [default: 0]")
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(help="Tuning trials per method.  [default: 4]")
+        int | None, typer.Option(help="Tuning trials per method.  [default: 3]")
     ] = None,
     tune: Annotated[
         bool | None, typer.Option("--tune/--no-tune", help="Tune beta and SNR.  [default: tune]")
     ] = None,
     phantoms: Annotated[
-        int | None, typer.Option(help="Simulated subjects per cohort.  [default: 5]")
+        int | None, typer.Option(help="Simulated patients per cohort.  [default: 3]")
     ] = None,
     anatomies: Annotated[
         Path | None, typer.Option(help="Label maps to simulate from, instead of the template.")

@@ -74,9 +74,9 @@ class RunConfig(BaseModel):
     )
     recipe: str = "median"
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_split)] = (0,)
-    trials: int = Field(default=4, ge=1)
+    trials: int = Field(default=3, ge=1)
     tune: bool = True
-    phantoms: int = Field(default=5, ge=1)
+    phantoms: int = Field(default=3, ge=1)
     anatomies: Path | None = None
     limit: int | None = Field(default=None, ge=1)
     device: str = "auto"

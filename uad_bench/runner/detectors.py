@@ -22,8 +22,8 @@ from uad_bench.tuning import Tuned, tune
 from uad_bench.volumes.store import PreparedCohort
 from uad_bench.volumes.tissue_prior import tissue_prior
 
-TRIAL_SHARE = 5
-"""A tuning trial takes a fifth of a full training's steps."""
+TRIAL_SHARE = 8
+"""A tuning trial takes an eighth of a full training's steps."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ from uad_bench.volumes.write import StoreWriter, sync_folder
 PREPARATION = 1
 """Version of the preparation: raised whenever the same files would become other slices."""
 
-_SMALL = 4
+_SMALL = 16
 """Cohorts of at most this many scans are prepared here: starting processes takes longer."""
 
 
