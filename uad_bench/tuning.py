@@ -2,9 +2,13 @@
 
 The objective is the mean of the method's validation metrics (L1 and KL for the autoencoders,
 section 4 of the paper), each divided by its value in the first trial, which is always the
-method's published setting. No label takes part. A study is a journal file: a run that was
-killed goes on after the last finished trial and draws the same parameters that it would have
-drawn, because the sampler is seeded by the number of finished trials.
+method's published setting. No label takes part. The method's own defaults are the second trial
+and are kept unless another trial beats them clearly (the idea of Breiman's one-standard-error
+rule), since a short trial says little about small differences.
+
+A study is a journal file: a run that was killed goes on after the last finished trial and draws
+the same parameters that it would have drawn, because the sampler is seeded by the number of
+finished trials.
 """
 
 from __future__ import annotations
@@ -25,6 +29,9 @@ from uad_bench.errors import DivergenceError, UadBenchError
 from uad_bench.method import SearchRange
 
 _TINY = 1e-12
+
+TOLERANCE = 0.1
+"""Trials are short and noisy: within this share of the best objective the defaults are kept."""
 
 Evaluate = Callable[[int, Mapping[str, float]], Mapping[str, float]]
 """Given the trial's number and parameters, train briefly and return validation metrics."""
@@ -124,6 +131,11 @@ def tune(
             f"(journal {journal})"
         )
     best = min(done, key=lambda trial: (trial.value or 0.0, trial.number))
+    for trial in done:
+        near = (trial.value or 0.0) <= (best.value or 0.0) * (1.0 + TOLERANCE)
+        if near and trial.params == dict(default):
+            best = trial
+            break
     return Tuned(
         params={name: float(best.params[name]) for name in space},
         objective=float(best.value or 0.0),
