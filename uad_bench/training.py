@@ -73,7 +73,7 @@ class DeepParams(Params):
     reparameterisation: Literal["snr", "plain"] = "snr"
     norm_scope: NormScope = "sample"
     width: int = Field(default=16, ge=2, le=256)
-    steps: int = Field(default=400, ge=1)
+    steps: int = Field(default=300, ge=1)
     batch_size: int = Field(default=4, ge=2)
     learning_rate: float = Field(default=2e-3, gt=0.0)
     decay: float = Field(default=0.97, gt=0.0, le=1.0)

@@ -1,10 +1,11 @@
 """Tuning of a method's parameters on healthy validation data, with Optuna.
 
-The objective is the mean of the method's validation metrics (L1 and KL for the autoencoders,
+Optuna searches for a low mean of the method's validation metrics (L1 and KL for the autoencoders,
 section 4 of the paper), each divided by its value in the first trial, which is always the
-method's published setting. No label takes part. The method's own defaults are the second trial
-and are kept unless another trial beats them clearly (the idea of Breiman's one-standard-error
-rule), since a short trial says little about small differences.
+method's published setting. The choice puts fidelity first: among the trials whose first metric
+(L1) is close to the best, the method's own defaults are kept if they are there, else the lowest
+objective wins. A sum alone would choose collapse, because KL falls without limit when a network
+ignores its latent. No label takes part.
 
 A study is a journal file: a run that was killed goes on after the last finished trial and draws
 the same parameters that it would have drawn, because the sampler is seeded by the number of
@@ -31,7 +32,7 @@ from uad_bench.method import SearchRange
 _TINY = 1e-12
 
 TOLERANCE = 0.1
-"""Trials are short and noisy: within this share of the best objective the defaults are kept."""
+"""Trials are short and noisy: a first metric within this share of the best counts as equal."""
 
 Evaluate = Callable[[int, Mapping[str, float]], Mapping[str, float]]
 """Given the trial's number and parameters, train briefly and return validation metrics."""
@@ -43,7 +44,7 @@ class Tuned:
 
     Attributes:
         params: the best trial's parameters.
-        objective: its objective; the first trial has 1.
+        objective: its objective; the first trial has 1 by definition.
         trials: finished trials, diverged ones included.
         diverged: trials whose loss was not finite.
     """
@@ -70,7 +71,7 @@ def tune(
     Args:
         evaluate: trains with the given parameters and returns validation metrics.
         space: the search range of each parameter.
-        objective: the metrics that count, lower is better.
+        objective: the metrics that count, lower is better; fidelity comes first.
         first: the published setting, always the first trial.
         default: the method's own defaults, the second trial where they differ.
         trials: how many trials in all.
@@ -130,18 +131,22 @@ def tune(
             f"every tuning trial diverged: narrow the search ranges or train with --no-tune "
             f"(journal {journal})"
         )
-    best = min(done, key=lambda trial: (trial.value or 0.0, trial.number))
-    for trial in done:
-        near = (trial.value or 0.0) <= (best.value or 0.0) * (1.0 + TOLERANCE)
-        if near and trial.params == dict(default):
-            best = trial
-            break
+    best = _choice(done, objective[0], default)
     return Tuned(
         params={name: float(best.params[name]) for name in space},
         objective=float(best.value or 0.0),
         trials=len(finished),
         diverged=len(finished) - len(done),
     )
+
+
+def _choice(done: list[FrozenTrial], metric: str, default: Mapping[str, float]) -> FrozenTrial:
+    """The defaults, if no trial is clearly better in ``metric``; else the lowest objective."""
+    lowest = min(trial.user_attrs["validation"][metric] for trial in done)
+    limit = lowest * (1.0 + TOLERANCE)
+    close = [trial for trial in done if trial.user_attrs["validation"][metric] <= limit]
+    kept = [trial for trial in close if trial.params == dict(default)]
+    return min(kept or close, key=lambda trial: (trial.value or 0.0, trial.number))
 
 
 def _finished(study: optuna.Study) -> list[FrozenTrial]:

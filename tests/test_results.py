@@ -1,0 +1,59 @@
+"""Records are there whole or not at all, and what cannot be written or read is one line."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from uad_bench.errors import UadBenchError
+from uad_bench.results import ResultsFolder, load_cells, write_whole
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_half_written(tmp_path, monkeypatch):
+    file = tmp_path / "cell.json"
+    write_whole(file, b"old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UadBenchError, match=r"the disk is full while writing .*cell\.json"):
+        write_whole(file, b"new")
+    assert file.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["cell.json"]
+
+
+def test_an_interrupt_while_writing_leaves_nothing_behind(tmp_path, monkeypatch):
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(tmp_path / "cell.json", b"new")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_used_by_one_run_at_a_time(tmp_path: Path):
+    folder = ResultsFolder(tmp_path / "results")
+    with (
+        folder.lock(),
+        pytest.raises(UadBenchError, match="another run is using"),
+        folder.lock(),
+    ):
+        pass
+    with folder.lock():
+        pass
+
+
+def test_a_damaged_record_is_named_with_what_to_do(tmp_path: Path):
+    cells = ResultsFolder(tmp_path).cells
+    cells.mkdir()
+    (cells / "spa.json").write_text('{"schema_version": 1')
+    with pytest.raises(UadBenchError, match=r"spa\.json is not a cell record .*delete it"):
+        load_cells(tmp_path)
+
+
+def test_an_empty_folder_says_what_would_fill_it(tmp_path: Path):
+    with pytest.raises(UadBenchError, match=r"no results in .*`uad-bench run` writes them"):
+        load_cells(tmp_path)
