@@ -68,7 +68,7 @@ def simulate_cohort(
         yield from simulate_subject(name, subject, seed=seed, anatomies=anatomies)
 
 
-@threadpool_limits.wrap(limits=1)  # small products: threads only wait for each other
+@threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator]
 def simulate_subject(
     name: str, subject: int, *, seed: int, anatomies: Path | None = None
 ) -> tuple[PhantomScan, ...]:

@@ -1,0 +1,74 @@
+"""Draw the README's picture: one slice per prepared cohort, and what each detector makes of it.
+
+    python benchmarks/results_picture.py RESULTS STORE [STORE ...] --methods spa,gmvae --out FILE
+
+RESULTS is a run's results folder, a STORE a prepared cohort's folder in the cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from uad_bench.evaluation.postprocessing import postprocess
+from uad_bench.method import Method
+from uad_bench.registry import discover
+from uad_bench.report.figures import MethodView, SliceView, results_picture
+from uad_bench.report.published import cohort_title
+from uad_bench.results import load_cells
+from uad_bench.runner.detectors import validated
+from uad_bench.runner.scoring import signed_residual
+from uad_bench.volumes.store import PreparedCohort
+
+
+def detectors(results: Path, names: list[str]) -> list[Method]:
+    """Load one stored detector per method."""
+    registry, found = discover(), []
+    cells = load_cells(results)
+    for name in names:
+        cell = next(c for c in cells if c.spec.method == name and c.fit is not None)
+        method = registry.method(name)
+        detector = method(validated(method, cell.spec.params))
+        assert cell.fit is not None
+        detector.load(load_file(results / "detectors" / cell.fit.detector / "state.safetensors"))
+        found.append(detector)
+    return found
+
+
+def view(store: Path, methods: list[Method]) -> SliceView:
+    """The slice with the most lesion of the cohort's scan with the most lesion."""
+    cohort = PreparedCohort.open(store)
+    scan = max(cohort.scans_of("test"), key=lambda s: int((cohort.lesion(s) == 1).sum()))
+    slices, lesion = cohort.slices(scan), np.asarray(cohort.lesion(scan))
+    at = int((lesion == 1).sum(axis=(1, 2)).argmax())
+    views = []
+    for method in methods:
+        residual, reconstruction = signed_residual(method, slices)
+        score = postprocess(residual, "star")[at]
+        views.append(
+            MethodView(
+                f"{method.title}*", score, None if reconstruction is None else reconstruction[at]
+            )
+        )
+    title = f"{cohort_title(cohort.name)}, {scan.name}"
+    image = np.asarray(slices.image[at, 0])
+    return SliceView(title, cohort.simulated, image, lesion[at], tuple(views))
+
+
+def main() -> None:
+    """Read the arguments and write the picture."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("stores", type=Path, nargs="+")
+    parser.add_argument("--methods", default="spa,gmvae")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    methods = detectors(arguments.results, arguments.methods.split(","))
+    arguments.out.write_bytes(results_picture([view(s, methods) for s in arguments.stores]))
+
+
+if __name__ == "__main__":
+    main()
