@@ -53,6 +53,7 @@ class GMVAE(DeepReconstruction):
             legacy_pc: compute p(c | w, z) with the wrong normaliser of the published code.
         """
 
+        steps: int = Field(default=600, ge=1)
         dim_c: int = Field(default=6, ge=2)
         dim_z: int = Field(default=8, ge=1)
         dim_w: int = Field(default=1, ge=1)
