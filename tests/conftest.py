@@ -8,12 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from uad_bench.cohort import Split
 from uad_bench.phantom.layouts import write_layout
 from uad_bench.phantom.scan import PhantomScan
 
 SPACING = 4.0
+
+# A first example pays for imports and compilation, and a busy machine for everything.
+settings.register_profile("no clock", deadline=None)
+settings.load_profile("no clock")
 
 
 def shared_data() -> Path:

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from monai.metrics import compute_hausdorff_distance
@@ -60,7 +60,6 @@ def brute(prediction, lesion, spacing):
     return max(d.max() for d in near), max(np.percentile(d, 95) for d in near)
 
 
-@settings(deadline=None)
 @given(PAIRS, SPACINGS)
 def test_distances_are_those_of_brute_force(pair, spacing):
     prediction, lesion = pair
@@ -116,7 +115,6 @@ def test_a_ball_and_its_shell_are_close_because_surfaces_are_compared():
     assert 1.0 <= found.hd <= 2.0
 
 
-@settings(deadline=None)
 @given(PAIRS, SPACINGS)
 def test_distances_are_symmetric_and_never_beyond_the_box(pair, spacing):
     first, second = pair
@@ -129,7 +127,6 @@ def test_distances_are_symmetric_and_never_beyond_the_box(pair, spacing):
         assert forth.hd95 <= forth.hd <= box_diagonal(first | second, spacing) + 1e-9
 
 
-@settings(deadline=None)
 @given(PAIRS)
 def test_a_mask_is_at_distance_zero_from_itself(pair):
     mask = pair[0]
@@ -137,7 +134,6 @@ def test_a_mask_is_at_distance_zero_from_itself(pair):
     assert found is None if not mask.any() else (found.hd, found.hd95) == (0.0, 0.0)
 
 
-@settings(deadline=None)
 @given(PAIRS)
 def test_the_surface_is_what_erosion_takes_away(pair):
     mask = pair[0]
@@ -146,7 +142,6 @@ def test_the_surface_is_what_erosion_takes_away(pair):
         assert np.array_equal(surface(piece), piece & ~ndimage.binary_erosion(piece))
 
 
-@settings(deadline=None)
 @given(PAIRS)
 def test_slices_are_measured_one_by_one_in_pixels(pair):
     prediction, lesion = pair
@@ -223,7 +218,6 @@ def test_silence_has_no_precision_where_there_are_lesions():
     assert (silent.recall, silent.precision) == (None, None)
 
 
-@settings(deadline=None)
 @given(PAIRS)
 def test_lesion_counts_are_those_of_component_by_component_comparison(pair):
     prediction, lesion = pair

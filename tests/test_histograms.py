@@ -50,7 +50,6 @@ def brute_dice(scores, truth, threshold):
     return 2 * (prediction & truth).sum() / (prediction.sum() + truth.sum())
 
 
-@settings(deadline=None)
 @given(VOXELS)
 def test_average_precision_is_that_of_scikit_learn(voxels):
     scores, lesion = arrays(voxels)
@@ -71,7 +70,6 @@ def test_average_precision_of_many_tied_voxels_is_that_of_scikit_learn():
     assert abs(average_precision(histogram) - average_precision_score(truth, levels)) < 1e-12
 
 
-@settings(deadline=None)
 @given(VOXELS)
 def test_max_dice_is_the_best_of_all_unique_scores(voxels):
     scores, lesion = arrays(voxels)
@@ -90,7 +88,6 @@ def test_max_dice_is_the_best_of_all_unique_scores(voxels):
         assert threshold in values
 
 
-@settings(deadline=None)
 @given(VOXELS, st.integers(0, NOTHING))
 def test_dice_and_its_curve_are_those_of_the_masks(voxels, threshold):
     scores, lesion = arrays(voxels)
@@ -106,7 +103,6 @@ def test_dice_and_its_curve_are_those_of_the_masks(voxels, threshold):
         assert curve[threshold] == pytest.approx(brute_dice(values, truth, threshold))
 
 
-@settings(deadline=None)
 @given(VOXELS)
 def test_precision_recall_curve_is_that_of_scikit_learn(voxels):
     scores, lesion = arrays(voxels)
@@ -121,7 +117,6 @@ def test_precision_recall_curve_is_that_of_scikit_learn(voxels):
     assert np.allclose(curve.recall, recall[:-1], rtol=0, atol=1e-12)
 
 
-@settings(deadline=None)
 @given(VOXELS, st.floats(0.0, 1.0))
 def test_threshold_at_fpr_is_the_smallest_that_keeps_the_rate(voxels, rate):
     scores, lesion = arrays(voxels)
@@ -146,7 +141,6 @@ def test_threshold_at_fpr_predicts_nothing_where_the_top_score_is_too_common():
     assert not (scores >= NOTHING).any()
 
 
-@settings(deadline=None)
 @given(VOXELS, VOXELS)
 def test_histograms_merge_to_that_of_all_voxels(first, second):
     one, other = (ScoreHistogram.of(*arrays(part)) for part in (first, second))
@@ -172,7 +166,6 @@ def test_masks_that_do_not_fit_are_refused():
         ScoreHistogram.of(scores, np.full(3, 3, np.uint8))
 
 
-@settings(deadline=None)
 @given(hnp.arrays(np.float32, st.integers(0, 20), elements=st.floats(0, 1, width=32)))
 def test_quantise_rounds_to_the_nearest_level(values):
     levels = quantise(values)
@@ -192,7 +185,7 @@ def test_quantise_gives_every_level_back():
     assert np.array_equal(quantise((levels / (LEVELS - 1)).astype(np.float32)), levels)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(VOXELS, max_size=3))
 def test_stored_histograms_come_back_equal(tmp_path_factory, cohort):
     path = tmp_path_factory.mktemp("histograms") / "deep" / "cell.npz"

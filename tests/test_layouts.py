@@ -108,7 +108,7 @@ def test_tissues_and_brain_masks_are_where_the_true_layouts_have_them(tmp_path: 
         unique_by=lambda pair: pair[0],
     )
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_healthy_splits_survive(
     tmp_path_factory: pytest.TempPathFactory, people: list[tuple[int, str]]
 ) -> None:

@@ -154,7 +154,7 @@ def test_the_whole_healthy_cohort_is_split_as_published() -> None:
 
 
 @given(st.integers(2, 60), st.floats(1.5, 20))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_spline_weights_sum_to_one(length: int, spacing: float) -> None:
     np.testing.assert_allclose(spline_matrix(length, spacing).sum(axis=1), 1, atol=1e-5)
 
@@ -200,7 +200,7 @@ def test_anatomy_is_never_folded(seed: int) -> None:
 
 
 @given(st.floats(0.01, 3.0))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_cut_gives_the_volume_asked_for(volume_ml: float) -> None:
     score = np.random.default_rng(0).random((30, 30, 30), dtype=np.float32)
     allowed = np.ones(score.shape, dtype=bool)

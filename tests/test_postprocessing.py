@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
@@ -24,13 +24,11 @@ def bits(values):
     return np.ascontiguousarray(values).view(np.uint32)
 
 
-@settings(deadline=None)
 @given(RESIDUALS)
 def test_none_is_the_absolute_residual(residual):
     assert np.array_equal(bits(postprocess(residual, "none")), bits(np.abs(residual)))
 
 
-@settings(deadline=None)
 @given(RESIDUALS)
 def test_star_is_scipys_median_of_the_positive_residual_bit_for_bit(residual):
     positive = np.where(residual > 0, residual, np.float32(0))
@@ -61,7 +59,6 @@ def test_nan_is_never_smoothed_away(name):
         quantise(postprocess(residual, name))
 
 
-@settings(deadline=None)
 @given(RESIDUALS)
 def test_the_residual_is_left_as_it_was_and_the_map_is_a_score(residual):
     before = residual.copy()

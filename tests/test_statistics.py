@@ -84,7 +84,7 @@ def test_fewer_than_two_subjects_have_no_interval(values):
     assert bootstrap_pooled([random_histogram(i) for i in range(len(values))], 0).max_dice is None
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=9))
 def test_an_interval_lies_within_the_values(values):
     interval = bootstrap_mean(values, seed=1)
@@ -126,7 +126,7 @@ def test_the_best_common_threshold_is_searched_in_every_draw():
     assert (interval.low, interval.high) == pytest.approx((low, high))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(-6, 6), min_size=1, max_size=9))
 def test_the_signed_rank_test_is_exact_with_ties_and_zeros(differences):
     found = paired_comparison(named(differences), named([0] * len(differences)))
@@ -170,7 +170,7 @@ def test_holms_correction_by_hand():
 
 
 # Few examples: statsmodels collects all garbage of the process in every call.
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holms_correction_is_that_of_statsmodels(multitest, pvalues):
     assert holm(pvalues) == pytest.approx(multitest.multipletests(pvalues, method="holm")[1])

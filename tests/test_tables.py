@@ -507,7 +507,6 @@ def test_markdown_rows_all_have_as_many_cells_as_the_head() -> None:
     assert len(counts) == 1
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_any_text_becomes_ascii_on_one_line_of_latex(text: str) -> None:
     source = escape(text)

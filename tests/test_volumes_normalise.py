@@ -20,7 +20,7 @@ def scan(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.gamma(4.0, 50.0, SHAPE).astype(np.float32), brain
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), gain=st.floats(0.01, 1000), offset=st.floats(-100, 100))
 def test_median_stands_at_the_anchor_whatever_the_scanner_units(
     seed: int, gain: float, offset: float

@@ -41,7 +41,7 @@ def reference(source: np.ndarray, affine: np.ndarray, grid: Grid) -> np.ndarray:
     return blocks.mean(axis=(1, 3, 5))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6))
 def test_equals_scipy_for_any_affine(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -83,7 +83,7 @@ def test_row_0_is_anterior_column_0_right_and_z_ascends(codes: str) -> None:
     assert z > 10
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     centre=st.tuples(*(st.floats(-8, 8),) * 3),
     radius=st.floats(10, 18),

@@ -130,18 +130,24 @@ def _why(error: BaseException, uri: str) -> str:
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    """MLflow's settings for the block; the environment is as before afterwards."""
+    """MLflow's settings for the block; the environment is as before afterwards.
+
+    MLflow itself sets and unsets further variables of its own name when it is imported.
+    """
     wanted = _ALWAYS | {name: os.environ.get(name, value) for name, value in _UNLESS_SET.items()}
-    before = {name: os.environ.get(name) for name in wanted}
+    before = _mlflow_variables()
     os.environ.update(wanted)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for name in _mlflow_variables().keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+
+
+def _mlflow_variables() -> dict[str, str]:
+    """The environment variables that are MLflow's."""
+    return {name: value for name, value in os.environ.items() if "MLFLOW" in name}
 
 
 @contextmanager
