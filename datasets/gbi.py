@@ -2,6 +2,7 @@
 
 from uad_bench.cohort import CohortInfo, ScannerFacts
 
+from ._klinikum import BIBTEX, CITATION, LICENCE, PATIENT_LAYOUT
 from .bids import Bids
 
 
@@ -12,20 +13,11 @@ class Gbi(Bids):
         name="gbi",
         title="glioblastoma, in-house, Klinikum rechts der Isar",
         disease="glioblastoma",
-        citation="Bercea et al. (2022)",
-        bibtex=r"""@inproceedings{bercea2022spa,
-  title = {{SPA}: Shape-Prior Variational Autoencoders for Unsupervised Brain Pathology
-    Segmentation},
-  author = {Bercea, Cosmin I. and Wiestler, Benedikt and Rueckert, Daniel and Albarqouni, Shadi},
-  booktitle = {Medical Imaging with Deep Learning},
-  year = {2022}
-}""",
-        licence="not public",
+        citation=CITATION,
+        bibtex=BIBTEX,
+        licence=LICENCE,
         obtain="not released; put glioblastoma scans of your own there, or use the simulated ones",
-        layout="""gbi/
-  [derivatives/NAME/]sub-01/anat/
-    sub-01_space-MNI152NLin2009aSym_desc-brain_FLAIR.nii.gz
-    sub-01_space-MNI152NLin2009aSym_label-lesion_mask.nii.gz""",
+        layout="gbi/\n" + PATIENT_LAYOUT,
         folders=("gbi",),
         expected_scans=94,
         facts=ScannerFacts(

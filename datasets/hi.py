@@ -4,6 +4,7 @@ import hashlib
 
 from uad_bench.cohort import CohortInfo, ScannerFacts, Split
 
+from ._klinikum import BIBTEX, CITATION, LICENCE
 from .bids import Bids
 
 _TRAIN, _VALIDATION, _TEST = 125, 15, 23
@@ -20,15 +21,9 @@ class Hi(Bids):
         name="hi",
         title="healthy, in-house, Klinikum rechts der Isar",
         disease="healthy",
-        citation="Bercea et al. (2022)",
-        bibtex=r"""@inproceedings{bercea2022spa,
-  title = {{SPA}: Shape-Prior Variational Autoencoders for Unsupervised Brain Pathology
-    Segmentation},
-  author = {Bercea, Cosmin I. and Wiestler, Benedikt and Rueckert, Daniel and Albarqouni, Shadi},
-  booktitle = {Medical Imaging with Deep Learning},
-  year = {2022}
-}""",
-        licence="not public",
+        citation=CITATION,
+        bibtex=BIBTEX,
+        licence=LICENCE,
         obtain="not released; put healthy scans of your own there, or use the simulated ones",
         layout="""hi/
   participants.tsv                     (a column split: train, validation or test)

@@ -55,6 +55,21 @@ def test_every_mistake_is_named_at_once(tmp_path):
     assert "trials" in str(error.value)
 
 
+def test_what_is_named_twice_counts_once():
+    config = load_config(
+        None, {"methods": "spa,vae,spa", "seeds": "0,1,0", "protocol": "paper,paper"}
+    )
+    assert config.methods == ("spa", "vae")
+    assert config.seeds == (0, 1)
+    assert config.protocol == ("paper",)
+
+
+@pytest.mark.parametrize("key", ["methods", "datasets", "seeds", "protocol", "postprocessing"])
+def test_an_empty_list_is_refused_by_name(key):
+    with pytest.raises(UadBenchError, match=f"--{key}: names nothing"):
+        load_config(None, {"methods": "spa"} | {key: " ,"})
+
+
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(UadBenchError, match=r"gone\.yaml"):
         load_config(tmp_path / "gone.yaml", {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import signal
@@ -237,17 +238,115 @@ def test_one_bad_patient_is_left_out_by_name(lab, cache, box, tmp_path):
         ),
         (["--methods", "thresholding", "--param", "thresholding.sigma=1"], "it has: variant"),
         (["--param", "beta"], "write METHOD.NAME=VALUE"),
+        (["--config", "nested.yaml"], "--param box: write METHOD.NAME=VALUE"),
         (["--device", "cuda:7"], "--device cuda:7"),
         (["--methods", "spa", "--param", "spa.snr=0"], "--param spa.snr"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(lab, cache, box, tmp_path, change, said):
+    (tmp_path / "nested.yaml").write_text("param: {box: {width: 1}}\n")
     done = uad_bench(*arguments(lab, cache, box), *change, cwd=tmp_path)
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stderr.startswith("error: ")
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "results").exists()
+
+
+def test_cells_of_other_data_are_neither_shown_as_this_runs_nor_replaced(lab, cache, box, tmp_path):
+    command = quick(lab, cache, box)
+    assert uad_bench(*command, cwd=tmp_path).returncode == 0
+    cell = next((tmp_path / "results" / "cells").glob("*.json"))
+    before = cell.read_bytes()
+    for change in (
+        ["--limit", "2"],
+        ["--recipe", "paper"],
+        ["--recipe", "paper", "--overwrite", "never"],
+    ):
+        other = uad_bench(*command, *change, cwd=tmp_path)
+        assert other.returncode == 2, other.stdout
+        assert f"{cell.name} stands on other data than this run" in other.stderr
+        assert other.stdout == ""
+        assert cell.read_bytes() == before
+    replaced = uad_bench(*command, "--recipe", "paper", "--overwrite", "all", cwd=tmp_path)
+    assert replaced.returncode == 0, replaced.stderr
+    assert "recipe: paper" in table(tmp_path)
+
+
+DEEP = [
+    *("--methods", "spa,box", "--param", "spa.steps=1", "--param", "spa.width=2"),
+    *("--trials", "1", "--param", "spa.snr=16"),
+]
+
+
+def test_tuning_that_only_diverges_fails_one_method_and_no_finished_cell(
+    lab, cache, box, tmp_path, monkeypatch
+):
+    from uad_bench.errors import DivergenceError
+    from uad_bench.runner.detectors import Trainer
+
+    command = [*quick(lab, cache, box), *DEEP]
+    assert uad_bench(*command, "--no-tune", cwd=tmp_path).returncode == 0
+
+    def diverged(*_: object) -> None:
+        raise DivergenceError("the loss is no longer finite")
+
+    monkeypatch.setattr(Trainer, "_fit", diverged)
+    kept = uad_bench(*command, cwd=tmp_path)
+    assert kept.returncode == 0, kept.stderr
+    assert "spa failed: every tuning trial diverged" in kept.stderr
+    fresh = uad_bench(*command, "--results", "fresh", "--overwrite", "missing", cwd=tmp_path)
+    assert fresh.returncode == 1, fresh.stderr
+    assert {c.spec.method: c.state for c in load_cells(tmp_path / "fresh")} == {
+        "spa": "failed",
+        "box": "failed",
+    }
+
+
+def test_whole_numbers_are_tuned_as_whole_numbers(lab, cache, box, tmp_path):
+    plugin = tmp_path / "grid.py"
+    plugin.write_text(
+        BOX.replace("FitReport, Method", "FitReport, Method, Params, tunable")
+        .replace('name = "box"', 'name = "grid"\n    objective = ("l1",)\n    Params = Sizes')
+        .replace(
+            "class Box", "class Sizes(Params):\n    size: int = tunable(9, 2, 32)\n\nclass Grid"
+        )
+        .replace("FitReport(steps=1, ", "FitReport(validation={'l1': 1 / self.params.size}, ")
+    )
+    command = [*quick(lab, cache, plugin), "--methods", "grid", "--trials", "4"]
+    done = uad_bench(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (cell,) = load_cells(tmp_path / "results")
+    assert isinstance(cell.spec.params["size"], int)
+    assert cell.spec.params["size"] > 9
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_for_temporary_maps_ends_the_run_with_one_line(
+    lab, cache, box, tmp_path, monkeypatch
+):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "none.u16").symlink_to("/dev/full")
+    monkeypatch.setattr(
+        "uad_bench.runner.scoring.tempfile.TemporaryDirectory",
+        lambda **_: contextlib.nullcontext(tmp_path / "full"),
+    )
+    done = uad_bench(*quick(lab, cache, box), cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "error: the disk is full while writing" in done.stderr
+    assert not list((tmp_path / "results").glob("cells/*"))
+
+
+def test_a_full_disk_for_weights_is_not_the_methods_failure(lab, cache, box, tmp_path, monkeypatch):
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    done = uad_bench(*quick(lab, cache, box), cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "error: the disk is full while writing" in done.stderr
+    assert not list((tmp_path / "results").glob("cells/*"))
+    assert not list((tmp_path / "results" / "detectors").iterdir())
 
 
 def test_dry_run_writes_nothing(lab, cache, box, tmp_path):

@@ -414,6 +414,12 @@ def test_few_subjects_cannot_reach_significance_and_the_table_says_so() -> None:
     assert "With 3 subjects no p below 0.250 is possible." in notes(table).values()
 
 
+def test_one_subject_is_not_called_subjects() -> None:
+    cells = [record("spa", scans=(0.5,)), record("vae", scans=(0.1,))]
+    table = build_table(cells, compare="spa")
+    assert "With 1 subject no p below 1.000 is possible." in notes(table).values()
+
+
 def test_the_paper_protocol_has_no_patients_to_pair() -> None:
     cells = [record("spa", protocol="paper"), record("vae", protocol="paper")]
     table = build_table(cells, "paper", compare="spa")
@@ -498,6 +504,18 @@ def test_the_csv_holds_every_number_at_full_precision() -> None:
     failed = [row for row in rows if row["state"] == "failed"]
     assert failed
     assert all("loss is NaN at step 7" in row["notes"] for row in failed)
+
+
+def test_the_csv_never_calls_a_published_number_simulated_or_ours() -> None:
+    table = build_table(study(), published=load_published())
+    rows = list(csv.DictReader(io.StringIO(render([table], "csv"))))
+    printed = [row for row in rows if row["group"] == "published"]
+    ours = [row for row in rows if row["group"] != "published"]
+    assert {row["protocol"] for row in printed} == {"published"}
+    assert {row["simulated"] for row in printed} == {""}
+    assert not [row for row in printed if "excluded" in row["notes"]]
+    assert {row["protocol"] for row in ours} == {"strict"}
+    assert "simulated" in {row["simulated"] for row in ours}
 
 
 def test_markdown_rows_all_have_as_many_cells_as_the_head() -> None:

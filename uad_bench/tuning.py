@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from uad_bench.errors import DivergenceError, UadBenchError
+from uad_bench.errors import DivergenceError
 from uad_bench.method import SearchRange
 
 _TINY = 1e-12
@@ -73,18 +73,17 @@ def tune(
         space: the search range of each parameter.
         objective: the metrics that count, lower is better; fidelity comes first.
         first: the published setting, always the first trial.
-        default: the method's own defaults, the second trial where they differ.
+        default: the method's own defaults, the second trial where they differ; a parameter whose
+            default is an int is tuned in whole numbers.
         trials: how many trials in all.
         seed: seed of the sampler.
         journal: Optuna journal file; created if missing.
 
     Raises:
-        UadBenchError: if every trial diverged.
+        DivergenceError: if every trial diverged.
     """
     journal.parent.mkdir(parents=True, exist_ok=True)
-    distributions: dict[str, BaseDistribution] = {
-        name: FloatDistribution(span.low, span.high, log=span.log) for name, span in space.items()
-    }
+    distributions = {name: _distribution(span, default[name]) for name, span in space.items()}
     fixed = [dict(first)] + ([dict(default)] if dict(default) != dict(first) else [])
     with _quiet():
         study = optuna.create_study(
@@ -127,17 +126,24 @@ def tune(
         finished = _finished(study)
     done = [trial for trial in finished if trial.value is not None]
     if not done:
-        raise UadBenchError(
+        raise DivergenceError(
             f"every tuning trial diverged: narrow the search ranges or train with --no-tune "
             f"(journal {journal})"
         )
     best = _choice(done, objective[0], default)
     return Tuned(
-        params={name: float(best.params[name]) for name in space},
+        params={name: best.params[name] for name in space},
         objective=float(best.value or 0.0),
         trials=len(finished),
         diverged=len(finished) - len(done),
     )
+
+
+def _distribution(span: SearchRange, default: float) -> BaseDistribution:
+    """Where a parameter is drawn from: whole numbers where its default is one."""
+    if isinstance(default, int):
+        return IntDistribution(int(span.low), int(span.high), log=span.log)
+    return FloatDistribution(span.low, span.high, log=span.log)
 
 
 def _choice(done: list[FrozenTrial], metric: str, default: Mapping[str, float]) -> FrozenTrial:

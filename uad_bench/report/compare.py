@@ -13,7 +13,7 @@ from uad_bench.evaluation.statistics import holm, paired_comparison, subject_mea
 from uad_bench.report.arrange import Arrangement
 from uad_bench.report.metrics import TITLES
 from uad_bench.report.model import Cell, Column, Panel, Row
-from uad_bench.report.notes import Footnotes
+from uad_bench.report.notes import Footnotes, people_in_words
 from uad_bench.report.values import average_improvement
 
 _LEVEL = 0.05
@@ -81,7 +81,9 @@ def paired_tests(arrangement: Arrangement, metric: str, method: str, notes: Foot
         marks = row.marks
         people = max((len(found) for found in subjects), default=0)
         if tested and 2.0 ** (1 - people) > _LEVEL:
-            text = f"With {people} subjects no p below {2.0 ** (1 - people):.3f} is possible."
+            text = (
+                f"With {people_in_words(people)} no p below {2.0 ** (1 - people):.3f} is possible."
+            )
             marks = (*marks, notes.mark(text))
         rows.append(replace(row, marks=marks))
     title = f"{TITLES.get(metric, metric)}: p of {label} against each (paired Wilcoxon, Holm)"

@@ -63,7 +63,7 @@ def caption(records: Sequence[CellRecord], arrangement: Arrangement, protocol: P
     parts = [*_simulated(records, arrangement), PROTOCOLS[protocol].caption]
     trainings = _uses(record.training for record in records)
     if trainings:
-        sources = [f"{_people(use.subjects)} of {training_title(use)}" for use in trainings]
+        sources = [f"{people_in_words(use.subjects)} of {training_title(use)}" for use in trainings]
         parts.append(f"Detectors learned from {' and from '.join(sources)}.")
     recipes = sorted({use.recipe for use in _uses(record.data for record in records)})
     if recipes:
@@ -155,7 +155,8 @@ def _uses(uses: Iterable[CohortUse | None]) -> list[CohortUse]:
     return [different[key] for key in sorted(different)]
 
 
-def _people(count: int) -> str:
+def people_in_words(count: int) -> str:
+    """``1 subject``, ``2 subjects``."""
     return "1 subject" if count == 1 else f"{count} subjects"
 
 

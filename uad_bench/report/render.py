@@ -114,12 +114,14 @@ def _csv(tables: Sequence[Table]) -> str:
                 for column, cell in zip(panel.columns, cells, strict=True):
                     if cell.state == "absent" and not cell.marks:
                         continue
-                    marks = dict.fromkeys((*row.marks, *column.marks, *cell.marks))
+                    printed = column.group == "published"
+                    about_row = () if printed else row.marks  # of our scans, not of the paper's
+                    marks = dict.fromkeys((*about_row, *column.marks, *cell.marks))
                     writer.writerow(
                         (
-                            table.protocol,
+                            "published" if printed else table.protocol,
                             row.dataset or row.label,
-                            _yes(row.simulated),
+                            "simulated" if row.simulated and not printed else "",
                             column.method,
                             column.title,
                             column.group,
@@ -139,7 +141,3 @@ def _csv(tables: Sequence[Table]) -> str:
                         )
                     )
     return file.getvalue()
-
-
-def _yes(value: bool) -> str:
-    return "simulated" if value else ""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from uad_bench.cells import PostProcessing, ProtocolName
 from uad_bench.errors import UadBenchError
@@ -23,7 +23,13 @@ def _split(value: Any) -> Any:
     return (value,) if isinstance(value, int | Path) else value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Each item once, so that a seed named twice is not two trainings."""
+    return tuple(dict.fromkeys(values))
+
+
+_List = (BeforeValidator(_split), AfterValidator(_once))
+Names = Annotated[tuple[str, ...], *_List]
 
 
 class RunConfig(BaseModel):
@@ -67,13 +73,12 @@ class RunConfig(BaseModel):
     train: str = "hi"
     controls: Names = ("control-black", "control-mean")
     param: dict[str, Any] = Field(default_factory=dict)
-    protocol: Annotated[tuple[ProtocolName, ...], BeforeValidator(_split)] = ("strict",)
-    postprocessing: Annotated[tuple[PostProcessing, ...], BeforeValidator(_split)] = (
-        "none",
-        "star",
+    protocol: Annotated[tuple[ProtocolName, ...], *_List] = Field(("strict",), min_length=1)
+    postprocessing: Annotated[tuple[PostProcessing, ...], *_List] = Field(
+        ("none", "star"), min_length=1
     )
     recipe: str = "median"
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_split)] = (0,)
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], *_List] = Field((0,), min_length=1)
     trials: int = Field(default=3, ge=1)
     tune: bool = True
     phantoms: int = Field(default=3, ge=1)
@@ -85,7 +90,7 @@ class RunConfig(BaseModel):
     jobs: int | None = Field(default=None, ge=1)
     overwrite: Overwrite = "missing"
     mlflow: bool = True
-    plugin: Annotated[tuple[Path, ...], BeforeValidator(_split)] = ()
+    plugin: Annotated[tuple[Path, ...], *_List] = ()
 
 
 def load_config(file: Path | None, flags: Mapping[str, Any]) -> RunConfig:
@@ -137,6 +142,8 @@ def _in_one_line(error: ValidationError, file: Path | None, from_file: set[str])
             problems.append(f"{where}: unknown key; known: {known}")
         elif item["type"] == "missing":
             problems.append(f"--{key} is needed, such as --{key} spa,gmvae")
+        elif item["type"] == "too_short":
+            problems.append(f"{where}: names nothing; give one or several, separated by commas")
         else:
             problems.append(f"{where}: {item['msg'][0].lower()}{item['msg'][1:]}")
     return "; ".join(problems)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from uad_bench.cells import FitRecord, short_hash
 from uad_bench.errors import UadBenchError
@@ -66,7 +66,11 @@ class Trainer:
             _, report = self._fit(method, trial, seed)
             return report.validation
 
-        default = {name: float(getattr(params, name)) for name in space}
+        fields = method.Params.model_fields
+        default = {
+            name: (int if fields[name].annotation is int else float)(getattr(params, name))
+            for name in space
+        }
         tuned = tune(
             evaluate,
             space,
@@ -170,7 +174,7 @@ def _store(folder: Path, fitted: Method, record: FitRecord) -> None:
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        save_file(fitted.state(), partial / "state.safetensors")
+        (partial / "state.safetensors").write_bytes(save(fitted.state()))
         (partial / "fit.json").write_text(record.model_dump_json(indent=1))
         shutil.rmtree(folder, ignore_errors=True)
         partial.replace(folder)

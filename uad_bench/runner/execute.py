@@ -55,11 +55,15 @@ def execute(
     """Compute every wanted cell of the plan. A failing method stops nobody but itself.
 
     Raises:
-        UadBenchError: if the data cannot be used or the disk is full; finished cells stay.
+        UadBenchError: if the data cannot be used, the results folder holds these cells from other
+            data, or the disk is full; finished cells stay.
     """
     data = gather(plan.config, plan.sources, progress)
     trainer = Trainer(data.training, results, plan.config, device, progress)
     run = _Run(plan, results, device, progress, send, data, trainer)
+    for planned in plan.methods:
+        if not planned.tuned:  # the cells of others are known once they are tuned
+            run.refuse_other_data(planned, planned.params)
     for planned in plan.methods:
         run.method(planned)
     return Outcome(tuple(run.records), run.computed)
@@ -98,18 +102,42 @@ class _Run:
         except Exception as error:
             reason = _reason(error)
             for seed in planned.seeds:
-                specs = [
-                    spec
-                    for label in self.data.evaluated
-                    for spec in self._specs(planned.method, params, seed, label)
-                ]
+                todo = self._todo(planned.method, params, seed)
+                specs = [spec for some in todo.values() for spec in some]
                 self._fail(planned.method, specs, reason, watch, error)
             return
+        if planned.tuned:
+            self.refuse_other_data(planned, params)
         for seed in planned.seeds:
             self._seed(planned.method, params, seed, tuned)
 
-    def _seed(self, method: type[Method], params: Params, seed: int, tuned: Tuned | None) -> None:
-        """Train one detector and evaluate it on every cohort that still wants it."""
+    def refuse_other_data(self, planned: PlannedMethod, params: Params) -> None:
+        """Refuse to go on where a finished cell stands on other data than this run has.
+
+        Raises:
+            UadBenchError: naming the first such cell. Its number is neither passed off as this
+                run's nor replaced, unless everything is to be computed again.
+        """
+        if self.plan.config.overwrite == "all":
+            return
+        training = self.data.training.manifest_hash
+        for seed in planned.seeds:
+            for label, cohort in self.data.evaluated.items():
+                for spec in self._specs(planned.method, params, seed, label):
+                    path = self.results.cell(spec.name)
+                    record = read_cell(path) if path.is_file() else None
+                    if record is None or record.training is None or record.data is None:
+                        continue
+                    stored = (record.training.manifest_hash, record.data.manifest_hash)
+                    if stored != (training, cohort.manifest_hash):
+                        raise UadBenchError(
+                            f"{path} stands on other data than this run (other scans, phantoms, "
+                            "anatomies, limit or recipe): give this run its own --results folder, "
+                            "or replace the cells with --overwrite all"
+                        )
+
+    def _todo(self, method: type[Method], params: Params, seed: int) -> dict[str, list[CellSpec]]:
+        """The wanted cells of one detector by cohort. Records of the others are taken along."""
         todo: dict[str, list[CellSpec]] = {}
         for label in self.data.evaluated:
             for spec in self._specs(method, params, seed, label):
@@ -117,6 +145,11 @@ class _Run:
                     todo.setdefault(label, []).append(spec)
                 elif (path := self.results.cell(spec.name)).is_file():
                     self.records.append(read_cell(path))
+        return todo
+
+    def _seed(self, method: type[Method], params: Params, seed: int, tuned: Tuned | None) -> None:
+        """Train one detector and evaluate it on every cohort that still wants it."""
+        todo = self._todo(method, params, seed)
         if not todo:
             return
         watch = Stopwatch(self.device)

@@ -106,7 +106,9 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
         tuned = config.tune and bool(method.objective) and bool(search_space(method.Params))
         methods.append(PlannedMethod(method, params, seeds, tuned))
     for key in config.param:
-        if key.partition(".")[0] not in names:
+        if "." not in key:
+            problems.append(f"--param {key}: write METHOD.NAME=VALUE, such as spa.beta=1e-4")
+        elif key.partition(".")[0] not in names:
             problems.append(f"--param {key}: its method is not part of this run")
     sources = None
     try:

@@ -16,16 +16,3 @@ class Progress(Protocol):
 
     def note(self, text: str) -> None:
         """Something the user should read, such as a left-out scan."""
-
-
-class Silent:
-    """A progress that tells nobody; for tests and workers."""
-
-    def stage(self, text: str) -> None:
-        """Ignore."""
-
-    def step(self, done: int, total: int, detail: str = "") -> None:
-        """Ignore."""
-
-    def note(self, text: str) -> None:
-        """Ignore."""

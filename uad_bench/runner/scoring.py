@@ -18,6 +18,7 @@ from uad_bench.evaluation.histograms import quantise
 from uad_bench.evaluation.postprocessing import postprocess
 from uad_bench.evaluation.protocols import ScoredScan
 from uad_bench.method import FloatArray, Method, ReconstructionMethod, Slices
+from uad_bench.results import storage_error
 from uad_bench.runner.progress import Progress
 from uad_bench.volumes.store import PreparedCohort, PreparedScan
 
@@ -87,32 +88,38 @@ def anomaly_maps(
 
     Raises:
         PluginError: if the method returns maps that break the contract.
+        UadBenchError: if the disk with the temporary files is full.
     """
     scans = [scan for scan in cohort.scans if scan.split == split]
     shown = _typical(scans, cohort)
-    total = sum(len(cohort.slices(scan)) for scan in scans)
     with tempfile.TemporaryDirectory(prefix="uad-bench-") as folder:
-        levels: dict[PostProcessing, NDArray[np.uint16]] = {}
-        example, start = None, 0
+        files = {name: Path(folder) / f"{name}.u16" for name in postprocessings}
+        example, shape = None, (0, 0)
         for number, scan in enumerate(scans):
             slices = cohort.slices(scan)
-            stop = start + len(slices)
             residual, reconstruction = signed_residual(method, slices)
+            shape = residual.shape[1:]
             scores = {name: postprocess(residual, name) for name in postprocessings}
             for name, score in scores.items():
-                if name not in levels:
-                    levels[name] = np.memmap(
-                        Path(folder) / f"{name}.u16",
-                        dtype=np.uint16,
-                        mode="w+",
-                        shape=(total, *residual.shape[1:]),
-                    )
-                levels[name][start:stop] = quantise(score)
+                _append(files[name], quantise(score))
             if scan is shown:
                 example = _example(scan, slices, cohort, reconstruction, scores)
-            start = stop
             progress.step(number + 1, len(scans), scan.name)
+        levels = {
+            name: np.memmap(file, np.uint16, "r").reshape(-1, *shape)
+            for name, file in files.items()
+            if file.exists()
+        }
         yield AnomalyMaps(cohort, scans, levels, example)
+
+
+def _append(file: Path, levels: NDArray[np.uint16]) -> None:
+    """Add scores to a file. A memory map would end the process where the disk is full."""
+    try:
+        with file.open("ab") as out:
+            out.write(levels.tobytes())
+    except OSError as error:
+        raise storage_error(error, file) from error
 
 
 def signed_residual(method: Method, slices: Slices) -> tuple[FloatArray, FloatArray | None]:
