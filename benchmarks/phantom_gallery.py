@@ -26,7 +26,7 @@ from uad_bench.phantom.layouts import write_layout
 from uad_bench.phantom.parallel import simulate_in_pool, simulation_pool
 from uad_bench.phantom.specs import COHORTS
 from uad_bench.registry import discover
-from uad_bench.volumes.prepare import prepare
+from uad_bench.volumes.prepare import prepare, take_order
 from uad_bench.volumes.recipe import RECIPES
 from uad_bench.volumes.store import PreparedCohort, PreparedScan
 
@@ -91,7 +91,8 @@ def store(cohort: str, root: Path, folder: Path, jobs: int, *, simulated: bool) 
     """Prepare a cohort by the default recipe."""
     adapter = discover().cohort(cohort)()
     recipe = RECIPES["median"]
-    return prepare(adapter, root, recipe, folder / "stores", simulated=simulated, jobs=jobs)
+    order = take_order(adapter, root, recipe, folder / "stores", simulated=simulated)
+    return prepare(order, folder / "stores", jobs=jobs)
 
 
 def sample(prepared: PreparedCohort) -> Sample:

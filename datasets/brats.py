@@ -116,7 +116,7 @@ class Brats(Cohort):
                 lesion=(
                     find_nifti(folder, mask, "W39_1998.09.19_Segm") or folder / f"{mask}.nii.gz",
                 ),
-                lesion_labels=frozenset({1, 2, 3}) if dashed else None,
+                lesion_labels=frozenset({1, 2, 3}) | (frozenset() if dashed else {4}),
                 ignore_labels=frozenset({4}) if dashed else frozenset(),
                 space="sri24",
             )

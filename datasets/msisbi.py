@@ -77,5 +77,6 @@ class Msisbi(Cohort):
                     session=time,
                     flair=find_nifti(images, flair) or images / f"{flair}.nii",
                     lesion=tuple(find_nifti(masks, m) or masks / f"{m}.nii" for m in raters),
+                    lesion_labels=frozenset({1}),
                     space="mni152",
                 )

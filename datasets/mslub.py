@@ -7,6 +7,8 @@ from pathlib import Path
 from uad_bench.cohort import (
     Cohort,
     CohortInfo,
+    Download,
+    RemoteFile,
     Scan,
     ScannerFacts,
     find_nifti,
@@ -16,6 +18,22 @@ from uad_bench.cohort import (
 _PATIENT = re.compile(r"patient\d{2}")
 _BY_PREFERENCE = ("mni", None, "coregistered_resampled", "coregistered", "raw")
 _TO_MNI = "N4_noneck_reduced_winsor_regtoFLAIR"
+
+_REPOSITORY = "https://raw.githubusercontent.com/muschellij2/open_ms_data"
+# The variant MNI came with this commit, whose content can never change; the branch stands in for
+# a file that it lacks. The repository states no SHA-256 and no sizes.
+_DOWNLOAD = Download(
+    sources=(
+        f"{_REPOSITORY}/ab6737647be9665e5448d18be2d715e0a89f7170/",
+        f"{_REPOSITORY}/master/",
+    ),
+    files=tuple(
+        RemoteFile(f"cross_sectional/MNI/patient{number:02d}/{name}.nii.gz")
+        for number in range(1, 31)
+        for name in (f"FLAIR_{_TO_MNI}_brain_N4_regtoMNI", f"GOLD_STANDARD_{_TO_MNI}_regtoMNI")
+    ),
+    megabytes=150,
+)
 
 
 class Mslub(Cohort):
@@ -42,7 +60,8 @@ class Mslub(Cohort):
 }""",
         licence="CC BY",
         obtain=(
-            "download https://lit.fe.uni-lj.si/en/research/resources/3D-MR-MS/ or clone "
+            "uad-bench get mslub, or download "
+            "https://lit.fe.uni-lj.si/en/research/resources/3D-MR-MS/ or clone "
             "https://github.com/muschellij2/open_ms_data"
         ),
         layout="""mslub/
@@ -61,6 +80,7 @@ class Mslub(Cohort):
             splits=(0, 0, 30),
         ),
         notes=("the cohort's own paper names the scanner Siemens Magnetom Trio",),
+        download=_DOWNLOAD,
     )
 
     def scans(self, root: Path) -> Iterator[Scan]:
@@ -89,6 +109,7 @@ class Mslub(Cohort):
                 flair=flair or folder / "FLAIR.nii.gz",
                 lesion=(lesion or folder / "consensus_gt.nii.gz",),
                 brain_mask=find_nifti(folder, f"{name}_brainmask", "brainmask"),
+                lesion_labels=frozenset({1}),
                 space="mni152" if folder.parent.name.lower() == "mni" else None,
             )
 

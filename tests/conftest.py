@@ -77,6 +77,12 @@ def tiny_brain(subject: int, split: Split, *, lesion: bool) -> PhantomScan:
 
 
 @pytest.fixture(scope="session")
+def brains() -> tuple[PhantomScan, ...]:
+    """Three tiny patients, numbered from 1."""
+    return tuple(tiny_brain(number, "test", lesion=True) for number in (1, 2, 3))
+
+
+@pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data root with a healthy BIDS cohort (4 + 2) and two patient cohorts of 3 and 2."""
     root = tmp_path_factory.mktemp("lab")

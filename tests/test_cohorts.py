@@ -139,7 +139,7 @@ def test_brats_whole_tumour_is_every_label_but_a_resection_cavity(tmp_path: Path
     touch(tmp_path, "old/Brats18_2013_0_1/x", "new/BraTS-GLI-02063-100/x")
     (old,) = read("brats", tmp_path / "old")
     (new,) = read("brats", tmp_path / "new")
-    assert (old.lesion_labels, old.ignore_labels) == (None, frozenset())
+    assert (old.lesion_labels, old.ignore_labels) == ({1, 2, 3, 4}, frozenset())
     assert (new.lesion_labels, new.ignore_labels) == ({1, 2, 3}, {4})
 
 
@@ -227,6 +227,15 @@ def test_mslub_reads_every_layout(
         "test",
         space,
     )
+
+
+def test_masks_of_ms_cohorts_hold_one_label(tmp_path: Path) -> None:
+    """Another value is no lesion, and refused when the mask is read."""
+    touch(tmp_path, "mslub/patient01/FLAIR.nii.gz")
+    touch(tmp_path, "msisbi/training/training01/preprocessed/training01_01_flair_pp.nii")
+    for name in ("mslub", "msisbi"):
+        (scan,) = read(name, tmp_path / name)
+        assert scan.lesion_labels == {1}
 
 
 def test_mslub_takes_one_of_several_variants_and_no_longitudinal_data(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def test_a_method_that_keeps_its_contract_has_no_violation():
         ({"supervised": True}, "supervised"),
         ({"objective": "l1"}, "objective"),
         ({"objective": ("l2",)}, "objective"),
+        ({"first_trial": {"beta": 1.0}}, "first_trial"),
         ({"trains": "yes"}, "trains"),
         ({"citation": None}, "citation"),
         ({"state": lambda self: {}}, "state"),

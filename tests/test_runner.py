@@ -241,6 +241,9 @@ def test_one_bad_patient_is_left_out_by_name(lab, cache, box, tmp_path):
         (["--config", "nested.yaml"], "--param box: write METHOD.NAME=VALUE"),
         (["--device", "cuda:7"], "--device cuda:7"),
         (["--methods", "spa", "--param", "spa.snr=0"], "--param spa.snr"),
+        (["--methods", "spa", "--param", "spa.snr=["], "--param spa.snr"),
+        (["--train", "wmh"], "--train wmh: a cohort of patients"),
+        (["--recipe", "paper.yaml"], "--recipe paper.yaml: No such file"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(lab, cache, box, tmp_path, change, said):
@@ -251,6 +254,12 @@ def test_bad_input_is_one_line_and_writes_nothing(lab, cache, box, tmp_path, cha
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "results").exists()
+
+
+def test_overwrite_failed_where_nothing_is_yet_computes_nothing(lab, cache, box, tmp_path):
+    done = uad_bench(*quick(lab, cache, box), "--overwrite", "failed", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout, "0 cells" in done.stderr) == ("", True)
 
 
 def test_cells_of_other_data_are_neither_shown_as_this_runs_nor_replaced(lab, cache, box, tmp_path):

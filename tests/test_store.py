@@ -6,8 +6,9 @@ import csv
 import errno
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -20,8 +21,9 @@ import pytest
 from uad_bench.cells import Exclusion
 from uad_bench.cohort import Cohort, CohortInfo, Scan
 from uad_bench.errors import UadBenchError
+from uad_bench.volumes import prepare as preparation
 from uad_bench.volumes import write
-from uad_bench.volumes.prepare import prepare
+from uad_bench.volumes.read import LoadedScan, load_scan
 from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.slices import MIN_BRAIN_MM2, slice_scan
 from uad_bench.volumes.space import template_brain, template_grid, template_tissues
@@ -93,8 +95,29 @@ def store(raw: tuple[Path, list[Scan]], tmp_path_factory: pytest.TempPathFactory
     return prepare(Toy(scans), root, RECIPE, tmp_path_factory.mktemp("store"), simulated=True)
 
 
+def prepare(
+    cohort: Cohort,
+    root: Path,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    simulated: bool,
+    limit: int | None = None,
+    jobs: int | None = None,
+    on_scan: Callable[[str], None] = lambda _: None,
+) -> PreparedCohort:
+    """Order and prepare in one call."""
+    order = preparation.take_order(cohort, root, recipe, folder, simulated=simulated, limit=limit)
+    return preparation.prepare(
+        order, folder, jobs=jobs, on_scan=lambda outcome: on_scan(outcome.name)
+    )
+
+
 def contents(folder: Path) -> dict[str, str]:
-    return {p.name: sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
+    """What each file holds, but for the seconds that steps took."""
+    texts = {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
+    texts["manifest.json"] = re.sub(rb'"seconds": [0-9.]+', b"", texts["manifest.json"])
+    return {name: sha256(text).hexdigest() for name, text in texts.items()}
 
 
 def leftovers(store_root: Path) -> list[str]:
@@ -135,12 +158,14 @@ def test_lesions_lie_in_their_slices_and_volumes_are_recorded(store: PreparedCoh
     image = store.slices(patient).image[:, 0]
     assert image[lesion == 1].mean() > image[(lesion == 0) & (image > 0)].mean() + 0.2
     assert patient.has_lesion
-    assert patient.lesion_ml_before == pytest.approx(4 * 6 * 6 * 0.064)
-    assert patient.lesion_ml_after == pytest.approx((lesion == 1).sum() * 0.032)
-    assert patient.lesion_ml_after == pytest.approx(patient.lesion_ml_before, rel=0.15)
-    assert patient.saturated_share == (image[lesion == 1] >= 1.0).mean()
+    assert patient.quality.lesion_ml_before == pytest.approx(4 * 6 * 6 * 0.064)
+    assert patient.quality.lesion_ml_after == pytest.approx((lesion == 1).sum() * 0.032)
+    assert patient.quality.lesion_ml_after == pytest.approx(
+        patient.quality.lesion_ml_before, rel=0.15
+    )
+    assert patient.quality.saturated_share == (image[lesion == 1] >= 1.0).mean()
     assert not store.scans[0].has_lesion
-    assert store.scans[0].saturated_share is None
+    assert store.scans[0].quality.saturated_share is None
 
 
 def test_use_counts_one_split_or_everything(store: PreparedCohort) -> None:
@@ -171,7 +196,7 @@ def test_the_same_bytes_from_any_number_of_processes(
     again = prepare(Toy(scans), root, RECIPE, tmp_path, simulated=True, jobs=2, on_scan=seen.append)
     assert again.folder.name == store.folder.name
     assert contents(again.folder) == contents(store.folder)
-    assert seen == [scan.name for scan in store.scans]
+    assert sorted(seen) == [scan.name for scan in store.scans]
 
 
 def test_a_store_is_used_again_until_anything_changes(
@@ -392,7 +417,10 @@ def test_a_dark_rim_does_not_appear_at_the_brains_edge(tmp_path: Path) -> None:
     brain = template_brain(SOURCE)[CROP]
     flair = np.where(brain, 50.0 + np.arange(brain.size).reshape(brain.shape) % 3, 0.0)
     scan = Scan("p", save(tmp_path / "f.nii.gz", flair.astype(np.float32)), space="mni152")
-    slices = slice_scan(scan, RECIPE, template_brain(RECIPE), template_grid(RECIPE))
+    native = load_scan(scan)
+    assert native.brain is not None
+    loaded = LoadedScan(native.image, native.brain, None, None, native.affine)
+    slices = slice_scan(loaded, scan.flair, RECIPE, template_grid(RECIPE))
     inside = slices.image[slices.brain > 0]
     assert np.percentile(inside, 2) >= 0.0
     assert (inside < 0.1).mean() < 0.05
@@ -416,12 +444,15 @@ def test_real_patients_become_slices(real_patients: Path, tmp_path: Path) -> Non
         scans.append(Scan(name, brats / name / f"{name}_flair.nii.gz", lesion=(mask,)))
     made = prepare(Toy(scans), real_patients, Recipe(), tmp_path, simulated=False, jobs=1)
     assert made.excluded == ()
-    assert [scan.space for scan in made.scans] == ["mni152"] * 2 + ["sri24"] * 2
+    assert [scan.standard.registration for scan in made.scans] == [
+        *["published in MNI152 space"] * 2,
+        *["published in SRI24 space"] * 2,
+    ]
     for scan in made.scans:
         slices = made.slices(scan)
         assert np.median(slices.image[slices.brain]) == pytest.approx(0.55, abs=1e-3)
-        lost = 1 - scan.lesion_ml_after / scan.lesion_ml_before
-        assert lost < (0.35 if scan.lesion_ml_before < 2 else 0.06)
+        before, after = scan.quality.lesion_ml_before, scan.quality.lesion_ml_after
+        assert 1 - after / before < (0.35 if before < 2 else 0.06)
     tumour = made.scans[-2]  # in the patient's left parietal lobe, posterior
     lesion = made.lesion(tumour) == 1
     _, rows, columns = np.nonzero(lesion)

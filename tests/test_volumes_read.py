@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,11 +11,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from uad_bench.cohort import Scan
+from uad_bench.cohort import Scan, Space
 from uad_bench.errors import ScanError
-from uad_bench.volumes.read import LoadedScan, read_scan, read_volume
+from uad_bench.volumes.masks import labels_on
+from uad_bench.volumes.nifti import Volume, read_volume
+from uad_bench.volumes.read import LoadedScan, find_space, load_scan, stated_space
 from uad_bench.volumes.recipe import Recipe
-from uad_bench.volumes.space import SRI24_TO_MNI152, template_brain, template_grid
+from uad_bench.volumes.space import SRI24_TO_MNI152, TO_MNI152, template_brain, template_grid
 
 RECIPE = Recipe(name="coarse", pixel_mm=4.0, slice_mm=4.0)
 CROP = np.s_[:, 36:92, 36:92]
@@ -42,8 +43,20 @@ def save(path: Path, data: np.ndarray, affine: np.ndarray) -> Path:
     return path
 
 
+def in_space(scan: Scan) -> Space | None:
+    """The space that a scan's brain lies in."""
+    native, template, grid = load_scan(scan), template_brain(RECIPE), template_grid(RECIPE)
+    assert native.brain is not None
+    return find_space(native.brain, native.affine, scan.space, template, grid)
+
+
 def read(scan: Scan) -> LoadedScan:
-    return read_scan(scan, template_brain(RECIPE), template_grid(RECIPE))
+    """The scan in template space, by nothing but its files."""
+    native, space = load_scan(scan), in_space(scan)
+    assert native.brain is not None
+    assert space is not None
+    affine = TO_MNI152[space] @ native.affine
+    return LoadedScan(native.image, native.brain, native.lesion, None, affine)
 
 
 @pytest.fixture
@@ -79,7 +92,6 @@ def test_a_good_scan_passes_whole(case: Case) -> None:
     np.testing.assert_array_equal(loaded.image, case.flair)
     np.testing.assert_array_equal(loaded.lesion, case.lesion)
     np.testing.assert_array_equal(loaded.brain, case.flair != 0)
-    assert loaded.space == "mni152"
     assert loaded.tissues is None
 
 
@@ -166,15 +178,118 @@ def test_mask_of_another_shape(case: Case) -> None:
     refused(case.scan, "lesion.nii.gz", "38 x 56 x 56", "39 x 56 x 56")
 
 
-@pytest.mark.parametrize("change", ["shift", "flip"])
-def test_mask_of_another_affine(case: Case, change: str) -> None:
+def test_a_mask_that_lies_elsewhere(case: Case) -> None:
     other = case.affine.copy()
-    if change == "shift":
-        other[1, 3] += 1.5
-    else:
-        other[0] *= -1
+    other[1, 3] += 100.0
     save(case.mask, case.lesion, other)
-    refused(case.scan, "lesion.nii.gz", "affine differs", "voxels")
+    refused(case.scan, "lesion.nii.gz", "covers 53.3 %", "of its labels lie in that image")
+
+
+def test_labels_outside_the_flair_are_not_cut_off(case: Case) -> None:
+    wide = np.pad(case.lesion, 3)
+    other = case.affine.copy()
+    other[:3, 3] = (case.affine @ (-3, -3, -3, 1))[:3]
+    save(case.mask, wide, other)
+    np.testing.assert_array_equal(read(case.scan).lesion, case.lesion)
+    wide[20, 20, 1] = 1
+    save(case.mask, wide, other)
+    refused(case.scan, "covers 100 %", "97.9 % of its labels lie in that image")
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1), (1, 0, 2)])
+@pytest.mark.parametrize("flip", [(1, 1, 1), (-1, 1, 1), (1, -1, -1)])
+def test_masks_stored_in_other_axes_are_the_same_masks(
+    case: Case, tmp_path: Path, axes: tuple[int, int, int], flip: tuple[int, int, int]
+) -> None:
+    """Affines decide; the order in which an array is stored never does."""
+    labels = case.lesion.copy()
+    labels[20:24, 30:32, 30:33] = 2
+    tissues = (case.flair > 0).astype(np.uint8) + (case.flair > 100)
+
+    def stored(path: Path, data: np.ndarray) -> Path:
+        moved = data.transpose(axes)
+        to_original = np.zeros((4, 4))
+        to_original[3, 3] = 1
+        for axis, source in enumerate(axes):
+            to_original[source, axis] = flip[axis]
+            to_original[source, 3] = 0 if flip[axis] == 1 else moved.shape[axis] - 1
+        return save(
+            path, moved[tuple(slice(None, None, f) for f in flip)], case.affine @ to_original
+        )
+
+    assert case.scan.brain_mask is not None
+    stored(case.mask, labels)
+    stored(case.scan.brain_mask, (case.flair != 0).astype(np.uint8))
+    scan = replace(
+        case.scan,
+        lesion_labels=frozenset({1}),
+        ignore_labels=frozenset({2}),
+        tissues=stored(tmp_path / "tissues.nii.gz", tissues),
+    )
+    native = load_scan(scan)
+    np.testing.assert_array_equal(native.lesion, labels)
+    np.testing.assert_array_equal(native.brain, case.flair != 0)
+    np.testing.assert_array_equal(native.tissues, tissues)
+
+
+def test_a_finer_mask_becomes_the_flairs_voxels(case: Case) -> None:
+    """Each voxel of the FLAIR holds eight of the mask: it takes what most of them say."""
+    fine = case.lesion.repeat(2, 0).repeat(2, 1).repeat(2, 2)
+    fine[40:42, 60:62, 60] = 1  # half of a voxel: lesion
+    fine[40:42, 64, 64] = 1  # a quarter: none
+    fine[44, 60:62, 60:62], fine[45, 60:62, 60] = 1, 3  # two labels, six of eight: the larger one
+    half = case.affine @ np.diag([0.5, 0.5, 0.5, 1.0])
+    half[:3, 3] = (case.affine @ (-0.25, -0.25, -0.25, 1))[:3]
+    save(case.mask, fine, half)
+    expected = case.lesion.copy()
+    expected[20, 30, 30] = expected[22, 30, 30] = 1
+    native = load_scan(replace(case.scan, lesion_labels=frozenset({1, 3})))
+    np.testing.assert_array_equal(native.lesion, expected)
+    assert native.regridded == (case.mask,)
+    native = load_scan(
+        replace(case.scan, lesion_labels=frozenset({1}), ignore_labels=frozenset({3}))
+    )
+    np.testing.assert_array_equal(native.lesion, expected)  # no 3 and no mixture is left
+
+
+def test_an_oblique_mask_keeps_its_shape_and_labels(case: Case) -> None:
+    """A ball of two labels, drawn on a turned and finer grid, against the ball itself."""
+    c, s = np.cos(0.3), np.sin(0.3)
+    turn = np.array([[c, -s, 0, 0], [s, c, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+    centre = (case.affine @ (20, 26, 30, 1))[:3]
+    shape = (120, 120, 90)
+    other = turn @ np.diag([2.5, 2.5, 2.0, 1])
+    other[:3, 3] = centre - other[:3, :3] @ (np.array(shape) / 2)
+
+    def ball(grid: np.ndarray, affine: np.ndarray) -> np.ndarray:
+        points = np.moveaxis(np.indices(grid.shape), 0, -1) @ affine[:3, :3].T + affine[:3, 3]
+        inside = np.linalg.norm(points - centre, axis=-1) < 28
+        return np.where(inside, np.where(points[..., 2] > centre[2], 5, 3), 0).astype(np.int16)
+
+    save(case.mask, ball(np.empty(shape), other), other)
+    truth = ball(case.lesion, case.affine)
+    flair = read_volume(case.scan.flair)
+    found = labels_on(read_volume(case.mask), flair, case.flair != 0)
+    assert set(np.unique(found)) == {0, 3, 5}
+    for label in (3, 5):
+        both = 2 * np.sum((found == label) & (truth == label))
+        assert both / (np.sum(found == label) + np.sum(truth == label)) > 0.95
+    fine = np.sum(ball(np.empty(shape), other) != 0) * 12.5
+    assert np.sum(found != 0) * 64.0 == pytest.approx(fine, rel=0.03)  # mm3: the volume is kept
+
+
+def test_a_mask_of_a_raw_scan_must_cover_its_head(case: Case) -> None:
+    noise = np.random.default_rng(1).rayleigh(4, case.flair.shape).astype(np.float32)
+    save(case.scan.flair, case.flair + noise, case.affine)
+    scan = replace(case.scan, brain_mask=None)
+    other = case.affine.copy()
+    other[:3, 3] = (case.affine @ (0, 2, 2, 1))[:3]
+    save(case.mask, case.lesion[:, 2:-2, 2:-2], other)  # cuts background only
+    np.testing.assert_array_equal(load_scan(scan).lesion, case.lesion)
+    other[:3, 3] = (case.affine @ (0, 12, 2, 1))[:3]
+    save(case.mask, case.lesion[:, 12:-2, 2:-2], other)  # cuts the forehead
+    with pytest.raises(ScanError, match=r"39 x 42 x 52.*39 x 56 x 56.*covers 9"):
+        load_scan(scan)
 
 
 def test_a_mask_whose_affine_was_rounded_passes(case: Case) -> None:
@@ -258,37 +373,124 @@ def test_no_orientation(case: Case) -> None:
     refused(case.scan, "no orientation")
 
 
+@pytest.mark.parametrize(("sform", "qform"), [(1, 1), (2, 2), (1, 2), (4, 4), (1, 4)])
+def test_sform_and_qform_that_disagree(case: Case, sform: int, qform: int) -> None:
+    def shift(header: nib.Nifti1Header) -> None:
+        header["sform_code"], header["qform_code"] = sform, qform
+        header["qoffset_x"] += 7.0
+
+    edit_header(case.scan.flair, shift)
+    refused(case.scan, f"sform (code {sform})", f"qform (code {qform})", "disagree by up to 7 mm")
+
+
+def test_a_template_sform_beside_a_scanner_qform_is_followed(case: Case) -> None:
+    def place(header: nib.Nifti1Header) -> None:
+        header["sform_code"], header["qform_code"] = 4, 1
+        header["qoffset_x"] += 70.0
+
+    edit_header(case.scan.flair, place)
+    native = load_scan(replace(case.scan, space=None))
+    np.testing.assert_allclose(native.affine, case.affine)
+    assert native.space == "mni152"
+
+
+def test_sform_and_qform_that_agree_but_for_rounding(case: Case) -> None:
+    def round_off(header: nib.Nifti1Header) -> None:
+        header["sform_code"] = header["qform_code"] = 1
+        header["qoffset_x"] += 0.3  # less than a tenth of 4 mm
+
+    edit_header(case.scan.flair, round_off)
+    assert in_space(case.scan) == "mni152"
+
+
+def test_a_qform_that_is_no_rotation(case: Case) -> None:
+    def twist(header: nib.Nifti1Header) -> None:
+        header["sform_code"] = header["qform_code"] = 1
+        header["quatern_b"] = header["quatern_c"] = 1.5
+
+    edit_header(case.scan.flair, twist)
+    refused(case.scan, "disagree", "qform is no rotation")
+
+
+def test_loading_places_nothing(case: Case) -> None:
+    """A stripped scan has a brain wherever it lies, a head has none; both load."""
+    moved = case.affine.copy()
+    moved[:3, 3] += 70.0
+    save(case.scan.flair, case.flair, moved)
+    save(case.mask, case.lesion, moved)
+    native = load_scan(replace(case.scan, brain_mask=None, space=None))
+    assert native.brain is not None
+    np.testing.assert_array_equal(native.brain, case.flair != 0)
+    np.testing.assert_array_equal(native.lesion, case.lesion)
+    np.testing.assert_allclose(native.affine, moved)
+    assert native.space is None
+    template, grid = template_brain(RECIPE), template_grid(RECIPE)
+    assert find_space(native.brain, native.affine, None, template, grid) is None
+    assert find_space(native.brain, case.affine, None, template, grid) == "mni152"
+    assert find_space(native.brain, case.affine, "sri24", template, grid) is None
+    save(case.scan.flair, case.flair + 20.0, moved)
+    assert load_scan(replace(case.scan, brain_mask=None)).brain is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "affine", "space"),
+    [
+        ((182, 218, 182), [[-1, 0, 0, 90], [0, 1, 0, -126], [0, 0, 1, -72]], "mni152"),
+        ((91, 109, 91), [[-2, 0, 0, 90], [0, 2, 0, -126], [0, 0, 2, -72]], "mni152"),
+        ((197, 233, 189), [[1, 0, 0, -98], [0, 1, 0, -134], [0, 0, 1, -72]], "mni152"),
+        ((229, 193, 193), [[0, 1, 0, -96], [1, 0, 0, -132], [0, 0, 1, -78]], "mni152"),
+        ((240, 240, 155), [[-1, 0, 0, 0], [0, -1, 0, 239], [0, 0, 1, 0]], "sri24"),
+        ((182, 218, 182), [[-1, 0, 0, 80], [0, 1, 0, -126], [0, 0, 1, -72]], None),
+        ((182, 218, 182), [[-0.9, 0.1, 0, 90], [0, 1, 0, -126], [0, 0, 1, -72]], None),
+        ((256, 256, 20), [[-0.9, 0, 0, 115], [0, 0.9, 0, -115], [0, 0, 6.5, -60]], None),
+    ],
+)
+def test_a_templates_own_grid_states_its_space(
+    shape: tuple[int, int, int], affine: list[list[float]], space: str | None
+) -> None:
+    data = np.broadcast_to(np.uint8(0), shape)
+    volume = Volume(Path("x.nii"), data, np.array([*affine, [0, 0, 0, 1]], np.float64), code=2)
+    assert stated_space(volume) == space
+    assert stated_space(replace(volume, code=4)) == "mni152"
+
+
 def test_a_brain_elsewhere_is_not_in_template_space(case: Case) -> None:
     moved = case.affine.copy()
     moved[:3, 3] += 70.0
     for path, data in ((case.scan.flair, case.flair), (case.mask, case.lesion)):
         save(path, data, moved)
-    refused(replace(case.scan, brain_mask=None), "not in MNI152 space", "raw scans")
+    assert in_space(replace(case.scan, brain_mask=None)) is None
 
 
-def test_a_head_is_refused_for_its_skull(case: Case) -> None:
+def test_a_head_has_no_brain_unless_a_mask_gives_it(case: Case) -> None:
     save(case.scan.flair, case.flair + 20.0, case.affine)
-    refused(replace(case.scan, brain_mask=None), "has its skull", "skull-stripped and registered")
+    assert load_scan(replace(case.scan, brain_mask=None)).brain is None
     assert read(case.scan).brain.sum() < case.flair.size  # a given mask strips it
 
 
 def test_an_unknown_space_is_found_by_overlap(case: Case) -> None:
-    assert read(replace(case.scan, space=None)).space == "mni152"
+    assert in_space(replace(case.scan, space=None)) == "mni152"
     for path in (case.scan.flair, case.mask, case.scan.brain_mask):
         assert path is not None
         data = np.asarray(nib.load(path).dataobj)
         save(path, data, np.linalg.inv(SRI24_TO_MNI152) @ case.affine)
     loaded = read(replace(case.scan, space=None))
-    assert loaded.space == "sri24"
+    assert in_space(replace(case.scan, space=None)) == "sri24"
     np.testing.assert_allclose(loaded.affine, case.affine, atol=1e-3)
 
 
 @pytest.mark.data
-def test_real_raw_scans_are_refused_with_what_they_are(real_patients: Path) -> None:
-    heads = sorted((real_patients / "extra-ms-bids").glob("sub-*/anat/*_FLAIR.nii.gz"))
-    heads += sorted((real_patients / "healthy").glob("*_head.nii.gz"))
-    assert len(heads) == 5
-    for path in heads:
-        refused(Scan("x", path), "has its skull", os.fspath(path))
-    (stripped,) = (real_patients / "healthy").glob("*_stripped.nii.gz")
-    refused(Scan("x", stripped), "not in MNI152 or SRI24 space")
+def test_real_scans_load_as_what_they_are(real_patients: Path) -> None:
+    """Heads have no brain yet, stripped scans do; only files of a template's grid state a space."""
+    found = {}
+    for path in sorted(real_patients.glob("*/**/*.nii.gz")):
+        if "flair" in path.name.lower() and "atlas" not in path.parts:
+            native = load_scan(Scan("x", path))
+            found[path.name] = native.brain is not None, native.space
+    (kirby,) = (name for name in found if "stripped" in name)
+    assert found.pop(kirby) == (True, None)
+    assert found.pop("FLAIR.nii.gz") == (True, "mni152")
+    brats = {name for name in found if name.startswith("Brats")}
+    assert {found.pop(name) for name in brats} == {(True, "sri24")}
+    assert len(found) == 5
+    assert set(found.values()) == {(False, None)}

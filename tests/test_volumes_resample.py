@@ -120,11 +120,12 @@ def test_lesion_is_half_or_more_and_the_ignored_is_never_healthy() -> None:
 
 
 def test_tissue_shares_never_sum_to_more_than_255() -> None:
-    labels = np.random.default_rng(3).integers(0, 4, (30, 30, 30)).astype(np.uint8)
+    labels = np.random.default_rng(3).integers(0, 4, (30, 30, 30))
+    maps = np.stack([labels == k for k in (1, 2, 3)]).astype(np.float32)
     affine = np.diag([1.1, 1.3, 1.7, 1.0])
     affine[:3, 3] = -20.0
-    tissues = resample_tissues(labels, affine, GRID)
-    shares = np.stack([resample(labels == k, affine, GRID) for k in (1, 2, 3)], axis=1)
+    tissues = resample_tissues(maps, affine, GRID)
+    shares = np.stack([resample(part, affine, GRID) for part in maps], axis=1)
     assert tissues.shape == (20, 3, 32, 32)
     assert tissues.astype(int).sum(axis=1).max() <= 255
     assert np.abs(tissues / 255.0 - shares).max() <= 1.01 / 255.0

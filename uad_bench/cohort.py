@@ -73,6 +73,37 @@ class ScannerFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One file of a download.
+
+    Attributes:
+        path: below the source and below the cohort's folder alike, with ``/``.
+        sha256: its SHA-256 in hexadecimal, ``None`` where its publisher states none.
+        size: its length in bytes, ``None`` where its publisher states none.
+    """
+
+    path: str
+    sha256: str | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """Where a cohort whose licence allows it is fetched from, file by file.
+
+    Attributes:
+        sources: addresses that files' paths are appended to. A file that the first does not have
+            is asked of the next.
+        files: what is fetched.
+        megabytes: how much that is, roughly.
+    """
+
+    sources: tuple[str, ...]
+    files: tuple[RemoteFile, ...]
+    megabytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class CohortInfo:
     """Frozen facts about a cohort.
 
@@ -88,6 +119,8 @@ class CohortInfo:
         folders: folder names tried below the data root, in this order.
         expected_scans: how many scans the published cohort has, where fixed.
         facts: what the paper says about it, where it is one of the paper's cohorts.
+        notes: remarks for a reader, one line each.
+        download: how to fetch it, where its licence allows that; ``None`` means by hand.
     """
 
     name: str
@@ -102,6 +135,7 @@ class CohortInfo:
     expected_scans: int | None = None
     facts: ScannerFacts | None = None
     notes: tuple[str, ...] = field(default=())
+    download: Download | None = None
 
 
 class Cohort(ABC):

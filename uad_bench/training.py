@@ -163,8 +163,9 @@ def train_network(
     generator = torch.Generator(context.device).manual_seed(context.seed)
     rows = shuffled(len(train), params.batch_size, np.random.default_rng(context.seed))
     optimiser = torch.optim.Adam(network.parameters(), lr=params.learning_rate)
-    epoch = max(1, params.steps // EPOCHS)
-    schedule = torch.optim.lr_scheduler.StepLR(optimiser, step_size=epoch, gamma=params.decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: params.decay ** (EPOCHS * step // params.steps)
+    )
     checked = {round(params.steps * (part + 1) / CHECKS) for part in range(CHECKS)}
     exam = _Exam.make(validation, params, context)
     curves: dict[str, list[tuple[int, float]]] = {"loss": [], "l1": [], "kl": []}

@@ -28,19 +28,33 @@ def phantom(
         Path | None,
         typer.Option(help="Folder of FreeSurfer-style label maps instead of the template."),
     ] = None,
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw",
+            help="As raw scans in BIDS layout: turned, shifted, on scanners' grids, with the "
+            "true way to MNI152 in derivatives/truth.",
+        ),
+    ] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes at once.")] = 1,
 ) -> None:
     """Write simulated cohorts as NIfTI in their true layouts, skull-stripped, in MNI152 space."""
     from uad_bench.phantom.labelmap import find_label_maps
     from uad_bench.phantom.layouts import write_layout
     from uad_bench.phantom.parallel import simulate_in_pool, simulation_pool
+    from uad_bench.phantom.raw import raw_phantom, write_raw
     from uad_bench.phantom.specs import COHORTS, cohort_spec
 
     names = tuple(COHORTS) if datasets == "all" else _names(datasets)
     specs = [cohort_spec(name) for name in names]
     if anatomies is not None:
         find_label_maps(anatomies)
-    folders = {name: out / _usual_folder(name) for name in names}
+        if raw:
+            raise UadBenchError(
+                "--raw needs the true way to MNI152, which only the template has: leave out "
+                "--anatomies"
+            )
+    folders = {name: out / (f"{name}-raw" if raw else _usual_folder(name)) for name in names}
     for name, folder in folders.items():
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UadBenchError(
@@ -58,7 +72,12 @@ def phantom(
                 ahead=2 * jobs,
             )
             total = sum(spec.session_count(subject) for subject in range(1, subjects + 1))
-            write_layout(spec.name, folders[spec.name], _counted(scans, total, progress))
+            counted = _counted(scans, total, progress)
+            if raw:
+                again = (raw_phantom(spec.name, scan, seed=seed) for scan in counted)
+                write_raw(spec.name, folders[spec.name], again)
+            else:
+                write_layout(spec.name, folders[spec.name], counted)
 
 
 def _names(datasets: str) -> tuple[str, ...]:

@@ -68,8 +68,12 @@ class LiveProgress:
             self._plain(f"{self._stage}: {done}/{total}  {detail}".rstrip())
 
     def note(self, text: str) -> None:
-        """Print a line that stays."""
+        """Print something the user should read."""
         self._console.print(f"note: {text}", highlight=False, markup=False, soft_wrap=True)
+
+    def line(self, text: str) -> None:
+        """Print a line that stays, with the time."""
+        self._plain(text)
 
     def _plain(self, text: str) -> None:
         clock = int(time.monotonic() - self._started)

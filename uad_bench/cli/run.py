@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -49,7 +50,15 @@ def run(
         str | None, typer.Option(help="none, star, or both.  [default: none,star]")
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="Preparation: median or paper.  [default: median]")
+        str | None,
+        typer.Option(help="Preparation: median, paper, or a YAML file.  [default: median]"),
+    ] = None,
+    template: Annotated[
+        Path | None, typer.Option(help="Folder of SRI24, to register raw scans to it.")
+    ] = None,
+    tissues: Annotated[
+        str | None,
+        typer.Option(help="Tissue maps for the shape prior: atropos, or a YAML mapping file."),
     ] = None,
     seeds: Annotated[
         str | None, typer.Option(help="Training seeds, such as 0,1,2.  [default: 0]")
@@ -109,6 +118,8 @@ def run(
         "protocol": protocol,
         "postprocessing": postprocessing,
         "recipe": recipe,
+        "template": template,
+        "tissues": tissues,
         "seeds": seeds,
         "trials": trials,
         "tune": tune,
@@ -164,7 +175,7 @@ def _run(config: RunConfig, *, dry_run: bool, messages: Console) -> int:
             with LiveProgress(messages) as progress:
                 outcome = execute(plan, results, device, progress, send)
         except KeyboardInterrupt:
-            again = command.replace(" --overwrite all", "")
+            again = re.sub(r" --overwrite[ =]all\b", "", command)
             messages.print(
                 f"interrupted: finished cells are in {results.root}; go on with: {again}",
                 highlight=False,
@@ -195,7 +206,10 @@ def _parameters(items: list[str]) -> dict[str, Any]:
 
 def _scalar(text: str) -> Any:
     """A YAML scalar; ``1e-4`` is a number here, which YAML 1.1 takes for text."""
-    value = yaml.safe_load(text)
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
     if isinstance(value, str):
         try:
             return float(value)
@@ -253,7 +267,7 @@ def _print_tables(records: tuple[CellRecord, ...], config: RunConfig) -> None:
     from uad_bench.report.terminal import plain, terminal
 
     console = Console()
-    for protocol in config.protocol:
+    for protocol in config.protocol if records else ():
         table = build_table(records, protocol, postprocessing=config.postprocessing)
         if console.is_terminal:
             console.print(terminal(table, console.width))

@@ -89,7 +89,8 @@ def _check_params(cls: type[Method], findings: Findings) -> Params:
         params = model()
         again = model.model_validate_json(params.model_dump_json())
         findings.check(again == params, "params", "Params must survive a round trip through JSON")
-    for name, span in search_space(model).items():
+    space = search_space(model)
+    for name, span in space.items():
         value = getattr(params, name)
         bounds = f"[{span.low:g}, {span.high:g}]"
         findings.check(span.low < span.high, "search", f"{name}: search range {bounds} is empty")
@@ -106,6 +107,13 @@ def _check_params(cls: type[Method], findings: Findings) -> Params:
             findings.check(
                 _accepts(model, {name: number}), "search", f"{name}: {number:g} is not allowed"
             )
+    for name, value in cls.first_trial.items():
+        fits = name in space and space[name].low <= value <= space[name].high
+        findings.check(
+            fits,
+            "first_trial",
+            f"first_trial: {name} = {value!r} is no tunable field, or outside its search range",
+        )
     return _quick(model, params)
 
 

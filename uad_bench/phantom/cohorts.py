@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from uad_bench.errors import UadBenchError
-from uad_bench.phantom.anatomy import Anatomy, template_anatomy
+from uad_bench.phantom.anatomy import WORK_SHAPE, Anatomy, template_anatomy
 from uad_bench.phantom.contrast import healthy_signal
-from uad_bench.phantom.fields import Array
+from uad_bench.phantom.fields import Array, upsample
 from uad_bench.phantom.labelmap import find_label_maps, label_map_anatomy
 from uad_bench.phantom.lesions import Layer, paint, rate
 from uad_bench.phantom.scan import PhantomScan
 from uad_bench.phantom.scanner import Acquisition, Scanner, brain_region, expose
 from uad_bench.phantom.sclerosis import load_ml, sclerosis_layers
 from uad_bench.phantom.specs import CohortSpec, cohort_spec, split_of
-from uad_bench.phantom.subject import Brain, make_brain
+from uad_bench.phantom.subject import STEP, Brain, Mass, make_brain, subject_displacement
 from uad_bench.phantom.tumour import Tumour, plan_tumour, tumour_layers
 from uad_bench.phantom.vascular import vascular_layers
 
@@ -31,6 +31,27 @@ VERSION: Final = "4"
 
 _RATER_LEVELS: Final = (0.5, 0.56)
 _INFARCT_SHARE: Final = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is drawn before a subject has a brain."""
+
+    age: float
+    anatomy: Anatomy
+    lesion_ml: float
+    tumour: Tumour | None
+    atrophy: float
+    infarct: bool
+
+    @property
+    def variability(self) -> float:
+        """Individual anatomies vary by themselves; the template needs all of it."""
+        return 1.0 if self.anatomy.soft else 0.6
+
+    @property
+    def mass(self) -> Mass | None:
+        return None if self.tumour is None else self.tumour.mass
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +101,64 @@ def simulate_subject(
     spec = cohort_spec(name)
     if subject < 1:
         raise UadBenchError(f"no subject {subject} in simulated cohort '{name}'; count from 1")
-    root = np.random.SeedSequence([seed, zlib.crc32(name.encode()), subject])
-    draws, body, disease, look, *visits = root.spawn(4 + spec.session_count(subject))
+    draws, body, disease, look, *visits = _seeds(
+        name, subject, seed, count=4 + spec.session_count(subject)
+    )
+    plan = _plan(spec, draws, anatomies)
+    brain = make_brain(
+        plan.anatomy,
+        np.random.default_rng(body),
+        atrophy=plan.atrophy,
+        variability=plan.variability,
+        mass=plan.mass,
+    )
+    scanner = spec.scanners[(subject - 1) % len(spec.scanners)]
+    person = _Person(
+        number=subject,
+        spec=spec,
+        scanner=scanner,
+        age=plan.age,
+        brain=brain,
+        lesion_ml=plan.lesion_ml,
+        infarct=plan.infarct,
+        tumour=plan.tumour,
+        healthy=healthy_signal(brain, scanner.contrast, np.random.default_rng(look), age=plan.age),
+        disease=disease,
+    )
+    several = len(visits) > 1
+    return tuple(
+        _scan(person, visit, session=session if several else None)
+        for session, visit in enumerate(visits, start=1)
+    )
+
+
+def template_displacement(name: str, subject: int, *, seed: int) -> Array:
+    """Where each place of a simulated subject's brain lies in the MNI152 template.
+
+    The displacement that `simulate_subject` warped the template by, made again from the same
+    draws: the tissue at ``x`` is the template's at ``x + displacement(x)``.
+
+    Returns:
+        float32 ``[3, X, Y, Z]`` in mm on the working grid (`anatomy.work_affine`).
+    """
+    draws, body = _seeds(name, subject, seed, count=2)
+    plan = _plan(cohort_spec(name), draws, None)
+    coarse = subject_displacement(
+        plan.anatomy,
+        np.random.default_rng(body),
+        atrophy=plan.atrophy,
+        variability=plan.variability,
+        mass=plan.mass,
+    )
+    return np.stack([upsample(part, WORK_SHAPE, STEP) for part in coarse])
+
+
+def _seeds(name: str, subject: int, seed: int, *, count: int) -> list[np.random.SeedSequence]:
+    """The first ``count`` seeds of a subject: its plan, body, disease, look and visits."""
+    return np.random.SeedSequence([seed, zlib.crc32(name.encode()), subject]).spawn(count)
+
+
+def _plan(spec: CohortSpec, draws: np.random.SeedSequence, anatomies: Path | None) -> _Plan:
     rng = np.random.default_rng(draws)
     age = float(np.clip(rng.normal(*spec.age), 18, 92))
     anatomy = _choose_anatomy(rng, anatomies)
@@ -90,31 +167,8 @@ def simulate_subject(
     atrophy = float(np.clip((age - 30) / 40, -0.2, 1.4) + 0.2 * rng.standard_normal())
     if spec.disease == "sclerosis":
         atrophy += 0.35 * min(lesion_ml / 20, 1.5)
-    brain = make_brain(
-        anatomy,
-        np.random.default_rng(body),
-        atrophy=atrophy,
-        variability=1.0 if anatomy.soft else 0.6,
-        mass=tumour.mass if tumour else None,
-    )
-    scanner = spec.scanners[(subject - 1) % len(spec.scanners)]
-    person = _Person(
-        number=subject,
-        spec=spec,
-        scanner=scanner,
-        age=age,
-        brain=brain,
-        lesion_ml=lesion_ml,
-        infarct=bool(rng.random() < _INFARCT_SHARE),
-        tumour=tumour,
-        healthy=healthy_signal(brain, scanner.contrast, np.random.default_rng(look), age=age),
-        disease=disease,
-    )
-    several = len(visits) > 1
-    return tuple(
-        _scan(person, visit, session=session if several else None)
-        for session, visit in enumerate(visits, start=1)
-    )
+    infarct = bool(rng.random() < _INFARCT_SHARE)
+    return _Plan(age, anatomy, lesion_ml, tumour, atrophy, infarct)
 
 
 def _choose_anatomy(rng: np.random.Generator, anatomies: Path | None) -> Anatomy:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from uad_bench.cells import PostProcessing, ProtocolName
 from uad_bench.errors import UadBenchError
-from uad_bench.volumes.recipe import RECIPES
+from uad_bench.volumes.recipe import find_recipe
 
 Overwrite = Literal["never", "missing", "failed", "all"]
 
@@ -44,7 +44,10 @@ class RunConfig(BaseModel):
         param: parameters by ``method.name``.
         protocol: evaluation protocols.
         postprocessing: post-processing variants.
-        recipe: name of the preparation recipe.
+        recipe: name of the preparation recipe, or a YAML file of one.
+        template: folder of the SRI24 template, where scans are registered to it.
+        tissues: where the tissue maps of the training cohort come from: ``atropos``, or a YAML
+            file that says where maps lie; the cohort's own if not given.
         seeds: one training per seed.
         trials: tuning trials per method.
         tune: whether to tune at all.
@@ -78,6 +81,8 @@ class RunConfig(BaseModel):
         ("none", "star"), min_length=1
     )
     recipe: str = "median"
+    template: Path | None = None
+    tissues: str | None = None
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], *_List] = Field((0,), min_length=1)
     trials: int = Field(default=3, ge=1)
     tune: bool = True
@@ -112,8 +117,7 @@ def load_config(file: Path | None, flags: Mapping[str, Any]) -> RunConfig:
         config = RunConfig.model_validate(both)
     except ValidationError as error:
         raise UadBenchError(_in_one_line(error, file, set(values))) from None
-    if config.recipe not in RECIPES:
-        raise UadBenchError(f"--recipe {config.recipe}: unknown; available: {', '.join(RECIPES)}")
+    find_recipe(config.recipe, config.template)
     return config
 
 

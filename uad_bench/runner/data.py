@@ -3,59 +3,34 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-from filelock import FileLock
-
 from uad_bench.cells import short_hash
-from uad_bench.cohort import Cohort
 from uad_bench.errors import UadBenchError
-from uad_bench.locate import inspect, locate
 from uad_bench.phantom.cohorts import VERSION
 from uad_bench.phantom.labelmap import find_label_maps
-from uad_bench.phantom.layouts import LAYOUTS, is_simulated, write_layout
+from uad_bench.phantom.layouts import is_simulated, write_layout
 from uad_bench.phantom.parallel import simulate_in_pool, simulation_pool
 from uad_bench.phantom.scan import PhantomScan
-from uad_bench.registry import Registry, split_dataset
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.progress import Progress
-from uad_bench.volumes.prepare import prepare
-from uad_bench.volumes.recipe import RECIPES
+from uad_bench.runner.sources import Source, Sources, cache_folder, locked
+from uad_bench.volumes.prepare import prepare, take_order
+from uad_bench.volumes.recipe import find_recipe
+from uad_bench.volumes.standardise import TissueSource
 from uad_bench.volumes.store import PreparedCohort
+from uad_bench.volumes.tissue_maps import load_mapping
 
 PHANTOM_SEED = 0
 """Phantoms stand in for fixed data sets, so their seed is fixed and not the training seed."""
 
+STORES = "prepared"
+"""The cache's folder of prepared cohorts."""
+
 HEALTHY_FACTOR = 4
 """How many more healthy phantoms there are than patients of one cohort."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where one cohort of a run comes from.
-
-    Attributes:
-        label: the name in cells and tables.
-        cohort: its adapter.
-        folder: its folder; ``None`` where it is to be simulated.
-    """
-
-    label: str
-    cohort: Cohort
-    folder: Path | None
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """The training cohort and the evaluated ones, and what was left out of ``all``."""
-
-    training: Source
-    evaluated: tuple[Source, ...]
-    missing: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,60 +41,15 @@ class Data:
     evaluated: Mapping[str, PreparedCohort]
 
 
-def find_sources(config: RunConfig, registry: Registry) -> Sources:
-    """Decide which cohorts are real and which are simulated, without reading any volume.
-
-    Raises:
-        UadBenchError: for an unknown or healthy cohort, a data root that does not exist, or a
-            named cohort that is not in it.
-    """
-    root = config.data_root
-    if root is not None and not root.is_dir():
-        raise UadBenchError(f"--data-root {root}: no such folder")
-    missing: list[str] = []
-    sources: dict[str, Source] = {}
-    for name in config.datasets:
-        names = _evaluable(registry) if name == "all" else (name,)
-        for each in names:
-            source = _source(each, root, registry)
-            if source.folder is None and root is not None:
-                if name != "all":
-                    raise UadBenchError(
-                        f"cohort {each} is not in {root}: `uad-bench data {each}` shows what is "
-                        "expected where"
-                    )
-                missing.append(each)
-                continue
-            if source.cohort.info.disease == "healthy":
-                raise UadBenchError(
-                    f"--datasets {each}: a healthy cohort trains detectors (--train {each}); "
-                    "there is nothing to detect in it"
-                )
-            known = sources.setdefault(source.label, source)
-            if known.folder != source.folder:
-                raise UadBenchError(
-                    f"--datasets: {known.folder} and {source.folder} would both be called "
-                    f"{source.label}: rename one folder"
-                )
-    if not sources:
-        raise UadBenchError(
-            f"none of the cohorts is in {root}: `uad-bench data` shows what is expected where"
-        )
-    if config.anatomies is not None:
-        find_label_maps(config.anatomies)
-    training = _source(config.train, root, registry)
-    if training.folder is None and training.label not in LAYOUTS:
-        raise UadBenchError(f"--train {config.train}: not found, and there is no phantom of it")
-    return Sources(training, tuple(sources.values()), tuple(missing))
-
-
 def gather(config: RunConfig, sources: Sources, progress: Progress) -> Data:
     """Simulate what is simulated and prepare everything, or take it from the cache.
 
     Raises:
         UadBenchError: if a cohort has no usable scan, or the training cohort lacks a split.
     """
-    cache = config.cache or platformdirs.user_cache_path("uad-bench")
+    cache = cache_folder(config.cache)
+    recipe = find_recipe(config.recipe, config.template)
+    tissues = tissue_source(config.tissues)
     everything = (sources.training, *sources.evaluated)
     folders = _simulate_missing(config, everything, cache, progress)
     prepared = {}
@@ -129,16 +59,24 @@ def gather(config: RunConfig, sources: Sources, progress: Progress) -> Data:
         simulated = source.folder is None or is_simulated(source.folder)
         mark = " (simulated)" if simulated else ""
         progress.stage(f"prepare {role} {source.label}{mark}")
-        with _locked(cache / "prepared" / source.label):
-            store = prepare(
+        for note in source.notes:
+            progress.note(note)
+        with locked(cache / STORES / source.label):
+            order = take_order(
                 source.cohort,
                 folder,
-                RECIPES[config.recipe],
-                cache / "prepared",
+                recipe,
+                cache / STORES,
                 simulated=simulated,
                 limit=config.limit,
+                template=config.template,
+                tissues=tissues if number == 0 else None,
+            )
+            store = prepare(
+                order,
+                cache / STORES,
                 jobs=config.jobs,
-                on_scan=lambda name: progress.step(0, 0, name),
+                on_scan=lambda outcome: progress.step(0, 0, outcome.name),
             )
         for exclusion in store.excluded:
             progress.note(f"{source.label}: {exclusion.scan} is left out: {exclusion.reason}")
@@ -156,32 +94,13 @@ def gather(config: RunConfig, sources: Sources, progress: Progress) -> Data:
     )
 
 
-def _evaluable(registry: Registry) -> tuple[str, ...]:
-    """The cohorts that ``all`` means: every one of patients that is not bound to a path."""
-    names = []
-    for name in registry.names("dataset"):
-        info = registry.cohort(name).info
-        if info.disease != "healthy" and info.folders:
-            names.append(name)
-    return tuple(names)
+def tissue_source(text: str | None) -> TissueSource | None:
+    """Read ``--tissues``: nothing, ``atropos``, or the path of a mapping file.
 
-
-def _source(name: str, root: Path | None, registry: Registry) -> Source:
-    """Find one cohort's adapter and folder; a folder without scans is refused here."""
-    base, path = split_dataset(name)
-    cohort = registry.cohort(base)()
-    if path is not None:
-        if not path.is_dir():
-            raise UadBenchError(f"--datasets {name}: no such folder")
-        label = f"{base}-{re.sub(r'[^A-Za-z0-9]+', '-', path.resolve().name).strip('-')}"
-        inspect(cohort, path)
-        return Source(label, cohort, path)
-    if not cohort.info.folders:
-        raise UadBenchError(f"--datasets {name}: say where it is, as {name}:PATH")
-    folder = None if root is None else locate(cohort.info, root)
-    if folder is not None:
-        inspect(cohort, folder)
-    return Source(base, cohort, folder)
+    Raises:
+        UadBenchError: a file that is no mapping.
+    """
+    return "atropos" if text == "atropos" else None if text is None else load_mapping(Path(text))
 
 
 def _simulate_missing(
@@ -214,7 +133,7 @@ def _simulate_missing(
                 pool=pool,
                 ahead=2 * jobs,
             )
-            with _locked(folders[label]):
+            with locked(folders[label]):
                 if not folders[label].is_dir():
                     write_layout(label, folders[label], _counted(scans, subjects, progress))
     return folders
@@ -234,9 +153,3 @@ def _fingerprint(anatomies: Path | None) -> list[tuple[str, int]]:
     if anatomies is None:
         return []
     return [(file.name, file.stat().st_size) for file in find_label_maps(anatomies)]
-
-
-def _locked(folder: Path) -> FileLock:
-    """A lock beside ``folder``, so that two runs that share a cache do not write at once."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder.with_name(f".{folder.name}.lock"))

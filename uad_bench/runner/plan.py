@@ -13,8 +13,8 @@ from uad_bench.method import Method, Params, search_space
 from uad_bench.registry import Registry
 from uad_bench.results import ResultsFolder, read_cell, write_whole
 from uad_bench.runner.config import Overwrite, RunConfig
-from uad_bench.runner.data import Sources, find_sources
 from uad_bench.runner.detectors import given_params, validated
+from uad_bench.runner.sources import Sources, find_sources
 
 
 class PlannedCell(BaseModel):

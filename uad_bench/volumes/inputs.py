@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,9 @@ from uad_bench.cohort import Cohort, Scan
 from uad_bench.errors import UadBenchError
 from uad_bench.volumes.read import scan_files
 from uad_bench.volumes.store import SPLITS, InputFile
+
+Files = tuple[tuple[str, Path], ...]
+"""Files with their roles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +65,18 @@ def cohort_scans(cohort: Cohort, root: Path, limit: int | None) -> list[Scan]:
     return [scan for scan in scans if scan.subject in kept]
 
 
-def scan_inputs(scans: Sequence[Scan], root: Path) -> list[ScanInput]:
-    """Hash every file of every scan; hashing lets go of the interpreter, so threads do it."""
-    paths = [path for scan in scans for _, path in scan_files(scan)]
+def scan_inputs(
+    scans: Sequence[Scan], root: Path, more: Callable[[Scan], Files] = lambda _: ()
+) -> list[ScanInput]:
+    """Hash every file of every scan; hashing lets go of the interpreter, so threads do it.
+
+    Args:
+        scans: the scans.
+        root: the cohort's own folder.
+        more: further files of a scan, with their roles, beside those that it names itself.
+    """
+    files = [(*scan_files(scan), *more(scan)) for scan in scans]
+    paths = [path for found in files for _, path in found]
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         hashes = dict(zip(paths, pool.map(_file_hash, paths), strict=True))
     return [
@@ -77,10 +89,10 @@ def scan_inputs(scans: Sequence[Scan], root: Path) -> list[ScanInput]:
                     size=path.stat().st_size if path.is_file() else 0,
                     sha256=hashes[path],
                 )
-                for role, path in scan_files(scan)
+                for role, path in found
             ),
         )
-        for scan in scans
+        for scan, found in zip(scans, files, strict=True)
     ]
 
 

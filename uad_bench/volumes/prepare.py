@@ -3,56 +3,90 @@
 from __future__ import annotations
 
 import errno
-import multiprocessing
-import os
 import shutil
-import signal
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock
-from numpy.typing import NDArray
 
 from uad_bench.cohort import Cohort, Scan
 from uad_bench.errors import ScanError, UadBenchError
-from uad_bench.volumes.inputs import ScanInput, cohort_scans, digest, facts, scan_inputs
+from uad_bench.volumes.exclusions import exclusion_of, read_exclusions
+from uad_bench.volumes.inputs import Files, ScanInput, cohort_scans, digest, facts, scan_inputs
 from uad_bench.volumes.recipe import Recipe
-from uad_bench.volumes.resample import Grid
-from uad_bench.volumes.slices import ScanSlices, slice_scan
-from uad_bench.volumes.space import template_brain, template_grid
-from uad_bench.volumes.store import (
-    ExcludedScan,
-    Manifest,
-    PreparedCohort,
-    PreparedScan,
-)
+from uad_bench.volumes.standardise import VERSION as STEPS_VERSION
+from uad_bench.volumes.standardise import Preparation, TissueSource, target_fingerprint
+from uad_bench.volumes.store import ExcludedScan, Manifest, PreparedCohort, PreparedScan
+from uad_bench.volumes.tissue_maps import mapping_files
+from uad_bench.volumes.workers import LeftOut, Outcome, Ready, prepare_scans
 from uad_bench.volumes.write import StoreWriter, sync_folder
 
-PREPARATION = 1
+PREPARATION = 2
 """Version of the preparation: raised whenever the same files would become other slices."""
 
-_SMALL = 16
-"""Cohorts of at most this many scans are prepared here: starting processes takes longer."""
+STEPS_FOLDER = "steps"
+"""The folder beside the stores that keeps the costly steps of single scans."""
+
+
+class NothingLeftError(UadBenchError):
+    """Not one scan of a cohort can be used; ``excluded`` says why, scan by scan."""
+
+    def __init__(self, order: Order, excluded: Sequence[ExcludedScan]) -> None:
+        first = excluded[0]
+        super().__init__(
+            f"{order.root}: none of the {len(excluded)} scans can be used; "
+            f"the first, {first.scan}: {first.reason}"
+        )
+        self.excluded = tuple(excluded)
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
-    """What every scan of a cohort is prepared with; travels to worker processes once."""
+class Order:
+    """What is to be prepared: the scans of a cohort, how, and who is left out.
 
-    recipe: Recipe
-    template: NDArray[np.bool_]
-    grid: Grid
+    Attributes:
+        cohort: the adapter.
+        root: the cohort's own folder.
+        simulated: whether the scans are phantoms; recorded.
+        preparation: how scans become slices.
+        inputs: the scans that take part.
+        excluded: the scans that a person left out.
+    """
+
+    cohort: Cohort
+    root: Path
+    simulated: bool
+    preparation: Preparation
+    inputs: tuple[ScanInput, ...]
+    excluded: tuple[ExcludedScan, ...]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the store depends on beside its scans, as plain values."""
+        preparation, tissues = self.preparation, self.preparation.tissues
+        return {
+            "cohort": self.cohort.info.name,
+            "preparation": [PREPARATION, STEPS_VERSION],
+            "recipe": preparation.recipe.hash,
+            "target": target_fingerprint(preparation.template),
+            "tissues": tissues if isinstance(tissues, str | None) else tissues.model_dump(),
+            "excluded": [[item.scan, item.reason] for item in self.excluded],
+            "simulated": self.simulated,
+        }
+
+    @property
+    def folder_name(self) -> str:
+        """The name of the store that holds exactly this."""
+        scans = [facts(item, paths=True) for item in self.inputs]
+        key = digest({**self.identity, "scans": scans})
+        return f"{self.cohort.info.name}-{self.preparation.recipe.hash}-{key}"
 
 
-def prepare(
+def take_order(
     cohort: Cohort,
     root: Path,
     recipe: Recipe,
@@ -60,39 +94,79 @@ def prepare(
     *,
     simulated: bool,
     limit: int | None = None,
-    on_scan: Callable[[str], None] | None = None,
-    jobs: int | None = None,
-) -> PreparedCohort:
-    """Prepare ``cohort``, or open the store that already holds exactly this.
-
-    A store is the same where recipe, preparation, and every input file's path below ``root``, size
-    and content are. A scan that cannot be used is excluded by name with its reason; the rest goes
-    on. The store is built beside its place and moved there when whole; two processes that want
-    the same one build it once.
+    template: Path | None = None,
+    tissues: TissueSource | None = None,
+) -> Order:
+    """Find the scans of a cohort, hash their files, and leave out those that a person excluded.
 
     Args:
         cohort: the adapter.
         root: the cohort's own folder.
         recipe: how scans become slices.
-        store_root: the folder that holds stores; made if it is not there.
-        simulated: whether the scans are phantoms; recorded.
+        store_root: the folder that holds stores, and the steps of single scans.
+        simulated: whether the scans are phantoms.
         limit: only the first ``limit`` subjects of every split.
-        on_scan: called with a scan's name when it is done, in order.
-        jobs: worker processes; the CPU's number by default. The result does not depend on it.
+        template: the user's SRI24, where the recipe registers to it.
+        tissues: where the tissue maps of training and validation scans come from.
 
     Raises:
-        UadBenchError: when there is no scan, none can be used, the cohort contradicts itself, or
-            the store cannot be written.
+        UadBenchError: no scan at all, the cohort contradicts itself, or its exclusions cannot be
+            read.
     """
-    inputs = scan_inputs(cohort_scans(cohort, root, limit), root)
-    identity = {
-        "cohort": cohort.info.name,
-        "preparation": PREPARATION,
-        "recipe": recipe.hash,
-        "simulated": simulated,
-    }
-    key = digest({**identity, "scans": [facts(item, paths=True) for item in inputs]})
-    folder = store_root / f"{cohort.info.name}-{recipe.hash}-{key}"
+    exclusions = read_exclusions(root)
+    scans, excluded = [], []
+    for scan in cohort_scans(cohort, root, limit):
+        reason = exclusion_of(scan, exclusions)
+        if reason is None:
+            scans.append(scan)
+        else:
+            excluded.append(
+                ExcludedScan(scan=scan.name, reason=reason, split=scan.split, state="excluded")
+            )
+
+    def maps(scan: Scan) -> Files:
+        """The tissue maps of a scan, where a mapping names any."""
+        if scan.split == "test" or tissues is None or tissues == "atropos":
+            return ()
+        try:
+            return mapping_files(tissues, root, scan)
+        except ScanError:
+            return ()  # said again, by name, when the scan is prepared
+
+    return Order(
+        cohort=cohort,
+        root=root,
+        simulated=simulated,
+        preparation=Preparation(recipe, store_root / STEPS_FOLDER, root, template, tissues),
+        inputs=tuple(scan_inputs(scans, root, maps)),
+        excluded=tuple(excluded),
+    )
+
+
+def prepare(
+    order: Order,
+    store_root: Path,
+    *,
+    jobs: int | None = None,
+    on_scan: Callable[[Outcome], None] = lambda _: None,
+) -> PreparedCohort:
+    """Prepare what was ordered, or open the store that already holds exactly this.
+
+    A store is the same where recipe, preparation, and every input file's path below the cohort's
+    folder, size and content are. A scan that cannot be used is excluded by name with its reason;
+    the rest goes on. The store is built beside its place and moved there when whole; two processes
+    that want the same one build it once.
+
+    Args:
+        order: from ``take_order``.
+        store_root: the folder that holds stores; made if it is not there.
+        jobs: worker processes; the CPU's number by default. The result does not depend on it.
+        on_scan: called with what became of a scan as soon as it is done, from any thread.
+
+    Raises:
+        UadBenchError: when no scan can be used, a tool is missing, or the store cannot be written.
+    """
+    folder = store_root / order.folder_name
     try:
         store_root.mkdir(parents=True, exist_ok=True)
         with FileLock(store_root / f".{folder.name}.lock"):
@@ -105,15 +179,7 @@ def prepare(
             shutil.rmtree(partial, ignore_errors=True)
             try:
                 partial.mkdir()
-                _build(
-                    partial,
-                    inputs,
-                    recipe,
-                    identity=identity,
-                    root=root,
-                    on_scan=on_scan,
-                    jobs=jobs,
-                )
+                _build(partial, order, jobs, on_scan)
                 partial.rename(folder)
                 sync_folder(store_root)
             finally:
@@ -124,52 +190,41 @@ def prepare(
 
 
 def _build(
-    folder: Path,
-    inputs: Sequence[ScanInput],
-    recipe: Recipe,
-    *,
-    identity: dict[str, Any],
-    root: Path,
-    on_scan: Callable[[str], None] | None,
-    jobs: int | None,
+    folder: Path, order: Order, jobs: int | None, on_scan: Callable[[Outcome], None]
 ) -> None:
-    """Write the store of ``inputs`` into ``folder``."""
-    task = _Task(recipe, template_brain(recipe), template_grid(recipe))
+    """Write the store of ``order`` into ``folder``."""
+    preparation = order.preparation
     scans: list[PreparedScan] = []
-    excluded: list[ExcludedScan] = []
+    excluded = list(order.excluded)
+    with_tissue = preparation.tissues is not None or any(
+        item.scan.tissues is not None for item in order.inputs
+    )
     with (
-        StoreWriter(folder, any(item.scan.tissues is not None for item in inputs)) as writer,
-        closing(_results(task, [item.scan for item in inputs], jobs)) as results,
+        StoreWriter(folder, with_tissue) as writer,
+        closing(prepare_scans(order.inputs, preparation, jobs, on_scan)) as outcomes,
     ):
-        for item, result in zip(inputs, results, strict=True):
-            name, split = item.scan.name, item.scan.split
-            if isinstance(result, ScanError):
-                reason = str(result).replace(f"{root}{os.sep}", "")
-                excluded.append(ExcludedScan(scan=name, reason=reason, split=split))
+        for item, outcome in zip(order.inputs, outcomes, strict=True):
+            if isinstance(outcome, Ready):
+                scans.append(_prepared(item, outcome, writer.append(outcome.slices)))
             else:
-                scans.append(_record(item, result, writer.append(result)))
-            if on_scan is not None:
-                on_scan(name)
+                excluded.append(_excluded(item, outcome))
         if not scans:
-            raise UadBenchError(
-                f"{root}: none of the {len(inputs)} scans can be used; "
-                f"the first, {excluded[0].scan}: {excluded[0].reason}"
-            )
+            raise NothingLeftError(order, excluded)
         manifest_hash = digest(
             {
-                **identity,
-                "scans": [facts(item, paths=False) for item in inputs],
-                "excluded": [item.scan for item in excluded],
+                **order.identity,
+                "scans": [facts(item, paths=False) for item in order.inputs],
+                "left out": [item.scan for item in excluded],
             }
         )
         writer.finish(
             Manifest(
                 preparation=PREPARATION,
-                cohort=identity["cohort"],
-                simulated=identity["simulated"],
-                recipe=recipe,
-                grid_affine=tuple(tuple(row) for row in task.grid.affine.tolist()),
-                grid_shape=task.grid.shape,
+                cohort=order.cohort.info.name,
+                simulated=order.simulated,
+                recipe=preparation.recipe,
+                grid_affine=tuple(tuple(row) for row in preparation.grid.affine.tolist()),
+                grid_shape=preparation.grid.shape,
                 manifest_hash=manifest_hash,
                 versions={name: version(name) for name in ("uad-bench", "nibabel", "numpy")},
                 scans=tuple(scans),
@@ -178,76 +233,33 @@ def _build(
         )
 
 
-def _record(item: ScanInput, slices: ScanSlices, rows: tuple[int, int]) -> PreparedScan:
-    scan = item.scan
+def _prepared(item: ScanInput, ready: Ready, rows: tuple[int, int]) -> PreparedScan:
+    scan, slices = item.scan, ready.slices
     return PreparedScan(
         name=scan.name,
         subject=scan.subject,
         session=scan.session,
         site=scan.site,
         split=scan.split,
-        space=slices.space,
         start=rows[0],
         stop=rows[1],
         has_lesion=bool((slices.lesion == 1).any()),
         has_tissue=slices.tissue is not None,
-        lesion_ml_before=slices.lesion_ml_before,
-        lesion_ml_after=slices.lesion_ml_after,
-        saturated_share=slices.saturated_share,
+        standard=ready.standard,
+        quality=ready.quality,
         files=item.files,
     )
 
 
-def _results(
-    task: _Task, scans: Sequence[Scan], jobs: int | None
-) -> Generator[ScanSlices | ScanError, None, None]:
-    """Yield every scan's slices, or why there are none, in order."""
-    workers = min(jobs or os.cpu_count() or 1, len(scans))
-    if jobs is None and (len(scans) <= _SMALL or multiprocessing.current_process().daemon):
-        workers = 1
-    if workers == 1:
-        yield from (_attempt(task, scan) for scan in scans)
-        return
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(task,),
+def _excluded(item: ScanInput, left: LeftOut) -> ExcludedScan:
+    return ExcludedScan(
+        scan=item.scan.name,
+        reason=left.reason,
+        split=item.scan.split,
+        state="unreadable" if left.quality is None else "held out",
+        standard=left.standard,
+        quality=left.quality,
     )
-    waiting: deque[Future[ScanSlices | ScanError]] = deque()
-    try:
-        for scan in scans:
-            waiting.append(pool.submit(_work, scan))
-            if len(waiting) > 2 * workers:  # so that results never pile up in memory
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenProcessPool as error:
-        raise UadBenchError(
-            "a process that prepared scans was killed, most likely for memory; use fewer jobs"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _attempt(task: _Task, scan: Scan) -> ScanSlices | ScanError:
-    try:
-        return slice_scan(scan, task.recipe, task.template, task.grid)
-    except ScanError as error:
-        return ScanError(str(error))
-
-
-_worker_task: list[_Task] = []
-"""Set once in a worker process, empty elsewhere: the template does not travel with every scan."""
-
-
-def _start_worker(task: _Task) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    _worker_task[:] = [task]
-
-
-def _work(scan: Scan) -> ScanSlices | ScanError:
-    return _attempt(_worker_task[0], scan)
 
 
 def _write_failure(store_root: Path, error: OSError) -> str:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from uad_bench.cells import short_hash
+from uad_bench.errors import UadBenchError
+
+StripTool = Literal["hd-bet", "robex"]
+"""HD-BET (Isensee et al., Hum Brain Mapp 40, 2019), or ROBEX 1.2, the paper's (Iglesias et al.,
+IEEE Trans Med Imaging 30, 2011)."""
+
+RegistrationKind = Literal["affine", "affine-fast"]
+"""ANTs' affine registrations: the thorough and the fast one."""
 
 SIZE = 128
 """Height and width of a slice in pixels."""
@@ -17,7 +27,10 @@ class Recipe(BaseModel):
 
     Attributes:
         name: what tables call it.
-        template: the space of the slices.
+        strip: the tool that finds the brain where a scan has its skull and no brain mask is given.
+        n4: whether the bias field is corrected (N4), for every scan.
+        registration: how a scan that lies in no template space is brought to the template.
+        template: what it is registered to; ``sri24`` is brought on to MNI152 by a fixed affine.
         pixel_mm: in-plane pixel size in mm; 128 pixels must cover the brain.
         slice_mm: distance between axial slices in mm.
         normalisation: ``median`` maps the in-brain median to ``anchor`` and the 1st percentile
@@ -31,7 +44,10 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = "median"
-    template: Literal["mni152"] = "mni152"
+    strip: StripTool = "hd-bet"
+    n4: bool = False
+    registration: RegistrationKind = "affine-fast"
+    template: Literal["mni152", "sri24"] = "mni152"
     pixel_mm: float = Field(default=1.5, ge=1.45, le=4.0)
     slice_mm: float = Field(default=2.0, ge=0.5, le=10.0)
     normalisation: Literal["median", "percentile"] = "median"
@@ -47,6 +63,65 @@ class Recipe(BaseModel):
 
 RECIPES = {
     "median": Recipe(),
-    "paper": Recipe(name="paper", pixel_mm=1.875, slice_mm=1.0, normalisation="percentile"),
+    "paper": Recipe(
+        name="paper",
+        strip="robex",
+        registration="affine",
+        pixel_mm=1.875,
+        slice_mm=1.0,
+        normalisation="percentile",
+    ),
 }
 """The built-in recipes by name: the median-anchored default and the paper's percentiles."""
+
+
+def find_recipe(name: str, template: Path | None = None) -> Recipe:
+    """Return a built-in recipe, or the one in a YAML file of its fields.
+
+    What the file leaves out is as in ``median``; its name is the file's.
+
+    Args:
+        name: a key of ``RECIPES``, or the path of a ``.yaml`` file.
+        template: the folder of SRI24, where scans are registered to it.
+
+    Raises:
+        UadBenchError: an unknown name, or a file that is no recipe; one line for all that is wrong.
+    """
+    if name in RECIPES:
+        recipe = RECIPES[name]
+    elif Path(name).suffix in {".yaml", ".yml"}:
+        recipe = _read_recipe(Path(name))
+    else:
+        raise UadBenchError(
+            f"--recipe {name}: unknown; available: {', '.join(RECIPES)}, or a .yaml file"
+        )
+    if recipe.template == "sri24" and template is None:
+        raise UadBenchError(f"--recipe {name}: registers to SRI24; say where it is with --template")
+    return recipe if template is None else recipe.model_copy(update={"template": "sri24"})
+
+
+def _read_recipe(file: Path) -> Recipe:
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UadBenchError(f"--recipe {file}: {error.strerror or error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UadBenchError(f"--recipe {file}: not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise UadBenchError(f"--recipe {file}: must hold `key: value` lines, such as `n4: true`")
+    if values.get("name", file.stem) in RECIPES:
+        raise UadBenchError(
+            f"--recipe {file}: {values.get('name', file.stem)} is a built-in recipe's name; "
+            "rename the file or give it another `name:`"
+        )
+    try:
+        return Recipe.model_validate({"name": file.stem, **values})
+    except ValidationError as error:
+        known = ", ".join(Recipe.model_fields)
+        problems = [
+            f"{item['loc'][0]}: unknown key; known: {known}"
+            if item["type"] == "extra_forbidden"
+            else f"{item['loc'][0] if item['loc'] else 'recipe'}: {item['msg']}"
+            for item in error.errors()
+        ]
+        raise UadBenchError(f"--recipe {file}: {'; '.join(problems)}") from None

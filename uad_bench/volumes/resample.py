@@ -77,13 +77,13 @@ def resample_lesion(lesion: NDArray[np.uint8], affine: Affine, grid: Grid) -> ND
     return result
 
 
-def resample_tissues(labels: NDArray[np.uint8], affine: Affine, grid: Grid) -> NDArray[np.uint8]:
-    """Turn a label map (1 CSF, 2 GM, 3 WM) into 255 x probability: uint8 ``[Z, 3, H, W]``.
+def resample_tissues(shares: FloatArray, affine: Affine, grid: Grid) -> NDArray[np.uint8]:
+    """Bring shares of CSF, GM, WM ``[3, X, Y, Z]`` onto ``grid``: 255 x, uint8 ``[Z, 3, H, W]``.
 
     Rounded cumulatively, so that the three never sum to more than 255.
     """
-    shares = np.stack([resample(labels == label, affine, grid) for label in (1, 2, 3)], axis=1)
-    steps = np.rint(255.0 * np.minimum(shares.cumsum(axis=1), 1.0))
+    maps = np.stack([resample(share, affine, grid) for share in shares], axis=1)
+    steps = np.rint(255.0 * np.minimum(maps.cumsum(axis=1), 1.0))
     return np.diff(steps, axis=1, prepend=0.0).clip(0.0).astype(np.uint8)
 
 

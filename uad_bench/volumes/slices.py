@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.cohort import Scan, Space
 from uad_bench.errors import ScanError
 from uad_bench.volumes.normalise import normalise, saturated_share
-from uad_bench.volumes.read import LoadedScan, read_scan
+from uad_bench.volumes.read import LoadedScan
 from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.resample import (
     FloatArray,
@@ -26,18 +26,17 @@ MIN_BRAIN_MM2 = 100.0
 
 @dataclass(frozen=True, slots=True)
 class ScanSlices:
-    """The slices of one scan that show brain tissue, and what resampling did to its lesions.
+    """The slices of one scan that show brain tissue, and what became of its lesions.
 
     Attributes:
         image: float32 ``[n, H, W]`` in [0, 1], 0 outside the brain.
         brain: uint8 ``[n, H, W]``.
         lesion: uint8 ``[n, H, W]``: 0 healthy, 1 lesion, 2 ignored.
-        tissue: uint8 ``[n, 3, H, W]``, 255 x probability, ``None`` without a label map.
+        tissue: uint8 ``[n, 3, H, W]``, 255 x probability, ``None`` without tissue maps.
         z: int64 ``[n]``, the template slice of each.
-        space: the template space the scan came in.
-        lesion_ml_before: lesion volume in template space before resampling, in ml.
-        lesion_ml_after: the same in these slices.
-        saturated_share: share of lesion voxels in the brain that are clipped at 1.
+        lesion_ml_after: lesion volume in these slices, in ml.
+        saturated_share: share of lesion voxels in the brain that are clipped at 1; ``None``
+            without any.
     """
 
     image: FloatArray
@@ -45,38 +44,32 @@ class ScanSlices:
     lesion: NDArray[np.uint8]
     tissue: NDArray[np.uint8] | None
     z: NDArray[np.int64]
-    space: Space
-    lesion_ml_before: float
     lesion_ml_after: float
     saturated_share: float | None
 
 
-def slice_scan(scan: Scan, recipe: Recipe, template: NDArray[np.bool_], grid: Grid) -> ScanSlices:
-    """Read, resample, normalise and slice one scan.
+def slice_scan(loaded: LoadedScan, flair: Path, recipe: Recipe, grid: Grid) -> ScanSlices:
+    """Resample, normalise and slice one scan.
 
     Args:
-        scan: its files.
+        loaded: the scan in template space.
+        flair: its file, for messages.
         recipe: how to do it.
-        template: the template brain on ``grid``, bool ``[Z, H, W]``.
         grid: the template grid of ``recipe``.
 
     Raises:
-        ScanError: when the scan cannot be used, in one line.
+        ScanError: when the brain has no contrast, in one line.
     """
-    loaded = read_scan(scan, template, grid)
     share = resample(loaded.brain, loaded.affine, grid)
     brain = share >= 0.5
     try:
         image = normalise(_brain_mean(loaded, share, grid), brain, recipe)
     except ScanError as error:
-        raise ScanError(f"{scan.flair}: {error}") from error
+        raise ScanError(f"{flair}: {error}") from error
     keep = np.flatnonzero(brain.sum(axis=(1, 2)) * recipe.pixel_mm**2 >= MIN_BRAIN_MM2)
     lesion = np.zeros(grid.shape, dtype=np.uint8)
-    before = 0.0
     if loaded.lesion is not None:
         lesion = resample_lesion(loaded.lesion, loaded.affine, grid)
-        voxel_ml = abs(float(np.linalg.det(loaded.affine[:3, :3]))) / 1000.0
-        before = int((loaded.lesion == 1).sum()) * voxel_ml
     tissue = None
     if loaded.tissues is not None:
         tissue = resample_tissues(loaded.tissues, loaded.affine, grid)[keep]
@@ -87,8 +80,6 @@ def slice_scan(scan: Scan, recipe: Recipe, template: NDArray[np.bool_], grid: Gr
         lesion=lesion,
         tissue=tissue,
         z=keep.astype(np.int64),
-        space=loaded.space,
-        lesion_ml_before=before,
         lesion_ml_after=int((lesion == 1).sum()) * grid.voxel_ml,
         saturated_share=saturated_share(image, brain, lesion == 1),
     )

@@ -11,19 +11,22 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from uad_bench.cells import CohortUse, Exclusion
-from uad_bench.cohort import Space, Split
+from uad_bench.cohort import Split
 from uad_bench.errors import UadBenchError
 from uad_bench.method import Slices
+from uad_bench.volumes.quality import ScanQuality
 from uad_bench.volumes.recipe import Recipe
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+StepName = Literal["strip", "n4", "register", "tissues", "slice"]
 
 
 class _Record(BaseModel):
@@ -39,6 +42,36 @@ class InputFile(_Record):
     sha256: str
 
 
+class Step(_Record):
+    """One step of a scan's preparation and what it cost on the machine that did it."""
+
+    name: StepName
+    seconds: float
+
+
+class Standard(_Record):
+    """How a scan came to the template.
+
+    Attributes:
+        brain: where its brain mask comes from.
+        registration: how it was brought to template space.
+        to_mni152: the scan's world to MNI152 world, mm, RAS+, row by row.
+        regridded: masks that lay on another grid than the FLAIR and were resampled to it.
+        steps: what was done, and what it cost.
+    """
+
+    brain: str
+    registration: str
+    to_mni152: tuple[tuple[float, ...], ...]
+    regridded: tuple[str, ...]
+    steps: tuple[Step, ...]
+
+    @property
+    def registered(self) -> bool:
+        """Whether the scan was registered here, not published in template space."""
+        return any(step.name == "register" for step in self.steps)
+
+
 class PreparedScan(_Record):
     """One scan in the store.
 
@@ -48,15 +81,12 @@ class PreparedScan(_Record):
         session: the time point, where the cohort has several.
         site: scanner or centre, where the cohort has several.
         split: the part of the protocol it belongs to.
-        space: the template space it came in.
         start: its first slice in the arrays.
         stop: one behind its last slice.
         has_lesion: whether any stored voxel is lesion.
         has_tissue: whether it came with a tissue label map.
-        lesion_ml_before: lesion volume in template space before resampling, in ml.
-        lesion_ml_after: the same in the stored slices.
-        saturated_share: share of its lesion voxels in the brain that are clipped at 1; ``None``
-            without a lesion.
+        standard: how it came to the template.
+        quality: how it lies there, and what resampling did to its lesions.
         files: what it was made from.
     """
 
@@ -65,14 +95,12 @@ class PreparedScan(_Record):
     session: str | None
     site: str | None
     split: Split
-    space: Space
     start: int
     stop: int
     has_lesion: bool
     has_tissue: bool
-    lesion_ml_before: float
-    lesion_ml_after: float
-    saturated_share: float | None
+    standard: Standard
+    quality: ScanQuality
     files: tuple[InputFile, ...]
 
     @property
@@ -82,9 +110,19 @@ class PreparedScan(_Record):
 
 
 class ExcludedScan(Exclusion):
-    """A scan that was left out, why, and from which split."""
+    """A scan that was left out, why, from which split, and how far it came.
+
+    Attributes:
+        split: the part of the protocol it would belong to.
+        state: ``excluded`` by a person, ``held out`` for a bad registration, or ``unreadable``.
+        standard: how it came to the template, where it came so far.
+        quality: how it lies there, where it came so far.
+    """
 
     split: Split
+    state: Literal["excluded", "held out", "unreadable"]
+    standard: Standard | None = None
+    quality: ScanQuality | None = None
 
 
 class Manifest(_Record):

@@ -1,0 +1,168 @@
+"""Where the cohorts of a run come from: real ones where they are found, DICOM made readable."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+from filelock import FileLock
+
+from uad_bench.cells import short_hash
+from uad_bench.cohort import Cohort
+from uad_bench.errors import UadBenchError
+from uad_bench.locate import inspect, locate
+from uad_bench.phantom.labelmap import find_label_maps
+from uad_bench.phantom.layouts import LAYOUTS
+from uad_bench.registry import Registry, split_dataset
+from uad_bench.results import write_whole
+from uad_bench.runner.config import RunConfig
+from uad_bench.volumes.dicom import convert_dicom, is_dicom_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where one cohort of a run comes from.
+
+    Attributes:
+        label: the name in cells and tables.
+        cohort: its adapter.
+        folder: its folder; ``None`` where it is to be simulated.
+        notes: what the user should know of it, such as DICOM studies that were left out.
+    """
+
+    label: str
+    cohort: Cohort
+    folder: Path | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The training cohort and the evaluated ones, and what was left out of ``all``."""
+
+    training: Source
+    evaluated: tuple[Source, ...]
+    missing: tuple[str, ...]
+
+
+def find_sources(config: RunConfig, registry: Registry) -> Sources:
+    """Decide which cohorts are real and which are simulated, without reading any volume.
+
+    Raises:
+        UadBenchError: for an unknown or healthy cohort, a data root that does not exist, or a
+            named cohort that is not in it.
+    """
+    root, cache = config.data_root, cache_folder(config.cache)
+    if root is not None and not root.is_dir():
+        raise UadBenchError(f"--data-root {root}: no such folder")
+    missing: list[str] = []
+    sources: dict[str, Source] = {}
+    for name in config.datasets:
+        names = _evaluable(registry) if name == "all" else (name,)
+        for each in names:
+            source = find_source(each, root, registry, cache)
+            if source.folder is None and root is not None:
+                if name != "all":
+                    raise UadBenchError(
+                        f"cohort {each} is not in {root}: `uad-bench data {each}` shows what is "
+                        "expected where"
+                    )
+                missing.append(each)
+                continue
+            if source.cohort.info.disease == "healthy":
+                raise UadBenchError(
+                    f"--datasets {each}: a healthy cohort trains detectors (--train {each}); "
+                    "there is nothing to detect in it"
+                )
+            known = sources.setdefault(source.label, source)
+            if known.folder != source.folder:
+                raise UadBenchError(
+                    f"--datasets: {known.folder} and {source.folder} would both be called "
+                    f"{source.label}: rename one folder"
+                )
+    if not sources:
+        raise UadBenchError(
+            f"none of the cohorts is in {root}: `uad-bench data` shows what is expected where"
+        )
+    if config.anatomies is not None:
+        find_label_maps(config.anatomies)
+    training = find_source(config.train, root, registry, cache)
+    if training.cohort.info.disease not in ("healthy", "any"):
+        raise UadBenchError(
+            f"--train {config.train}: a cohort of patients; detectors learn from healthy people, "
+            "such as --train hi"
+        )
+    if training.folder is None and training.label not in LAYOUTS:
+        raise UadBenchError(f"--train {config.train}: not found, and there is no phantom of it")
+    return Sources(training, tuple(sources.values()), tuple(missing))
+
+
+def _evaluable(registry: Registry) -> tuple[str, ...]:
+    """The cohorts that ``all`` means: every one of patients that is not bound to a path."""
+    names = []
+    for name in registry.names("dataset"):
+        info = registry.cohort(name).info
+        if info.disease != "healthy" and info.folders:
+            names.append(name)
+    return tuple(names)
+
+
+def find_source(name: str, root: Path | None, registry: Registry, cache: Path) -> Source:
+    """Find one cohort's adapter and folder; a folder without scans is refused here.
+
+    A folder of DICOM files becomes a BIDS cohort in the cache first.
+
+    Raises:
+        UadBenchError: an unknown cohort, a folder that does not exist, or one without scans.
+    """
+    base, path = split_dataset(name)
+    cohort = registry.cohort(base)()
+    if path is not None:
+        if not path.is_dir():
+            raise UadBenchError(f"--datasets {name}: no such folder")
+        label = f"{base}-{re.sub(r'[^A-Za-z0-9]+', '-', path.resolve().name).strip('-')}"
+        notes: tuple[str, ...] = ()
+        if is_dicom_folder(path):
+            path, notes = converted(path, cache)
+        inspect(cohort, path)
+        return Source(label, cohort, path, notes)
+    if not cohort.info.folders:
+        raise UadBenchError(f"--datasets {name}: say where it is, as {name}:PATH")
+    folder = None if root is None else locate(cohort.info, root)
+    if folder is not None:
+        inspect(cohort, folder)
+    return Source(base, cohort, folder)
+
+
+def converted(folder: Path, cache: Path) -> tuple[Path, tuple[str, ...]]:
+    """Convert a folder of DICOM files once; return the BIDS folder and what was left out of it.
+
+    Raises:
+        UadBenchError: no study of it can be used, or ``dcm2niix`` is not installed.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    stats = [(str(path.relative_to(folder)), path.stat()) for path in files]
+    key = short_hash([[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats])
+    target = cache / "converted" / f"{folder.resolve().name}-{key}"
+    record = target.with_name(f"{target.name}.txt")
+    with locked(target):
+        if not record.is_file():  # it is written last
+            shutil.rmtree(target, ignore_errors=True)
+            problems: list[str] = []
+            convert_dicom(folder, target, on_problem=problems.append)
+            write_whole(record, "\n".join(problems).encode())
+        return target, tuple(record.read_text().splitlines())
+
+
+def cache_folder(given: Path | None) -> Path:
+    """The folder for phantoms and prepared cohorts: the given one, else the user's cache."""
+    return given or platformdirs.user_cache_path("uad-bench")
+
+
+def locked(folder: Path) -> FileLock:
+    """A lock beside ``folder``, so that two runs that share a cache do not write at once."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder.with_name(f".{folder.name}.lock"))

@@ -1,0 +1,275 @@
+"""Bringing one scan to the template: brain, bias field, registration, tissues; each step once.
+
+What a step made lies in a file of its own, named by the hash of all that it depends on: the files'
+content, the recipe's choice, the tool's version. So it is found again after a kill, by another
+command, and with another recipe that shares the step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uad_bench.cohort import Space
+from uad_bench.results import write_whole
+from uad_bench.volumes.atropos import segment_tissues
+from uad_bench.volumes.bias import correct_bias
+from uad_bench.volumes.inputs import ScanInput, digest
+from uad_bench.volumes.read import LoadedScan, NativeScan, find_space, load_scan
+from uad_bench.volumes.recipe import Recipe
+from uad_bench.volumes.register import Target, load_ants, load_target, register
+from uad_bench.volumes.resample import Affine, FloatArray, Grid
+from uad_bench.volumes.space import TO_MNI152, template_brain, template_grid
+from uad_bench.volumes.store import Standard, Step, StepName
+from uad_bench.volumes.strip import strip, tool_version
+from uad_bench.volumes.tissue_maps import TissueMapping, label_shares, mapped_tissues
+
+VERSION = 1
+"""Version of these steps: raised whenever the same scan would come out differently."""
+
+_N4 = "shrink 4"
+
+_TITLES: dict[Space, str] = {"mni152": "MNI152 space", "sri24": "SRI24 space"}
+
+TissueSource = Literal["atropos"] | TissueMapping
+"""Where tissue maps come from, beside those that a cohort brings itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What every scan of a cohort is prepared with; travels to worker processes once.
+
+    Attributes:
+        recipe: the choices.
+        steps: the folder that keeps what steps made.
+        root: the cohort's own folder.
+        template: the user's SRI24, where the recipe registers to it.
+        tissues: where the tissue maps of training and validation scans come from.
+        grid: the template grid of the recipe.
+        brain: the template brain on it, bool ``[Z, H, W]``.
+    """
+
+    recipe: Recipe
+    steps: Path
+    root: Path
+    template: Path | None = None
+    tissues: TissueSource | None = None
+    grid: Grid = field(init=False)
+    brain: NDArray[np.bool_] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "grid", template_grid(self.recipe))
+        object.__setattr__(self, "brain", template_brain(self.recipe))
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """A step that a scan needs, and whether it was done before."""
+
+    name: StepName
+    done: bool
+
+
+@dataclass(slots=True)
+class _Ledger:
+    """Does the steps of one scan, or finds them done, and writes down what they cost."""
+
+    folder: Path
+    key: str
+    steps: list[Step] = field(default_factory=list)
+
+    def file(self, name: StepName, choice: object) -> Path:
+        """Return the file of the next step; what follows depends on it."""
+        self.key = digest([VERSION, self.key, name, choice])
+        return self.folder / f"{name}-{self.key}.npz"
+
+    def plan(self, name: StepName, choice: object) -> PlannedStep:
+        """Say whether the next step was done before."""
+        return PlannedStep(name, self.file(name, choice).is_file())
+
+    def do(self, name: StepName, choice: object, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """Return what ``make`` gives, now or before."""
+        file = self.file(name, choice)
+        kept = _read(file)
+        if kept is None:
+            started = time.perf_counter()
+            value = make()
+            kept = value, round(time.perf_counter() - started, 2)
+            buffer = io.BytesIO()
+            np.savez_compressed(buffer, value=value, seconds=kept[1])
+            write_whole(file, buffer.getvalue())
+        self.steps.append(Step(name=name, seconds=kept[1]))
+        return kept[0]
+
+
+def standardise(item: ScanInput, preparation: Preparation) -> tuple[LoadedScan, Standard]:
+    """Bring a scan to the template: find its brain, register it, where this was not done before.
+
+    A given brain mask wins; a scan without its skull is not stripped, and one in template space is
+    not registered. Images are not resampled here: the transform is joined to the scan's affine, so
+    that slicing interpolates once.
+
+    Raises:
+        ScanError: the scan cannot be used, in one line.
+        UadBenchError: a tool or the template is missing, or the disk is full.
+    """
+    scan, recipe = item.scan, preparation.recipe
+    native = load_scan(scan)
+    ledger = _ledger(item, preparation)
+    image, brain = native.image, native.brain
+    if brain is not None:
+        how = "voxels that are not 0" if scan.brain_mask is None else "given mask"
+    else:
+        how = _strip_choice(recipe)
+        brain = ledger.do("strip", how, lambda: strip(image, native.affine, recipe.strip))
+    if recipe.n4:
+        head, inside = image, brain
+        image = ledger.do("n4", _N4, lambda: correct_bias(head, inside, native.affine))
+    to_mni152, registration = _placed(native, image, brain, preparation, ledger)
+    affine = to_mni152 @ native.affine
+    tissues = None if native.tissues is None else label_shares(native.tissues)
+    source = None if scan.split == "test" else preparation.tissues
+    if source == "atropos":
+        tissues = ledger.do("tissues", source, lambda: segment_tissues(image, brain, affine))
+    elif isinstance(source, TissueMapping):
+        tissues = mapped_tissues(source, preparation.root, scan, brain, native.affine)
+    standard = Standard(
+        brain=how,
+        registration=registration,
+        to_mni152=tuple(tuple(row) for row in to_mni152.tolist()),
+        regridded=tuple(path.name for path in native.regridded),
+        steps=tuple(ledger.steps),
+    )
+    return LoadedScan(image, brain, native.lesion, tissues, affine), standard
+
+
+def planned_steps(item: ScanInput, preparation: Preparation) -> tuple[PlannedStep, ...]:
+    """Say what ``standardise`` would do with a scan, without doing it.
+
+    Whether a head that is stated to lie in template space does so, only its brain can tell: it is
+    taken at its word here.
+
+    Raises:
+        ScanError: the scan cannot be used, in one line.
+    """
+    recipe = preparation.recipe
+    native = load_scan(item.scan)
+    ledger = _ledger(item, preparation)
+    steps: list[PlannedStep] = []
+    if native.brain is None:
+        steps.append(ledger.plan("strip", _strip_choice(recipe)))
+    if recipe.n4:
+        steps.append(ledger.plan("n4", _N4))
+    if native.space is None or (
+        native.brain is not None and not _lies_there(native, native.brain, preparation)
+    ):
+        steps.append(ledger.plan("register", _registration_choice(preparation)))
+    if item.scan.split != "test" and preparation.tissues == "atropos":
+        steps.append(ledger.plan("tissues", preparation.tissues))
+    return (*steps, PlannedStep("slice", done=False))
+
+
+def recorded_seconds(folder: Path, name: StepName) -> list[float]:
+    """What every kept step of one kind took on this machine."""
+    kept = (_read(file) for file in folder.glob(f"{name}-*.npz"))
+    return [seconds for _, seconds in filter(None, kept)]
+
+
+def _placed(
+    native: NativeScan,
+    image: FloatArray,
+    brain: NDArray[np.bool_],
+    preparation: Preparation,
+    ledger: _Ledger,
+) -> tuple[Affine, str]:
+    """Return the way to MNI152 world, and how it was found.
+
+    Only a space that someone states is believed, and only where the brain does lie in it: a scan
+    in its scanner's world overlaps a template's brain by chance.
+    """
+    if native.space is not None and _lies_there(native, brain, preparation):
+        return TO_MNI152[native.space], f"published in {_TITLES[native.space]}"
+    recipe = preparation.recipe
+    title = f"{recipe.registration} to {_TITLES[recipe.template]}, {ants_version()}"
+    if native.space is not None:
+        title += f" (stated to be in {_TITLES[native.space]}, but it is not)"
+    target = _target(preparation.template)
+    transform = ledger.do(
+        "register",
+        _registration_choice(preparation),
+        lambda: register(image, brain, native.affine, target, recipe.registration),
+    )
+    return transform, title
+
+
+def _lies_there(native: NativeScan, brain: NDArray[np.bool_], preparation: Preparation) -> bool:
+    """Whether a brain lies in the space that is stated for it."""
+    grid, template = preparation.grid, preparation.brain
+    return find_space(brain, native.affine, native.space, template, grid) is not None
+
+
+def _ledger(item: ScanInput, preparation: Preparation) -> _Ledger:
+    """The ledger of a scan: its steps depend on the FLAIR and on a given brain mask."""
+    hashes = {file.role: file.sha256 for file in item.files}
+    return _Ledger(preparation.steps, digest([hashes["flair"], hashes.get("brain")]))
+
+
+def _strip_choice(recipe: Recipe) -> str:
+    return f"{recipe.strip} {tool_version(recipe.strip)}"
+
+
+def _registration_choice(preparation: Preparation) -> list[str]:
+    kind = preparation.recipe.registration
+    return [kind, target_fingerprint(preparation.template), ants_version()]
+
+
+@lru_cache(maxsize=2)
+def _target(template: Path | None) -> Target:
+    """The template, loaded once per process."""
+    return load_target(template)
+
+
+@lru_cache(maxsize=2)
+def target_fingerprint(template: Path | None) -> str:
+    """Return what tells one registration target from another: its name and a hash of its voxels.
+
+    Raises:
+        UadBenchError: when ``template`` is not SRI24.
+    """
+    if template is None:
+        return f"mni152 of nilearn {version('nilearn')}"
+    target = _target(template)
+    return f"{target.name} {hashlib.sha256(target.image.tobytes()).hexdigest()[:16]}"
+
+
+def ants_version() -> str:
+    """Return the version of ANTs.
+
+    Raises:
+        UadBenchError: when it is not installed.
+    """
+    try:
+        return f"antspyx {version('antspyx')}"
+    except PackageNotFoundError:
+        load_ants()
+        raise
+
+
+def _read(file: Path) -> tuple[NDArray[Any], float] | None:
+    """Return what a step made and its seconds; ``None`` where there is no whole file."""
+    try:
+        with np.load(file, allow_pickle=False) as kept:
+            return kept["value"], float(kept["seconds"])
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        return None
