@@ -223,7 +223,7 @@ def test_a_cohort_is_found_by_name_below_the_data_root(
         (["sub-01", "--because", "x", "--datasets", "bids"], "bids:PATH"),
         (["sub-01", "--because", "x", "--datasets", "mslub"], "--data-root"),
         (["sub-01", "--because", "x", "--datasets", "mslub", "--data-root", "{cohort}"], "not in"),
-        (["sub-01", "--because", "x", "--datasets", "bids:{cohort}/gone"], "does not exist"),
+        (["sub-01", "--because", "x", "--datasets", "bids:{cohort}/gone"], "no such folder"),
     ],
 )
 def test_bad_use_is_one_line_that_says_what_to_do(

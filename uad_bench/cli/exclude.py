@@ -10,8 +10,6 @@ import typer
 from uad_bench.cli.options import PluginPaths, open_registry
 from uad_bench.cli.output import print_table
 from uad_bench.errors import UadBenchError
-from uad_bench.locate import Found, inspect, locate
-from uad_bench.registry import Registry, split_dataset
 
 
 def exclude(
@@ -31,6 +29,9 @@ def exclude(
         Path | None,
         typer.Option(envvar="UAD_BENCH_DATA", help="Folder with the real cohorts."),
     ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Where converted DICOM is kept.  [default: user cache]")
+    ] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Let it take part again.")] = False,
     plugin: PluginPaths = None,
 ) -> None:
@@ -38,6 +39,8 @@ def exclude(
 
     The decision is a line in exclusions.tsv in the cohort's folder.
     """
+    # Heavy imports wait until the options are known to be right.
+    from uad_bench.runner.sources import cache_folder, find_source
     from uad_bench.volumes.exclusions import (
         exclusion_of,
         read_exclusions,
@@ -49,35 +52,20 @@ def exclude(
         raise UadBenchError("say which cohort: --datasets NAME or --datasets NAME:PATH")
     if subject is None and (because or undo):
         raise UadBenchError("say which scan: uad-bench exclude SUBJECT --datasets ...")
-    found = _found(datasets, data_root, open_registry(plugin))
+    source = find_source(datasets, data_root, open_registry(plugin), cache_folder(cache))
+    if source.folder is None:
+        where = f"not in {data_root}" if data_root else "nowhere without --data-root"
+        raise UadBenchError(
+            f"cohort {source.label} is {where}; `uad-bench data {source.label}` shows what is "
+            "expected where"
+        )
+    scans = tuple(source.cohort.scans(source.folder))
     if subject is not None:
-        known = {name for scan in found.scans for name in (scan.subject, scan.name)}
+        known = {name for scan in scans for name in (scan.subject, scan.name)}
         record = record_inclusion if undo else record_exclusion
-        record(found.folder, subject, because, known)
-    excluded = read_exclusions(found.folder)
+        record(source.folder, subject, because, known)
+    excluded = read_exclusions(source.folder)
     if excluded:
         print_table(("excluded", "because"), list(excluded.items()))
-    left = sum(exclusion_of(scan, excluded) is None for scan in found.scans)
-    typer.echo(f"{left} of {len(found.scans)} scans in {found.folder} take part", err=True)
-
-
-def _found(dataset: str, data_root: Path | None, registry: Registry) -> Found:
-    """The cohort's folder and scans.
-
-    Raises:
-        UadBenchError: when it is not there; a simulated stand-in has nothing to exclude.
-    """
-    name, path = split_dataset(dataset)
-    cohort = registry.cohort(name)()
-    if path is None:
-        if not cohort.info.folders:
-            raise UadBenchError(f"--datasets {name}: say where it is, as {name}:PATH")
-        if data_root is None:
-            raise UadBenchError(f"--datasets {name}: say where it is, with --data-root or a path")
-        path = locate(cohort.info, data_root)
-        if path is None:
-            raise UadBenchError(
-                f"cohort {name} is not in {data_root}: `uad-bench data {name}` shows what is "
-                "expected where"
-            )
-    return inspect(cohort, path)
+    left = sum(exclusion_of(scan, excluded) is None for scan in scans)
+    typer.echo(f"{left} of {len(scans)} scans in {source.folder} take part", err=True)

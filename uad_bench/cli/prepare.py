@@ -74,7 +74,11 @@ def prepare(
         page=page,
     )
     messages = Console(stderr=True)
-    orders = take_orders(request, open_registry(plugin))
+
+    def note(text: str) -> None:
+        messages.print(f"note: {text}", highlight=False, markup=False, soft_wrap=True)
+
+    orders = take_orders(request, open_registry(plugin), note)
     if dry_run:
         for label, order in orders:
             _print_plan(label, order, request)

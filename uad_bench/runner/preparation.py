@@ -103,8 +103,15 @@ class PreparedOrder:
     excluded: tuple[ExcludedScan, ...]
 
 
-def take_orders(request: Request, registry: Registry) -> tuple[tuple[str, Order], ...]:
+def take_orders(
+    request: Request, registry: Registry, note: Callable[[str], None]
+) -> tuple[tuple[str, Order], ...]:
     """Find the cohorts and their scans.
+
+    Args:
+        request: what was asked for.
+        registry: the adapters.
+        note: told what the user should know of a source, such as DICOM studies left out.
 
     Raises:
         UadBenchError: a cohort that is unknown, not there, or contradicts itself; all at once.
@@ -116,6 +123,8 @@ def take_orders(request: Request, registry: Registry) -> tuple[tuple[str, Order]
     problems: list[str] = []
     for source in _sources(request, registry, problems):
         folder = source.folder
+        for text in source.notes:
+            note(text)
         if folder is None:
             problems.append(
                 f"cohort {source.label} is not in {request.data_root or 'any data root'}: "

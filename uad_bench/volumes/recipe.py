@@ -33,10 +33,10 @@ class Recipe(BaseModel):
         template: what it is registered to; ``sri24`` is brought on to MNI152 by a fixed affine.
         pixel_mm: in-plane pixel size in mm; 128 pixels must cover the brain.
         slice_mm: distance between axial slices in mm.
-        normalisation: ``median`` maps the in-brain median to ``anchor`` and the 1st percentile
-            to 0 and clips at 1; ``percentile`` maps the percentiles ``low`` and ``high`` of the
-            brain to 0 and 1 and clips.
-        anchor: where ``median`` puts the in-brain median.
+        normalisation: ``median`` maps the median of the brain's shortest half to ``anchor`` and
+            the percentile ``low`` to 0 and clips at 1; ``percentile`` maps the percentiles ``low``
+            and ``high`` of the brain to 0 and 1 and clips.
+        anchor: where ``median`` puts that median.
         low: lower percentile.
         high: upper percentile of ``percentile``.
     """
