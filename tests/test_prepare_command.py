@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import shutil
+import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -17,6 +22,7 @@ from scipy.spatial.transform import Rotation
 from uad_bench.cli import main
 from uad_bench.phantom.scan import PhantomScan
 from uad_bench.volumes import standardise as steps
+from uad_bench.volumes import write
 from uad_bench.volumes.store import PreparedCohort, PreparedScan
 
 ants = pytest.importorskip("ants", reason="raw scans need the extra [prepare]")
@@ -193,6 +199,11 @@ def test_a_scan_excluded_by_hand_is_in_no_store_and_can_be_taken_back(
     assert "moved a lot" in left.reason
     assert prepared.store.manifest_hash != before
     assert "moved a lot" in (prepared.page / "index.html").read_text()
+    run = ["run", "--methods", "thresholding", "--controls", "control-black", "--no-mlflow"]
+    run += [*flags, "--recipe", str(prepared.recipe), "--cache", str(prepared.cache)]
+    run += ["--phantoms", "1", "-j", "1", "--results", str(prepared.page / "results")]
+    assert main(run) == 0
+    assert "sub-02" in capsys.readouterr().out  # in the table's footnote
     assert main(["exclude", "sub-02", "--undo", "--because", "it was another", *flags]) == 0
     assert prepared.run() == 0
     assert "3 ready" in capsys.readouterr().out
@@ -235,6 +246,77 @@ def test_a_kill_between_two_scans_loses_no_registration(
     assert len(lab.done) == 1
     assert lab.run() == 0
     assert len(calls) == 3  # the second scan's, again; not the first's
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "done"),
+    [("step", 0, 0), ("slices", 0, 1), ("step", 1, 1), ("slices", 1, 2), ("picture", 2, 2)],
+)
+def test_a_disk_that_fills_up_at_any_write_is_one_line_and_finished_steps_stay(
+    lab: Lab,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    file: str,
+    before: int,
+    done: int,
+) -> None:
+    """Steps and pictures are written by one function, slices by another."""
+    for kept in lab.cache.glob("prepared/steps/*"):
+        kept.unlink()
+    calls = []
+
+    def aligned(image, brain, affine, target, kind):  # type: ignore[no-untyped-def]
+        calls.append(1)
+        return np.linalg.inv(pose(len(calls)))
+
+    def filling(original):  # type: ignore[no-untyped-def]
+        left = iter(range(before))
+
+        def attempt(*arguments: object) -> None:
+            if next(left, None) is None:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            original(*arguments)
+
+        return attempt
+
+    monkeypatch.setattr(steps, "register", aligned)
+    with monkeypatch.context() as small:
+        if file == "slices":
+            arrays = 3  # image, brain and lesion of each scan
+            before *= arrays
+            small.setattr(write.ArrayFile, "append", filling(write.ArrayFile.append))
+        else:
+            disk = SimpleNamespace(**vars(os) | {"fsync": filling(os.fsync)})
+            small.setattr("uad_bench.results.os", disk)
+        assert lab.run() == 2
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error")]
+    assert "the disk is full" in line
+    assert len(lab.done) == done
+    assert not list(lab.cache.rglob("*partial*"))
+    assert not (lab.page / "index.html").exists()
+    calls[:] = calls[:done]
+    assert lab.run() == 0
+    assert len(calls) == 2  # none twice
+
+
+def test_a_process_that_is_killed_goes_on_where_it_was(lab: Lab) -> None:
+    for file in lab.cache.glob("prepared/steps/*"):
+        file.unlink()
+    command = [sys.executable, "-c", "import sys; from uad_bench.cli import main; sys.exit(main())"]
+    command += ["prepare", "--datasets", f"bids:{lab.cohort}", "--recipe", str(lab.recipe)]
+    command += ["--cache", str(lab.cache), "--page", str(lab.page), "-j", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not lab.done and process.poll() is None:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    (first,) = lab.done
+    before = (lab.cache / "prepared" / "steps" / first).read_bytes()
+    assert not list((lab.cache / "prepared").glob("bids-*"))
+    assert lab.run() == 0
+    assert len(lab.done) == 2
+    assert (lab.cache / "prepared" / "steps" / first).read_bytes() == before
+    assert len(lab.store.scans) == 3
 
 
 def test_without_ants_one_line_says_what_to_install(

@@ -104,7 +104,8 @@ def _prepare(
     orders: tuple[tuple[str, Order], ...], request: Request, messages: Console
 ) -> list[PreparedOrder]:
     """Prepare cohort after cohort, then write the page."""
-    from uad_bench.runner.preparation import prepare_order, write_page
+    from uad_bench.runner.preparation import prepare_order
+    from uad_bench.runner.preparation_page import write_page
 
     prepared = []
     with LiveProgress(messages) as progress:

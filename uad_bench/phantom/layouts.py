@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nibabel as nib
@@ -58,13 +59,28 @@ def write_layout(cohort: str, folder: Path, scans: Iterable[PhantomScan]) -> Non
     write = LAYOUTS.get(cohort)
     if write is None:
         raise UadBenchError(f"no simulated layout '{cohort}': choose from {', '.join(LAYOUTS)}")
+    with whole_folder(folder, _MARKER_TEXT.format(cohort=cohort)) as partial:
+        write(partial, _each_once(cohort, scans))
+
+
+@contextmanager
+def whole_folder(folder: Path, marker: str) -> Iterator[Path]:
+    """Give a marked folder to write simulated scans into; it gets its name when it is whole.
+
+    Args:
+        folder: must not exist yet, or be empty.
+        marker: what ``MARKER`` says of the scans.
+
+    Raises:
+        UadBenchError: a folder with something in it.
+    """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UadBenchError(f"{folder} is not empty: give a new folder for the simulated {cohort}")
+        raise UadBenchError(f"{folder} is not empty: give a new folder for the simulated scans")
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
         partial.mkdir(parents=True)
-        (partial / MARKER).write_text(_MARKER_TEXT.format(cohort=cohort), encoding="utf-8")
-        write(partial, _each_once(cohort, scans))
+        (partial / MARKER).write_text(marker, encoding="utf-8")
+        yield partial
         if folder.exists():
             folder.rmdir()
         partial.replace(folder)

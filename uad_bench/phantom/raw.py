@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import shutil
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,11 +17,10 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from uad_bench.cohort import Split
-from uad_bench.errors import UadBenchError
 from uad_bench.phantom.anatomy import WORK_ORIGIN
 from uad_bench.phantom.cohorts import template_displacement
 from uad_bench.phantom.fields import Array
-from uad_bench.phantom.layouts import MARKER
+from uad_bench.phantom.layouts import whole_folder
 from uad_bench.phantom.scan import PhantomScan
 from uad_bench.phantom.specs import cohort_spec
 from uad_bench.volumes.resample import Affine, Grid, resample
@@ -183,12 +180,7 @@ def write_raw(cohort: str, folder: Path, scans: Iterable[RawPhantom]) -> None:
     Raises:
         UadBenchError: a folder with something in it.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UadBenchError(f"{folder} is not empty: give a new folder for the raw {cohort}")
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    try:
-        partial.mkdir(parents=True)
-        (partial / MARKER).write_text(_MARKER_TEXT.format(cohort=cohort), encoding="utf-8")
+    with whole_folder(folder, _MARKER_TEXT.format(cohort=cohort)) as partial:
         _write_json(
             partial / "dataset_description.json",
             {
@@ -207,11 +199,6 @@ def write_raw(cohort: str, folder: Path, scans: Iterable[RawPhantom]) -> None:
         rows = [f"{subject}\t{split}\n" for subject, split in sorted(splits.items())]
         table = "participant_id\tsplit\n" + "".join(rows)
         (partial / "participants.tsv").write_text(table, encoding="utf-8")
-        if folder.exists():
-            folder.rmdir()
-        partial.replace(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write_scan(folder: Path, scan: RawPhantom) -> None:

@@ -1,35 +1,26 @@
-"""Preparing cohorts for their own sake: what is to be done, doing it, and the page to look at."""
+"""Preparing cohorts for their own sake: what is to be done, how long it takes, and doing it."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
 
 from uad_bench.errors import ScanError, UadBenchError
 from uad_bench.phantom.layouts import is_simulated
 from uad_bench.registry import Registry
-from uad_bench.report.quality import QualityRow, State, quality_page
-from uad_bench.report.scan_picture import scan_picture
-from uad_bench.results import write_whole
 from uad_bench.runner.data import STORES, tissue_source
 from uad_bench.runner.sources import Source, cache_folder, find_source
-from uad_bench.volumes.inputs import ScanInput, digest, facts
 from uad_bench.volumes.prepare import NothingLeftError, Order, prepare, take_order
-from uad_bench.volumes.quality import ScanQuality, findings, outliers
 from uad_bench.volumes.recipe import find_recipe
 from uad_bench.volumes.standardise import (
     PlannedStep,
     Preparation,
     planned_steps,
     recorded_seconds,
-    standardise,
 )
-from uad_bench.volumes.store import ExcludedScan, PreparedScan, Standard, StepName
+from uad_bench.volumes.store import ExcludedScan, PreparedScan, StepName
 from uad_bench.volumes.workers import Outcome
 
 SECONDS: dict[StepName, float] = {
@@ -40,12 +31,6 @@ SECONDS: dict[StepName, float] = {
     "slice": 1.5,
 }
 """What a step takes on one slow core, until this machine has done it once."""
-
-PICTURES = "pictures"
-"""The folder beside the page."""
-
-_FEW = 4
-"""Fewer pictures are drawn here: starting processes takes longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,136 +186,3 @@ def prepare_order(
     except NothingLeftError as error:
         return PreparedOrder(label, order, None, (), error.excluded)
     return PreparedOrder(label, order, store.folder, store.scans, store.excluded)
-
-
-def write_page(
-    prepared: Sequence[PreparedOrder], request: Request, on_picture: Callable[[int, int], None]
-) -> Path:
-    """Draw the scans that were not drawn before, and write the page of all of them.
-
-    Args:
-        prepared: the cohorts.
-        request: where to, and with how many processes.
-        on_picture: told how many of how many pictures are done.
-
-    Returns:
-        The page: ``index.html`` in the page's folder.
-    """
-    rows: list[QualityRow] = []
-    drawings: list[_Drawing] = []
-    for cohort in prepared:
-        items = {item.scan.name: item for item in cohort.order.inputs}
-        odd = outliers({scan.name: scan.quality for scan in cohort.scans})
-        for scan in _seen(cohort):
-            picture = None
-            if scan.standard is not None:
-                look = digest([facts(items[scan.name], paths=False), scan.standard.model_dump()])
-                picture = f"{PICTURES}/{cohort.label}-{scan.name}-{look}.png"
-                title = f"{cohort.label} {scan.name}"
-                drawings.append(
-                    _Drawing(
-                        items[scan.name],
-                        cohort.order.preparation,
-                        f"{title} (simulated)" if cohort.order.simulated else title,
-                        request.page / picture,
-                    )
-                )
-            rows.append(_row(cohort.label, scan, odd.get(scan.name, ()), picture))
-    _draw([it for it in drawings if not it.file.is_file()], request.jobs, on_picture)
-    for file in (request.page / PICTURES).glob("*.png"):
-        if f"{PICTURES}/{file.name}" not in {row.picture for row in rows}:
-            file.unlink()
-    text = quality_page(
-        "Prepared scans",
-        rows,
-        simulated=any(cohort.order.simulated for cohort in prepared),
-        facts=_facts(prepared),
-    )
-    page = request.page / "index.html"
-    write_whole(page, text.encode())
-    return page
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """A scan on the page, whatever became of it."""
-
-    name: str
-    state: State
-    reason: str
-    standard: Standard | None
-    quality: ScanQuality | None
-
-
-def _seen(cohort: PreparedOrder) -> Iterator[_Seen]:
-    for scan in cohort.scans:
-        yield _Seen(scan.name, "ready", "", scan.standard, scan.quality)
-    for left in cohort.excluded:
-        yield _Seen(left.scan, left.state, left.reason, left.standard, left.quality)
-
-
-def _row(label: str, scan: _Seen, odd: tuple[str, ...], picture: str | None) -> QualityRow:
-    warnings = odd if scan.quality is None else (*findings(scan.quality), *odd)
-    steps: tuple[tuple[str, float], ...] = ()
-    methods: tuple[tuple[str, str], ...] = ()
-    if scan.standard is not None:
-        steps = tuple((step.name, step.seconds) for step in scan.standard.steps)
-        methods = (("brain", scan.standard.brain), ("space", scan.standard.registration))
-        if scan.standard.regridded:
-            methods += (("regridded", ", ".join(scan.standard.regridded)),)
-    return QualityRow(
-        name=f"{label} {scan.name}",
-        state=scan.state,
-        reason=scan.reason,
-        quality=scan.quality,
-        warnings=warnings,
-        steps=steps,
-        methods=methods,
-        picture=picture,
-    )
-
-
-def _facts(prepared: Sequence[PreparedOrder]) -> list[tuple[str, str]]:
-    """What the page says above its scans."""
-    recipe = prepared[0].order.preparation.recipe
-    counts = [
-        f"{cohort.label}: {len(cohort.scans)} ready, {len(cohort.excluded)} left out"
-        for cohort in prepared
-    ]
-    choices = recipe.model_dump(exclude={"name"})
-    return [
-        ("cohorts", "; ".join(counts)),
-        ("recipe", f"{recipe.name} ({recipe.hash})"),
-        ("choices", ", ".join(f"{key} {value}" for key, value in choices.items())),
-        ("uad-bench", version("uad-bench")),
-    ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Drawing:
-    """A picture that is to be drawn; travels to a worker process."""
-
-    item: ScanInput
-    preparation: Preparation
-    title: str
-    file: Path
-
-
-def _draw(drawings: Sequence[_Drawing], jobs: int, on_picture: Callable[[int, int], None]) -> None:
-    """Draw the pictures in ``jobs`` processes, or here where there are few."""
-    if len(drawings) < _FEW or jobs == 1:
-        results: Iterable[None] = map(_draw_one, drawings)
-        _count(results, len(drawings), on_picture)
-        return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        _count(pool.map(_draw_one, drawings), len(drawings), on_picture)
-
-
-def _count(done: Iterable[None], total: int, on_picture: Callable[[int, int], None]) -> None:
-    for number, _ in enumerate(done, start=1):
-        on_picture(number, total)
-
-
-def _draw_one(drawing: _Drawing) -> None:
-    loaded, _ = standardise(drawing.item, drawing.preparation)
-    write_whole(drawing.file, scan_picture(loaded, drawing.title))
