@@ -18,6 +18,7 @@ from PIL import Image
 from uad_bench.cohort import Scan
 from uad_bench.report.quality import QualityRow, quality_page
 from uad_bench.report.scan_picture import scan_picture
+from uad_bench.volumes.appearance import mirrored
 from uad_bench.volumes.quality import (
     MAX_Z,
     MIN_COHORT,
@@ -48,6 +49,7 @@ GOOD = ScanQuality(
     lesion_ml_before=10.0,
     lesion_ml_after=9.8,
     lesion_outside=0.0,
+    lesion_flipped=False,
     saturated_share=0.1,
 )
 
@@ -212,6 +214,14 @@ def test_the_slices_give_what_preparation_did_to_the_lesion(good: LoadedScan) ->
     quality = measure(good).after(slices)
     assert (quality.lesion_ml_after, quality.saturated_share) == (1.5, 0.25)
     assert any("resampling" in finding for finding in findings(quality))
+
+
+def test_a_lesion_mask_with_left_and_right_exchanged_is_seen(good: LoadedScan) -> None:
+    assert not measure(good).lesion_flipped
+    assert good.lesion is not None
+    flipped = replace(good, lesion=mirrored(good.lesion, good.affine))
+    (finding,) = findings(measure(flipped))
+    assert "left and right exchanged" in finding
 
 
 def test_a_brain_without_contrast_does_not_stop_anything(good: LoadedScan) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from uad_bench.volumes.appearance import lesion_contrast, mirrored, seems_flipped
 from uad_bench.volumes.read import LoadedScan
 from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.slices import ScanSlices
@@ -80,6 +81,7 @@ class ScanQuality(BaseModel):
         lesion_ml_before: lesion volume in MNI152 space before resampling, in ml.
         lesion_ml_after: the same in the slices; ``None`` for a scan that was not sliced.
         lesion_outside: share of lesion voxels outside the brain mask; ``None`` without a lesion.
+        lesion_flipped: whether the lesion mask fits the image better with left and right exchanged.
         saturated_share: share of lesion voxels in the slices that are clipped at 1; ``None``
             without a lesion or slices.
     """
@@ -98,6 +100,7 @@ class ScanQuality(BaseModel):
     lesion_ml_before: float
     lesion_ml_after: float | None
     lesion_outside: float | None
+    lesion_flipped: bool
     saturated_share: float | None
 
     def after(self, slices: ScanSlices) -> ScanQuality:
@@ -118,12 +121,17 @@ def measure(loaded: LoadedScan) -> ScanQuality:
     """
     found = overlap(loaded.brain, loaded.affine, template_brain(_RECIPE), template_grid(_RECIPE))
     fit = fit_template(loaded)
-    before, outside = 0.0, None
+    before, outside, flipped = 0.0, None, False
     if loaded.lesion is not None and (loaded.lesion == 1).any():
         marked = loaded.lesion == 1
         count = int(np.count_nonzero(marked))
         before = count * abs(float(np.linalg.det(loaded.affine[:3, :3]))) / 1000.0
         outside = int(np.count_nonzero(marked & ~loaded.brain)) / count
+        own, contrast = (
+            lesion_contrast(loaded.image, mask, loaded.brain, loaded.affine)
+            for mask in (marked, mirrored(marked, loaded.affine))
+        )
+        flipped = seems_flipped(own, contrast)
     return ScanQuality(
         dice=found.dice,
         inside=found.inside,
@@ -137,6 +145,7 @@ def measure(loaded: LoadedScan) -> ScanQuality:
         lesion_ml_before=before,
         lesion_ml_after=None,
         lesion_outside=outside,
+        lesion_flipped=flipped,
         saturated_share=None,
     )
 
@@ -178,6 +187,8 @@ def findings(quality: ScanQuality) -> tuple[str, ...]:
         )
     if quality.lesion_outside is not None and quality.lesion_outside > MAX_LESION_OUTSIDE:
         found.append(f"{quality.lesion_outside:.0%} of the lesion lies outside the brain mask")
+    if quality.lesion_flipped:
+        found.append("the lesion mask fits the image better mirrored: left and right exchanged?")
     before, after = quality.lesion_ml_before, quality.lesion_ml_after
     if after is not None and abs(after - before) > MAX_LESION_CHANGE * before:
         found.append(f"resampling changed the lesion from {before:.2f} to {after:.2f} ml")

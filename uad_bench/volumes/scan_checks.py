@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from uad_bench.cohort import Scan
 from uad_bench.errors import ScanError
-from uad_bench.volumes.appearance import lesion_contrast, mirrored, skewness
+from uad_bench.volumes.appearance import lesion_contrast, mirrored, seems_flipped, skewness
 from uad_bench.volumes.findings import Finding, Notes
 from uad_bench.volumes.image_checks import check_intensities, check_sequence, check_spacing
 from uad_bench.volumes.masks import Labels, check_labels, head, labels_on, same_grid
@@ -35,10 +35,6 @@ MIN_BRAIN_ML = 600.0
 
 OUTSIDE, LOST = 0.05, 0.5
 """Shares of a lesion outside the brain: a warning, an error."""
-
-FLIPPED_CONTRAST = 0.4
-"""A mirrored lesion at least this bright, and twice as bright as unmirrored, is flipped. Real
-masks here: 0.57 to 1.78 as they are, at most 0.35 and a third of that when mirrored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,11 +200,11 @@ def _check_place(
         notes.add("error", path, f"{outside:.0%} of the lesion lies outside the brain; check both")
     elif outside > OUTSIDE:
         notes.add("warning", path, f"{outside:.0%} of the lesion lies outside the brain")
-    if contrast is not None and contrast >= max(FLIPPED_CONTRAST, 2 * (own or 0.0)):
+    if seems_flipped(own, contrast):
         notes.add(
             "warning",
             path,
-            f"lesions stand out by {own or 0.0:.2f} deviations, mirrored by {contrast:.2f}: "
+            f"lesions stand out by {own or 0.0:.2f} deviations, mirrored by {contrast or 0.0:.2f}: "
             f"perhaps {flipped}",
         )
     share = (1.0 - outside) * volume / (np.count_nonzero(inside) or 1)
