@@ -123,6 +123,8 @@ def take_order(
             excluded.append(
                 ExcludedScan(scan=scan.name, reason=reason, split=scan.split, state="excluded")
             )
+    if all(scan.split == "test" for scan in scans):
+        tissues = None  # so that a cohort of patients is the same with it or without
 
     def maps(scan: Scan) -> Files:
         """The tissue maps of a scan, where a mapping names any."""
