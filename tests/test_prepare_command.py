@@ -209,6 +209,18 @@ def test_a_scan_excluded_by_hand_is_in_no_store_and_can_be_taken_back(
     assert "3 ready" in capsys.readouterr().out
 
 
+def test_a_cohort_of_which_everybody_is_excluded_is_no_crash(
+    lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--datasets", f"bids:{lab.cohort}", "--because", "of another hospital"]
+    for number in (1, 2, 3):
+        assert main(["exclude", f"sub-{number:02d}", *flags]) == 0
+    capsys.readouterr()
+    assert lab.run() == 1
+    assert "0 ready, 3 excluded: nothing can be used" in capsys.readouterr().out
+    assert "of another hospital" in (lab.page / "index.html").read_text()
+
+
 def test_dry_run_says_what_is_to_do_and_does_nothing(
     lab: Lab, capsys: pytest.CaptureFixture[str]
 ) -> None:

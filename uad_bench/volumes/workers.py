@@ -98,7 +98,7 @@ def prepare_scans(
     Raises:
         UadBenchError: a worker was killed, or what ``prepare_scan`` raises.
     """
-    workers = min(jobs or os.cpu_count() or 1, len(items))
+    workers = max(1, min(jobs or os.cpu_count() or 1, len(items)))
     if jobs is None and (len(items) <= _SMALL or multiprocessing.current_process().daemon):
         workers = 1
     if workers == 1:
