@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("uad_bench.cli.run:run", "Tune, train, evaluate and tabulate detectors."),
     "status": ("uad_bench.cli.status:status", "Show what the last run has done and what is left."),
     "table": ("uad_bench.cli.table:table", "Write tables in LaTeX, Markdown or CSV."),
+    "curves": ("uad_bench.cli.curves:curves", "Draw precision-recall curves."),
     "sync": ("uad_bench.cli.sync:sync", "Send to MLflow what a run could not."),
     "data": ("uad_bench.cli.data:data", "Show which cohorts are found, and what is missing."),
     "get": ("uad_bench.cli.get:get", "Download a cohort, or say how to obtain it."),
