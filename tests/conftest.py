@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,9 @@ SPACING = 4.0
 # A first example pays for imports and compilation, and a busy machine for everything.
 settings.register_profile("no clock", deadline=None)
 settings.load_profile("no clock")
+
+# A shell's background jobs ignore Ctrl-C, and so would every program that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def shared_data() -> Path:
