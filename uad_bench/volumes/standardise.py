@@ -141,7 +141,8 @@ def standardise(item: ScanInput, preparation: Preparation) -> tuple[LoadedScan, 
     tissues = None if native.tissues is None else label_shares(native.tissues)
     source = None if scan.split == "test" else preparation.tissues
     if source == "atropos":
-        tissues = ledger.do("tissues", source, lambda: segment_tissues(image, brain, affine))
+        choice = _tissue_choice(native)
+        tissues = ledger.do("tissues", choice, lambda: segment_tissues(image, brain, affine))
     elif isinstance(source, TissueMapping):
         tissues = mapped_tissues(source, preparation.root, scan, brain, native.affine)
     standard = Standard(
@@ -176,7 +177,7 @@ def planned_steps(item: ScanInput, preparation: Preparation) -> tuple[PlannedSte
     ):
         steps.append(ledger.plan("register", _registration_choice(preparation)))
     if item.scan.split != "test" and preparation.tissues == "atropos":
-        steps.append(ledger.plan("tissues", preparation.tissues))
+        steps.append(ledger.plan("tissues", _tissue_choice(native)))
     return (*steps, PlannedStep("slice", done=False))
 
 
@@ -227,6 +228,11 @@ def _ledger(item: ScanInput, preparation: Preparation) -> _Ledger:
 
 def _strip_choice(recipe: Recipe) -> str:
     return f"{recipe.strip} {tool_version(recipe.strip)}"
+
+
+def _tissue_choice(native: NativeScan) -> list[str]:
+    """Atropos looks at the template through the scan's space, which no step before states."""
+    return ["atropos", native.space or "registered", ants_version()]
 
 
 def _registration_choice(preparation: Preparation) -> list[str]:
