@@ -24,13 +24,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("uad_bench.cli.validate:validate", "Check a cohort's files before any work."),
     "prepare": ("uad_bench.cli.prepare:prepare", "Bring raw scans to the template, and look."),
     "exclude": ("uad_bench.cli.exclude:exclude", "Leave a subject out, and say why."),
+    "atlas": ("uad_bench.cli.atlas:atlas", "Build the tissue prior of a cohort, or draw one."),
     "phantom": ("uad_bench.cli.phantom:phantom", "Write simulated cohorts as NIfTI."),
     "list": ("uad_bench.cli.list_:list_plugins", "List methods and datasets."),
     "show": ("uad_bench.cli.show:show", "Show what a method or dataset is, and its parameters."),
     "check": ("uad_bench.cli.check:check", "Check that a method or dataset keeps its contract."),
     "new": ("uad_bench.cli.new:new", "Write a commented template of a method or dataset."),
 }
-"""Per command: where its function is, as ``module:function``, and what ``--help`` says of it."""
+"""Per command: where its function is, as ``module:function``, and what ``--help`` says of it.
+A command of several, such as ``atlas``, has a typer application in its function's place."""
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
@@ -83,10 +85,12 @@ def _app(invoked: str | None) -> typer.Typer:
     )
     app.callback()(_root)
     for name, (target, summary) in COMMANDS.items():
-        if name == invoked:
-            app.command(name, cls=_Command, short_help=summary)(_function(target))
-        else:
+        if name != invoked:
             app.command(name, help=summary)(_not_invoked)
+        elif isinstance(found := _function(target), typer.Typer):
+            app.add_typer(found, name=name, help=summary)
+        else:
+            app.command(name, cls=_Command, short_help=summary)(found)
     return app
 
 

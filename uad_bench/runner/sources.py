@@ -56,8 +56,7 @@ def find_sources(config: RunConfig, registry: Registry) -> Sources:
             named cohort that is not in it.
     """
     root, cache = config.data_root, cache_folder(config.cache)
-    if root is not None and not root.is_dir():
-        raise UadBenchError(f"--data-root {root}: no such folder")
+    _check_root(root)
     missing: list[str] = []
     sources: dict[str, Source] = {}
     for name in config.datasets:
@@ -87,9 +86,21 @@ def find_sources(config: RunConfig, registry: Registry) -> Sources:
         raise UadBenchError(
             f"none of the cohorts is in {root}: `uad-bench data` shows what is expected where"
         )
+    training = find_training(config, registry)
+    return Sources(training, tuple(sources.values()), tuple(missing))
+
+
+def find_training(config: RunConfig, registry: Registry) -> Source:
+    """Decide whether the training cohort is real or simulated, without reading any volume.
+
+    Raises:
+        UadBenchError: a cohort that is unknown, of patients, or neither there nor simulated, a
+            data root that does not exist, or anatomies that cannot be used.
+    """
+    _check_root(config.data_root)
     if config.anatomies is not None:
         find_label_maps(config.anatomies)
-    training = find_source(config.train, root, registry, cache)
+    training = find_source(config.train, config.data_root, registry, cache_folder(config.cache))
     if training.cohort.info.disease not in ("healthy", "any"):
         raise UadBenchError(
             f"--train {config.train}: a cohort of patients; detectors learn from healthy people, "
@@ -97,7 +108,12 @@ def find_sources(config: RunConfig, registry: Registry) -> Sources:
         )
     if training.folder is None and training.label not in LAYOUTS:
         raise UadBenchError(f"--train {config.train}: not found, and there is no phantom of it")
-    return Sources(training, tuple(sources.values()), tuple(missing))
+    return training
+
+
+def _check_root(root: Path | None) -> None:
+    if root is not None and not root.is_dir():
+        raise UadBenchError(f"--data-root {root}: no such folder")
 
 
 def _evaluable(registry: Registry) -> tuple[str, ...]:

@@ -16,19 +16,16 @@ MIN_SUBJECTS = 2
 def tissue_prior(prepared: PreparedCohort) -> TissuePrior:
     """Return mean and variance of tissue probability across the training subjects of a cohort.
 
-    Only the training split counts. A subject's scans are averaged first; where a subject has no
-    slice, all of it is background, which is what an absent slice means. Mean and variance are then
-    taken across subjects, each one vote. Without tissue maps of at least two training subjects,
-    the maps of the MNI152 template are the mean ``p`` and ``p (1 - p)`` is the variance.
+    A subject's scans are averaged first; where a subject has no slice, all of it is background,
+    which is what an absent slice means. Mean and variance are then taken across subjects, each one
+    vote. Where ``prior_subjects`` finds nobody, the maps of the MNI152 template are the mean ``p``
+    and ``p (1 - p)`` is the variance.
 
     Args:
         prepared: the training cohort.
     """
-    subjects: dict[str, list[PreparedScan]] = {}
-    for scan in prepared.scans_of("train"):
-        if scan.has_tissue:
-            subjects.setdefault(scan.subject, []).append(scan)
-    if len(subjects) < MIN_SUBJECTS:
+    subjects = prior_subjects(prepared)
+    if not subjects:
         maps = _with_background(template_tissues(prepared.recipe))
         return TissuePrior(maps, maps * (1.0 - maps), "MNI152 template maps (fallback)")
     total = np.zeros((4, *prepared.manifest.grid_shape), dtype=np.float64)
@@ -47,7 +44,26 @@ def tissue_prior(prepared: PreparedCohort) -> TissuePrior:
     )
 
 
-def _subject_tissues(prepared: PreparedCohort, scans: list[PreparedScan]) -> NDArray[np.float32]:
+def prior_subjects(prepared: PreparedCohort) -> dict[str, tuple[PreparedScan, ...]]:
+    """Return the scans that the tissue prior of a cohort stands on, by subject.
+
+    Only scans of the training split with tissue maps count. Subjects and their scans are in the
+    order of their names, so that the sums over them do not depend on the cohort's order. Nobody
+    where there are fewer than ``MIN_SUBJECTS``.
+
+    Args:
+        prepared: the training cohort.
+    """
+    subjects: dict[str, tuple[PreparedScan, ...]] = {}
+    for scan in sorted(prepared.scans_of("train"), key=lambda scan: (scan.subject, scan.name)):
+        if scan.has_tissue:
+            subjects[scan.subject] = (*subjects.get(scan.subject, ()), scan)
+    return subjects if len(subjects) >= MIN_SUBJECTS else {}
+
+
+def _subject_tissues(
+    prepared: PreparedCohort, scans: tuple[PreparedScan, ...]
+) -> NDArray[np.float32]:
     """Return the mean of a subject's maps, float32 ``[3, Z, H, W]``."""
     maps = np.zeros((3, *prepared.manifest.grid_shape), dtype=np.float32)
     for scan in scans:

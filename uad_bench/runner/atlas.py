@@ -1,0 +1,66 @@
+"""Atlases around a run: built from its training cohort, and kept from the people it tests on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from uad_bench.errors import UadBenchError
+from uad_bench.registry import Registry
+from uad_bench.runner.config import RunConfig
+from uad_bench.runner.data import Data, gather
+from uad_bench.runner.progress import Progress
+from uad_bench.runner.sources import Sources, find_training
+from uad_bench.volumes.atlas import Atlas, build_atlas, known_people, refuse_existing
+from uad_bench.volumes.store import PreparedCohort
+
+
+def build_training_atlas(
+    config: RunConfig, registry: Registry, folder: Path, progress: Progress
+) -> Atlas:
+    """Prepare the training cohort as a run would, and write its atlas.
+
+    Args:
+        config: the run whose training cohort it is; no method or evaluated cohort is looked at.
+        registry: the adapters.
+        folder: where the atlas goes; must not be there yet.
+        progress: told about every scan.
+
+    Raises:
+        UadBenchError: the cohort cannot be used, or the folder is there or cannot be written.
+    """
+    refuse_existing(folder)
+    training = find_training(config, registry)
+    data = gather(config, Sources(training, (), ()), progress)
+    progress.stage(f"build the atlas of {training.label}")
+    return build_atlas(data.training, training.label, folder)
+
+
+def refuse_leaks(atlas: Atlas, data: Data, training: str) -> None:
+    """Refuse an atlas that knows a person whom this run tests or validates on.
+
+    Args:
+        atlas: the prior of the run.
+        data: the prepared cohorts.
+        training: the training cohort's name in tables.
+
+    Raises:
+        UadBenchError: naming the people, cohort by cohort.
+    """
+    cohorts = [(training, data.training), *data.evaluated.items()]
+    leaks = dict.fromkeys(
+        leak for label, cohort in cohorts for leak in _leaks(atlas, label, cohort)
+    )
+    if leaks:
+        raise UadBenchError(
+            f"--atlas {atlas.folder}: built from people whom this run must not know, "
+            f"{'; '.join(leaks)}: build it from this run's training subjects alone"
+        )
+
+
+def _leaks(atlas: Atlas, label: str, cohort: PreparedCohort) -> list[str]:
+    found = []
+    for split in ("validation", "test"):
+        people = known_people(atlas, label, cohort.simulated, cohort.scans_of(split))
+        if people:
+            found.append(f"{split} subjects of {label}: {people}")
+    return found
