@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import json
 import multiprocessing
 import os
+import shutil
 import signal
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -21,14 +23,56 @@ from PIL import Image
 from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
 from uad_bench.report.atlas_picture import atlas_picture
+from uad_bench.results import load_cells
 from uad_bench.volumes import atlas as atlases
 from uad_bench.volumes.atlas import AtlasManifest, build_atlas, known_people, open_atlas
-from uad_bench.volumes.recipe import Recipe
+from uad_bench.volumes.recipe import RECIPES, Recipe
 from uad_bench.volumes.store import InputFile, Manifest, PreparedCohort, PreparedScan
 from uad_bench.volumes.tissue_prior import tissue_prior
 
 SHAPE = (3, 2, 2)
 """A grid small enough for brute force."""
+
+NEEDY = '''
+"""White matter of the prior, seen through the slice: says which prior it was given."""
+import numpy as np
+from uad_bench.method import FitReport, Method
+
+class Needy(Method):
+    name = "needy"
+    title = "Needy"
+    needs = frozenset({"tissue_prior"})
+
+    def fit(self, train, validation, context):
+        self.white_ = context.tissue_prior.mean[2]
+        return FitReport(steps=1, slices_seen=len(train), notes=("a note of its own",))
+
+    def score(self, slices):
+        return np.clip(slices.image * self.white_[slices.z][:, None], 0, 1).astype(np.float32)
+
+    def state(self):
+        return {"white": self.white_}
+
+    def load(self, state, device="cpu"):
+        self.white_ = state["white"]
+'''
+
+PLAIN = '''
+"""The slice itself, without a prior."""
+import numpy as np
+from uad_bench.method import FitReport, Method
+
+class Plain(Method):
+    name = "plain"
+    title = "Plain"
+
+    def fit(self, train, validation, context):
+        assert context.tissue_prior is None
+        return FitReport()
+
+    def score(self, slices):
+        return np.clip(slices.image, 0, 1).astype(np.float32)
+'''
 
 
 def scan(
@@ -288,8 +332,11 @@ def uad_bench(*arguments: object, cwd: Path) -> tuple[int, str, str]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, lab: Path) -> Path:
-    """A folder with a cache and the atlas of the lab's training subjects."""
+    """A folder with two methods, a cache, and the atlas of the lab's training subjects."""
     folder = tmp_path_factory.mktemp("place")
+    (folder / "plugins").mkdir()
+    (folder / "plugins" / "needy.py").write_text(NEEDY)
+    (folder / "plugins" / "plain.py").write_text(PLAIN)
     code, out, err = uad_bench(*building(lab, "atlas"), cwd=folder)
     assert code == 0, err
     assert "sub-001, sub-002, sub-003, sub-004\n" in out
@@ -298,6 +345,14 @@ def place(tmp_path_factory: pytest.TempPathFactory, lab: Path) -> Path:
 
 def building(lab: Path, out: str) -> list[object]:
     return ["atlas", "build", out, "--data-root", lab, "--cache", "cache", "-j", "1"]
+
+
+def running(lab: Path, results: str, *more: object) -> list[object]:
+    return [
+        *("run", "--methods", "needy,plain", "--controls", "", "--plugin", "plugins"),
+        *("--datasets", "wmh", "--data-root", lab, "--cache", "cache", "-j", "1"),
+        *("--postprocessing", "none", "--results", results, "--no-mlflow", *more),
+    ]
 
 
 def test_built_twice_gives_the_same_bytes(place: Path, lab: Path) -> None:
@@ -320,3 +375,88 @@ def test_show_tells_and_draws(place: Path) -> None:
     assert code == 2
     assert err.startswith("error: nowhere: no atlas (manifest.json: No such file")
     assert not (place / "nowhere.png").exists()
+
+
+def test_a_run_takes_the_atlas_and_says_so(place: Path, lab: Path) -> None:
+    """The same maps give the same numbers, yet the detectors of two priors never mix."""
+    for results, more in (("own", ()), ("with", ("--atlas", "atlas"))):
+        code, _, err = uad_bench(*running(lab, results, *more), cwd=place)
+        assert code == 0, err
+    own, given_ = ({c.spec.method: c for c in load_cells(place / r)} for r in ("own", "with"))
+    assert own["needy"].metrics == given_["needy"].metrics
+    assert own["needy"].fit is not None
+    assert given_["needy"].fit is not None
+    assert own["needy"].fit.detector != given_["needy"].fit.detector
+    source = "tissue prior: tissue maps of 4 simulated training subjects of hi"
+    hashed = open_atlas(place / "atlas").hash
+    assert own["needy"].fit.notes == ("a note of its own", source)
+    assert given_["needy"].fit.notes == ("a note of its own", f"{source} (atlas {hashed})")
+    assert own["plain"].fit is not None
+    assert given_["plain"].fit is not None
+    assert own["plain"].fit.detector == given_["plain"].fit.detector
+    assert given_["plain"].fit.notes == ()
+
+    code, _, err = uad_bench(*running(lab, "own", "--atlas", "atlas"), cwd=place)
+    assert code == 2
+    assert "stands on another tissue prior than this run (--atlas)" in err
+    code, _, err = uad_bench(*running(lab, "with", "--atlas", "atlas"), cwd=place)
+    assert code == 0, err
+    assert "2 cells, 0 computed now" in err
+
+
+def test_another_grid_is_refused_before_any_work_with_both_recipes(place: Path, lab: Path) -> None:
+    asked = running(lab, "mismatch", "--atlas", "atlas", "--recipe", "paper", "--cache", "unused")
+    code, _, err = uad_bench(*asked, cwd=place)
+    assert code == 2
+    default, paper = Recipe(), RECIPES["paper"]
+    assert f"recipe median ({default.hash}: mni152, 1.5 mm pixels, 2 mm slices)" in err
+    assert f"paper ({paper.hash}: mni152, 1.875 mm pixels, 1 mm slices)" in err
+    assert err.count("\n") == 1
+    assert not (place / "unused").exists()
+
+
+def test_another_template_is_refused_even_on_the_same_grid(place: Path) -> None:
+    atlas = open_atlas(place / "atlas")
+    atlases.refuse_other_grid(atlas, Recipe(name="mine", anchor=0.4))
+    with pytest.raises(UadBenchError, match=r"mine \(\w+: sri24"):
+        atlases.refuse_other_grid(atlas, Recipe(name="mine", template="sri24"))
+
+
+def test_an_atlas_of_a_validation_subject_is_refused(place: Path, lab: Path) -> None:
+    """As the paper's own: 136 people in the atlas of a training set of 125."""
+    shutil.copytree(place / "atlas", place / "leaky")
+    built = open_atlas(place / "leaky").manifest
+    people = (*built.subjects[:3], built.subjects[3].model_copy(update={"name": "sub-005"}))
+    rewrite(place / "leaky", built.model_copy(update={"subjects": people}))
+    code, _, err = uad_bench(*running(lab, "leak", "--atlas", "leaky"), cwd=place)
+    assert code == 2
+    assert "whom this run must not know, validation subjects of hi: sub-005: build" in err
+    assert not (place / "leak" / "cells").exists()
+
+
+def test_a_renamed_copy_of_the_cohort_hides_no_leak(place: Path, lab: Path, tmp_path: Path) -> None:
+    shutil.copytree(lab / "HI", tmp_path / "other-name")
+    table = tmp_path / "other-name" / "participants.tsv"
+    rows = table.read_text()
+    assert rows.count("validation") == 2
+    table.write_text(rows.replace("validation", "train", 1))
+    train = ("--train", f"bids:{tmp_path / 'other-name'}")
+    code, out, err = uad_bench(*building(lab, "wide"), *train, cwd=place)
+    assert code == 0, err
+    assert "sub-005" in out
+    code, _, err = uad_bench(*running(lab, "leak", "--atlas", "wide"), cwd=place)
+    assert code == 2
+    assert "whom this run must not know, validation subjects of hi: sub-005: build" in err
+
+
+def test_a_damaged_atlas_stops_a_run_before_any_work(place: Path, lab: Path) -> None:
+    shutil.copytree(place / "atlas", place / "damaged")
+    with (place / "damaged" / "mean.npy").open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff")
+    asked = running(lab, "damaged-run", "--atlas", "damaged", "--cache", "unused")
+    code, _, err = uad_bench(*asked, cwd=place)
+    assert code == 2
+    assert err.startswith("error: damaged/mean.npy: damaged, its SHA-256 is not the manifest's")
+    assert not (place / "unused").exists()
+    assert json.loads((place / "damaged" / "manifest.json").read_text())["sha256"]["mean"]

@@ -60,6 +60,10 @@ def run(
         str | None,
         typer.Option(help="Tissue maps for the shape prior: atropos, or a YAML mapping file."),
     ] = None,
+    atlas: Annotated[
+        Path | None,
+        typer.Option(help="Tissue prior from `atlas build`, instead of the training cohort's."),
+    ] = None,
     seeds: Annotated[
         str | None, typer.Option(help="Training seeds, such as 0,1,2.  [default: 0]")
     ] = None,
@@ -120,6 +124,7 @@ def run(
         "recipe": recipe,
         "template": template,
         "tissues": tissues,
+        "atlas": atlas,
         "seeds": seeds,
         "trials": trials,
         "tune": tune,

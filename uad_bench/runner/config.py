@@ -48,6 +48,8 @@ class RunConfig(BaseModel):
         template: folder of the SRI24 template, where scans are registered to it.
         tissues: where the tissue maps of the training cohort come from: ``atropos``, or a YAML
             file that says where maps lie; the cohort's own if not given.
+        atlas: folder of the tissue prior of every method that needs one; that of the training
+            cohort itself if not given.
         seeds: one training per seed.
         trials: tuning trials per method.
         tune: whether to tune at all.
@@ -83,6 +85,7 @@ class RunConfig(BaseModel):
     recipe: str = "median"
     template: Path | None = None
     tissues: str | None = None
+    atlas: Path | None = None
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], *_List] = Field((0,), min_length=1)
     trials: int = Field(default=3, ge=1)
     tune: bool = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from safetensors.numpy import load_file, save
 
 from uad_bench.cells import FitRecord, short_hash
 from uad_bench.errors import UadBenchError
-from uad_bench.method import FitContext, FitReport, Method, Params, search_space
+from uad_bench.method import FitContext, FitReport, Method, Params, TissuePrior, search_space
 from uad_bench.results import ResultsFolder, storage_error
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.progress import Progress
 from uad_bench.tuning import Tuned, tune
+from uad_bench.volumes.atlas import Atlas
 from uad_bench.volumes.store import PreparedCohort
 from uad_bench.volumes.tissue_prior import tissue_prior
 
@@ -36,6 +37,7 @@ class Trainer:
         config: the run.
         device: the resolved torch device.
         progress: told about every step.
+        atlas: the tissue prior of every method that needs one; by default the training cohort's.
     """
 
     training: PreparedCohort
@@ -43,6 +45,7 @@ class Trainer:
     config: RunConfig
     device: str
     progress: Progress
+    atlas: Atlas | None = None
 
     def tune(self, method: type[Method], params: Params) -> tuple[Params, Tuned | None]:
         """Choose the tunable parameters on healthy validation data.
@@ -58,7 +61,7 @@ class Trainer:
             return params, None
         trials, seed = self.config.trials, self.config.seeds[0]
         base = params.model_dump(mode="json", exclude=set(space))
-        key = short_hash([base, seed, sorted(space), self.training.manifest_hash])
+        key = short_hash([base, seed, sorted(space), *self._stands_on(method)])
 
         def evaluate(number: int, chosen: Mapping[str, float]) -> Mapping[str, float]:
             self.progress.stage(f"tune {method.name}, trial {number + 1} of {trials}")
@@ -87,7 +90,7 @@ class Trainer:
         self, method: type[Method], params: Params, seed: int, tuned: Tuned | None
     ) -> tuple[Method, FitRecord]:
         """Train a detector, or load it where it was trained before."""
-        key = detector_key(method, params, seed, self.training.manifest_hash)
+        key = self.key(method, params, seed)
         folder = self.results.detectors / key
         if (folder / "fit.json").is_file():
             fitted = method(params)
@@ -110,6 +113,26 @@ class Trainer:
         _store(folder, fitted, record)
         return fitted, record
 
+    def key(self, method: type[Method], params: Params, seed: int) -> str:
+        """What identifies a detector: method, parameters, seed, training data, and any atlas."""
+        values = [method.name, params.model_dump(mode="json"), seed, *self._stands_on(method)]
+        return f"{method.name}-s{seed}-{short_hash(values)}"
+
+    def _stands_on(self, method: type[Method]) -> tuple[str, ...]:
+        """Hashes of the data that a detector of ``method`` learns from.
+
+        The training cohort's own prior follows from the cohort and needs no hash.
+        """
+        training = self.training.manifest_hash
+        if self.atlas is None or "tissue_prior" not in method.needs:
+            return (training,)
+        return training, self.atlas.hash
+
+    def _prior(self, method: type[Method]) -> TissuePrior | None:
+        if "tissue_prior" not in method.needs:
+            return None
+        return tissue_prior(self.training) if self.atlas is None else self.atlas.prior
+
     def _fit(self, method: type[Method], params: Params, seed: int) -> tuple[Method, FitReport]:
         fitted = method(params)
         total = int(getattr(params, "steps", 1))
@@ -118,22 +141,19 @@ class Trainer:
             detail = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
             self.progress.step(step, total, detail)
 
-        needs = method.needs
+        prior = self._prior(method)
         context = FitContext(
             seed=seed,
             device=self.device,
-            tissue_prior=tissue_prior(self.training) if "tissue_prior" in needs else None,
-            lesions=self.training.lesions("train") if "lesion_masks" in needs else None,
+            tissue_prior=prior,
+            lesions=self.training.lesions("train") if "lesion_masks" in method.needs else None,
             report=report,
         )
         fit = fitted.fit(self.training.split("train"), self.training.split("validation"), context)
-        return fitted, fit
-
-
-def detector_key(method: type[Method], params: Params, seed: int, training: str) -> str:
-    """What identifies a detector: method, parameters, seed and training data."""
-    values = [method.name, params.model_dump(mode="json"), seed, training]
-    return f"{method.name}-s{seed}-{short_hash(values)}"
+        if prior is None:
+            return fitted, fit
+        notes = dict.fromkeys((*fit.notes, f"tissue prior: {prior.source}"))  # some say it already
+        return fitted, replace(fit, notes=tuple(notes))
 
 
 def given_params(param: Mapping[str, Any], method: str) -> dict[str, Any]:

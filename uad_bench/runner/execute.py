@@ -19,6 +19,7 @@ from uad_bench.evaluation.protocols import evaluate, validation_histogram
 from uad_bench.method import Method, Params
 from uad_bench.report.figures import cell_picture
 from uad_bench.results import ResultsFolder, read_cell, storage_error, write_cell, write_whole
+from uad_bench.runner.atlas import refuse_leaks
 from uad_bench.runner.data import Data, gather
 from uad_bench.runner.detectors import Trainer
 from uad_bench.runner.environment import Stopwatch
@@ -59,7 +60,9 @@ def execute(
             data, or the disk is full; finished cells stay.
     """
     data = gather(plan.config, plan.sources, progress)
-    trainer = Trainer(data.training, results, plan.config, device, progress)
+    if plan.atlas is not None:
+        refuse_leaks(plan.atlas, data, plan.sources.training.label)
+    trainer = Trainer(data.training, results, plan.config, device, progress, plan.atlas)
     run = _Run(plan, results, device, progress, send, data, trainer)
     for planned in plan.methods:
         if not planned.tuned:  # the cells of others are known once they are tuned
@@ -112,7 +115,7 @@ class _Run:
             self._seed(planned.method, params, seed, tuned)
 
     def refuse_other_data(self, planned: PlannedMethod, params: Params) -> None:
-        """Refuse to go on where a finished cell stands on other data than this run has.
+        """Refuse to go on where a finished cell stands on other data or another prior.
 
         Raises:
             UadBenchError: naming the first such cell. Its number is neither passed off as this
@@ -122,6 +125,7 @@ class _Run:
             return
         training = self.data.training.manifest_hash
         for seed in planned.seeds:
+            detector = self.trainer.key(planned.method, params, seed)
             for label, cohort in self.data.evaluated.items():
                 for spec in self._specs(planned.method, params, seed, label):
                     path = self.results.cell(spec.name)
@@ -134,6 +138,12 @@ class _Run:
                             f"{path} stands on other data than this run (other scans, phantoms, "
                             "anatomies, limit or recipe): give this run its own --results folder, "
                             "or replace the cells with --overwrite all"
+                        )
+                    if record.fit is not None and record.fit.detector != detector:
+                        raise UadBenchError(
+                            f"{path} stands on another tissue prior than this run (--atlas): give "
+                            "this run its own --results folder, or replace the cells with "
+                            "--overwrite all"
                         )
 
     def _todo(self, method: type[Method], params: Params, seed: int) -> dict[str, list[CellSpec]]:

@@ -15,6 +15,8 @@ from uad_bench.results import ResultsFolder, read_cell, write_whole
 from uad_bench.runner.config import Overwrite, RunConfig
 from uad_bench.runner.detectors import given_params, validated
 from uad_bench.runner.sources import Sources, find_sources
+from uad_bench.volumes.atlas import Atlas, open_atlas, refuse_other_grid
+from uad_bench.volumes.recipe import find_recipe
 
 
 class PlannedCell(BaseModel):
@@ -54,11 +56,20 @@ class PlannedMethod:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything a run will do."""
+    """Everything a run will do.
+
+    Attributes:
+        methods: the methods, in the order of execution.
+        sources: the cohorts.
+        config: what was asked.
+        atlas: the tissue prior of all methods that need one; that of the training cohort itself
+            if ``None``.
+    """
 
     methods: tuple[PlannedMethod, ...]
     sources: Sources
     config: RunConfig
+    atlas: Atlas | None = None
 
     def cells(self) -> Iterator[PlannedCell]:
         """Every cell, in the order of execution."""
@@ -84,7 +95,7 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
     """Resolve names and parameters, and refuse what cannot be, all conflicts at once.
 
     Raises:
-        UadBenchError: naming every unknown name, wrong parameter and unmet need.
+        UadBenchError: naming every unknown name, wrong parameter, unmet need and unfit atlas.
     """
     problems: list[str] = []
     methods: list[PlannedMethod] = []
@@ -110,14 +121,27 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
             problems.append(f"--param {key}: write METHOD.NAME=VALUE, such as spa.beta=1e-4")
         elif key.partition(".")[0] not in names:
             problems.append(f"--param {key}: its method is not part of this run")
-    sources = None
+    atlas, sources = None, None
+    try:
+        atlas = _atlas(config)
+    except UadBenchError as error:
+        problems.append(str(error))
     try:
         sources = find_sources(config, registry)
     except UadBenchError as error:
         problems.append(str(error))
     if problems or sources is None:
         raise UadBenchError("; ".join(problems))
-    return Plan(tuple(methods), sources, config)
+    return Plan(tuple(methods), sources, config, atlas)
+
+
+def _atlas(config: RunConfig) -> Atlas | None:
+    """The atlas of ``--atlas``, whole and on the grid of this run."""
+    if config.atlas is None:
+        return None
+    atlas = open_atlas(config.atlas)
+    refuse_other_grid(atlas, find_recipe(config.recipe, config.template))
+    return atlas
 
 
 def wanted(spec: CellSpec, results: ResultsFolder, overwrite: Overwrite) -> bool:
