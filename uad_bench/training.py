@@ -6,12 +6,13 @@ import copy
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from uad_bench.errors import DivergenceError
@@ -28,6 +29,7 @@ from uad_bench.method import (
 from uad_bench.models.batches import Batch, one_by_one, shuffled
 from uad_bench.models.gaussians import NormScope, Sampler
 from uad_bench.models.losses import absolute_error, total_variation
+from uad_bench.models.perceptual import PerceptualDistance, PerceptualName, load_lite0, load_vgg19
 from uad_bench.models.self_supervision import paint_rectangles
 from uad_bench.models.variational import VariationalNetwork
 
@@ -66,6 +68,10 @@ class DeepParams(Params):
         decay: factor on the learning rate after each hundredth of the run.
         tv_weight: weight of the reconstruction's total variation; 1 in the paper.
         rectangles: whether bright rectangles are painted into the input, to be left out.
+        perceptual_weight: weight of the perceptual distance; 0.1 in the paper.
+        perceptual: the network in whose features it is taken; the paper's is ``vgg19``.
+        vgg19_weights: file with the ImageNet weights of VGG19, in torchvision's layout.
+        vgg19_sha256: checksum that this file must have.
     """
 
     beta: float = tunable(1e-5, 1e-5, 1e-2, log=True, ge=0.0)
@@ -79,6 +85,16 @@ class DeepParams(Params):
     decay: float = Field(default=0.97, gt=0.0, le=1.0)
     tv_weight: float = Field(default=0.1, ge=0.0)
     rectangles: bool = True
+    perceptual_weight: float = Field(default=0.0, ge=0.0)
+    perceptual: PerceptualName = "efficientnet-lite0"
+    vgg19_weights: Path | None = None
+    vgg19_sha256: str | None = Field(default=None, pattern="^[0-9a-fA-F]{64}$")
+
+    @model_validator(mode="after")
+    def _has_weights(self) -> Self:
+        if self.perceptual_weight and self.perceptual == "vgg19" and self.vgg19_weights is None:
+            raise ValueError("perceptual vgg19 needs a weight file: set vgg19_weights")
+        return self
 
     @property
     def sampler(self) -> Sampler:
@@ -146,9 +162,9 @@ def train_network(
 ) -> FitReport:
     """Train ``network`` in place, and leave it in the state with the best validation loss.
 
-    The loss is ``L1 + tv_weight TV + beta KL`` (Bercea et al. 2022, eq. 3, without the perceptual
-    term); the reconstruction is multiplied by the brain mask here as it is when it is used. The
-    state kept has the lowest ``L1 + beta KL`` on validation slices.
+    The loss is ``L1 + tv_weight TV + perceptual_weight PL + beta KL`` (Bercea et al. 2022, eq. 3);
+    the reconstruction is multiplied by the brain mask here as it is when it is used. The state
+    kept has the lowest ``L1 + beta KL`` on validation slices.
 
     Args:
         network: the network, on the context's device.
@@ -159,7 +175,9 @@ def train_network(
 
     Raises:
         DivergenceError: if the loss is no longer finite.
+        UadBenchError: if the perceptual loss has no weights.
     """
+    perceptual = _perceptual_distance(params, context.device)
     generator = torch.Generator(context.device).manual_seed(context.seed)
     rows = shuffled(len(train), params.batch_size, np.random.default_rng(context.seed))
     optimiser = torch.optim.Adam(network.parameters(), lr=params.learning_rate)
@@ -187,6 +205,9 @@ def train_network(
             kl = divergence.mean()
             smoothness = total_variation(reconstruction).mean()
             loss = l1 + params.tv_weight * smoothness + params.beta * kl
+            if perceptual is not None:
+                distance = perceptual(batch.image, reconstruction).mean()
+                loss = loss + params.perceptual_weight * distance
             if not torch.isfinite(loss):
                 raise DivergenceError(_diverged(step, params))
             optimiser.zero_grad(set_to_none=True)
@@ -213,7 +234,7 @@ def train_network(
         slices_seen=params.steps * params.batch_size,
         validation=best,
         curves={f"validation_{metric}": tuple(points) for metric, points in curves.items()},
-        notes=_notes(network, context),
+        notes=_notes(network, perceptual, context),
     )
 
 
@@ -261,6 +282,15 @@ def _corrupt(
     return paint_rectangles(batch.image, batch.brain, spacing[1:], generator)
 
 
+def _perceptual_distance(params: DeepParams, device: str) -> PerceptualDistance | None:
+    """Load the perceptual distance, where the loss has one."""
+    if not params.perceptual_weight:
+        return None
+    if params.perceptual == "vgg19" and params.vgg19_weights is not None:
+        return load_vgg19(params.vgg19_weights, params.vgg19_sha256, device)
+    return load_lite0(device)
+
+
 def _diverged(step: int, params: DeepParams) -> str:
     return (
         f"the loss is no longer finite at step {step} (beta {params.beta:g}, learning_rate "
@@ -268,9 +298,12 @@ def _diverged(step: int, params: DeepParams) -> str:
     )
 
 
-def _notes(network: nn.Module, context: FitContext) -> tuple[str, ...]:
+def _notes(
+    network: nn.Module, perceptual: PerceptualDistance | None, context: FitContext
+) -> tuple[str, ...]:
     size = sum(weight.numel() for weight in network.parameters())
-    notes = (f"{size} weights", "no perceptual loss")
+    loss = "no perceptual loss" if perceptual is None else f"perceptual loss: {perceptual.source}"
+    notes = (f"{size} weights", loss)
     if context.tissue_prior is None:
         return notes
     return (*notes, f"tissue prior: {context.tissue_prior.source}")
