@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import label
 from torch import Tensor
 
-from uad_bench.models.self_supervision import paint_rectangles
+from uad_bench.models.self_supervision import clean, paint_rectangles
 
 PAPER_SPACING = (1.875, 1.875)
 
@@ -95,3 +95,80 @@ def test_an_empty_slice_stays_finite_and_empty():
     image = torch.zeros(4, 1, 32, 32)
     painted = paint(image, torch.zeros_like(image, dtype=torch.bool), spacing=(7.5, 7.5))
     assert torch.equal(painted, image)
+
+
+def with_spots(image: Tensor) -> tuple[Tensor, np.ndarray]:
+    """The slices with a 4 x 3 spot of intensity 0.95 near the middle, and where it is."""
+    spot = np.zeros(image.shape, bool)
+    spot[:, :, 60:64, 50:53] = True
+    spotted = image.clone()
+    spotted[torch.from_numpy(spot)] = 0.95
+    return spotted, spot
+
+
+def test_slices_without_outliers_keep_every_bit():
+    image, brain = healthy(8)
+    assert clean(image, brain).numpy().tobytes() == image.numpy().tobytes()
+
+
+def test_an_outlier_becomes_the_median_of_the_brain_around_it_and_nothing_else_changes():
+    image, brain = healthy(4)
+    spotted, spot = with_spots(image)
+    before = spotted.clone()
+    cleaned = clean(spotted, brain)
+    assert torch.equal(spotted, before)
+    assert np.array_equal((cleaned != spotted).numpy(), spot)
+    for sample, row, column in ((0, 60, 50), (3, 63, 52)):
+        window = (slice(row - 7, row + 8), slice(column - 7, column + 8))
+        around = spotted[sample, 0][window].numpy()
+        around = np.sort(around[~spot[sample, 0][window] & brain[sample, 0][window].numpy()])
+        assert cleaned[sample, 0, row, column].item() == around[(len(around) - 1) // 2]
+
+
+def test_a_slice_is_cleaned_alike_in_any_company():
+    image, brain = healthy(4)
+    spotted, _ = with_spots(image)
+    spotted[1] = image[1]
+    together = clean(spotted, brain)
+    assert torch.equal(together[1], image[1])
+    alone = torch.cat([clean(spotted[i : i + 1], brain[i : i + 1]) for i in range(4)])
+    assert torch.equal(together, alone)
+
+
+@pytest.mark.parametrize(("depth", "is_cleaned"), [(1, False), (2, False), (3, True), (4, True)])
+def test_the_bright_rim_of_the_brain_is_no_outlier(depth, is_cleaned):
+    # at depth d a pixel's nearest neighbour outside the brain is d pixels away
+    image = torch.full((1, 1, 64, 64), 0.5)
+    brain = torch.zeros_like(image, dtype=torch.bool)
+    brain[..., 10:54, 10:54] = True
+    image *= brain
+    image[0, 0, 30, 9 + depth] = 0.9
+    assert (clean(image, brain)[0, 0, 30, 9 + depth].item() == 0.5) is is_cleaned
+
+
+def test_the_brain_ends_where_the_image_does():
+    image = torch.full((1, 1, 32, 32), 0.5)
+    image[0, 0, 1, 16] = image[0, 0, 16, 30] = 0.9
+    assert torch.equal(clean(image, torch.ones_like(image, dtype=torch.bool)), image)
+
+
+def test_three_standard_deviations_are_those_of_the_slices_brain():
+    image, brain = healthy(1)
+    tissue = image[brain].double()
+    limit = tissue.mean() + 3 * tissue.std(correction=0)
+    for value, is_cleaned in ((limit - 0.002, False), (limit + 0.002, True)):
+        spotted = image.clone()
+        spotted[0, 0, 64, 64] = value
+        assert (clean(spotted, brain)[0, 0, 64, 64] != spotted[0, 0, 64, 64]).item() is is_cleaned
+
+
+def test_an_outlier_far_from_other_tissue_takes_the_median_of_the_slice():
+    image = torch.full((1, 1, 128, 128), 0.4)
+    image[0, 0, 50:70, 50:70] = 0.9
+    cleaned = clean(image, torch.ones_like(image, dtype=torch.bool))
+    assert torch.equal(cleaned, torch.full_like(image, 0.4))
+
+
+def test_cleaning_survives_a_slice_without_brain():
+    image = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(clean(image, torch.zeros_like(image, dtype=torch.bool)), image)

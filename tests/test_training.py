@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from uad_bench.errors import DivergenceError
 from uad_bench.method import FitContext, Slices, TissuePrior
 from uad_bench.models.gaussians import Gaussian, Sampler
+from uad_bench.models.losses import absolute_error
 from uad_bench.models.variational import GaussianLatent, GaussianNetwork
-from uad_bench.training import CHECKS, DeepParams, DeepReconstruction
+from uad_bench.training import DeepParams, DeepReconstruction
+from uad_bench.training.loop import CHECKS
 
 SIZE = 32
 
@@ -241,3 +243,36 @@ def test_vgg19_without_a_file_is_refused_when_the_parameters_are_read():
     with pytest.raises(ValidationError, match="set vgg19_weights"):
         DeepParams(perceptual_weight=0.1, perceptual="vgg19")
     assert DeepParams(perceptual="vgg19").perceptual_weight == 0
+
+
+def test_a_clean_target_leaves_the_input_as_it_is_and_is_counted(monkeypatch):
+    data = brains(24)
+    data.image[::2, 0, 15:17, 15:17] = 1.0
+    seen, targets = [], []
+    original = Tiny.network
+
+    def network(self, prior):
+        made = original(self, prior)
+        made.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        return made
+
+    def watch(image, reconstruction):
+        targets.append(image)
+        return absolute_error(image, reconstruction)
+
+    monkeypatch.setattr(Tiny, "network", network)
+    monkeypatch.setattr("uad_bench.training.loop.absolute_error", watch)
+    _, report = fit(train=data, clean_target=True, rectangles=False, steps=6, batch_size=4)
+    assert max(image.max().item() for image in seen) == 1.0
+    assert max(image.max().item() for image in targets) < 0.9
+    # 6 x 4 slices are the whole cohort once, of which half have a spot of 4 pixels
+    assert "target cleaned of 48 pixels in 12 of 24 slices drawn" in report.notes
+
+
+def test_on_slices_without_outliers_a_clean_target_changes_no_bit():
+    data = brains(24)
+    limit = [x[b].mean() + 3 * x[b].std() for x, b in zip(data.image, data.brain, strict=True)]
+    assert all(x.max() < top for x, top in zip(data.image, limit, strict=True))
+    method, report = fit(train=data, clean_target=True)
+    assert bits(method) == bits(fit(train=data)[0])
+    assert "target cleaned of 0 pixels in 0 of 80 slices drawn" in report.notes

@@ -1,16 +1,19 @@
-"""Self-supervision: bright rectangles that a detector learns to leave out.
+"""Self-supervision: bright rectangles that a detector learns to leave out, and clean targets.
 
 Bercea et al. 2021 (FedDis) paint up to three rectangles, each with probability 1/2, into the
 healthy input, on 128 x 128 pixels of 1.875 mm: 3 to 19 wide, 2/3 to 4/3 of that high, with the
 upper left corner in rows 20 to 90 and columns 30 to 90. Here the geometry is kept in mm, the
 rectangles are cut at the brain's edge, where a lesion ends too, and the intensity is drawn
 afresh for every sample.
+
+They also clean the target of the bright spots that healthy people have, by a routine that is not
+published; :func:`clean` is a reading of it.
 """
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 _ATTEMPTS = 3
 _CHANCE = 0.5
@@ -20,6 +23,10 @@ _TOP_MM = (-82.5, 48.8)
 _LEFT_MM = (-63.8, 48.8)
 _TISSUE = 0.15
 _PERCENTILE = 0.75
+
+_OUTLIER_SD = 3.0
+_RIM_PX = 3
+_WINDOW_PX = 15
 
 
 def paint_rectangles(
@@ -53,6 +60,46 @@ def paint_rectangles(
     low = _bright_level(image)
     intensity = low + (1.0 - low) * draw(0.0, 1.0)[:, :1, :, None]
     return torch.where(painted, intensity, image)
+
+
+def clean(image: Tensor, brain: Tensor) -> Tensor:
+    """Return healthy slices without their hyperintense outliers.
+
+    An outlier is brighter than the mean and three standard deviations of its slice's brain and
+    at least 3 pixels (along rows, columns and diagonals) from the nearest pixel outside it, where
+    fat and the skull's remains are bright. It becomes the median of the brain's other pixels in
+    the 15 x 15 pixels around it, or of the whole slice's where there is none.
+
+    Args:
+        image: ``[B, 1, H, W]`` in [0, 1].
+        brain: bool ``[B, 1, H, W]``.
+
+    Returns:
+        ``[B, 1, H, W]``; pixels that are no outliers keep their bits.
+    """
+    tissue = torch.where(brain, image, torch.nan).flatten(1).double()
+    mean = tissue.nanmean(dim=1, keepdim=True)
+    deviation = (tissue - mean).square().nanmean(dim=1, keepdim=True).sqrt()
+    limit = (mean + _OUTLIER_SD * deviation)[..., None, None]
+    outlier = (image > limit) & _inside(brain)
+    if not outlier.any():
+        return image
+    rest = torch.where(brain & ~outlier, image, torch.nan)
+    half = _WINDOW_PX // 2
+    padded = nn.functional.pad(rest, (half, half, half, half), value=torch.nan)
+    windows = padded.unfold(2, _WINDOW_PX, 1).unfold(3, _WINDOW_PX, 1)
+    local = windows[outlier].flatten(1).nanmedian(dim=1).values
+    whole = rest.flatten(1).nanmedian(dim=1).values[outlier.nonzero()[:, 0]]
+    cleaned = image.clone()
+    cleaned[outlier] = torch.where(local.isnan(), whole, local)
+    return cleaned
+
+
+def _inside(brain: Tensor) -> Tensor:
+    """The brain without its rim; what lies beyond the image is outside."""
+    reach = _RIM_PX - 1
+    outside = nn.functional.pad((~brain).float(), (reach, reach, reach, reach), value=1.0)
+    return nn.functional.max_pool2d(outside, 2 * reach + 1, stride=1) == 0
 
 
 def _centred(count: int, spacing: float, like: Tensor) -> Tensor:

@@ -1,0 +1,166 @@
+"""The training loop of the deep methods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from uad_bench.errors import DivergenceError
+from uad_bench.method import FitContext, FitReport, Slices
+from uad_bench.models.batches import Batch, shuffled
+from uad_bench.models.losses import absolute_error, total_variation
+from uad_bench.models.perceptual import PerceptualDistance, load_lite0, load_vgg19
+from uad_bench.models.variational import VariationalNetwork
+from uad_bench.training.params import DeepParams
+from uad_bench.training.selection import Exam, Selection, example
+
+EPOCHS = 100
+"""Parts of a run after each of which the learning rate decays, however long the run is."""
+
+CHECKS = 4
+"""How often a run looks at the healthy validation slices; the best state is kept."""
+
+REPORT_EVERY = 10
+"""Steps between two reports of progress."""
+
+MAX_GRADIENT_NORM = 0.5
+"""Gradients are clipped to this norm, which keeps the divergence from exploding early."""
+
+MIN_MOMENTUM = 0.03
+"""Weight of one batch in the running statistics, once the run is longer than its inverse."""
+
+
+def train_network(
+    network: VariationalNetwork[Any],
+    params: DeepParams,
+    train: Slices,
+    validation: Slices,
+    context: FitContext,
+) -> FitReport:
+    """Train ``network`` in place, and leave it in the state with the best validation loss.
+
+    The loss is ``L1 + tv_weight TV + perceptual_weight PL + beta KL`` (Bercea et al. 2022, eq. 3);
+    the reconstruction is multiplied by the brain mask here as it is when it is used. The state
+    kept has the lowest ``L1 + beta KL`` on validation slices.
+
+    Args:
+        network: the network, on the context's device.
+        params: hyper-parameters.
+        train: healthy slices.
+        validation: healthy slices of other subjects.
+        context: seed, device and where progress is reported.
+
+    Raises:
+        DivergenceError: if the loss is no longer finite.
+        UadBenchError: if the perceptual loss has no weights.
+    """
+    objective = _Objective.make(params, context.device)
+    generator = torch.Generator(context.device).manual_seed(context.seed)
+    rows = shuffled(len(train), params.batch_size, np.random.default_rng(context.seed))
+    optimiser = torch.optim.Adam(network.parameters(), lr=params.learning_rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: params.decay ** (EPOCHS * step // params.steps)
+    )
+    checked = {round(params.steps * (part + 1) / CHECKS) for part in range(CHECKS)}
+    selection = Selection(Exam.make(validation, params, context), params.beta)
+    norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
+    cleaned = torch.zeros(2, dtype=torch.int64, device=generator.device)
+
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+        for step in range(1, params.steps + 1):
+            batch = Batch.read(train, next(rows), generator.device)
+            image, target = example(batch, train.spacing, params, generator)
+            if params.clean_target:
+                cleaned += _changed(batch.image, target)
+            network.train()
+            for norm in norms:  # a plain mean at first, so that short runs are not biased
+                norm.momentum = max(1 / step, MIN_MOMENTUM)
+            reconstruction, divergence = network(image, batch.z, generator)
+            reconstruction = reconstruction * batch.brain
+            loss, parts = objective(target, reconstruction, divergence)
+            if not torch.isfinite(loss):
+                raise DivergenceError(_diverged(step, params))
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(network.parameters(), MAX_GRADIENT_NORM)
+            optimiser.step()
+            schedule.step()
+            if step % REPORT_EVERY == 0 or step == params.steps:
+                context.report(step, {name: part.item() for name, part in parts.items()})
+            if step in checked:
+                selection.check(step, network)
+    if not selection.state:
+        raise DivergenceError(_diverged(params.steps, params))
+    network.load_state_dict(selection.state)
+    notes = _notes(network, objective.perceptual, context)
+    if params.clean_target:
+        pixels, slices = cleaned.tolist()
+        drawn = params.steps * params.batch_size
+        notes += (f"target cleaned of {pixels} pixels in {slices} of {drawn} slices drawn",)
+    return FitReport(
+        steps=params.steps,
+        slices_seen=params.steps * params.batch_size,
+        validation=selection.marks,
+        curves={
+            f"validation_{metric}": tuple(points) for metric, points in selection.curves.items()
+        },
+        notes=notes,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Objective:
+    """The loss of a batch."""
+
+    params: DeepParams
+    perceptual: PerceptualDistance | None
+
+    @classmethod
+    def make(cls, params: DeepParams, device: str) -> _Objective:
+        """Load the weights of the perceptual distance, where the loss has one."""
+        if not params.perceptual_weight:
+            return cls(params, None)
+        if params.perceptual == "vgg19" and params.vgg19_weights is not None:
+            return cls(params, load_vgg19(params.vgg19_weights, params.vgg19_sha256, device))
+        return cls(params, load_lite0(device))
+
+    def __call__(
+        self, target: Tensor, reconstruction: Tensor, divergence: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss, and what of it is reported."""
+        l1 = absolute_error(target, reconstruction).mean()
+        kl = divergence.mean()
+        smoothness = total_variation(reconstruction).mean()
+        loss = l1 + self.params.tv_weight * smoothness + self.params.beta * kl
+        if self.perceptual is not None:
+            distance = self.perceptual(target, reconstruction).mean()
+            loss = loss + self.params.perceptual_weight * distance
+        return loss, {"loss": loss, "l1": l1, "kl": kl}
+
+
+def _changed(before: Tensor, after: Tensor) -> Tensor:
+    """The number of pixels that differ, and of slices that have one, ``[2]``."""
+    differs = (before != after).flatten(1)
+    return torch.stack((differs.sum(), differs.any(dim=1).sum()))
+
+
+def _diverged(step: int, params: DeepParams) -> str:
+    return (
+        f"the loss is no longer finite at step {step} (beta {params.beta:g}, learning_rate "
+        f"{params.learning_rate:g}); lower the learning rate or beta"
+    )
+
+
+def _notes(
+    network: nn.Module, perceptual: PerceptualDistance | None, context: FitContext
+) -> tuple[str, ...]:
+    size = sum(weight.numel() for weight in network.parameters())
+    loss = "no perceptual loss" if perceptual is None else f"perceptual loss: {perceptual.source}"
+    notes = (f"{size} weights", loss)
+    if context.tissue_prior is None:
+        return notes
+    return (*notes, f"tissue prior: {context.tissue_prior.source}")

@@ -1,0 +1,64 @@
+"""The hyper-parameters that every deep method has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from uad_bench.method import Params, tunable
+from uad_bench.models.gaussians import NormScope, Sampler
+from uad_bench.models.perceptual import PerceptualName
+
+
+class DeepParams(Params):
+    """Hyper-parameters that every deep method has.
+
+    Attributes:
+        beta: weight of the divergence in the loss.
+        snr: signal-to-noise ratio of the latent's noise (Bercea et al. 2022, section 2.2).
+        reparameterisation: ``snr``, or ``plain`` for noise that does not scale with the signal.
+        norm_scope: whether the norms of ``snr`` run over a sample or over the whole batch.
+        width: filters of the first block; the paper's size is 32.
+        steps: optimiser steps.
+        batch_size: slices per step.
+        learning_rate: of Adam, at the start.
+        decay: factor on the learning rate after each hundredth of the run.
+        tv_weight: weight of the reconstruction's total variation; 1 in the paper.
+        rectangles: whether bright rectangles are painted into the input, to be left out.
+        clean_target: whether the target is cleaned of the healthy's own hyperintense outliers; the
+            input keeps them.
+        perceptual_weight: weight of the perceptual distance; 0.1 in the paper.
+        perceptual: the network in whose features it is taken; the paper's is ``vgg19``.
+        vgg19_weights: file with the ImageNet weights of VGG19, in torchvision's layout.
+        vgg19_sha256: checksum that this file must have.
+    """
+
+    beta: float = tunable(1e-5, 1e-5, 1e-2, log=True, ge=0.0)
+    snr: float = tunable(16.0, 4.0, 64.0, log=True, gt=0.0)
+    reparameterisation: Literal["snr", "plain"] = "snr"
+    norm_scope: NormScope = "sample"
+    width: int = Field(default=16, ge=2, le=256)
+    steps: int = Field(default=300, ge=1)
+    batch_size: int = Field(default=4, ge=2)
+    learning_rate: float = Field(default=2e-3, gt=0.0)
+    decay: float = Field(default=0.97, gt=0.0, le=1.0)
+    tv_weight: float = Field(default=0.1, ge=0.0)
+    rectangles: bool = True
+    clean_target: bool = False
+    perceptual_weight: float = Field(default=0.0, ge=0.0)
+    perceptual: PerceptualName = "efficientnet-lite0"
+    vgg19_weights: Path | None = None
+    vgg19_sha256: str | None = Field(default=None, pattern="^[0-9a-fA-F]{64}$")
+
+    @model_validator(mode="after")
+    def _has_weights(self) -> Self:
+        if self.perceptual_weight and self.perceptual == "vgg19" and self.vgg19_weights is None:
+            raise ValueError("perceptual vgg19 needs a weight file: set vgg19_weights")
+        return self
+
+    @property
+    def sampler(self) -> Sampler:
+        """How the latent is sampled in training."""
+        return Sampler(self.snr if self.reparameterisation == "snr" else None, self.norm_scope)

@@ -1,0 +1,111 @@
+"""What a network learns from, and which of its states is kept."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from uad_bench.method import FitContext, Slices
+from uad_bench.models.batches import Batch
+from uad_bench.models.losses import absolute_error
+from uad_bench.models.self_supervision import clean, paint_rectangles
+from uad_bench.models.variational import VariationalNetwork
+from uad_bench.training.params import DeepParams
+
+VALIDATION_SLICES = 40
+"""How many validation slices, evenly spread, each check sees."""
+
+
+def example(
+    batch: Batch,
+    spacing: tuple[float, float, float],
+    params: DeepParams,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Return the network's input and what it should make of it.
+
+    The slices, with rectangles in the input and cleaned as the target where the method wants it.
+    """
+    image = target = batch.image
+    if params.rectangles:
+        image = paint_rectangles(image, batch.brain, spacing[1:], generator)
+    if params.clean_target:
+        target = clean(target, batch.brain)
+    return image, target
+
+
+@dataclass(frozen=True, slots=True)
+class Exam:
+    """The same validation batches, painted the same way, at every check.
+
+    Attributes:
+        batches: input and target ``[B, 1, H, W]``, and the batch that they come from.
+    """
+
+    batches: tuple[tuple[Tensor, Tensor, Batch], ...]
+
+    @classmethod
+    def make(cls, validation: Slices, params: DeepParams, context: FitContext) -> Exam:
+        """Draw the batches from the validation slices."""
+        generator = torch.Generator(context.device).manual_seed(context.seed + 1)
+        count = min(len(validation), VALIDATION_SLICES)
+        rows = np.linspace(0, len(validation) - 1, count).round().astype(np.int64)
+        parts = np.array_split(rows, -(-count // params.batch_size))
+        batches = (Batch.read(validation, part, generator.device) for part in parts)
+        return cls(
+            tuple(
+                (*example(batch, validation.spacing, params, generator), batch) for batch in batches
+            )
+        )
+
+    @torch.inference_mode()
+    def take(self, network: VariationalNetwork[Any]) -> dict[str, float]:
+        """Return L1 and KL over the validation slices, without noise."""
+        network.eval()
+        l1, kl, count = 0.0, 0.0, 0
+        for image, target, batch in self.batches:
+            reconstruction, divergence = network(image, batch.z)
+            l1 += absolute_error(target, reconstruction * batch.brain).sum().item()
+            kl += divergence.sum().item()
+            count += len(image)
+        return {"l1": l1 / count, "kl": kl / count}
+
+
+@dataclass(slots=True)
+class Selection:
+    """The best state of a run so far, by the lowest ``L1 + beta KL`` on validation slices.
+
+    Attributes:
+        exam: the validation slices.
+        beta: weight of the divergence.
+        curves: per metric, pairs of step and value.
+        marks: L1 and KL of the best state; empty before there is one.
+        state: the best state.
+        since: checks since the best one.
+    """
+
+    exam: Exam
+    beta: float
+    curves: dict[str, list[tuple[int, float]]] = field(
+        default_factory=lambda: {"loss": [], "l1": [], "kl": []}
+    )
+    marks: dict[str, float] = field(default_factory=dict)
+    state: dict[str, Tensor] = field(default_factory=dict)
+    since: int = 0
+    _lowest: float = float("inf")
+
+    def check(self, step: int, network: VariationalNetwork[Any]) -> None:
+        """Look at the network after ``step`` steps, and keep a copy of its state if it is best."""
+        marks = self.exam.take(network)
+        value = marks["l1"] + self.beta * marks["kl"]
+        for metric, number in {"loss": value, **marks}.items():
+            self.curves[metric].append((step, number))
+        self.since += 1
+        if value < self._lowest:
+            self.marks, self._lowest, self.since = marks, value, 0
+            self.state = copy.deepcopy(network.state_dict())
