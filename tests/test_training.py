@@ -11,13 +11,12 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from uad_bench.errors import DivergenceError
+from uad_bench.errors import DivergenceError, UadBenchError
 from uad_bench.method import FitContext, Slices, TissuePrior
 from uad_bench.models.gaussians import Gaussian, Sampler
 from uad_bench.models.losses import absolute_error
 from uad_bench.models.variational import GaussianLatent, GaussianNetwork
 from uad_bench.training import DeepParams, DeepReconstruction
-from uad_bench.training.loop import CHECKS
 
 SIZE = 32
 
@@ -102,7 +101,7 @@ def test_training_lowers_the_validation_loss_and_reports_what_it_kept():
     method, report = fit(steps=60)
     curve = dict(report.curves["validation_loss"])
     assert list(curve) == [15, 30, 45, 60]
-    assert len(curve) == CHECKS
+    assert len(curve) == DeepParams().checks
     assert curve[60] < 0.9 * curve[15]
     kept = report.validation["l1"] + method.params.beta * report.validation["kl"]
     assert kept == pytest.approx(min(curve.values()))
@@ -140,13 +139,16 @@ def test_a_loss_that_is_not_finite_stops_training_with_one_line(poison):
     assert "\n" not in str(caught.value)
 
 
-def test_a_batch_may_be_larger_than_the_training_set():
-    method, report = fit(train=brains(3), batch_size=8, steps=2)
-    assert report.slices_seen == 16
-    assert np.isfinite(method.score(brains(2))).all()
+def test_fewer_slices_than_a_batch_are_refused_in_one_line():
+    with pytest.raises(UadBenchError, match="3 training slices do not fill a batch of 4") as caught:
+        fit(train=brains(3), batch_size=4)
+    assert not isinstance(caught.value, DivergenceError)
+    assert "lower batch_size" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert fit(train=brains(4), batch_size=4, steps=2)[1].slices_seen == 8
 
 
-def test_the_learning_rate_decays_over_a_hundred_parts_of_the_run(monkeypatch):
+def test_the_learning_rate_decays_over_a_hundred_parts_of_the_run_or_per_epoch(monkeypatch):
     rates = []
     original = torch.optim.Adam.step
 
@@ -157,6 +159,9 @@ def test_the_learning_rate_decays_over_a_hundred_parts_of_the_run(monkeypatch):
     monkeypatch.setattr(torch.optim.Adam, "step", watch)
     fit(steps=200, learning_rate=1e-3, decay=0.97, batch_size=2)
     np.testing.assert_allclose(rates, 1e-3 * 0.97 ** (np.arange(200) // 2), rtol=1e-6)
+    rates.clear()
+    fit(steps=30, learning_rate=1e-3, decay=0.97, batch_size=4, decay_per="epoch")
+    np.testing.assert_allclose(rates, 1e-3 * 0.97 ** (4 * np.arange(30) // 24), rtol=1e-6)
 
 
 @pytest.mark.parametrize("rectangles", [True, False])
@@ -276,3 +281,36 @@ def test_on_slices_without_outliers_a_clean_target_changes_no_bit():
     method, report = fit(train=data, clean_target=True)
     assert bits(method) == bits(fit(train=data)[0])
     assert "target cleaned of 0 pixels in 0 of 80 slices drawn" in report.notes
+
+
+def test_a_run_ends_when_its_patience_does_and_keeps_the_best_state():
+    # a learning rate this high makes the loss jump, so that some check is not the best
+    jumpy = {"steps": 80, "checks": 20, "learning_rate": 1.0, "decay": 1.0, "rectangles": False}
+    _, whole = fit(2, **jumpy)
+    losses = [loss for _, loss in whole.curves["validation_loss"]]
+    since, expected = 0, len(losses)
+    for number, loss in enumerate(losses):
+        since = 0 if loss < min(losses[:number], default=np.inf) else since + 1
+        if since == 2:
+            expected = number + 1
+            break
+    assert expected < len(losses)
+    method, report = fit(2, **jumpy, patience=2)
+    found = report.curves["validation_loss"]
+    assert [loss for _, loss in found] == losses[:expected]
+    assert report.steps == 4 * expected
+    assert report.slices_seen == 16 * expected
+    assert f"stopped at step {4 * expected} of 80: 2 checks in vain" in report.notes
+    validation = brains(10, seed=1)
+    l1 = np.abs(validation.image - method.reconstruct(validation)).mean()
+    assert l1 == pytest.approx(report.validation["l1"], rel=1e-4)
+    assert min(losses[:expected]) == pytest.approx(
+        report.validation["l1"] + method.params.beta * report.validation["kl"]
+    )
+
+
+def test_a_run_that_always_improves_is_not_cut_short_and_gives_the_same_bits():
+    method, report = fit(steps=60, patience=1)
+    assert report.steps == 60
+    assert not any("in vain" in note for note in report.notes)
+    assert bits(method) == bits(fit(steps=60)[0])

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from uad_bench.errors import DivergenceError
+from uad_bench.errors import DivergenceError, UadBenchError
 from uad_bench.method import FitContext, FitReport, Slices
 from uad_bench.models.batches import Batch, shuffled
 from uad_bench.models.losses import absolute_error, total_variation
@@ -18,11 +18,8 @@ from uad_bench.models.variational import VariationalNetwork
 from uad_bench.training.params import DeepParams
 from uad_bench.training.selection import Exam, Selection, example
 
-EPOCHS = 100
+PARTS = 100
 """Parts of a run after each of which the learning rate decays, however long the run is."""
-
-CHECKS = 4
-"""How often a run looks at the healthy validation slices; the best state is kept."""
 
 REPORT_EVERY = 10
 """Steps between two reports of progress."""
@@ -56,16 +53,22 @@ def train_network(
 
     Raises:
         DivergenceError: if the loss is no longer finite.
-        UadBenchError: if the perceptual loss has no weights.
+        UadBenchError: if there are fewer training slices than a batch has, or the perceptual loss
+            has no weights.
     """
+    if len(train) < params.batch_size:
+        raise UadBenchError(
+            f"{len(train)} training slices do not fill a batch of {params.batch_size}; "
+            "add healthy subjects or lower batch_size"
+        )
     objective = _Objective.make(params, context.device)
     generator = torch.Generator(context.device).manual_seed(context.seed)
     rows = shuffled(len(train), params.batch_size, np.random.default_rng(context.seed))
     optimiser = torch.optim.Adam(network.parameters(), lr=params.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: params.decay ** (EPOCHS * step // params.steps)
+        optimiser, lambda step: params.decay ** _decays(step, len(train), params)
     )
-    checked = {round(params.steps * (part + 1) / CHECKS) for part in range(CHECKS)}
+    checked = {round(params.steps * (part + 1) / params.checks) for part in range(params.checks)}
     selection = Selection(Exam.make(validation, params, context), params.beta)
     norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
     cleaned = torch.zeros(2, dtype=torch.int64, device=generator.device)
@@ -93,23 +96,34 @@ def train_network(
                 context.report(step, {name: part.item() for name, part in parts.items()})
             if step in checked:
                 selection.check(step, network)
+                if selection.since == params.patience:
+                    break
     if not selection.state:
-        raise DivergenceError(_diverged(params.steps, params))
+        raise DivergenceError(_diverged(step, params))
     network.load_state_dict(selection.state)
     notes = _notes(network, objective.perceptual, context)
+    drawn = step * params.batch_size
     if params.clean_target:
         pixels, slices = cleaned.tolist()
-        drawn = params.steps * params.batch_size
         notes += (f"target cleaned of {pixels} pixels in {slices} of {drawn} slices drawn",)
+    if step < params.steps:
+        notes += (f"stopped at step {step} of {params.steps}: {selection.since} checks in vain",)
     return FitReport(
-        steps=params.steps,
-        slices_seen=params.steps * params.batch_size,
+        steps=step,
+        slices_seen=drawn,
         validation=selection.marks,
         curves={
             f"validation_{metric}": tuple(points) for metric, points in selection.curves.items()
         },
         notes=notes,
     )
+
+
+def _decays(step: int, slices: int, params: DeepParams) -> int:
+    """How often the learning rate has decayed after ``step`` steps."""
+    if params.decay_per == "epoch":
+        return step * params.batch_size // slices
+    return PARTS * step // params.steps
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,10 @@ class DeepParams(Params):
         steps: optimiser steps.
         batch_size: slices per step.
         learning_rate: of Adam, at the start.
-        decay: factor on the learning rate after each hundredth of the run.
+        decay: factor on the learning rate after each hundredth of the run, or each epoch.
+        decay_per: which of the two; a short run may be less than an epoch.
+        checks: how often a run looks at the healthy validation slices; the best state is kept.
+        patience: checks without a better state after which a run ends; never, if not given.
         tv_weight: weight of the reconstruction's total variation; 1 in the paper.
         rectangles: whether bright rectangles are painted into the input, to be left out.
         clean_target: whether the target is cleaned of the healthy's own hyperintense outliers; the
@@ -44,6 +47,9 @@ class DeepParams(Params):
     batch_size: int = Field(default=4, ge=2)
     learning_rate: float = Field(default=2e-3, gt=0.0)
     decay: float = Field(default=0.97, gt=0.0, le=1.0)
+    decay_per: Literal["hundredth", "epoch"] = "hundredth"
+    checks: int = Field(default=4, ge=1)
+    patience: int | None = Field(default=None, ge=1)
     tv_weight: float = Field(default=0.1, ge=0.0)
     rectangles: bool = True
     clean_target: bool = False
