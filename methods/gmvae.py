@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -28,7 +28,7 @@ from uad_bench.models.mixture import (
     log_responsibilities,
 )
 from uad_bench.models.variational import VariationalNetwork
-from uad_bench.training import DeepParams, DeepReconstruction
+from uad_bench.training import PAPER, DeepParams, DeepReconstruction
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,9 @@ class GMVAE(DeepReconstruction):
     title: ClassVar[str] = "GMVAE"
     citation: ClassVar[str] = "You et al. 2019"
     first_trial: ClassVar[Mapping[str, float]] = {"beta": 1e-3, "snr": 16.0}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {**PAPER, "dim_c": 6, "c_lambda": 0.5}
+    }
     params: Params
 
     def network(self, prior: TissuePrior | None) -> VariationalNetwork[_Latent]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from uad_bench.models.blocks import UNet, image_head
 from uad_bench.models.gaussians import ProbabilityHead, divergence
 from uad_bench.models.shape_prior import TISSUES, ShapePrior
 from uad_bench.models.variational import GaussianLatent, GaussianNetwork
-from uad_bench.training import DeepParams, DeepReconstruction
+from uad_bench.training import PAPER, DeepParams, DeepReconstruction
 
 
 class SPA(DeepReconstruction):
@@ -31,7 +31,8 @@ class SPA(DeepReconstruction):
         """Hyper-parameters.
 
         Attributes:
-            var_floor: smallest variance of the prior, and the initial one of the posterior.
+            var_floor: smallest variance of the prior.
+            initial_variance: of the posterior; ``var_floor`` if not given, 1/2 in the paper.
             kl_reduction: ``sum_pixels`` sums the divergence over the pixels and averages it over
                 the tissues, as the authors do; ``mean`` averages over both, so that beta does
                 not depend on the slice's size (beta is then H W times larger).
@@ -41,6 +42,7 @@ class SPA(DeepReconstruction):
         steps: int = Field(default=250, ge=1)
         learning_rate: float = Field(default=4e-3, gt=0.0)
         var_floor: float = Field(default=1e-2, gt=0.0, lt=0.5)
+        initial_variance: float | None = Field(default=None, gt=0.0, lt=1.0)
         kl_reduction: Literal["sum_pixels", "mean"] = "sum_pixels"
         skips: bool = True
 
@@ -49,6 +51,15 @@ class SPA(DeepReconstruction):
     citation: ClassVar[str] = "Bercea et al. 2022"
     needs: ClassVar[frozenset[Need]] = frozenset({"tissue_prior"})
     first_trial: ClassVar[Mapping[str, float]] = {"beta": 1e-3, "snr": 16.0}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {
+            **PAPER,
+            "initial_variance": 0.5,
+            "var_floor": 1e-2,
+            "kl_reduction": "sum_pixels",
+            "skips": True,
+        }
+    }
     params: Params
 
     def network(self, prior: TissuePrior | None) -> GaussianNetwork:
@@ -69,7 +80,7 @@ class SPA(DeepReconstruction):
 class _Network(GaussianNetwork):
     def __init__(self, params: SPA.Params, prior: TissuePrior | None) -> None:
         width, skips, maps = params.width, params.skips, len(TISSUES)
-        head = ProbabilityHead(width, maps, start=params.var_floor)
+        head = ProbabilityHead(width, maps, start=params.initial_variance or params.var_floor)
         encoder = nn.Sequential(UNet(1, width, skips=skips), head)
         decoder = nn.Sequential(UNet(maps, width, skips=skips), image_head(width))
         super().__init__(encoder, decoder, params.sampler)

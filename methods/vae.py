@@ -6,7 +6,7 @@ The baseline of Bercea et al. 2022, with the same building blocks, loss and trai
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -14,7 +14,7 @@ from uad_bench.method import TissuePrior
 from uad_bench.models.blocks import Expanding, Trunk, UNet, image_head
 from uad_bench.models.gaussians import GaussianHead, divergence_from_standard
 from uad_bench.models.variational import GaussianLatent, GaussianNetwork
-from uad_bench.training import DeepParams, DeepReconstruction
+from uad_bench.training import PAPER, DeepParams, DeepReconstruction
 
 FULL_RESOLUTION_MAPS = 4
 
@@ -36,6 +36,7 @@ class VAE(DeepReconstruction):
     title: ClassVar[str] = "VAE"
     citation: ClassVar[str] = "Kingma and Welling 2014"
     first_trial: ClassVar[Mapping[str, float]] = {"beta": 1e-3, "snr": 16.0}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {**PAPER, "latent": "fullres"}}
     params: Params
 
     def network(self, prior: TissuePrior | None) -> GaussianNetwork:

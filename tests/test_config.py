@@ -29,6 +29,13 @@ def test_parameters_of_file_and_flags_are_merged(tmp_path):
     assert config.param == {"spa.beta": 0.2, "spa.snr": 4}
 
 
+def test_a_preset_is_a_key_of_the_file_and_a_flag(tmp_path):
+    file = yaml_file(tmp_path, "methods: spa\npreset: paper\n")
+    assert load_config(file, {}).preset == "paper"
+    assert load_config(file, {"preset": "mine"}).preset == "mine"
+    assert load_config(None, {"methods": "spa"}).preset is None
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -57,6 +57,10 @@ def test_a_method_that_keeps_its_contract_has_no_violation():
     assert check_method(Mean) == []
 
 
+def test_a_preset_within_the_limits_keeps_the_rules():
+    assert check_method(variant(presets={"paper": {"shift": 0.05, "steps": 9}})) == []
+
+
 @pytest.mark.parametrize(
     ("attributes", "rule"),
     [
@@ -69,6 +73,11 @@ def test_a_method_that_keeps_its_contract_has_no_violation():
         ({"objective": "l1"}, "objective"),
         ({"objective": ("l2",)}, "objective"),
         ({"first_trial": {"beta": 1.0}}, "first_trial"),
+        ({"presets": {"Paper!": {}}}, "presets"),
+        ({"presets": {"paper": {"shift": "much"}}}, "presets"),
+        ({"presets": {"paper": {"gain": 1.0}}}, "presets"),
+        ({"presets": {"paper": {"shift": 0.5}}}, "presets"),
+        ({"presets": ["paper"]}, "presets"),
         ({"trains": "yes"}, "trains"),
         ({"citation": None}, "citation"),
         ({"state": lambda self: {}}, "state"),

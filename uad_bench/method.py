@@ -152,6 +152,8 @@ class Method(ABC):
         objective: the validation metrics that tuning minimises.
         first_trial: values of tunable fields that tuning tries first, such as the published ones;
             the defaults are tried next.
+        presets: named sets of parameters, such as ``paper`` for the published recipe; what the
+            user sets wins over them, and they win over the defaults.
     """
 
     name: ClassVar[str]
@@ -163,6 +165,7 @@ class Method(ABC):
     control: ClassVar[bool] = False
     objective: ClassVar[tuple[str, ...]] = ()
     first_trial: ClassVar[Mapping[str, float]] = {}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     Params: ClassVar[type[Params]] = Params
 
     def __init__(self, params: Any = None) -> None:

@@ -40,6 +40,10 @@ def run(
         str | None,
         typer.Option(help="Controls in every table.  [default: control-black,control-mean]"),
     ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Parameters of each method that has this preset, such as paper."),
+    ] = None,
     param: Annotated[
         list[str] | None, typer.Option(help="A parameter, as spa.beta=1e-4. Repeatable.")
     ] = None,
@@ -118,6 +122,7 @@ def run(
         "data_root": data_root,
         "train": train,
         "controls": controls,
+        "preset": preset,
         "param": _parameters(param) if param else None,
         "protocol": protocol,
         "postprocessing": postprocessing,

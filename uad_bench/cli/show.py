@@ -68,6 +68,9 @@ def _show_method(entry: Entry, method: type[Method]) -> None:
     else:
         typer.echo("no parameters")
     print_block("parameters in words", _own_doc(method.Params) if rows else "")
+    for name, values in method.presets.items():
+        lines = (f"{parameter} = {value}" for parameter, value in values.items())
+        print_block(f"preset {name}", "\n".join(lines))
     description = inspect.getdoc(sys.modules[method.__module__]) or ""
     print_block("description", "" if description.rstrip(".") == entry.summary else description)
 

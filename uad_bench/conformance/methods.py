@@ -114,7 +114,37 @@ def _check_params(cls: type[Method], findings: Findings) -> Params:
             "first_trial",
             f"first_trial: {name} = {value!r} is no tunable field, or outside its search range",
         )
+    _check_presets(cls, findings)
     return _quick(model, params)
+
+
+def _check_presets(cls: type[Method], findings: Findings) -> None:
+    """Every preset has a name for the command line and is allowed, its tuned values in range."""
+    presets, space = cls.presets, search_space(cls.Params)
+    is_whole = isinstance(presets, Mapping) and all(
+        isinstance(name, str) and isinstance(values, Mapping) for name, values in presets.items()
+    )
+    findings.check(
+        is_whole, "presets", f"presets must map names to parameters and values, is {presets!r}"
+    )
+    for preset, values in presets.items() if is_whole else ():
+        fault = name_fault(preset)
+        findings.check(fault is None, "presets", f"preset {preset!r}: {fault}")
+        try:
+            params = cls.Params.model_validate(dict(values))
+        except ValidationError as error:
+            item = error.errors()[0]
+            where = ".".join(str(part) for part in item["loc"])
+            findings.check(False, "presets", f"preset {preset}: {where}: {item['msg']}")
+            continue
+        for name in space.keys() & values.keys():
+            value, span = getattr(params, name), space[name]
+            findings.check(
+                span.low <= value <= span.high,
+                "presets",
+                f"preset {preset}: {name} = {value!r} is outside its search range "
+                f"[{span.low:g}, {span.high:g}]",
+            )
 
 
 def _accepts(model: type[Params], values: Mapping[str, Any]) -> bool:

@@ -42,8 +42,8 @@ class GaussianHead(nn.Module):
 class ProbabilityHead(GaussianHead):
     """A head for values in [0, 1]: sigmoid mean, and a variance in (0, 1) by LogSigmoid.
 
-    Bercea et al. 2022, section 3. The variance starts at ``start`` and not at 1/2, from where
-    the divergence to a narrow prior converges slowly.
+    Bercea et al. 2022, section 3. From the 1/2 at which a bias of 0 starts it, the divergence to
+    a narrow prior converges slowly; hence ``start``.
 
     Args:
         features: channels of the input.

@@ -41,6 +41,7 @@ class RunConfig(BaseModel):
         data_root: folder that holds the real cohorts; without it everything is simulated.
         train: the healthy cohort that detectors learn from; simulated where it is not found.
         controls: control methods that stand in every table.
+        preset: named set of parameters of each method that has it; ``param`` wins over it.
         param: parameters by ``method.name``.
         protocol: evaluation protocols.
         postprocessing: post-processing variants.
@@ -77,6 +78,7 @@ class RunConfig(BaseModel):
     data_root: Path | None = None
     train: str = "hi"
     controls: Names = ("control-black", "control-mean")
+    preset: str | None = None
     param: dict[str, Any] = Field(default_factory=dict)
     protocol: Annotated[tuple[ProtocolName, ...], *_List] = Field(("strict",), min_length=1)
     postprocessing: Annotated[tuple[PostProcessing, ...], *_List] = Field(

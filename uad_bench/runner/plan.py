@@ -103,7 +103,8 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
     for name in names:
         try:
             method = registry.method(name)
-            params = validated(method, given_params(config.param, name))
+            preset = method.presets.get(config.preset or "", {})
+            params = validated(method, {**preset, **given_params(config.param, name)})
         except UadBenchError as error:
             problems.append(str(error))
             continue
@@ -116,6 +117,8 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
         seeds = config.seeds if method.trains else config.seeds[:1]
         tuned = config.tune and bool(method.objective) and bool(search_space(method.Params))
         methods.append(PlannedMethod(method, params, seeds, tuned))
+    if config.preset is not None and len(methods) == len(names):
+        problems += _preset_problem(config.preset, methods)
     for key in config.param:
         if "." not in key:
             problems.append(f"--param {key}: write METHOD.NAME=VALUE, such as spa.beta=1e-4")
@@ -142,6 +145,15 @@ def _atlas(config: RunConfig) -> Atlas | None:
     atlas = open_atlas(config.atlas)
     refuse_other_grid(atlas, find_recipe(config.recipe, config.template))
     return atlas
+
+
+def _preset_problem(preset: str, methods: list[PlannedMethod]) -> list[str]:
+    """What is wrong with a preset that no method of the run has."""
+    known = {name for planned in methods for name in planned.method.presets}
+    if preset in known:
+        return []
+    names = ", ".join(sorted(known)) or "none"
+    return [f"--preset {preset}: unknown; the methods of this run have: {names}"]
 
 
 def wanted(spec: CellSpec, results: ResultsFolder, overwrite: Overwrite) -> bool:

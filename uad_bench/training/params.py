@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from types import MappingProxyType
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -68,3 +70,30 @@ class DeepParams(Params):
     def sampler(self) -> Sampler:
         """How the latent is sampled in training."""
         return Sampler(self.snr if self.reparameterisation == "snr" else None, self.norm_scope)
+
+
+PAPER: Mapping[str, Any] = MappingProxyType(
+    {
+        "beta": 1e-3,
+        "snr": 16.0,
+        "reparameterisation": "snr",
+        "norm_scope": "batch",
+        "width": 32,
+        "steps": 50_000,
+        "batch_size": 2,
+        "learning_rate": 5e-4,
+        "decay": 0.97,
+        "decay_per": "epoch",
+        "checks": 100,
+        "patience": 10,
+        "tv_weight": 1.0,
+        "rectangles": True,
+        "clean_target": True,
+        "perceptual_weight": 0.1,
+    }
+)
+"""The recipe that Bercea et al. 2022 (section 3) share between their methods.
+
+``norm_scope`` and the clean target are their code's. The paper trains "until convergence", which
+is read as: at most 50,000 steps, and an end after a tenth of them without a better state.
+"""

@@ -1,0 +1,110 @@
+"""A preset reaches the methods that have it, the user's flags win, and a wrong name is one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from uad_bench.cli import main
+from uad_bench.cli.options import open_registry
+from uad_bench.errors import UadBenchError
+from uad_bench.runner.config import load_config
+from uad_bench.runner.plan import Plan, make_plan
+
+METHOD = '''
+"""A toy."""
+from uad_bench import method
+from uad_bench.method import FitReport, tunable
+
+
+class Toy(method.Method):
+    class Params(method.Params):
+        gain: float = tunable(0.5, 0.1, 1.0)
+        steps: int = 10
+
+    name = "toy"
+    title = "Toy"
+    objective = ("l1",)
+    first_trial = {"gain": 0.9}
+    presets = {"paper": {"gain": 0.2, "steps": 40}, "quick": {"steps": 1}}
+
+    def fit(self, train, validation, context):
+        return FitReport()
+
+    def score(self, slices):
+        return slices.image
+'''
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    file = tmp_path / "toy.py"
+    file.write_text(METHOD)
+    return file
+
+
+def plan(toy: Path, **flags) -> Plan:
+    config = load_config(
+        None, {"methods": "toy,thresholding", "datasets": "mslub", "plugin": toy, **flags}
+    )
+    return make_plan(config, open_registry(config.plugin), "cpu")
+
+
+def values(made: Plan, name: str = "toy") -> dict[str, object]:
+    (planned,) = (p for p in made.methods if p.method.name == name)
+    return planned.params.model_dump()
+
+
+def test_a_preset_wins_over_the_defaults_and_a_flag_over_the_preset(toy):
+    assert values(plan(toy)) == {"gain": 0.5, "steps": 10}
+    assert values(plan(toy, preset="quick")) == {"gain": 0.5, "steps": 1}
+    assert values(plan(toy, preset="paper")) == {"gain": 0.2, "steps": 40}
+    flags = {"toy.steps": 7}
+    assert values(plan(toy, preset="paper", param=flags)) == {"gain": 0.2, "steps": 7}
+
+
+def test_a_method_without_the_preset_is_left_as_it_is(toy):
+    plain, preset = plan(toy), plan(toy, preset="paper")
+    for name in ("thresholding", "control-black", "control-mean"):
+        assert values(preset, name) == values(plain, name)
+
+
+def test_what_a_preset_sets_is_still_tuned_and_what_a_flag_sets_is_not(toy):
+    def fixed(**flags) -> dict[str, object]:
+        return next(c.params for c in plan(toy, **flags).cells() if c.method == "toy")
+
+    assert fixed(preset="paper") == {"steps": 40}
+    assert fixed(preset="paper", tune=False) == {"gain": 0.2, "steps": 40}
+    assert fixed(preset="paper", param={"toy.gain": 0.3}) == {"gain": 0.3, "steps": 40}
+
+
+def test_an_unknown_preset_is_one_line_with_the_known_ones(toy):
+    with pytest.raises(UadBenchError) as caught:
+        plan(toy, preset="papr")
+    assert str(caught.value) == "--preset papr: unknown; the methods of this run have: paper, quick"
+    with pytest.raises(UadBenchError, match=r"--preset paper: unknown; .* have: none"):
+        plan(toy, preset="paper", methods="thresholding")
+
+
+def test_an_unknown_method_is_not_also_an_unknown_preset(toy):
+    with pytest.raises(UadBenchError) as caught:
+        plan(toy, preset="paper", methods="tay")
+    assert "preset" not in str(caught.value)
+
+
+def test_show_lists_presets(toy, capsys):
+    assert main(["show", "toy", "--plugin", str(toy)]) == 0
+    shown = capsys.readouterr().out
+    assert "preset paper\n  gain = 0.2\n  steps = 40\n" in shown
+    assert "preset quick\n  steps = 1\n" in shown
+
+
+def test_the_flag_reaches_the_plan(toy, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["run", "--methods", "toy", "--datasets", "mslub", "--plugin", str(toy)]
+    assert main([*arguments, "--preset", "paper", "--dry-run"]) == 0
+    assert "gain=0.2, steps=40" in capsys.readouterr().out
+    assert main([*arguments, "--preset", "papr", "--dry-run"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: --preset papr: unknown")
