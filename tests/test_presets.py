@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from uad_bench.cli import main
 from uad_bench.cli.options import open_registry
 from uad_bench.errors import UadBenchError
+from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import load_config
+from uad_bench.runner.detectors import Trainer
 from uad_bench.runner.plan import Plan, make_plan
+from uad_bench.tuning import Tuned
 
 METHOD = '''
 """A toy."""
@@ -77,6 +81,29 @@ def test_what_a_preset_sets_is_still_tuned_and_what_a_flag_sets_is_not(toy):
     assert fixed(preset="paper") == {"steps": 40}
     assert fixed(preset="paper", tune=False) == {"gain": 0.2, "steps": 40}
     assert fixed(preset="paper", param={"toy.gain": 0.3}) == {"gain": 0.3, "steps": 40}
+
+
+def test_tuning_starts_from_the_preset_in_a_study_of_its_own(toy, tmp_path, monkeypatch):
+    asked = []
+
+    def watch(evaluate, space, **given) -> Tuned:
+        asked.append((given["first"], given["default"], given["journal"]))
+        return Tuned(dict(given["default"]), 1.0, 1, 0)
+
+    monkeypatch.setattr("uad_bench.runner.detectors.tune", watch)
+    for preset in (None, "quick", "paper"):
+        made = plan(toy, preset=preset)
+        training = SimpleNamespace(manifest_hash="data")
+        results = ResultsFolder(tmp_path / "results")
+        trainer = Trainer(training, results, made.config, "cpu", SimpleNamespace())
+        (planned,) = (p for p in made.methods if p.method.name == "toy")
+        # the same fixed parameters, so that only the start tells the studies apart
+        trainer.tune(planned.method, planned.params.model_copy(update={"steps": 10}))
+    (plain, plain_default, study), (quick, _, same), (paper, default, own) = asked
+    assert plain == quick == {"gain": 0.9}
+    assert plain_default == {"gain": 0.5}
+    assert paper == default == {"gain": 0.2}
+    assert study == same != own
 
 
 def test_an_unknown_preset_is_one_line_with_the_known_ones(toy):

@@ -61,7 +61,12 @@ class Trainer:
             return params, None
         trials, seed = self.config.trials, self.config.seeds[0]
         base = params.model_dump(mode="json", exclude=set(space))
-        key = short_hash([base, seed, sorted(space), *self._stands_on(method)])
+        preset = method.presets.get(self.config.preset or "", {})
+        start = {name: value for name, value in preset.items() if name in space}
+        identity = [base, seed, sorted(space), *self._stands_on(method)]
+        if start:  # a study's first two trials follow from it
+            identity.append(start)
+        key = short_hash(identity)
 
         def evaluate(number: int, chosen: Mapping[str, float]) -> Mapping[str, float]:
             self.progress.stage(f"tune {method.name}, trial {number + 1} of {trials}")
@@ -74,11 +79,12 @@ class Trainer:
             name: (int if fields[name].annotation is int else float)(getattr(params, name))
             for name in space
         }
+        first = {k: v for k, v in method.first_trial.items() if k in space and k not in start}
         tuned = tune(
             evaluate,
             space,
             objective=method.objective,
-            first=default | {k: v for k, v in method.first_trial.items() if k in space},
+            first=default | first,
             default=default,
             trials=trials,
             seed=seed,
