@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from uad_bench.errors import DivergenceError, UadBenchError
@@ -16,6 +15,7 @@ from uad_bench.method import FitContext, Slices, TissuePrior
 from uad_bench.models.gaussians import Gaussian, Sampler
 from uad_bench.models.losses import absolute_error
 from uad_bench.models.variational import GaussianLatent, GaussianNetwork
+from uad_bench.runner.detectors import validated
 from uad_bench.training import DeepParams, DeepReconstruction
 
 SIZE = 32
@@ -245,8 +245,9 @@ def test_the_perceptual_loss_changes_what_is_learnt_and_is_named_in_the_report()
 
 
 def test_vgg19_without_a_file_is_refused_when_the_parameters_are_read():
-    with pytest.raises(ValidationError, match="set vgg19_weights"):
-        DeepParams(perceptual_weight=0.1, perceptual="vgg19")
+    with pytest.raises(UadBenchError) as caught:
+        validated(Tiny, {"perceptual_weight": 0.1, "perceptual": "vgg19"})
+    assert str(caught.value).endswith("perceptual vgg19 needs a weight file: set vgg19_weights")
     assert DeepParams(perceptual="vgg19").perceptual_weight == 0
 
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from uad_bench.method import Params, tunable
 from uad_bench.models.gaussians import NormScope, Sampler
@@ -63,7 +64,9 @@ class DeepParams(Params):
     @model_validator(mode="after")
     def _has_weights(self) -> Self:
         if self.perceptual_weight and self.perceptual == "vgg19" and self.vgg19_weights is None:
-            raise ValueError("perceptual vgg19 needs a weight file: set vgg19_weights")
+            raise PydanticCustomError(
+                "no_weights", "perceptual vgg19 needs a weight file: set vgg19_weights"
+            )
         return self
 
     @property
