@@ -25,6 +25,7 @@ from uad_bench.cells import (
     CohortUse,
     Environment,
     Exclusion,
+    FitRecord,
     Metric,
     PostProcessing,
     ProtocolName,
@@ -226,6 +227,16 @@ def test_simulated_stands_wherever_data_are_and_nowhere_else(form: Format) -> No
         record("vae", data=use("mslub", simulated=False), training=use("hi", simulated=False)),
     ]
     assert "simulated" not in render([build_table(real)], form).replace(",simulated,", ",", 1)
+
+
+def test_an_atlas_of_phantoms_is_told_where_all_cohorts_are_real() -> None:
+    real = {"data": use("mslub", simulated=False), "training": use("hi", simulated=False)}
+    fit = FitRecord(detector="spa-1", simulated_prior=True)
+    cell = record("spa", **real).model_copy(update={"fit": fit})
+    assert cell.simulated
+    caption = build_table([cell]).caption
+    assert caption.startswith("Simulated: the tissue prior (--atlas).")
+    assert "imulated" not in build_table([record("spa", **real)]).caption
 
 
 def test_the_caption_says_what_is_simulated() -> None:

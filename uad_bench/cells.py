@@ -117,6 +117,7 @@ class FitRecord(_Record):
         tuned: the parameters that tuning chose, empty without tuning.
         trials: tuning trials that ran.
         curves: per training metric, pairs of step and value.
+        simulated_prior: whether its tissue prior is an atlas of phantoms.
         notes: facts worth keeping.
     """
 
@@ -128,6 +129,7 @@ class FitRecord(_Record):
     tuned: dict[str, float] = Field(default_factory=dict)
     trials: int = 0
     curves: dict[str, tuple[tuple[int, float], ...]] = Field(default_factory=dict)
+    simulated_prior: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -182,7 +184,9 @@ class CellRecord(_Record):
     @property
     def simulated(self) -> bool:
         """Whether any data behind this cell is simulated."""
-        return any(use.simulated for use in (self.training, self.data) if use is not None)
+        uses = (self.training, self.data)
+        prior = self.fit is not None and self.fit.simulated_prior
+        return prior or any(use.simulated for use in uses if use is not None)
 
 
 def short_hash(value: Any) -> str:

@@ -104,7 +104,8 @@ def _simulated(records: Sequence[CellRecord], arrangement: Arrangement) -> list[
     trained = _uses(record.training for record in records)
     cohorts = [row.label for row in arrangement.rows if row.simulated]
     learned = sorted({cohort_title(use.cohort) for use in trained if use.simulated})
-    if not cohorts and not learned:
+    priors = any(record.fit is not None and record.fit.simulated_prior for record in records)
+    if not cohorts and not learned and not priors:
         return []
     if len(cohorts) == len(arrangement.rows) and all(use.simulated for use in trained):
         published = any(column.group == "published" for column in arrangement.columns)
@@ -114,6 +115,8 @@ def _simulated(records: Sequence[CellRecord], arrangement: Arrangement) -> list[
         parts.append(f"the training data ({', '.join(learned)})")
     if cohorts:
         parts.append(f"the patients of {', '.join(cohorts)}")
+    if priors and not learned:
+        parts.append("the tissue prior (--atlas)")
     return [f"Simulated: {' and '.join(parts)}."]
 
 

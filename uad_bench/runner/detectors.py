@@ -114,6 +114,11 @@ class Trainer:
             tuned={} if tuned is None else tuned.params,
             trials=0 if tuned is None else tuned.trials,
             curves={name: tuple(points) for name, points in report.curves.items()},
+            simulated_prior=(
+                self.atlas is not None
+                and self.atlas.manifest.simulated
+                and "tissue_prior" in method.needs
+            ),
             notes=report.notes,
         )
         _store(folder, fitted, record)

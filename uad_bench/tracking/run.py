@@ -89,6 +89,8 @@ def run_tags(record: CellRecord, results: Path, sha256: str) -> dict[str, str]:
     if record.simulated:
         uses = (("trained on", record.training), ("evaluated on", record.data))
         parts = [f"{verb} {use.cohort}" for verb, use in uses if use is not None and use.simulated]
+        if record.fit is not None and record.fit.simulated_prior:
+            parts.append("with a simulated tissue prior")
         note.append(f"**Simulated data**: {', '.join(parts)}.")
     if record.state == "failed":
         note.append(f"**Failed**: {record.reason}")
