@@ -42,13 +42,13 @@ def view(title: str, *, simulated: bool, rebuilt: bool = True) -> SliceView:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """Collects the figures that are turned into bytes."""
     kept: list[Figure] = []
-    original = figures._png
+    original = figures.png
 
     def keep(figure: Figure) -> bytes:
         kept.append(figure)
         return original(figure)
 
-    monkeypatch.setattr(figures, "_png", keep)
+    monkeypatch.setattr(figures, "png", keep)
     return kept
 
 

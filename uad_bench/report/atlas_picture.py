@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from uad_bench.report.figures import png
 from uad_bench.volumes.atlas import TISSUES, Atlas
 
 _SLICES = 5
@@ -73,7 +72,7 @@ def atlas_picture(atlas: Atlas) -> bytes:
         word for word, so in (("SIMULATED", built.simulated), ("FALLBACK", built.fallback)) if so
     ]
     figure.text(0.99, 0.955, " ".join(marks), color=_MARK, fontsize=11, ha="right", va="center")
-    return _png(figure)
+    return png(figure)
 
 
 def _spread(mean: NDArray[np.float32]) -> list[int]:
@@ -82,10 +81,3 @@ def _spread(mean: NDArray[np.float32]) -> list[int]:
     if len(inside) == 0:
         inside = np.arange(mean.shape[1])
     return [int(inside[round(at * (len(inside) - 1))]) for at in np.linspace(0.15, 0.9, _SLICES)]
-
-
-def _png(figure: Figure) -> bytes:
-    FigureCanvasAgg(figure)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", facecolor=_GROUND, metadata={"Software": None})
-    return file.getvalue()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from uad_bench.cells import CellRecord, ProtocolName
@@ -21,6 +19,7 @@ from uad_bench.evaluation.histograms import (
     load_histograms,
     precision_recall,
 )
+from uad_bench.report.figures import png
 from uad_bench.report.published import COHORTS, cohort_title
 
 _COLUMNS = 3
@@ -82,7 +81,7 @@ def curves_picture(records: Sequence[CellRecord], root: Path, protocol: Protocol
         _panel(axes, names[place], cohorts[names[place]], root)
     if any(record.training is not None and record.training.simulated for record in done):
         figure.supxlabel("Simulated: the training data", fontsize=7)
-    return _png(figure)
+    return png(figure)
 
 
 def _panel(
@@ -136,11 +135,3 @@ def thinned(curve: PrecisionRecall) -> tuple[np.ndarray, np.ndarray]:
     at = np.searchsorted(recall, np.linspace(0, 1, _POINTS), side="left").clip(max=len(recall) - 1)
     keep = np.unique(at)
     return recall[keep], precision[keep]
-
-
-def _png(figure: Figure) -> bytes:
-    """The figure as PNG, without the metadata that would tell one day from another."""
-    FigureCanvasAgg(figure)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})
-    return file.getvalue()

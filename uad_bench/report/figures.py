@@ -104,7 +104,7 @@ def cell_picture(
     shown = _heat(axes[-1], score[box], "anomaly score", float(np.max(score)))
     bar = figure.colorbar(shown, ax=axes[-1], fraction=0.046, pad=0.03)
     bar.ax.tick_params(labelsize=8)
-    return _png(figure)
+    return png(figure)
 
 
 def results_picture(slices: Sequence[SliceView]) -> bytes:
@@ -157,7 +157,7 @@ def results_picture(slices: Sequence[SliceView]) -> bytes:
                 bar.ax.tick_params(labelsize=7)
                 bars[at].set_axis_on()
             at += 1
-    return _png(figure)
+    return png(figure)
 
 
 def _grid(
@@ -250,8 +250,8 @@ def _outline(axes: Axes, lesion: Image) -> None:
     axes.set_ylim(height - 0.5, -0.5)
 
 
-def _png(figure: Figure) -> bytes:
-    """The figure as PNG, without the metadata that would tell one day from another."""
+def png(figure: Figure) -> bytes:
+    """Return a figure as PNG, without the metadata that would tell one day from another."""
     FigureCanvasAgg(figure)
     file = io.BytesIO()
     figure.savefig(file, format="png", metadata={"Software": None})
