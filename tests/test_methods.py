@@ -9,6 +9,8 @@ from scipy.stats import rankdata
 from skimage.exposure import equalize_hist
 from uad_bench.methods.control_black import ControlBlack
 from uad_bench.methods.control_mean import ControlMean
+from uad_bench.methods.control_no_prior import ControlNoPrior
+from uad_bench.methods.dae import DAE
 from uad_bench.methods.gmvae import GMVAE
 from uad_bench.methods.spa import SPA
 from uad_bench.methods.thresholding import Thresholding
@@ -18,9 +20,12 @@ from uad_bench.conformance import check_method
 from uad_bench.errors import UadBenchError
 from uad_bench.method import FitContext, Slices, TissuePrior, search_space
 from uad_bench.models.gaussians import Gaussian, divergence, divergence_from_standard
+from uad_bench.runner.detectors import validated
+from uad_bench.training import PAPER_TRAINING
 
 SIZE, DEPTH = 32, 6
-DEEP = (VAE, GMVAE, SPA)
+LATENT = (VAE, GMVAE, SPA)
+DEEP = (*LATENT, ControlNoPrior, DAE)
 EVERY = (Thresholding, ControlBlack, ControlMean, *DEEP)
 TINY = {"width": 4, "steps": 3, "batch_size": 4}
 
@@ -132,7 +137,7 @@ def test_the_mean_control_takes_the_nearest_slice_where_training_has_none():
     assert np.array_equal(method.reconstruct(near), method.reconstruct(far))
 
 
-@pytest.mark.parametrize("cls", DEEP, ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", LATENT, ids=lambda cls: cls.name)
 def test_deep_methods_are_tuned_in_beta_and_snr_from_the_papers_values(cls):
     space = search_space(cls.Params)
     assert set(space) == {"beta", "snr"}
@@ -143,8 +148,16 @@ def test_deep_methods_are_tuned_in_beta_and_snr_from_the_papers_values(cls):
 
 @pytest.mark.parametrize(
     ("cls", "params"),
-    [(VAE, {}), (VAE, {"latent": "fullres"}), (GMVAE, {}), (SPA, {}), (SPA, {"skips": False})],
-    ids=["vae", "vae-fullres", "gmvae", "spa", "spa-no-skips"],
+    [
+        (VAE, {}),
+        (VAE, {"latent": "fullres"}),
+        (GMVAE, {}),
+        (SPA, {}),
+        (SPA, {"skips": False}),
+        (ControlNoPrior, {}),
+        (DAE, {}),
+    ],
+    ids=["vae", "vae-fullres", "gmvae", "spa", "spa-no-skips", "no-prior", "dae"],
 )
 def test_every_weight_gets_a_gradient(cls, params):
     method = cls(cls.Params(**TINY | params))
@@ -253,7 +266,47 @@ def test_a_bright_lesion_painted_in_is_seen(cls):
     assert np.median(score[lesion]) > np.quantile(healthy, 0.95)
 
 
-@pytest.mark.parametrize("cls", DEEP, ids=lambda cls: cls.name)
+def test_the_control_without_prior_is_spa_in_everything_else():
+    assert ControlNoPrior.control
+    assert not ControlNoPrior.needs
+    assert not ControlNoPrior.objective
+    mine, spas = (cls.Params().model_dump() for cls in (ControlNoPrior, SPA))
+    assert mine.pop("beta") == 0 < spas.pop("beta")
+    assert mine == spas
+    control = ControlNoPrior(ControlNoPrior.Params(**TINY))
+    report = control.fit(brains(12), brains(6, seed=1), FitContext(0))
+    spa = fitted(SPA, beta=0.0)
+    assert control.score(brains(3)).tobytes() == spa.score(brains(3)).tobytes()
+    assert control.tissues(brains(3)).shape == (3, 4, SIZE, SIZE)
+    assert report.validation["kl"] == 0
+
+
+@pytest.mark.parametrize("beta", [1e-9, -1.0])
+def test_the_control_without_prior_refuses_another_beta_in_one_line(beta):
+    with pytest.raises(UadBenchError, match=r"control-no-prior\.beta") as caught:
+        validated(ControlNoPrior, {"beta": beta})
+    assert "\n" not in str(caught.value)
+
+
+def test_the_dae_learns_from_noise_has_no_latent_and_is_not_tuned():
+    assert not DAE.control
+    assert DAE.Params().corruption == "noise"
+    assert not search_space(DAE.Params)
+    assert not {"beta", "snr"} & set(DAE.Params.model_fields)
+    network = fitted(DAE).network_
+    image, z = tensors(brains(2))
+    assert torch.equal(network(image, z)[1], torch.zeros(2))
+    noisy = network(image, z, torch.Generator().manual_seed(0))[0]
+    assert torch.equal(noisy, network(image, z)[0])
+
+
+def test_the_papers_preset_leaves_the_dae_its_noise():
+    params = DAE.Params(**DAE.presets["paper"])
+    assert params == DAE.Params(**PAPER_TRAINING | {"corruption": "noise"})
+    assert params.width == 32
+
+
+@pytest.mark.parametrize("cls", LATENT, ids=lambda cls: cls.name)
 def test_the_papers_preset_is_the_recipe_of_the_paper(cls):
     params = cls.Params(**cls.presets["paper"])
     published = {
@@ -268,7 +321,7 @@ def test_the_papers_preset_is_the_recipe_of_the_paper(cls):
         "decay_per": "epoch",
         "tv_weight": 1.0,
         "perceptual_weight": 0.1,
-        "rectangles": True,
+        "corruption": "rectangles",
         "clean_target": True,
     }
     assert {name: getattr(params, name) for name in published} == published

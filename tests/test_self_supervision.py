@@ -1,4 +1,4 @@
-"""Painted rectangles: where they lie, how bright they are, and that they are never the same."""
+"""What is painted into slices: where it lies, how bright it is, and that it is never the same."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import label
 from torch import Tensor
 
-from uad_bench.models.self_supervision import clean, paint_rectangles
+from uad_bench.models.self_supervision import clean, corrupt, paint_noise, paint_rectangles
 
 PAPER_SPACING = (1.875, 1.875)
 
@@ -95,6 +95,66 @@ def test_an_empty_slice_stays_finite_and_empty():
     image = torch.zeros(4, 1, 32, 32)
     painted = paint(image, torch.zeros_like(image, dtype=torch.bool), spacing=(7.5, 7.5))
     assert torch.equal(painted, image)
+
+
+def flat(count: int, size: int = 128) -> tuple[Tensor, Tensor]:
+    """Slices of 0.5 with a brain that leaves a frame of 0 around it."""
+    brain = torch.zeros(count, 1, size, size, dtype=torch.bool)
+    brain[..., 8:-8, 8:-8] = True
+    return 0.5 * brain, brain
+
+
+def test_noise_stays_inside_the_brain_and_the_unit_interval_and_spares_the_input():
+    image, brain = healthy()
+    image[:, :, 60:64, 60:64] = 0.99
+    before = image.clone()
+    noisy = paint_noise(image, brain, torch.Generator().manual_seed(0))
+    assert torch.equal(image, before)
+    assert (noisy[~brain] == 0).all()
+    assert noisy.min() == 0
+    assert noisy.max() == 1
+    assert ((noisy != image)[brain]).float().mean() > 0.95
+
+
+def test_noise_is_centred_and_has_the_published_size():
+    # a port of the method adds a constant -1 and twice the noise
+    image, brain = flat(64)
+    added = (paint_noise(image, brain, torch.Generator().manual_seed(0)) - image)[brain]
+    assert added.mean().item() == pytest.approx(0.0, abs=0.01)
+    # bilinear interpolation keeps 2/3 of the standard deviation, on average over an axis pair
+    assert added.std().item() == pytest.approx(0.2 * 2 / 3, abs=0.015)
+
+
+def test_noise_is_coarse_and_its_grid_lies_elsewhere_in_every_sample():
+    image, brain = flat(32)
+    noisy = paint_noise(image, brain, torch.Generator().manual_seed(0)).numpy()[:, 0, 8:-8, 8:-8]
+    step = 127 / 15
+    assert np.abs(np.diff(noisy, axis=2)).mean() < 0.35 * np.abs(noisy - 0.5).mean()
+    bends = np.abs(np.diff(noisy, n=2, axis=2)).mean(axis=1)
+    places = {int(np.argmax(sample[:9])) for sample in bends}
+    assert len(places) > 4
+    assert all(np.diff(np.flatnonzero(s > s.max() / 20))[:3].max() <= step + 1 for s in bends)
+
+
+def test_noise_is_drawn_afresh_and_a_seed_draws_the_same():
+    image, brain = healthy(2)
+    generator = torch.Generator().manual_seed(0)
+    first, second = (paint_noise(image, brain, generator) for _ in range(2))
+    assert not torch.equal(first, second)
+    assert not torch.equal((first - image)[0], (first - image)[1])
+    assert torch.equal(first, paint_noise(image, brain, torch.Generator().manual_seed(0)))
+
+
+def test_the_corruption_is_the_one_that_is_named():
+    image, brain = healthy(4)
+
+    def corrupted(name) -> Tensor:
+        return corrupt(image, brain, PAPER_SPACING, name, torch.Generator().manual_seed(0))
+
+    noisy = paint_noise(image, brain, torch.Generator().manual_seed(0))
+    assert torch.equal(corrupted("rectangles"), paint(image, brain))
+    assert torch.equal(corrupted("noise"), noisy)
+    assert corrupted("none") is image
 
 
 def with_spots(image: Tensor) -> tuple[Tensor, np.ndarray]:

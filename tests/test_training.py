@@ -112,7 +112,7 @@ def test_training_lowers_the_validation_loss_and_reports_what_it_kept():
 def test_the_state_kept_is_the_one_with_the_best_validation_loss():
     # a learning rate this high makes the loss jump, so that the last check is not the best
     for seed in range(8):
-        method, report = fit(seed, steps=40, learning_rate=1.0, decay=1.0, rectangles=False)
+        method, report = fit(seed, steps=40, learning_rate=1.0, decay=1.0, corruption="none")
         curve = dict(report.curves["validation_loss"])
         validation = brains(10, seed=1)
         l1 = np.abs(validation.image - method.reconstruct(validation)).mean()
@@ -164,8 +164,12 @@ def test_the_learning_rate_decays_over_a_hundred_parts_of_the_run_or_per_epoch(m
     np.testing.assert_allclose(rates, 1e-3 * 0.97 ** (4 * np.arange(30) // 24), rtol=1e-6)
 
 
-@pytest.mark.parametrize("rectangles", [True, False])
-def test_rectangles_go_into_the_input_and_never_into_the_target(monkeypatch, rectangles):
+@pytest.mark.parametrize(
+    ("corruption", "is_painted"), [("rectangles", True), ("noise", True), ("none", False)]
+)
+def test_what_is_painted_goes_into_the_input_and_never_into_the_target(
+    monkeypatch, corruption, is_painted
+):
     seen = []
     original = Tiny.network
 
@@ -175,9 +179,9 @@ def test_rectangles_go_into_the_input_and_never_into_the_target(monkeypatch, rec
         return made
 
     monkeypatch.setattr(Tiny, "network", network)
-    _, report = fit(rectangles=rectangles, steps=5)
+    _, report = fit(corruption=corruption, steps=5)
     brightest = max(image.max().item() for image in seen)
-    assert (brightest > 0.85) is rectangles
+    assert (brightest > 0.85) is is_painted
     assert report.validation["l1"] < 0.5
 
 
@@ -268,7 +272,7 @@ def test_a_clean_target_leaves_the_input_as_it_is_and_is_counted(monkeypatch):
 
     monkeypatch.setattr(Tiny, "network", network)
     monkeypatch.setattr("uad_bench.training.loop.absolute_error", watch)
-    _, report = fit(train=data, clean_target=True, rectangles=False, steps=6, batch_size=4)
+    _, report = fit(train=data, clean_target=True, corruption="none", steps=6, batch_size=4)
     assert max(image.max().item() for image in seen) == 1.0
     assert max(image.max().item() for image in targets) < 0.9
     # 6 x 4 slices are the whole cohort once, of which half have a spot of 4 pixels
@@ -286,7 +290,7 @@ def test_on_slices_without_outliers_a_clean_target_changes_no_bit():
 
 def test_a_run_ends_when_its_patience_does_and_keeps_the_best_state():
     # a learning rate this high makes the loss jump, so that some check is not the best
-    jumpy = {"steps": 80, "checks": 20, "learning_rate": 1.0, "decay": 1.0, "rectangles": False}
+    jumpy = {"steps": 80, "checks": 20, "learning_rate": 1.0, "decay": 1.0, "corruption": "none"}
     _, whole = fit(2, **jumpy)
     losses = [loss for _, loss in whole.curves["validation_loss"]]
     since, expected = 0, len(losses)

@@ -1,4 +1,4 @@
-"""Self-supervision: bright rectangles that a detector learns to leave out, and clean targets.
+"""Self-supervision: inputs painted on, which a detector learns to undo, and clean targets.
 
 Bercea et al. 2021 (FedDis) paint up to three rectangles, each with probability 1/2, into the
 healthy input, on 128 x 128 pixels of 1.875 mm: 3 to 19 wide, 2/3 to 4/3 of that high, with the
@@ -6,14 +6,20 @@ upper left corner in rows 20 to 90 and columns 30 to 90. Here the geometry is ke
 rectangles are cut at the brain's edge, where a lesion ends too, and the intensity is drawn
 afresh for every sample.
 
-They also clean the target of the bright spots that healthy people have, by a routine that is not
-published; :func:`clean` is a reading of it.
+Kascenas et al. 2022 add coarse Gaussian noise to the input instead.
+
+Bercea et al. also clean the target of the bright spots that healthy people have, by a routine
+that is not published; :func:`clean` is a reading of it.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
+
+Corruption = Literal["rectangles", "noise", "none"]
 
 _ATTEMPTS = 3
 _CHANCE = 0.5
@@ -24,9 +30,25 @@ _LEFT_MM = (-63.8, 48.8)
 _TISSUE = 0.15
 _PERCENTILE = 0.75
 
+_NOISE_SD = 0.2
+_NOISE_GRID = 16
+
 _OUTLIER_SD = 3.0
 _RIM_PX = 3
 _WINDOW_PX = 15
+
+
+def corrupt(
+    image: Tensor,
+    brain: Tensor,
+    spacing: tuple[float, float],
+    corruption: Corruption,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return healthy slices ``[B, 1, H, W]``, painted on as ``corruption`` says."""
+    if corruption == "rectangles":
+        return paint_rectangles(image, brain, spacing, generator)
+    return paint_noise(image, brain, generator) if corruption == "noise" else image
 
 
 def paint_rectangles(
@@ -62,6 +84,31 @@ def paint_rectangles(
     return torch.where(painted, intensity, image)
 
 
+def paint_noise(image: Tensor, brain: Tensor, generator: torch.Generator) -> Tensor:
+    """Return a copy of healthy slices with coarse noise added (Kascenas et al. 2022).
+
+    The noise is drawn from N(0, 0.2^2) on a grid of 16 x 16 points, brought to the slice's size
+    by bilinear interpolation (which lowers its standard deviation between the points), and rolled
+    by a shift that is drawn for every sample, so that the grid lies nowhere in particular.
+
+    Args:
+        image: ``[B, 1, H, W]`` in [0, 1].
+        brain: bool ``[B, 1, H, W]``; pixels outside it stay as they are, which is 0.
+        generator: source of every draw, on the image's device.
+
+    Returns:
+        ``[B, 1, H, W]`` in [0, 1]: what the noise takes out of that range is clipped.
+    """
+    batch, _, height, width = image.shape
+    shape = (batch, 1, _NOISE_GRID, _NOISE_GRID)
+    coarse = _NOISE_SD * torch.randn(shape, generator=generator, device=image.device)
+    noise = nn.functional.interpolate(coarse, (height, width), mode="bilinear", align_corners=True)
+    rows, columns = (_rolled(size, batch, generator) for size in (height, width))
+    sample = torch.arange(batch, device=image.device)[:, None, None]
+    shifted = noise[sample, 0, rows[:, :, None], columns[:, None, :]][:, None]
+    return torch.where(brain, (image + shifted).clamp(0.0, 1.0), image)
+
+
 def clean(image: Tensor, brain: Tensor) -> Tensor:
     """Return healthy slices without their hyperintense outliers.
 
@@ -93,6 +140,13 @@ def clean(image: Tensor, brain: Tensor) -> Tensor:
     cleaned = image.clone()
     cleaned[outlier] = torch.where(local.isnan(), whole, local)
     return cleaned
+
+
+def _rolled(size: int, batch: int, generator: torch.Generator) -> Tensor:
+    """Indices ``[batch, size]`` that roll an axis by a random shift per sample."""
+    device = generator.device
+    shift = torch.randint(size, (batch, 1), generator=generator, device=device)
+    return (torch.arange(size, device=device) + shift) % size
 
 
 def _inside(brain: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from uad_bench.models.batches import Batch, shuffled
 from uad_bench.models.losses import absolute_error, total_variation
 from uad_bench.models.perceptual import PerceptualDistance, load_lite0, load_vgg19
 from uad_bench.models.variational import VariationalNetwork
-from uad_bench.training.params import DeepParams
+from uad_bench.training.params import TrainingParams
 from uad_bench.training.selection import Exam, Selection, example
 
 PARTS = 100
@@ -33,7 +33,7 @@ MIN_MOMENTUM = 0.03
 
 def train_network(
     network: VariationalNetwork[Any],
-    params: DeepParams,
+    params: TrainingParams,
     train: Slices,
     validation: Slices,
     context: FitContext,
@@ -69,7 +69,7 @@ def train_network(
         optimiser, lambda step: params.decay ** _decays(step, len(train), params)
     )
     checked = {round(params.steps * (part + 1) / params.checks) for part in range(params.checks)}
-    selection = Selection(Exam.make(validation, params, context), params.beta)
+    selection = Selection(Exam.make(validation, params, context), params.divergence_weight)
     norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
     cleaned = torch.zeros(2, dtype=torch.int64, device=generator.device)
 
@@ -119,7 +119,7 @@ def train_network(
     )
 
 
-def _decays(step: int, slices: int, params: DeepParams) -> int:
+def _decays(step: int, slices: int, params: TrainingParams) -> int:
     """How often the learning rate has decayed after ``step`` steps."""
     if params.decay_per == "epoch":
         return step * params.batch_size // slices
@@ -130,11 +130,11 @@ def _decays(step: int, slices: int, params: DeepParams) -> int:
 class _Objective:
     """The loss of a batch."""
 
-    params: DeepParams
+    params: TrainingParams
     perceptual: PerceptualDistance | None
 
     @classmethod
-    def make(cls, params: DeepParams, device: str) -> _Objective:
+    def make(cls, params: TrainingParams, device: str) -> _Objective:
         """Load the weights of the perceptual distance, where the loss has one."""
         if not params.perceptual_weight:
             return cls(params, None)
@@ -149,7 +149,7 @@ class _Objective:
         l1 = absolute_error(target, reconstruction).mean()
         kl = divergence.mean()
         smoothness = total_variation(reconstruction).mean()
-        loss = l1 + self.params.tv_weight * smoothness + self.params.beta * kl
+        loss = l1 + self.params.tv_weight * smoothness + self.params.divergence_weight * kl
         if self.perceptual is not None:
             distance = self.perceptual(target, reconstruction).mean()
             loss = loss + self.params.perceptual_weight * distance
@@ -162,10 +162,12 @@ def _changed(before: Tensor, after: Tensor) -> Tensor:
     return torch.stack((differs.sum(), differs.any(dim=1).sum()))
 
 
-def _diverged(step: int, params: DeepParams) -> str:
+def _diverged(step: int, params: TrainingParams) -> str:
+    weight = params.divergence_weight
+    beta, cure = (f"beta {weight:g}, ", " or beta") if weight else ("", "")
     return (
-        f"the loss is no longer finite at step {step} (beta {params.beta:g}, learning_rate "
-        f"{params.learning_rate:g}); lower the learning rate or beta"
+        f"the loss is no longer finite at step {step} ({beta}learning_rate "
+        f"{params.learning_rate:g}); lower the learning rate{cure}"
     )
 
 

@@ -13,16 +13,13 @@ from pydantic_core import PydanticCustomError
 from uad_bench.method import Params, tunable
 from uad_bench.models.gaussians import NormScope, Sampler
 from uad_bench.models.perceptual import PerceptualName
+from uad_bench.models.self_supervision import Corruption
 
 
-class DeepParams(Params):
-    """Hyper-parameters that every deep method has.
+class TrainingParams(Params):
+    """Hyper-parameters of the shared training.
 
     Attributes:
-        beta: weight of the divergence in the loss.
-        snr: signal-to-noise ratio of the latent's noise (Bercea et al. 2022, section 2.2).
-        reparameterisation: ``snr``, or ``plain`` for noise that does not scale with the signal.
-        norm_scope: whether the norms of ``snr`` run over a sample or over the whole batch.
         width: filters of the first block; the paper's size is 32.
         steps: optimiser steps.
         batch_size: slices per step.
@@ -32,7 +29,8 @@ class DeepParams(Params):
         checks: how often a run looks at the healthy validation slices; the best state is kept.
         patience: checks without a better state after which a run ends; never, if not given.
         tv_weight: weight of the reconstruction's total variation; 1 in the paper.
-        rectangles: whether bright rectangles are painted into the input, to be left out.
+        corruption: what is painted into the input, to be left out: bright ``rectangles``, coarse
+            ``noise``, or ``none``.
         clean_target: whether the target is cleaned of the healthy's own hyperintense outliers; the
             input keeps them.
         perceptual_weight: weight of the perceptual distance; 0.1 in the paper.
@@ -41,10 +39,6 @@ class DeepParams(Params):
         vgg19_sha256: checksum that this file must have.
     """
 
-    beta: float = tunable(1e-5, 1e-5, 1e-2, log=True, ge=0.0)
-    snr: float = tunable(16.0, 4.0, 64.0, log=True, gt=0.0)
-    reparameterisation: Literal["snr", "plain"] = "snr"
-    norm_scope: NormScope = "sample"
     width: int = Field(default=16, ge=2, le=256)
     steps: int = Field(default=300, ge=1)
     batch_size: int = Field(default=4, ge=2)
@@ -54,7 +48,7 @@ class DeepParams(Params):
     checks: int = Field(default=4, ge=1)
     patience: int | None = Field(default=None, ge=1)
     tv_weight: float = Field(default=0.1, ge=0.0)
-    rectangles: bool = True
+    corruption: Corruption = "rectangles"
     clean_target: bool = False
     perceptual_weight: float = Field(default=0.0, ge=0.0)
     perceptual: PerceptualName = "efficientnet-lite0"
@@ -70,17 +64,39 @@ class DeepParams(Params):
         return self
 
     @property
+    def divergence_weight(self) -> float:
+        """Weight of the network's divergence in the loss: none, for a network without a latent."""
+        return 0.0
+
+
+class DeepParams(TrainingParams):
+    """Hyper-parameters of the methods with a latent distribution.
+
+    Attributes:
+        beta: weight of the divergence in the loss.
+        snr: signal-to-noise ratio of the latent's noise (Bercea et al. 2022, section 2.2).
+        reparameterisation: ``snr``, or ``plain`` for noise that does not scale with the signal.
+        norm_scope: whether the norms of ``snr`` run over a sample or over the whole batch.
+    """
+
+    beta: float = tunable(1e-5, 1e-5, 1e-2, log=True, ge=0.0)
+    snr: float = tunable(16.0, 4.0, 64.0, log=True, gt=0.0)
+    reparameterisation: Literal["snr", "plain"] = "snr"
+    norm_scope: NormScope = "sample"
+
+    @property
+    def divergence_weight(self) -> float:
+        """Weight of the network's divergence in the loss."""
+        return self.beta
+
+    @property
     def sampler(self) -> Sampler:
         """How the latent is sampled in training."""
         return Sampler(self.snr if self.reparameterisation == "snr" else None, self.norm_scope)
 
 
-PAPER: Mapping[str, Any] = MappingProxyType(
+PAPER_TRAINING: Mapping[str, Any] = MappingProxyType(
     {
-        "beta": 1e-3,
-        "snr": 16.0,
-        "reparameterisation": "snr",
-        "norm_scope": "batch",
         "width": 32,
         "steps": 50_000,
         "batch_size": 2,
@@ -90,13 +106,24 @@ PAPER: Mapping[str, Any] = MappingProxyType(
         "checks": 100,
         "patience": 10,
         "tv_weight": 1.0,
-        "rectangles": True,
+        "corruption": "rectangles",
         "clean_target": True,
         "perceptual_weight": 0.1,
     }
 )
-"""The recipe that Bercea et al. 2022 (section 3) share between their methods.
+"""How Bercea et al. 2022 (section 3) train all their methods.
 
-``norm_scope`` and the clean target are their code's. The paper trains "until convergence", which
-is read as: at most 50,000 steps, and an end after a tenth of them without a better state.
+The clean target is their code's. The paper trains "until convergence", which is read as: at most
+50,000 steps, and an end after a tenth of them without a better state.
 """
+
+PAPER: Mapping[str, Any] = MappingProxyType(
+    {
+        **PAPER_TRAINING,
+        "beta": 1e-3,
+        "snr": 16.0,
+        "reparameterisation": "snr",
+        "norm_scope": "batch",
+    }
+)
+"""The same with their latent; ``norm_scope`` is their code's."""

@@ -22,7 +22,7 @@ from uad_bench.method import (
 from uad_bench.models.batches import one_by_one
 from uad_bench.models.variational import VariationalNetwork
 from uad_bench.training.loop import train_network
-from uad_bench.training.params import DeepParams
+from uad_bench.training.params import DeepParams, TrainingParams
 
 
 class DeepReconstruction(ReconstructionMethod):
@@ -30,7 +30,7 @@ class DeepReconstruction(ReconstructionMethod):
 
     objective: ClassVar[tuple[str, ...]] = ("l1", "kl")
     Params: ClassVar[type[Params]] = DeepParams
-    params: DeepParams
+    params: TrainingParams
     network_: VariationalNetwork[Any]
 
     @abstractmethod

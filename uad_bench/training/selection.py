@@ -13,9 +13,9 @@ from torch import Tensor
 from uad_bench.method import FitContext, Slices
 from uad_bench.models.batches import Batch
 from uad_bench.models.losses import absolute_error
-from uad_bench.models.self_supervision import clean, paint_rectangles
+from uad_bench.models.self_supervision import clean, corrupt
 from uad_bench.models.variational import VariationalNetwork
-from uad_bench.training.params import DeepParams
+from uad_bench.training.params import TrainingParams
 
 VALIDATION_SLICES = 40
 """How many validation slices, evenly spread, each check sees."""
@@ -24,19 +24,15 @@ VALIDATION_SLICES = 40
 def example(
     batch: Batch,
     spacing: tuple[float, float, float],
-    params: DeepParams,
+    params: TrainingParams,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Return the network's input and what it should make of it.
 
-    The slices, with rectangles in the input and cleaned as the target where the method wants it.
+    The slices, corrupted as the input and cleaned as the target where the method wants it.
     """
-    image = target = batch.image
-    if params.rectangles:
-        image = paint_rectangles(image, batch.brain, spacing[1:], generator)
-    if params.clean_target:
-        target = clean(target, batch.brain)
-    return image, target
+    image = corrupt(batch.image, batch.brain, spacing[1:], params.corruption, generator)
+    return image, clean(batch.image, batch.brain) if params.clean_target else batch.image
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +46,7 @@ class Exam:
     batches: tuple[tuple[Tensor, Tensor, Batch], ...]
 
     @classmethod
-    def make(cls, validation: Slices, params: DeepParams, context: FitContext) -> Exam:
+    def make(cls, validation: Slices, params: TrainingParams, context: FitContext) -> Exam:
         """Draw the batches from the validation slices."""
         generator = torch.Generator(context.device).manual_seed(context.seed + 1)
         count = min(len(validation), VALIDATION_SLICES)
