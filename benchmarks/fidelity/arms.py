@@ -1,0 +1,117 @@
+"""What the study compares: every arm is a method with parameters and training data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+TrainingData = Literal["healthy", "healthy and lesion-free"]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large the study is.
+
+    Attributes:
+        width: filters of the first block.
+        slices: training slices that each detector sees, repeats counted.
+        batch_size: slices per step.
+        learning_rate: at the start; ``None`` for the method's own.
+    """
+
+    width: int
+    slices: int
+    batch_size: int
+    learning_rate: float | None
+
+
+SIZES: Mapping[str, Size] = {
+    "smoke": Size(width=4, slices=32, batch_size=4, learning_rate=None),
+    "small": Size(width=16, slices=3200, batch_size=8, learning_rate=None),
+    "full": Size(width=32, slices=400_000, batch_size=8, learning_rate=1e-3),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way to detect.
+
+    Attributes:
+        name: unique; also a file's name.
+        method: name of the method.
+        params: what differs from its defaults.
+        data: what it learns from.
+        group: the page's table that it belongs to.
+        label: what the table calls it.
+    """
+
+    name: str
+    method: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    data: TrainingData = "healthy"
+    group: Literal["main", "ablation", "control"] = "main"
+    label: str = ""
+
+
+ARMS: tuple[Arm, ...] = (
+    Arm("thresholding", "thresholding", label="thresholding"),
+    Arm("thresholding-quantile", "thresholding", {"variant": "quantile"}, label="… quantile"),
+    Arm("thresholding-histeq", "thresholding", {"variant": "histeq"}, label="… histeq"),
+    Arm("control-black", "control-black", group="control", label="black"),
+    Arm("control-mean", "control-mean", group="control", label="mean brain"),
+    Arm("spa", "spa", label="SPA"),
+    Arm("spa-beta-0", "control-no-prior", group="control", label="SPA, beta 0"),
+    Arm("vae", "vae", label="VAE"),
+    Arm("gmvae", "gmvae", label="GMVAE"),
+    Arm("dae", "dae", group="control", label="denoising U-Net"),
+    Arm("spa-beta-1e-3", "spa", {"beta": 1e-3}, group="ablation", label="beta 1e-3"),
+    Arm("spa-plain", "spa", {"corruption": "none"}, group="ablation", label="no rectangles"),
+    Arm("vae-plain", "vae", {"corruption": "none"}, group="ablation", label="VAE, no rectangles"),
+    Arm(
+        "gmvae-plain",
+        "gmvae",
+        {"corruption": "none"},
+        group="ablation",
+        label="GMVAE, no rectangles",
+    ),
+    Arm(
+        "spa-lesion-free",
+        "spa",
+        data="healthy and lesion-free",
+        group="ablation",
+        label="also lesion-free slices",
+    ),
+    Arm(
+        "spa-paper",
+        "spa",
+        {
+            "beta": 1e-3,
+            "tv_weight": 1.0,
+            "perceptual_weight": 0.1,
+            "norm_scope": "batch",
+            "initial_variance": 0.5,
+            "clean_target": True,
+        },
+        label="SPA, the paper's loss",
+    ),
+    Arm("spa-noise", "spa", {"corruption": "noise"}, group="ablation", label="coarse noise"),
+    Arm("spa-tv-1", "spa", {"tv_weight": 1.0}, group="ablation", label="TV 1"),
+    Arm("spa-perceptual", "spa", {"perceptual_weight": 0.1}, group="ablation", label="perceptual"),
+    Arm("spa-no-skips", "spa", {"skips": False}, group="ablation", label="no skips"),
+    Arm("spa-beta-1e-4", "spa", {"beta": 1e-4}, group="ablation", label="beta 1e-4"),
+    Arm("spa-floor-1e-3", "spa", {"var_floor": 1e-3}, group="ablation", label="variance floor 1e-3"),
+    Arm("spa-floor-5e-2", "spa", {"var_floor": 5e-2}, group="ablation", label="variance floor 5e-2"),
+    Arm("spa-snr-4", "spa", {"snr": 4.0}, group="ablation", label="SNR 4"),
+    Arm("spa-snr-64", "spa", {"snr": 64.0}, group="ablation", label="SNR 64"),
+    Arm("spa-kl-mean", "spa", {"kl_reduction": "mean"}, group="ablation", label="KL: mean"),
+    Arm("vae-fullres", "vae", {"latent": "fullres"}, group="ablation", label="VAE, full resolution"),
+    Arm(
+        "vae-reparameterisation",
+        "vae",
+        {"reparameterisation": "plain"},
+        group="ablation",
+        label="VAE, plain noise",
+    ),
+)
+"""In the order of importance: a run that is cut short has the first ones of every seed."""

@@ -1,0 +1,3 @@
+"""Write the page."""
+def write_page(pack, results, docs):
+    raise NotImplementedError
