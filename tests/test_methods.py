@@ -266,6 +266,17 @@ def test_a_bright_lesion_painted_in_is_seen(cls):
     assert np.median(score[lesion]) > np.quantile(healthy, 0.95)
 
 
+@pytest.mark.parametrize("cls", LATENT, ids=lambda cls: cls.name)
+def test_sampling_is_off_by_default_and_changes_the_score(cls):
+    assert cls.Params().n_samples == 0
+    method, scan = fitted(cls), brains(4, seed=2)
+    drawn = cls(method.params.model_copy(update={"n_samples": 2}))
+    drawn.load(method.state())
+    score = drawn.score(scan)
+    assert score.tobytes() == drawn.score(scan).tobytes() != method.score(scan).tobytes()
+    assert 0 <= score.min() <= score.max() <= 1
+
+
 def test_the_control_without_prior_is_spa_in_everything_else():
     assert ControlNoPrior.control
     assert not ControlNoPrior.needs

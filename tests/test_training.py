@@ -195,6 +195,52 @@ def test_a_slice_is_reconstructed_to_the_same_bits_in_any_company():
     assert (together[~data.brain] == 0).all()
 
 
+def sampled(method: Tiny, count: int) -> Tiny:
+    """The same weights, used with ``count`` draws."""
+    other = Tiny(method.params.model_copy(update={"n_samples": count}))
+    other.load(method.state())
+    return other
+
+
+def test_a_slice_that_is_sampled_has_the_same_bits_in_any_company():
+    method, data = sampled(fit()[0], 3), brains(9, seed=2)
+    together = method.reconstruct(data)
+    assert method.reconstruct(data).tobytes() == together.tobytes()
+    for rows in (np.array([4]), np.array([8, 4, 0])):
+        some = Slices(data.image[rows], data.brain[rows], data.z[rows], data.spacing)
+        assert method.reconstruct(some).tobytes() == together[rows].tobytes()
+    assert (together[~data.brain] == 0).all()
+
+
+def test_samples_are_averaged_over_noise_that_differs_between_slices_and_draws():
+    method, one = fit(reparameterisation="plain")[0], brains(1, seed=2)
+    data = Slices(
+        *(np.repeat(a, 4, axis=0) for a in (one.image, one.brain)), np.arange(4), one.spacing
+    )
+    mean = method.reconstruct(data)
+    assert all(np.array_equal(mean[0], other) for other in mean)
+    once, often = (sampled(method, count).reconstruct(data) for count in (1, 64))
+    spread = [np.abs(drawn - drawn.mean(axis=0)).mean() for drawn in (once, often)]
+    assert 0 < spread[1] < spread[0] / 4
+    twice = sampled(method, 2).reconstruct(data)
+    noise = torch.Generator().manual_seed(2)
+    with torch.inference_mode():
+        image = torch.from_numpy(one.image)
+        draws = [method.network_.decode(method.network_.encode(image, noise)) for _ in range(2)]
+    assert not torch.equal(*draws)
+    expected = (draws[0] + draws[1]).numpy() / 2 * one.brain
+    np.testing.assert_allclose(twice[2:3], expected, atol=1e-6)
+
+
+def test_noise_does_not_depend_on_the_device_of_the_latent():
+    # the meta device stands for a GPU: a draw on the latent's device would find no generator there
+    elsewhere = Gaussian(*torch.zeros(2, 1, 2, 4, 4, device="meta"))
+    noise, expected = (torch.Generator().manual_seed(5) for _ in range(2))
+    assert Sampler()(elsewhere, noise).device.type == "meta"
+    torch.randn(1, 2, 4, 4, generator=expected)
+    assert torch.equal(noise.get_state(), expected.get_state())
+
+
 def test_a_restored_detector_scores_the_same_bits():
     method, _ = fit()
     restored = Tiny(method.params)

@@ -91,10 +91,14 @@ class Sampler:
     scope: NormScope = "sample"
 
     def __call__(self, q: Gaussian, generator: torch.Generator | None) -> Tensor:
-        """Draw from ``q``; without a generator, return its mean."""
+        """Draw from ``q``; without a generator, return its mean.
+
+        The noise is drawn where the generator is: one on the CPU draws the same for any device.
+        """
         if generator is None:
             return q.mean
-        eta = torch.randn(q.mean.shape, generator=generator, device=q.mean.device)
+        eta = torch.randn(q.mean.shape, generator=generator, device=generator.device)
+        eta = eta.to(q.mean.device)
         noise = torch.exp(0.5 * q.log_variance) * eta
         if self.snr is not None:
             noise = noise * (self._norm(q.mean) / self._norm(eta)) * self.snr**-0.5

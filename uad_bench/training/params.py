@@ -68,6 +68,11 @@ class TrainingParams(Params):
         """Weight of the network's divergence in the loss: none, for a network without a latent."""
         return 0.0
 
+    @property
+    def draws(self) -> int:
+        """Draws of the latent that a reconstruction is the mean of; 0 for no draw at all."""
+        return 0
+
 
 class DeepParams(TrainingParams):
     """Hyper-parameters of the methods with a latent distribution.
@@ -77,17 +82,25 @@ class DeepParams(TrainingParams):
         snr: signal-to-noise ratio of the latent's noise (Bercea et al. 2022, section 2.2).
         reparameterisation: ``snr``, or ``plain`` for noise that does not scale with the signal.
         norm_scope: whether the norms of ``snr`` run over a sample or over the whole batch.
+        n_samples: draws of the latent whose reconstructions are averaged when the detector is
+            used; its mean, if 0.
     """
 
     beta: float = tunable(1e-5, 1e-5, 1e-2, log=True, ge=0.0)
     snr: float = tunable(16.0, 4.0, 64.0, log=True, gt=0.0)
     reparameterisation: Literal["snr", "plain"] = "snr"
     norm_scope: NormScope = "sample"
+    n_samples: int = Field(default=0, ge=0)
 
     @property
     def divergence_weight(self) -> float:
         """Weight of the network's divergence in the loss."""
         return self.beta
+
+    @property
+    def draws(self) -> int:
+        """Draws of the latent that a reconstruction is the mean of; its mean, if 0."""
+        return self.n_samples
 
     @property
     def sampler(self) -> Sampler:

@@ -56,12 +56,17 @@ class DeepReconstruction(ReconstructionMethod):
 
     @torch.inference_mode()
     def reconstruct(self, slices: Slices) -> FloatArray:
-        """Return pseudo-healthy slices ``[N, 1, H, W]`` in [0, 1], 0 outside the brain."""
+        """Return pseudo-healthy slices ``[N, 1, H, W]`` in [0, 1], 0 outside the brain.
+
+        Where the latent is drawn, the noise of a slice follows from its place in the atlas, so
+        that it depends neither on the slices around it nor on the device.
+        """
         self.network_.eval()
-        result = [
-            (self.network_.reconstruct(batch.image) * batch.brain).cpu().numpy()
-            for batch in one_by_one(slices, self.network_)
-        ]
+        draws, result = self.params.draws, []
+        for batch in one_by_one(slices, self.network_):
+            noise = torch.Generator().manual_seed(int(batch.z))
+            image = self.network_.reconstruct(batch.image, draws, noise)
+            result.append((image * batch.brain).cpu().numpy())
         return np.concatenate(result)
 
     def state(self) -> dict[str, NDArray[Any]]:
