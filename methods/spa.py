@@ -31,6 +31,7 @@ class SPA(DeepReconstruction):
         """Hyper-parameters.
 
         Attributes:
+            loss: the paper's, which is SPA's own.
             var_floor: smallest variance of the prior.
             initial_variance: of the posterior; ``var_floor`` if not given, 1/2 in the paper.
             kl_reduction: ``sum_pixels`` sums the divergence over the pixels and averages it over
@@ -41,6 +42,7 @@ class SPA(DeepReconstruction):
 
         steps: int = Field(default=250, ge=1)
         learning_rate: float = Field(default=4e-3, gt=0.0)
+        loss: Literal["paper"] = "paper"
         var_floor: float = Field(default=1e-2, gt=0.0, lt=0.5)
         initial_variance: float | None = Field(default=None, gt=0.0, lt=1.0)
         kl_reduction: Literal["sum_pixels", "mean"] = "sum_pixels"

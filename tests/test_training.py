@@ -294,6 +294,24 @@ def test_the_perceptual_loss_changes_what_is_learnt_and_is_named_in_the_report()
     )
 
 
+def test_the_native_loss_is_trained_and_selects_and_knows_no_smoothness_or_perception():
+    plain, native = fit(), fit(loss="native", beta=0.01)
+    assert bits(native[0]) != bits(plain[0])
+    same, report = fit(loss="native", beta=0.01, tv_weight=3.0, perceptual_weight=2.0)
+    assert bits(same) == bits(native[0])
+    assert "no perceptual loss" in report.notes
+    validation = brains(10, seed=1)
+    method = fit(loss="native", beta=0.01, corruption="none")
+    squares = (validation.image - method[0].reconstruct(validation)) ** 2
+    kept = 0.5 * squares.sum(axis=(1, 2, 3)).mean() + 0.01 * method[1].validation["kl"]
+    assert min(loss for _, loss in method[1].curves["validation_loss"]) == pytest.approx(kept, 1e-4)
+
+
+def test_without_a_perceptual_loss_its_weights_are_not_asked_for():
+    values = {"perceptual_weight": 0.1, "perceptual": "vgg19", "loss": "native"}
+    assert not validated(Tiny, values).perceived
+
+
 def test_vgg19_without_a_file_is_refused_when_the_parameters_are_read():
     with pytest.raises(UadBenchError) as caught:
         validated(Tiny, {"perceptual_weight": 0.1, "perceptual": "vgg19"})
@@ -317,7 +335,7 @@ def test_a_clean_target_leaves_the_input_as_it_is_and_is_counted(monkeypatch):
         return absolute_error(image, reconstruction)
 
     monkeypatch.setattr(Tiny, "network", network)
-    monkeypatch.setattr("uad_bench.training.loop.absolute_error", watch)
+    monkeypatch.setattr("uad_bench.training.objective.absolute_error", watch)
     _, report = fit(train=data, clean_target=True, corruption="none", steps=6, batch_size=4)
     assert max(image.max().item() for image in seen) == 1.0
     assert max(image.max().item() for image in targets) < 0.9

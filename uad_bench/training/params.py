@@ -28,6 +28,8 @@ class TrainingParams(Params):
         decay_per: which of the two; a short run may be less than an epoch.
         checks: how often a run looks at the healthy validation slices; the best state is kept.
         patience: checks without a better state after which a run ends; never, if not given.
+        loss: ``paper`` for the shared loss of Bercea et al. 2022, or ``native`` for the method's
+            own reconstruction term, in which neither total variation nor perception counts.
         tv_weight: weight of the reconstruction's total variation; 1 in the paper.
         corruption: what is painted into the input, to be left out: bright ``rectangles``, coarse
             ``noise``, or ``none``.
@@ -47,6 +49,7 @@ class TrainingParams(Params):
     decay_per: Literal["hundredth", "epoch"] = "hundredth"
     checks: int = Field(default=4, ge=1)
     patience: int | None = Field(default=None, ge=1)
+    loss: Literal["paper", "native"] = "paper"
     tv_weight: float = Field(default=0.1, ge=0.0)
     corruption: Corruption = "rectangles"
     clean_target: bool = False
@@ -57,11 +60,16 @@ class TrainingParams(Params):
 
     @model_validator(mode="after")
     def _has_weights(self) -> Self:
-        if self.perceptual_weight and self.perceptual == "vgg19" and self.vgg19_weights is None:
+        if self.perceived and self.perceptual == "vgg19" and self.vgg19_weights is None:
             raise PydanticCustomError(
                 "no_weights", "perceptual vgg19 needs a weight file: set vgg19_weights"
             )
         return self
+
+    @property
+    def perceived(self) -> bool:
+        """Whether the loss has a perceptual distance."""
+        return self.loss == "paper" and self.perceptual_weight > 0
 
     @property
     def divergence_weight(self) -> float:
@@ -118,6 +126,7 @@ PAPER_TRAINING: Mapping[str, Any] = MappingProxyType(
         "decay_per": "epoch",
         "checks": 100,
         "patience": 10,
+        "loss": "paper",
         "tv_weight": 1.0,
         "corruption": "rectangles",
         "clean_target": True,
