@@ -21,7 +21,7 @@ from uad_bench.errors import UadBenchError
 from uad_bench.method import FitContext, Slices, TissuePrior, search_space
 from uad_bench.models.gaussians import Gaussian, divergence, divergence_from_standard
 from uad_bench.runner.detectors import validated
-from uad_bench.training import PAPER_TRAINING
+from uad_bench.training import PAPER_TRAINING, VALIDATION_SLICES
 from uad_bench.training.objective import Objective
 
 SIZE, DEPTH = 32, 6
@@ -155,6 +155,7 @@ def test_deep_methods_are_tuned_in_beta_and_snr_from_the_papers_values(cls):
         (GMVAE, {}),
         (SPA, {}),
         (SPA, {"skips": False}),
+        (SPA, {"latent": "softmax"}),
         (ControlNoPrior, {}),
         (DAE, {}),
         (VAE, {"loss": "native"}),
@@ -162,7 +163,7 @@ def test_deep_methods_are_tuned_in_beta_and_snr_from_the_papers_values(cls):
         (DAE, {"loss": "native"}),
     ],
     ids=[
-        *("vae", "vae-fullres", "gmvae", "spa", "spa-no-skips", "no-prior", "dae"),
+        *("vae", "vae-fullres", "gmvae", "spa", "spa-no-skips", "spa-softmax", "no-prior", "dae"),
         *("vae-native", "gmvae-native", "dae-native"),
     ],
 )
@@ -246,6 +247,17 @@ def test_spa_shows_its_tissue_maps_and_reconstructs_from_nothing_else():
     with torch.inference_mode():
         decoded = method.network_.decoder(torch.from_numpy(maps)).numpy() * scan.brain
     np.testing.assert_allclose(decoded, method.reconstruct(scan), atol=1e-5)
+
+
+@pytest.mark.parametrize("latent", ["sigmoid", "softmax"])
+def test_spa_reports_how_far_its_maps_are_from_a_share_of_tissues(latent):
+    method, healthy = SPA(SPA.Params(**TINY, latent=latent)), brains(50, seed=1)
+    report = method.fit(brains(12), healthy, FitContext(0, tissue_prior=prior()))
+    rows = np.linspace(0, 49, VALIDATION_SLICES).round().astype(int)
+    seen = Slices(healthy.image[rows], healthy.brain[rows], healthy.z[rows], healthy.spacing)
+    expected = np.abs(method.tissues(seen).sum(axis=1) - 1).mean()
+    assert report.validation["sum_to_one"] == pytest.approx(expected, abs=1e-7)
+    assert (expected < 1e-5) == (latent == "softmax")
 
 
 def test_spa_without_a_prior_says_so_in_one_line():

@@ -307,6 +307,29 @@ def test_the_native_loss_is_trained_and_selects_and_knows_no_smoothness_or_perce
     assert min(loss for _, loss in method[1].curves["validation_loss"]) == pytest.approx(kept, 1e-4)
 
 
+def test_the_weight_of_the_divergence_rises_in_a_straight_line_to_beta():
+    params = DeepParams(beta=0.4, steps=100, warmup=0.2)
+    found = [params.divergence_weight_at(step) for step in (1, 10, 20, 21, 100)]
+    np.testing.assert_allclose(found, [0.02, 0.2, 0.4, 0.4, 0.4])
+    assert {DeepParams(beta=0.4).divergence_weight_at(step) for step in (1, 50)} == {0.4}
+    for warmup in (-0.1, 1.0):
+        with pytest.raises(UadBenchError, match=r"tiny\.warmup"):
+            validated(Tiny, {"warmup": warmup})
+
+
+def test_a_warm_up_changes_the_first_steps_and_states_are_compared_by_the_full_weight():
+    losses = {}
+    for warmup in (0.0, 0.9):
+        seen = []
+        method = Tiny(DeepParams(steps=30, batch_size=4, beta=0.01, warmup=warmup))
+        context = FitContext(0, report=lambda _, values, seen=seen: seen.append(values))
+        report = method.fit(brains(24), brains(10, seed=1), context)
+        losses[warmup] = [v["loss"] - 0.01 * v["kl"] for v in seen]
+        kept = report.validation["l1"] + 0.01 * report.validation["kl"]
+        assert kept == pytest.approx(min(loss for _, loss in report.curves["validation_loss"]))
+    assert losses[0.9][0] < 0 < losses[0.0][0]
+
+
 def test_without_a_perceptual_loss_its_weights_are_not_asked_for():
     values = {"perceptual_weight": 0.1, "perceptual": "vgg19", "loss": "native"}
     assert not validated(Tiny, values).perceived

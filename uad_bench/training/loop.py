@@ -83,7 +83,7 @@ def train_network(
                 norm.momentum = max(1 / step, MIN_MOMENTUM)
             predicted, divergence = network(image, batch.z, generator)
             predicted = Gaussian(predicted.mean * batch.brain, predicted.log_variance)
-            weight = params.divergence_weight
+            weight = params.divergence_weight_at(step)
             loss, parts = objective(target, predicted, batch.brain, divergence, weight)
             if not torch.isfinite(loss):
                 raise DivergenceError(_diverged(step, params))

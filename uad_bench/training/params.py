@@ -77,6 +77,16 @@ class TrainingParams(Params):
         return 0.0
 
     @property
+    def divergence_rise(self) -> float:
+        """Steps in which that weight rises from 0."""
+        return 0.0
+
+    def divergence_weight_at(self, step: int) -> float:
+        """Weight of the network's divergence in the loss of a step, counted from 1."""
+        rise = self.divergence_rise
+        return self.divergence_weight * min(1.0, step / rise) if rise else self.divergence_weight
+
+    @property
     def draws(self) -> int:
         """Draws of the latent that a reconstruction is the mean of; 0 for no draw at all."""
         return 0
@@ -90,6 +100,8 @@ class DeepParams(TrainingParams):
         snr: signal-to-noise ratio of the latent's noise (Bercea et al. 2022, section 2.2).
         reparameterisation: ``snr``, or ``plain`` for noise that does not scale with the signal.
         norm_scope: whether the norms of ``snr`` run over a sample or over the whole batch.
+        warmup: share of the steps in which the divergence's weight rises from 0 to ``beta``, in a
+            straight line.
         n_samples: draws of the latent whose reconstructions are averaged when the detector is
             used; its mean, if 0.
     """
@@ -98,12 +110,18 @@ class DeepParams(TrainingParams):
     snr: float = tunable(16.0, 4.0, 64.0, log=True, gt=0.0)
     reparameterisation: Literal["snr", "plain"] = "snr"
     norm_scope: NormScope = "sample"
+    warmup: float = Field(default=0.0, ge=0.0, lt=1.0)
     n_samples: int = Field(default=0, ge=0)
 
     @property
     def divergence_weight(self) -> float:
         """Weight of the network's divergence in the loss."""
         return self.beta
+
+    @property
+    def divergence_rise(self) -> float:
+        """Steps in which that weight rises from 0."""
+        return self.warmup * self.steps
 
     @property
     def draws(self) -> int:
@@ -146,6 +164,7 @@ PAPER: Mapping[str, Any] = MappingProxyType(
         "snr": 16.0,
         "reparameterisation": "snr",
         "norm_scope": "batch",
+        "warmup": 0.0,
     }
 )
 """The same with their latent; ``norm_scope`` is their code's."""

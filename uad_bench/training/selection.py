@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from uad_bench.method import FitContext, Slices
-from uad_bench.models.batches import Batch
+from uad_bench.models.batches import Batch, spread
 from uad_bench.models.gaussians import Gaussian
 from uad_bench.models.losses import absolute_error
 from uad_bench.models.self_supervision import clean, corrupt
@@ -49,9 +49,8 @@ class Exam:
     def make(cls, validation: Slices, params: TrainingParams, context: FitContext) -> Exam:
         """Draw the batches from the validation slices."""
         generator = torch.Generator(context.device).manual_seed(context.seed + 1)
-        count = min(len(validation), VALIDATION_SLICES)
-        rows = np.linspace(0, len(validation) - 1, count).round().astype(np.int64)
-        parts = np.array_split(rows, -(-count // params.batch_size))
+        rows = spread(len(validation), VALIDATION_SLICES)
+        parts = np.array_split(rows, -(-len(rows) // params.batch_size))
         batches = (Batch.read(validation, part, generator.device) for part in parts)
         return cls(
             tuple(
