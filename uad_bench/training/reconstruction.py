@@ -20,6 +20,7 @@ from uad_bench.method import (
     TissuePrior,
 )
 from uad_bench.models.batches import one_by_one
+from uad_bench.models.perceptual import file_checksum, find_lite0
 from uad_bench.models.variational import VariationalNetwork
 from uad_bench.training.loop import train_network
 from uad_bench.training.params import DeepParams, TrainingParams
@@ -41,6 +42,23 @@ class DeepReconstruction(ReconstructionMethod):
             prior: the tissue prior, where the method needs one; ``None`` when a trained state is
                 restored, which needs no divergence.
         """
+
+    @classmethod
+    def resolve(cls, params: Any) -> Any:
+        """Return the parameters with the checksum of VGG19's file, where the loss looks at it.
+
+        A detector is then known by the weights behind its loss, not by their file's name.
+
+        Raises:
+            UadBenchError: if the weights of the perceptual loss are missing, or are others.
+        """
+        if not params.perceived:
+            return params
+        if params.perceptual == "vgg19":
+            found = file_checksum(params.vgg19_weights, params.vgg19_sha256)
+            return params.model_copy(update={"vgg19_sha256": found})
+        find_lite0()
+        return params
 
     def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
         """Train on healthy slices and keep the state that does best on the validation slices.
