@@ -13,6 +13,8 @@ from torch import Tensor
 
 from uad_bench.method import TissuePrior
 from uad_bench.models.blocks import UNet, image_head
+from uad_bench.models.gaussians import Gaussian
+from uad_bench.models.losses import squared_error
 from uad_bench.models.self_supervision import Corruption
 from uad_bench.models.variational import VariationalNetwork
 from uad_bench.training import PAPER_TRAINING, DeepReconstruction, TrainingParams
@@ -58,6 +60,9 @@ class _Network(VariationalNetwork[Tensor]):
     def decode(self, latent: Tensor) -> Tensor:
         result: Tensor = self.head(latent)
         return result
+
+    def misfit(self, target: Tensor, predicted: Gaussian, brain: Tensor) -> Tensor:
+        return squared_error(target, predicted.mean, brain)
 
     def divergence(self, latent: Tensor, z: Tensor) -> Tensor:
         return latent.new_zeros(len(latent))

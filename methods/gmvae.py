@@ -5,6 +5,7 @@ The latent follows You et al.; trunk, loss and training are those of Bercea et a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -29,6 +30,9 @@ from uad_bench.models.mixture import (
 )
 from uad_bench.models.variational import VariationalNetwork
 from uad_bench.training import PAPER, DeepParams, DeepReconstruction
+
+LOG_PRECISION = (0.0, 16.0 * math.log(10.0))
+"""Where the decoder's log-precision is clipped: standard deviations of 1 and 1e-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,7 @@ class _Network(VariationalNetwork[_Latent]):
             Expanding(params.width, skips=False),
             image_head(params.width),
         )
+        self.log_precision = nn.Conv2d(params.width, 1, 1) if params.loss == "native" else None
 
     def encode(self, image: Tensor, generator: torch.Generator | None = None) -> _Latent:
         features = self.trunk(image)
@@ -97,6 +102,13 @@ class _Network(VariationalNetwork[_Latent]):
     def decode(self, latent: _Latent) -> Tensor:
         result: Tensor = self.decoder(latent.z_draw)
         return result
+
+    def predict(self, latent: _Latent) -> Gaussian:
+        if self.log_precision is None:
+            return super().predict(latent)
+        features = self.decoder[:-1](latent.z_draw)
+        log_precision = self.log_precision(features).clamp(*LOG_PRECISION)
+        return Gaussian(self.decoder[-1](features), -log_precision)
 
     def divergence(self, latent: _Latent, z: Tensor) -> Tensor:
         components = self.components(latent.w_draw)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -11,13 +12,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from uad_bench.errors import UadBenchError
-from uad_bench.method import FloatArray, Need, Slices, TissuePrior
-from uad_bench.models.batches import one_by_one
+from uad_bench.method import FitContext, FitReport, FloatArray, Need, Slices, TissuePrior
+from uad_bench.models.batches import one_by_one, spread
 from uad_bench.models.blocks import UNet, image_head
-from uad_bench.models.gaussians import ProbabilityHead, divergence
+from uad_bench.models.gaussians import Activation, ProbabilityHead, divergence
 from uad_bench.models.shape_prior import TISSUES, ShapePrior
 from uad_bench.models.variational import GaussianLatent, GaussianNetwork
-from uad_bench.training import PAPER, DeepParams, DeepReconstruction
+from uad_bench.training import PAPER, VALIDATION_SLICES, DeepParams, DeepReconstruction
 
 
 class SPA(DeepReconstruction):
@@ -31,20 +32,25 @@ class SPA(DeepReconstruction):
         """Hyper-parameters.
 
         Attributes:
+            loss: the paper's, which is SPA's own.
             var_floor: smallest variance of the prior.
             initial_variance: of the posterior; ``var_floor`` if not given, 1/2 in the paper.
             kl_reduction: ``sum_pixels`` sums the divergence over the pixels and averages it over
                 the tissues, as the authors do; ``mean`` averages over both, so that beta does
                 not depend on the slice's size (beta is then H W times larger).
             skips: whether the U-Nets have skip connections.
+            latent: how the maps are brought into [0, 1]: ``sigmoid`` each on its own, as in the
+                paper, or ``softmax``, so that they sum to 1.
         """
 
         steps: int = Field(default=250, ge=1)
         learning_rate: float = Field(default=4e-3, gt=0.0)
+        loss: Literal["paper"] = "paper"
         var_floor: float = Field(default=1e-2, gt=0.0, lt=0.5)
         initial_variance: float | None = Field(default=None, gt=0.0, lt=1.0)
         kl_reduction: Literal["sum_pixels", "mean"] = "sum_pixels"
         skips: bool = True
+        latent: Activation = "sigmoid"
 
     name: ClassVar[str] = "spa"
     title: ClassVar[str] = "SPA"
@@ -58,6 +64,7 @@ class SPA(DeepReconstruction):
             "var_floor": 1e-2,
             "kl_reduction": "sum_pixels",
             "skips": True,
+            "latent": "sigmoid",
         }
     }
     params: Params
@@ -66,13 +73,28 @@ class SPA(DeepReconstruction):
         """Return the untrained network."""
         return _Network(self.params, prior)
 
-    @torch.inference_mode()
+    def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
+        """Train as every deep method, and report how far the maps are from a share of tissues.
+
+        ``sum_to_one`` is the mean absolute difference of the four maps' sum from 1 over the pixels
+        of the validation slices that a check sees.
+        """
+        report = super().fit(train, validation, context)
+        rows = spread(len(validation), VALIDATION_SLICES).tolist()
+        excess = np.abs(self._maps(validation, rows).sum(axis=1) - 1).mean()
+        return replace(report, validation={**report.validation, "sum_to_one": float(excess)})
+
     def tissues(self, slices: Slices) -> FloatArray:
         """Return the latent tissue maps ``[N, 4, H, W]``: CSF, GM, WM, background, in [0, 1]."""
+        return self._maps(slices, range(len(slices)))
+
+    @torch.inference_mode()
+    def _maps(self, slices: Slices, rows: Iterable[int]) -> FloatArray:
+        """The latent tissue maps of some slices."""
         self.network_.eval()
         maps = [
             self.network_.encode(batch.image).posterior.mean.cpu().numpy()
-            for batch in one_by_one(slices, self.network_)
+            for batch in one_by_one(slices, self.network_, rows)
         ]
         return np.concatenate(maps)
 
@@ -80,7 +102,8 @@ class SPA(DeepReconstruction):
 class _Network(GaussianNetwork):
     def __init__(self, params: SPA.Params, prior: TissuePrior | None) -> None:
         width, skips, maps = params.width, params.skips, len(TISSUES)
-        head = ProbabilityHead(width, maps, start=params.initial_variance or params.var_floor)
+        start = params.initial_variance or params.var_floor
+        head = ProbabilityHead(width, maps, start, params.latent)
         encoder = nn.Sequential(UNet(1, width, skips=skips), head)
         decoder = nn.Sequential(UNet(maps, width, skips=skips), image_head(width))
         super().__init__(encoder, decoder, params.sampler)

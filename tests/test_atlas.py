@@ -449,6 +449,18 @@ def test_a_renamed_copy_of_the_cohort_hides_no_leak(place: Path, lab: Path, tmp_
     assert "whom this run must not know, validation subjects of hi: sub-005: build" in err
 
 
+def test_an_atlas_that_no_method_asks_for_is_refused_before_any_work(
+    place: Path, lab: Path
+) -> None:
+    asked = running(lab, "idle", "--atlas", "atlas", "--methods", "plain", "--cache", "unused")
+    code, _, err = uad_bench(*asked, cwd=place)
+    assert code == 2
+    assert err == (
+        "error: --atlas atlas: no method of this run needs a tissue prior; leave it out\n"
+    )
+    assert not (place / "unused").exists()
+
+
 def test_a_damaged_atlas_stops_a_run_before_any_work(place: Path, lab: Path) -> None:
     shutil.copytree(place / "atlas", place / "damaged")
     with (place / "damaged" / "mean.npy").open("r+b") as file:

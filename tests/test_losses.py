@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 
 from uad_bench.models.gaussians import Gaussian, Sampler, divergence, divergence_from_standard
-from uad_bench.models.losses import absolute_error, total_variation
+from uad_bench.models.losses import (
+    absolute_error,
+    negative_log_likelihood,
+    squared_error,
+    total_variation,
+)
 
 means = st.floats(-5, 5)
 log_variances = st.floats(-6, 3)
@@ -117,3 +122,39 @@ def test_reconstruction_losses_equal_loops(height, width, seed):
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     l1 = absolute_error(torch.from_numpy(image), torch.from_numpy(other)).numpy()
     np.testing.assert_allclose(l1, np.abs(image - other).mean(axis=(1, 2, 3)), rtol=1e-12)
+
+
+def brain_and_images(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    image, other = torch.rand(2, 3, 1, 5, 4, dtype=torch.float64, generator=generator)
+    brain = torch.rand(3, 1, 5, 4, generator=generator) < 0.6
+    brain[2] = False
+    return image, other, brain
+
+
+@given(st.integers(0, 1000), st.floats(-12, 3))
+def test_the_likelihood_equals_torch_inside_the_brain_but_for_its_constant(seed, log_variance):
+    image, mean, brain = brain_and_images(seed)
+    predicted = Gaussian(mean, torch.full_like(mean, log_variance))
+    constant = 0.5 * np.log(2 * np.pi)
+    per_pixel = -as_normal(predicted).log_prob(image) - constant
+    expected = torch.stack([x[b].sum() for x, b in zip(per_pixel, brain, strict=True)])
+    found = negative_log_likelihood(image, predicted, brain)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_with_unit_variance_the_likelihood_is_half_the_squared_error():
+    image, mean, brain = brain_and_images(0)
+    found = negative_log_likelihood(image, Gaussian(mean, torch.zeros_like(mean)), brain)
+    torch.testing.assert_close(
+        found, 0.5 * squared_error(image, mean, brain) * brain.sum((1, 2, 3))
+    )
+
+
+def test_the_squared_error_is_the_mean_inside_the_brain_and_0_without_one():
+    image, other, brain = brain_and_images(1)
+    expected = [
+        ((x - y)[b] ** 2).mean().item() for x, y, b in zip(image, other, brain, strict=True)
+    ]
+    found = squared_error(image, other, brain).tolist()
+    assert found == pytest.approx([*expected[:2], 0.0])

@@ -21,7 +21,8 @@ from uad_bench.errors import UadBenchError
 from uad_bench.method import FitContext, Slices, TissuePrior, search_space
 from uad_bench.models.gaussians import Gaussian, divergence, divergence_from_standard
 from uad_bench.runner.detectors import validated
-from uad_bench.training import PAPER_TRAINING
+from uad_bench.training import PAPER_TRAINING, VALIDATION_SLICES
+from uad_bench.training.objective import Objective
 
 SIZE, DEPTH = 32, 6
 LATENT = (VAE, GMVAE, SPA)
@@ -154,21 +155,32 @@ def test_deep_methods_are_tuned_in_beta_and_snr_from_the_papers_values(cls):
         (GMVAE, {}),
         (SPA, {}),
         (SPA, {"skips": False}),
+        (SPA, {"latent": "softmax"}),
         (ControlNoPrior, {}),
         (DAE, {}),
+        (VAE, {"loss": "native"}),
+        (GMVAE, {"loss": "native"}),
+        (DAE, {"loss": "native"}),
     ],
-    ids=["vae", "vae-fullres", "gmvae", "spa", "spa-no-skips", "no-prior", "dae"],
+    ids=[
+        *("vae", "vae-fullres", "gmvae", "spa", "spa-no-skips", "spa-softmax", "no-prior", "dae"),
+        *("vae-native", "gmvae-native", "dae-native"),
+    ],
 )
 def test_every_weight_gets_a_gradient(cls, params):
     method = cls(cls.Params(**TINY | params))
     network = method.network(prior())
+    scan = brains(4)
+    image, z = tensors(scan)
     with torch.no_grad():  # variance heads that start at zero pass no gradient to their input
         for weight in network.parameters():
             weight.add_(torch.randn_like(weight), alpha=0.01)
-    reconstruction, kl = network(*tensors(brains(4)), torch.Generator().manual_seed(0))
-    assert reconstruction.shape == (4, 1, SIZE, SIZE)
+    predicted, kl = network(image, z, torch.Generator().manual_seed(0))
+    assert predicted.mean.shape == (4, 1, SIZE, SIZE)
     assert kl.shape == (4,)
-    (reconstruction.mean() + 1e-3 * kl.mean()).backward()
+    objective = Objective.make(method.params, network, "cpu")
+    loss, _ = objective(image, predicted, torch.from_numpy(scan.brain), kl, 1e-3)
+    loss.backward()
     silent = [n for n, w in network.named_parameters() if w.grad is None or not w.grad.any()]
     assert silent == []
 
@@ -237,6 +249,17 @@ def test_spa_shows_its_tissue_maps_and_reconstructs_from_nothing_else():
     np.testing.assert_allclose(decoded, method.reconstruct(scan), atol=1e-5)
 
 
+@pytest.mark.parametrize("latent", ["sigmoid", "softmax"])
+def test_spa_reports_how_far_its_maps_are_from_a_share_of_tissues(latent):
+    method, healthy = SPA(SPA.Params(**TINY, latent=latent)), brains(50, seed=1)
+    report = method.fit(brains(12), healthy, FitContext(0, tissue_prior=prior()))
+    rows = np.linspace(0, 49, VALIDATION_SLICES).round().astype(int)
+    seen = Slices(healthy.image[rows], healthy.brain[rows], healthy.z[rows], healthy.spacing)
+    expected = np.abs(method.tissues(seen).sum(axis=1) - 1).mean()
+    assert report.validation["sum_to_one"] == pytest.approx(expected, abs=1e-7)
+    assert (expected < 1e-5) == (latent == "softmax")
+
+
 def test_spa_without_a_prior_says_so_in_one_line():
     method = SPA(SPA.Params(**TINY))
     with pytest.raises(UadBenchError, match="tissue prior") as caught:
@@ -264,6 +287,65 @@ def test_a_bright_lesion_painted_in_is_seen(cls):
     score = method.score(scan)
     healthy = score[scan.brain & ~lesion]
     assert np.median(score[lesion]) > np.quantile(healthy, 0.95)
+
+
+@pytest.mark.parametrize("cls", LATENT, ids=lambda cls: cls.name)
+def test_sampling_is_off_by_default_and_changes_the_score(cls):
+    assert cls.Params().n_samples == 0
+    method, scan = fitted(cls), brains(4, seed=2)
+    drawn = cls(method.params.model_copy(update={"n_samples": 2}))
+    drawn.load(method.state())
+    score = drawn.score(scan)
+    assert score.tobytes() == drawn.score(scan).tobytes() != method.score(scan).tobytes()
+    assert 0 <= score.min() <= score.max() <= 1
+
+
+def test_the_native_losses_are_those_of_the_methods():
+    scan = brains(3)
+    image, z = tensors(scan)
+    brain = torch.from_numpy(scan.brain)
+    mean, spread = torch.full_like(image, 0.3), torch.full_like(image, -4.0)
+    squares = (image - mean).square() * brain
+    for cls, expected in (
+        (VAE, 0.5 * squares.sum(dim=(1, 2, 3))),
+        (GMVAE, (0.5 * squares * np.exp(4.0) - 2.0 * brain).sum(dim=(1, 2, 3))),
+        (DAE, squares.sum(dim=(1, 2, 3)) / brain.sum(dim=(1, 2, 3))),
+    ):
+        params = cls.Params(**TINY, loss="native")
+        network = cls(params).network(None)
+        predicted = Gaussian(mean, spread if cls is GMVAE else torch.zeros_like(mean))
+        misfit = Objective.make(params, network, "cpu").misfit(image, predicted, brain)
+        torch.testing.assert_close(misfit, expected, rtol=1e-4, atol=1e-4)
+        variance = network(image, z)[0].log_variance
+        assert (variance.std() > 0).item() is (cls is GMVAE)
+        assert variance.max() <= 0
+
+
+def test_the_gmvaes_decoder_clips_its_standard_deviation_as_published():
+    network = GMVAE(GMVAE.Params(**TINY, loss="native")).network(None).eval()
+    image, z = tensors(brains(2))
+    for bias, deviation in ((-1e3, 1.0), (1e3, 1e-8), (4.0, np.exp(-2.0))):
+        torch.nn.init.zeros_(network.log_precision.weight)
+        torch.nn.init.constant_(network.log_precision.bias, bias)
+        predicted = network(image, z)[0]
+        found = (0.5 * predicted.log_variance).exp().detach().numpy()
+        assert found == pytest.approx(deviation, rel=1e-4)
+        assert torch.equal(predicted.mean, network.decode(network.encode(image)))
+
+
+@pytest.mark.parametrize("cls", [VAE, GMVAE, DAE], ids=lambda cls: cls.name)
+def test_a_detector_with_its_native_loss_trains_and_loads(cls):
+    method, scan = fitted(cls, loss="native"), brains(4, seed=2)
+    restored = cls(method.params)
+    restored.load(method.state())
+    assert restored.score(scan).tobytes() == method.score(scan).tobytes()
+
+
+@pytest.mark.parametrize("cls", [SPA, ControlNoPrior], ids=lambda cls: cls.name)
+def test_spas_own_loss_is_the_papers_and_another_is_refused_in_one_line(cls):
+    with pytest.raises(UadBenchError, match=rf"{cls.name}\.loss.*'paper'") as caught:
+        validated(cls, {"loss": "native"})
+    assert "\n" not in str(caught.value)
 
 
 def test_the_control_without_prior_is_spa_in_everything_else():
@@ -296,8 +378,8 @@ def test_the_dae_learns_from_noise_has_no_latent_and_is_not_tuned():
     network = fitted(DAE).network_
     image, z = tensors(brains(2))
     assert torch.equal(network(image, z)[1], torch.zeros(2))
-    noisy = network(image, z, torch.Generator().manual_seed(0))[0]
-    assert torch.equal(noisy, network(image, z)[0])
+    noisy = network(image, z, torch.Generator().manual_seed(0))[0].mean
+    assert torch.equal(noisy, network(image, z)[0].mean)
 
 
 def test_the_papers_preset_leaves_the_dae_its_noise():

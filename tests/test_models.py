@@ -13,7 +13,7 @@ from torch.distributions import Categorical, Normal, kl_divergence
 
 from uad_bench.errors import UadBenchError
 from uad_bench.method import TissuePrior
-from uad_bench.models.batches import shuffled
+from uad_bench.models.batches import shuffled, spread
 from uad_bench.models.blocks import Contracting, Expanding, Trunk, UNet, image_head
 from uad_bench.models.gaussians import Gaussian, GaussianHead, ProbabilityHead
 from uad_bench.models.mixture import (
@@ -90,6 +90,21 @@ def test_a_probability_head_is_bounded_and_starts_at_the_given_variance(start):
     assert posterior.log_variance.exp().detach().numpy() == pytest.approx(start, rel=1e-5)
     torch.nn.init.normal_(head.log_variance.weight, std=10.0)
     assert head(torch.randn(2, WIDTH, 4, 4)).log_variance.max() <= 0
+
+
+def test_a_probability_heads_means_may_sum_to_one():
+    features = 5 * torch.randn(2, WIDTH, 4, 4)
+    free, simplex = ProbabilityHead(WIDTH, 4, 0.3), ProbabilityHead(WIDTH, 4, 0.3, "softmax")
+    simplex.load_state_dict(free.state_dict())
+    total = simplex(features).mean.sum(dim=1)
+    torch.testing.assert_close(total, torch.ones_like(total))
+    assert (free(features).mean.sum(dim=1) - 1).abs().max() > 0.1
+    assert torch.equal(free(features).log_variance, simplex(features).log_variance)
+
+
+@pytest.mark.parametrize(("count", "most", "rows"), [(3, 5, [0, 1, 2]), (9, 3, [0, 4, 8])])
+def test_rows_are_spread_evenly_over_all_slices(count, most, rows):
+    assert spread(count, most).tolist() == rows
 
 
 def mixture(dim_c: int = 3, dim_z: int = 2) -> tuple[Tensor, Components]:

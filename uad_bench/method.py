@@ -171,6 +171,21 @@ class Method(ABC):
     def __init__(self, params: Any = None) -> None:
         self.params = self.Params() if params is None else params
 
+    @classmethod
+    def resolve(cls, params: Any) -> Any:
+        """Return the parameters with what depends on a file filled in, such as its checksum.
+
+        Called when a run is planned, before any data is touched; the one place where a method may
+        look at a file, and only at files that its parameters name.
+
+        Args:
+            params: of type ``Params``.
+
+        Raises:
+            UadBenchError: in one line, where a file is missing or another than it should be.
+        """
+        return params
+
     @abstractmethod
     def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
         """Learn from healthy slices. Called once; must be deterministic given ``context.seed``."""

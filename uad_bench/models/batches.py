@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,13 +30,20 @@ class Batch:
         return cls(*(torch.from_numpy(values).to(device) for values in (image, brain, z)))
 
 
-def one_by_one(slices: Slices, network: nn.Module) -> Iterator[Batch]:
-    """Yield the slices one by one, on the network's device.
+def spread(count: int, most: int) -> NDArray[np.int64]:
+    """Return at most ``most`` of ``count`` rows, evenly spread, the first and last among them."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)
+
+
+def one_by_one(
+    slices: Slices, network: nn.Module, rows: Iterable[int] | None = None
+) -> Iterator[Batch]:
+    """Yield the slices of the given rows, or all, one by one, on the network's device.
 
     One at a time, so that the bits of one never depend on which others it came with.
     """
     device = next(network.parameters()).device
-    for row in range(len(slices)):
+    for row in range(len(slices)) if rows is None else rows:
         yield Batch.read(slices, np.array([row]), device)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 NormScope = Literal["sample", "batch"]
+Activation = Literal["sigmoid", "softmax"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class GaussianHead(nn.Module):
 
 
 class ProbabilityHead(GaussianHead):
-    """A head for values in [0, 1]: sigmoid mean, and a variance in (0, 1) by LogSigmoid.
+    """A head for values in [0, 1], with a variance in (0, 1) by LogSigmoid.
 
     Bercea et al. 2022, section 3. From the 1/2 at which a bias of 0 starts it, the divergence to
     a narrow prior converges slowly; hence ``start``.
@@ -49,17 +50,23 @@ class ProbabilityHead(GaussianHead):
         features: channels of the input.
         channels: latent channels.
         start: initial variance, in (0, 1).
+        mean: ``sigmoid``, each channel on its own, as in the paper; or ``softmax`` over the
+            channels, whose means then sum to 1 at every pixel.
     """
 
-    def __init__(self, features: int, channels: int, start: float) -> None:
+    def __init__(
+        self, features: int, channels: int, start: float, mean: Activation = "sigmoid"
+    ) -> None:
         super().__init__(features, channels)
+        self.is_simplex = mean == "softmax"
         bias = torch.logit(torch.tensor(start)).item()
         nn.init.constant_(self.log_variance.bias, bias)  # type: ignore[arg-type]
 
     def forward(self, features: Tensor) -> Gaussian:
         """Return the Gaussian at every pixel of ``[B, features, H, W]``."""
         free = super().forward(features)
-        return Gaussian(free.mean.sigmoid(), nn.functional.logsigmoid(free.log_variance))
+        mean = free.mean.softmax(dim=1) if self.is_simplex else free.mean.sigmoid()
+        return Gaussian(mean, nn.functional.logsigmoid(free.log_variance))
 
 
 def divergence(q: Gaussian, p: Gaussian) -> Tensor:
@@ -91,10 +98,14 @@ class Sampler:
     scope: NormScope = "sample"
 
     def __call__(self, q: Gaussian, generator: torch.Generator | None) -> Tensor:
-        """Draw from ``q``; without a generator, return its mean."""
+        """Draw from ``q``; without a generator, return its mean.
+
+        The noise is drawn where the generator is: one on the CPU draws the same for any device.
+        """
         if generator is None:
             return q.mean
-        eta = torch.randn(q.mean.shape, generator=generator, device=q.mean.device)
+        eta = torch.randn(q.mean.shape, generator=generator, device=generator.device)
+        eta = eta.to(q.mean.device)
         noise = torch.exp(0.5 * q.log_variance) * eta
         if self.snr is not None:
             noise = noise * (self._norm(q.mean) / self._norm(eta)) * self.snr**-0.5

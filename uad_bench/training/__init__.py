@@ -2,5 +2,13 @@
 
 from uad_bench.training.params import PAPER, PAPER_TRAINING, DeepParams, TrainingParams
 from uad_bench.training.reconstruction import DeepReconstruction
+from uad_bench.training.selection import VALIDATION_SLICES
 
-__all__ = ["PAPER", "PAPER_TRAINING", "DeepParams", "DeepReconstruction", "TrainingParams"]
+__all__ = [
+    "PAPER",
+    "PAPER_TRAINING",
+    "VALIDATION_SLICES",
+    "DeepParams",
+    "DeepReconstruction",
+    "TrainingParams",
+]

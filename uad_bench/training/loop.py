@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,9 @@ from torch import Tensor, nn
 from uad_bench.errors import DivergenceError, UadBenchError
 from uad_bench.method import FitContext, FitReport, Slices
 from uad_bench.models.batches import Batch, shuffled
-from uad_bench.models.losses import absolute_error, total_variation
-from uad_bench.models.perceptual import PerceptualDistance, load_lite0, load_vgg19
+from uad_bench.models.gaussians import Gaussian
 from uad_bench.models.variational import VariationalNetwork
+from uad_bench.training.objective import Objective
 from uad_bench.training.params import TrainingParams
 from uad_bench.training.selection import Exam, Selection, example
 
@@ -40,9 +39,9 @@ def train_network(
 ) -> FitReport:
     """Train ``network`` in place, and leave it in the state with the best validation loss.
 
-    The loss is ``L1 + tv_weight TV + perceptual_weight PL + beta KL`` (Bercea et al. 2022, eq. 3);
-    the reconstruction is multiplied by the brain mask here as it is when it is used. The state
-    kept has the lowest ``L1 + beta KL`` on validation slices.
+    The loss is that of :class:`Objective`; the reconstruction is multiplied by the brain mask here
+    as it is when it is used. The state kept has the lowest ``misfit + beta KL`` on validation
+    slices, where the misfit of the paper's loss is L1.
 
     Args:
         network: the network, on the context's device.
@@ -61,7 +60,7 @@ def train_network(
             f"{len(train)} training slices do not fill a batch of {params.batch_size}; "
             "add healthy subjects or lower batch_size"
         )
-    objective = _Objective.make(params, context.device)
+    objective = Objective.make(params, network, context.device)
     generator = torch.Generator(context.device).manual_seed(context.seed)
     rows = shuffled(len(train), params.batch_size, np.random.default_rng(context.seed))
     optimiser = torch.optim.Adam(network.parameters(), lr=params.learning_rate)
@@ -69,7 +68,7 @@ def train_network(
         optimiser, lambda step: params.decay ** _decays(step, len(train), params)
     )
     checked = {round(params.steps * (part + 1) / params.checks) for part in range(params.checks)}
-    selection = Selection(Exam.make(validation, params, context), params.divergence_weight)
+    selection = Selection(Exam.make(validation, params, context), objective)
     norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
     cleaned = torch.zeros(2, dtype=torch.int64, device=generator.device)
 
@@ -82,9 +81,10 @@ def train_network(
             network.train()
             for norm in norms:  # a plain mean at first, so that short runs are not biased
                 norm.momentum = max(1 / step, MIN_MOMENTUM)
-            reconstruction, divergence = network(image, batch.z, generator)
-            reconstruction = reconstruction * batch.brain
-            loss, parts = objective(target, reconstruction, divergence)
+            predicted, divergence = network(image, batch.z, generator)
+            predicted = Gaussian(predicted.mean * batch.brain, predicted.log_variance)
+            weight = params.divergence_weight_at(step)
+            loss, parts = objective(target, predicted, batch.brain, divergence, weight)
             if not torch.isfinite(loss):
                 raise DivergenceError(_diverged(step, params))
             optimiser.zero_grad(set_to_none=True)
@@ -95,13 +95,13 @@ def train_network(
             if step % REPORT_EVERY == 0 or step == params.steps:
                 context.report(step, {name: part.item() for name, part in parts.items()})
             if step in checked:
-                selection.check(step, network)
+                selection.check(step)
                 if selection.since == params.patience:
                     break
     if not selection.state:
         raise DivergenceError(_diverged(step, params))
     network.load_state_dict(selection.state)
-    notes = _notes(network, objective.perceptual, context)
+    notes = _notes(objective, context)
     drawn = step * params.batch_size
     if params.clean_target:
         pixels, slices = cleaned.tolist()
@@ -126,36 +126,6 @@ def _decays(step: int, slices: int, params: TrainingParams) -> int:
     return PARTS * step // params.steps
 
 
-@dataclass(frozen=True, slots=True)
-class _Objective:
-    """The loss of a batch."""
-
-    params: TrainingParams
-    perceptual: PerceptualDistance | None
-
-    @classmethod
-    def make(cls, params: TrainingParams, device: str) -> _Objective:
-        """Load the weights of the perceptual distance, where the loss has one."""
-        if not params.perceptual_weight:
-            return cls(params, None)
-        if params.perceptual == "vgg19" and params.vgg19_weights is not None:
-            return cls(params, load_vgg19(params.vgg19_weights, params.vgg19_sha256, device))
-        return cls(params, load_lite0(device))
-
-    def __call__(
-        self, target: Tensor, reconstruction: Tensor, divergence: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss, and what of it is reported."""
-        l1 = absolute_error(target, reconstruction).mean()
-        kl = divergence.mean()
-        smoothness = total_variation(reconstruction).mean()
-        loss = l1 + self.params.tv_weight * smoothness + self.params.divergence_weight * kl
-        if self.perceptual is not None:
-            distance = self.perceptual(target, reconstruction).mean()
-            loss = loss + self.params.perceptual_weight * distance
-        return loss, {"loss": loss, "l1": l1, "kl": kl}
-
-
 def _changed(before: Tensor, after: Tensor) -> Tensor:
     """The number of pixels that differ, and of slices that have one, ``[2]``."""
     differs = (before != after).flatten(1)
@@ -171,10 +141,9 @@ def _diverged(step: int, params: TrainingParams) -> str:
     )
 
 
-def _notes(
-    network: nn.Module, perceptual: PerceptualDistance | None, context: FitContext
-) -> tuple[str, ...]:
-    size = sum(weight.numel() for weight in network.parameters())
+def _notes(objective: Objective, context: FitContext) -> tuple[str, ...]:
+    size = sum(weight.numel() for weight in objective.network.parameters())
+    perceptual = objective.perceptual
     loss = "no perceptual loss" if perceptual is None else f"perceptual loss: {perceptual.source}"
     notes = (f"{size} weights", loss)
     if context.tissue_prior is None:

@@ -20,6 +20,7 @@ from uad_bench.method import (
     TissuePrior,
 )
 from uad_bench.models.batches import one_by_one
+from uad_bench.models.perceptual import file_checksum, find_lite0
 from uad_bench.models.variational import VariationalNetwork
 from uad_bench.training.loop import train_network
 from uad_bench.training.params import DeepParams, TrainingParams
@@ -42,6 +43,23 @@ class DeepReconstruction(ReconstructionMethod):
                 restored, which needs no divergence.
         """
 
+    @classmethod
+    def resolve(cls, params: Any) -> Any:
+        """Return the parameters with the checksum of VGG19's file, where the loss looks at it.
+
+        A detector is then known by the weights behind its loss, not by their file's name.
+
+        Raises:
+            UadBenchError: if the weights of the perceptual loss are missing, or are others.
+        """
+        if not params.perceived:
+            return params
+        if params.perceptual == "vgg19":
+            found = file_checksum(params.vgg19_weights, params.vgg19_sha256)
+            return params.model_copy(update={"vgg19_sha256": found})
+        find_lite0()
+        return params
+
     def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
         """Train on healthy slices and keep the state that does best on the validation slices.
 
@@ -56,12 +74,17 @@ class DeepReconstruction(ReconstructionMethod):
 
     @torch.inference_mode()
     def reconstruct(self, slices: Slices) -> FloatArray:
-        """Return pseudo-healthy slices ``[N, 1, H, W]`` in [0, 1], 0 outside the brain."""
+        """Return pseudo-healthy slices ``[N, 1, H, W]`` in [0, 1], 0 outside the brain.
+
+        Where the latent is drawn, the noise of a slice follows from its place in the atlas, so
+        that it depends neither on the slices around it nor on the device.
+        """
         self.network_.eval()
-        result = [
-            (self.network_.reconstruct(batch.image) * batch.brain).cpu().numpy()
-            for batch in one_by_one(slices, self.network_)
-        ]
+        draws, result = self.params.draws, []
+        for batch in one_by_one(slices, self.network_):
+            noise = torch.Generator().manual_seed(int(batch.z))
+            image = self.network_.reconstruct(batch.image, draws, noise)
+            result.append((image * batch.brain).cpu().numpy())
         return np.concatenate(result)
 
     def state(self) -> dict[str, NDArray[Any]]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from uad_bench.method import FitContext, Slices
-from uad_bench.models.batches import Batch
+from uad_bench.models.batches import Batch, spread
+from uad_bench.models.gaussians import Gaussian
 from uad_bench.models.losses import absolute_error
 from uad_bench.models.self_supervision import clean, corrupt
-from uad_bench.models.variational import VariationalNetwork
+from uad_bench.training.objective import Objective
 from uad_bench.training.params import TrainingParams
 
 VALIDATION_SLICES = 40
@@ -49,9 +49,8 @@ class Exam:
     def make(cls, validation: Slices, params: TrainingParams, context: FitContext) -> Exam:
         """Draw the batches from the validation slices."""
         generator = torch.Generator(context.device).manual_seed(context.seed + 1)
-        count = min(len(validation), VALIDATION_SLICES)
-        rows = np.linspace(0, len(validation) - 1, count).round().astype(np.int64)
-        parts = np.array_split(rows, -(-count // params.batch_size))
+        rows = spread(len(validation), VALIDATION_SLICES)
+        parts = np.array_split(rows, -(-len(rows) // params.batch_size))
         batches = (Batch.read(validation, part, generator.device) for part in parts)
         return cls(
             tuple(
@@ -60,25 +59,27 @@ class Exam:
         )
 
     @torch.inference_mode()
-    def take(self, network: VariationalNetwork[Any]) -> dict[str, float]:
-        """Return L1 and KL over the validation slices, without noise."""
-        network.eval()
-        l1, kl, count = 0.0, 0.0, 0
+    def take(self, objective: Objective) -> tuple[float, dict[str, float]]:
+        """Return the misfit, and L1 and KL, over the validation slices, without noise."""
+        objective.network.eval()
+        misfit, l1, kl, count = 0.0, 0.0, 0.0, 0
         for image, target, batch in self.batches:
-            reconstruction, divergence = network(image, batch.z)
-            l1 += absolute_error(target, reconstruction * batch.brain).sum().item()
+            predicted, divergence = objective.network(image, batch.z)
+            predicted = Gaussian(predicted.mean * batch.brain, predicted.log_variance)
+            misfit += objective.misfit(target, predicted, batch.brain).sum().item()
+            l1 += absolute_error(target, predicted.mean).sum().item()
             kl += divergence.sum().item()
             count += len(image)
-        return {"l1": l1 / count, "kl": kl / count}
+        return misfit / count, {"l1": l1 / count, "kl": kl / count}
 
 
 @dataclass(slots=True)
 class Selection:
-    """The best state of a run so far, by the lowest ``L1 + beta KL`` on validation slices.
+    """The best state of a run so far, by the lowest ``misfit + beta KL`` on validation slices.
 
     Attributes:
         exam: the validation slices.
-        beta: weight of the divergence.
+        objective: what is trained.
         curves: per metric, pairs of step and value.
         marks: L1 and KL of the best state; empty before there is one.
         state: the best state.
@@ -86,7 +87,7 @@ class Selection:
     """
 
     exam: Exam
-    beta: float
+    objective: Objective
     curves: dict[str, list[tuple[int, float]]] = field(
         default_factory=lambda: {"loss": [], "l1": [], "kl": []}
     )
@@ -95,13 +96,13 @@ class Selection:
     since: int = 0
     _lowest: float = float("inf")
 
-    def check(self, step: int, network: VariationalNetwork[Any]) -> None:
+    def check(self, step: int) -> None:
         """Look at the network after ``step`` steps, and keep a copy of its state if it is best."""
-        marks = self.exam.take(network)
-        value = marks["l1"] + self.beta * marks["kl"]
+        misfit, marks = self.exam.take(self.objective)
+        value = misfit + self.objective.params.divergence_weight * marks["kl"]
         for metric, number in {"loss": value, **marks}.items():
             self.curves[metric].append((step, number))
         self.since += 1
         if value < self._lowest:
             self.marks, self._lowest, self.since = marks, value, 0
-            self.state = copy.deepcopy(network.state_dict())
+            self.state = copy.deepcopy(self.objective.network.state_dict())
