@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from uad_bench.errors import UadBenchError
-from uad_bench.method import FloatArray, Need, Slices, TissuePrior
+from uad_bench.method import FloatArray, Need, Slices, TissueMapping, TissuePrior
 from uad_bench.models.batches import one_by_one
 from uad_bench.models.blocks import UNet, image_head
 from uad_bench.models.gaussians import ProbabilityHead, divergence
@@ -20,7 +20,7 @@ from uad_bench.models.variational import GaussianLatent, GaussianNetwork
 from uad_bench.training import PAPER, DeepParams, DeepReconstruction
 
 
-class SPA(DeepReconstruction):
+class SPA(DeepReconstruction, TissueMapping):
     """An encoder U-Net to four tissue maps of the slice's size, and a decoder U-Net from them.
 
     The only way from the slice to its reconstruction leads through the maps: skip connections
