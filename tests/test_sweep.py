@@ -7,7 +7,7 @@ import csv
 import io
 import shutil
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -63,6 +63,8 @@ class Fade(ReconstructionMethod, TissueMapping):
 
     def tissues(self, slices):
         image = slices.image[:, 0]
+        if self.params.gain == 0.875:
+            return image
         dark, bright = image < 0.2, image >= self.params.edge
         return np.stack([dark, bright, ~dark & ~bright, 0 * image], axis=1).astype(np.float32)
 '''
@@ -87,7 +89,7 @@ class Bench:
     log: Path
 
     def sweep(self, *arguments: object, cwd: Path, root: Path | None = None) -> Done:
-        given = [*arguments, "--data-root", root or self.root, "--cache", self.cache]
+        given = [*arguments, "--data-root", root or self.root, "--cache", self.cache, "--jobs", 1]
         out, err = io.StringIO(), io.StringIO()
         with contextlib.chdir(cwd), redirect_stdout(out), redirect_stderr(err):
             code = main(["sweep", *map(str, given), "--plugin", str(self.plugin)])
@@ -212,20 +214,21 @@ def test_an_interrupted_sweep_goes_on_with_what_is_left(
     assert bench.trained() == ["0.5 0", "0.625 0", "0.625 0", "1.0 0"]
 
 
-def test_a_diverging_value_is_a_row_with_its_reason_and_the_others_go_on(
+def test_a_training_that_fails_is_a_row_with_its_reason_and_the_others_go_on(
     bench: Bench, tmp_path: Path
 ):
-    done = bench.sweep("fade", "--param", "gain", "--values", "0.5,0.75,1", cwd=tmp_path)
+    arguments = ("fade", "--param", "gain", "--values", "0.5,0.75,0.875,1")
+    done = bench.sweep(*arguments, cwd=tmp_path)
     assert done.returncode == 1
-    assert [(line["value"], line["state"]) for line in lines(tmp_path)] == [
-        ("0.5", "done"),
-        ("0.75", "failed"),
-        ("1.0", "done"),
-    ]
+    found = lines(tmp_path)
+    assert [line["value"] for line in found] == ["0.5", "0.75", "0.875", "1.0"]
+    assert [line["state"] for line in found] == ["done", "failed", "failed", "done"]
+    assert [bool(line["l1"]) for line in found] == [True, False, False, True]
     assert "0.75, seed 0 failed: the loss is no longer finite" in done.stdout
-    assert lines(tmp_path)[1]["l1"] == ""
-    bench.sweep("fade", "--param", "gain", "--values", "0.5,0.75,1", cwd=tmp_path)
-    assert bench.trained() == ["0.5 0", "0.75 0", "1.0 0", "0.75 0"]  # a failure is not kept
+    assert "0.875, seed 0 failed: fade.tissues() returned shape" in done.stdout
+    bench.sweep(*arguments, cwd=tmp_path)
+    trained = ["0.5 0", "0.75 0", "0.875 0", "1.0 0"]
+    assert bench.trained() == [*trained, "0.75 0"]  # a training that failed is not kept
 
 
 def test_the_swept_value_wins_over_the_preset_and_set_over_both_else(bench: Bench, tmp_path: Path):
@@ -359,6 +362,7 @@ def test_zero_stands_left_of_the_smallest_value_on_a_logarithmic_axis():
     sweep = _sweep((0.0, 1e-4, 1e-2), log=True)
     axes = Figure().subplots()
     picture._curve(axes, sweep, ["L1"], "L1")
+    axes.figure.draw_without_rendering()
     at = axes.transData.transform([(value, 0.1) for value in sweep.values])[:, 0]
     assert at[0] < at[1] < at[2]
     assert at[1] - at[0] < at[2] - at[1]
@@ -377,6 +381,21 @@ def test_a_curve_runs_through_the_means_and_leaves_failures_out():
     np.testing.assert_allclose(line.get_xydata(), [[1.0, 0.6], [3.0, 0.6]])
 
 
+@pytest.mark.parametrize(
+    ("values", "log"), [((0.0, 1e-4, 1e-2), True), ((1e-5, 1e-2), True), (("a", "b"), False)]
+)
+@pytest.mark.parametrize("name", ["L1", "KL", "Dice GM"])
+def test_every_point_and_bar_lies_inside_its_panel(values: tuple, log: bool, name: str):
+    axes = Figure().subplots()
+    picture._curve(axes, _sweep(values, log=log), [name], name)
+    axes.figure.draw_without_rendering()
+    (line, *_), *_ = axes.containers
+    at = axes.transAxes.inverted().transform(axes.transData.transform(line.get_xydata()))
+    assert len(at) == len(values)
+    assert (at > 0).all()
+    assert (at < 1).all()
+
+
 @pytest.mark.parametrize("failed", [(), ("noise",), ("none", "noise")])
 def test_every_sweep_can_be_drawn_and_written(failed: tuple[str, ...]):
     sweep = _sweep(("none", "noise"), log=False, failed=failed)
@@ -386,3 +405,26 @@ def test_every_sweep_can_be_drawn_and_written(failed: tuple[str, ...]):
     states = [line["state"] for line in csv.DictReader(io.StringIO(sweep_csv(sweep)))]
     assert states.count("failed") == 2 * len(failed)
     assert "simulated" not in sweep.heading
+
+
+def test_the_picture_shows_the_slice_its_tissues_and_what_each_value_makes_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    figures: list[Figure] = []
+    monkeypatch.setattr(picture, "png", lambda figure: figures.append(figure) or b"")
+    sweep = _sweep((1.0, 2.0), log=False, failed=(2.0,))
+    known = np.stack([sweep.shown.image * np.float32(share) for share in (0.1, 0.2, 0.3, 0.4)])
+    picture.sweep_picture(replace(sweep, shown=replace(sweep.shown, tissues=known)))
+    shown = {}
+    for axes in figures[0].axes:
+        if axes.images:
+            place = axes.get_subplotspec()
+            shown[place.rowspan.start, place.colspan.start] = np.asarray(axes.images[0].get_array())
+    image, view = sweep.shown.image[:15], sweep.shown.views[1.0]
+    expected = {(0, 0): image, (0, 1): view.reconstruction[:15], (1, 1): image - image / 2}
+    expected |= {(row + 2, 0): known[row, :15] for row in range(4)}
+    expected |= {(row + 2, 1): view.tissues[row, :15] for row in range(4)}
+    assert shown.keys() == expected.keys()
+    for place, array in expected.items():
+        np.testing.assert_allclose(shown[place], array[:, 1:], err_msg=str(place), rtol=1e-5)
+    assert any(text.get_text() == "failed" for axes in figures[0].axes for text in axes.texts)

@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.transforms import offset_copy
 
 from uad_bench.method import FloatArray
 from uad_bench.report.figures import png
@@ -28,8 +27,6 @@ _INKS = (("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"))
 _TITLES = {"L1": "L1 ↓", "KL": "KL in nats ↓", "SSIM": "SSIM ↑"}
 _MANY_TIMES = 30.0
 """A measure whose values differ by more than this factor gets a logarithmic axis."""
-_ASIDE = 3.0
-"""Points between the bars of measures that share a panel."""
 _MOST_UPRIGHT = 5
 _SCORES = "inferno"
 
@@ -113,8 +110,7 @@ def _curve(axes: Axes, sweep: Sweep, names: Sequence[str], title: str) -> None:
     """Draw one measure, or several that share a scale, against the value."""
     places = _places(axes, sweep)
     drawn: list[float] = []
-    aside = [_ASIDE * (number - (len(names) - 1) / 2) for number in range(len(names))]
-    for name, points, (ink, shape) in zip(names, aside, _INKS, strict=False):
+    for name, (ink, shape) in zip(names, _INKS, strict=False):
         found = [
             (at, seeds)
             for at, value in zip(places, sweep.values, strict=True)
@@ -129,18 +125,17 @@ def _curve(axes: Axes, sweep: Sweep, names: Sequence[str], title: str) -> None:
             at,
             means,
             yerr=np.abs(ends - means),
-            transform=offset_copy(axes.transData, axes.figure, x=points, units="points"),
             color=ink,
             marker=shape,
             markersize=4,
             linewidth=1.3,
             elinewidth=1.0,
-            capsize=2,
+            capsize=2.5,
             label=name.removeprefix(DICE),
         )
         drawn += ends.ravel().tolist()
     if len(names) > 1:
-        axes.set_ylim(0, 1)
+        axes.set_ylim(-0.03, 1.03)
         axes.legend(fontsize=7, frameon=False, loc="best")
     elif drawn and min(drawn) > 0 and max(drawn) / min(drawn) > _MANY_TIMES:
         axes.set_yscale("log")
@@ -190,8 +185,8 @@ def _slices(
     for row, name in zip(axes, rows, strict=True):
         for one in row:
             one.set_axis_off()
-        at = {"transform": row[0].transAxes, "va": "center", "ha": "right", "fontsize": 9}
-        row[0].text(-0.05, 0.5, name, **at)
+        beside = row[0].transAxes
+        row[0].text(-0.05, 0.5, name, transform=beside, va="center", ha="right", fontsize=9)
     _grey(axes[0][0], image[box])
     known = "" if sweep.shown.tissues is None else "\nand its tissues"
     axes[0][0].set_title(f"healthy slice{known}", fontsize=9)
