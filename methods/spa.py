@@ -12,7 +12,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from uad_bench.errors import UadBenchError
-from uad_bench.method import FitContext, FitReport, FloatArray, Need, Slices, TissuePrior
+from uad_bench.method import (
+    FitContext,
+    FitReport,
+    FloatArray,
+    Need,
+    Slices,
+    TissueMapping,
+    TissuePrior,
+)
 from uad_bench.models.batches import one_by_one, spread
 from uad_bench.models.blocks import UNet, image_head
 from uad_bench.models.gaussians import Activation, ProbabilityHead, divergence
@@ -21,7 +29,7 @@ from uad_bench.models.variational import GaussianLatent, GaussianNetwork
 from uad_bench.training import PAPER, VALIDATION_SLICES, DeepParams, DeepReconstruction
 
 
-class SPA(DeepReconstruction):
+class SPA(DeepReconstruction, TissueMapping):
     """An encoder U-Net to four tissue maps of the slice's size, and a decoder U-Net from them.
 
     The only way from the slice to its reconstruction leads through the maps: skip connections

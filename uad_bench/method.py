@@ -217,3 +217,11 @@ class ReconstructionMethod(Method):
         """Return the absolute residual ``|x - reconstruction|``."""
         residual: FloatArray = np.abs(slices.image - self.reconstruct(slices))
         return residual
+
+
+class TissueMapping(ABC):
+    """A method whose latent is a map of tissues; inherit it beside the method's base class."""
+
+    @abstractmethod
+    def tissues(self, slices: Slices) -> FloatArray:
+        """Return tissue maps ``[N, 4, H, W]`` in [0, 1]: CSF, GM, WM, background."""

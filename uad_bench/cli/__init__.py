@@ -15,6 +15,10 @@ from uad_bench.errors import UadBenchError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("uad_bench.cli.run:run", "Tune, train, evaluate and tabulate detectors."),
+    "sweep": (
+        "uad_bench.cli.sweep:sweep",
+        "Train at several values of one parameter, and compare.",
+    ),
     "status": ("uad_bench.cli.status:status", "Show what the last run has done and what is left."),
     "table": ("uad_bench.cli.table:table", "Write tables in LaTeX, Markdown or CSV."),
     "curves": ("uad_bench.cli.curves:curves", "Draw precision-recall curves."),

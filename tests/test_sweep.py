@@ -1,0 +1,430 @@
+"""A sweep from NIfTI to table and picture: what it measures, what it keeps, what it refuses."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import shutil
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from pydantic import Field
+
+from uad_bench.cells import CohortUse
+from uad_bench.cli import main
+from uad_bench.evaluation.latent import ssim, tissue_dice
+from uad_bench.method import Params, ReconstructionMethod, Slices, tunable
+from uad_bench.report import sweep_picture as picture
+from uad_bench.report.sweep import Shown, Sweep, Training, ValueView, sweep_csv, sweep_rows
+from uad_bench.runner.sweep_plan import plan_sweep
+from uad_bench.volumes.store import PreparedCohort
+
+FADE = '''
+"""A darker copy as reconstruction, and three bands of intensity as tissues."""
+import os
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from uad_bench.errors import DivergenceError
+from uad_bench.method import FitReport, Params, ReconstructionMethod, TissueMapping, tunable
+
+
+class Fade(ReconstructionMethod, TissueMapping):
+    class Params(Params):
+        gain: float = tunable(0.5, 0.25, 1.0, ge=0.0, le=1.0)
+        edge: float = Field(default=0.5, gt=0.0, lt=1.0)
+        mode: Literal["soft", "hard"] = "soft"
+        file: Path | None = None
+
+    name = "fade"
+    title = "Fade"
+    presets = {"dim": {"gain": 0.1, "edge": 0.6}}
+
+    def fit(self, train, validation, context):
+        with open(os.environ["FADE_LOG"], "a") as log:
+            log.write(f"{self.params.gain} {context.seed}\\n")
+        if self.params.gain == 0.75:
+            raise DivergenceError("the loss is no longer finite")
+        if self.params.gain == 0.625 and "FADE_STOP" in os.environ:
+            raise KeyboardInterrupt
+        return FitReport(steps=1, validation={"l1": 1.0, "kl": 7.0 + context.seed})
+
+    def reconstruct(self, slices):
+        return (slices.image * np.float32(self.params.gain)).astype(np.float32)
+
+    def tissues(self, slices):
+        image = slices.image[:, 0]
+        if self.params.gain == 0.875:
+            return image
+        dark, bright = image < 0.2, image >= self.params.edge
+        return np.stack([dark, bright, ~dark & ~bright, 0 * image], axis=1).astype(np.float32)
+'''
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command came to."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A lab with a healthy cohort that has a test split, a stranger's method, and its diary."""
+
+    root: Path
+    cache: Path
+    plugin: Path
+    log: Path
+
+    def sweep(self, *arguments: object, cwd: Path, root: Path | None = None) -> Done:
+        given = [*arguments, "--data-root", root or self.root, "--cache", self.cache, "--jobs", 1]
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.chdir(cwd), redirect_stdout(out), redirect_stderr(err):
+            code = main(["sweep", *map(str, given), "--plugin", str(self.plugin)])
+        return Done(code, out.getvalue(), err.getvalue())
+
+    def trained(self) -> list[str]:
+        """What the method trained, in order."""
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+
+@pytest.fixture(scope="module")
+def bench_folder(lab: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bench")
+    shutil.copytree(lab / "HI", folder / "data" / "HI")
+    splits = dict(zip(("sub-001", "sub-004"), ("train", "validation"), strict=True))
+    people = {
+        path.name: splits.get(path.name, "test") for path in (folder / "data" / "HI").glob("sub-*")
+    }
+    for name in ("sub-002", "sub-003"):
+        shutil.rmtree(folder / "data" / "HI" / name)
+        del people[name]
+    rows = ["participant_id\tsplit", *("\t".join(pair) for pair in sorted(people.items()))]
+    (folder / "data" / "HI" / "participants.tsv").write_text("\n".join(rows) + "\n")
+    (folder / "fade.py").write_text(FADE)
+    return folder
+
+
+@pytest.fixture
+def bench(bench_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    log = tmp_path / "trained.txt"
+    monkeypatch.setenv("FADE_LOG", str(log))
+    parts = ("data", "cache", "fade.py")
+    return Bench(*(bench_folder / part for part in parts), log)
+
+
+def lines(folder: Path, name: str = "fade-gain") -> list[dict[str, str]]:
+    text = (folder / "results" / "sweeps" / name / "sweep.csv").read_text()
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def measured(slices: Slices, tissue: np.ndarray, gain: float) -> dict[str, float]:
+    """What Fade should come to for one person, from the definitions."""
+    image = np.asarray(slices.image)
+    made = image * np.float32(gain)
+    maps = np.concatenate([image < 0.2, image >= 0.5, (image >= 0.2) & (image < 0.5), 0 * image], 1)
+    dice = tissue_dice(maps.astype(np.float32), np.asarray(tissue), slices.brain)
+    return {
+        "l1": float(np.abs(image - made).mean()),
+        "ssim": ssim(image, made, slices.brain),
+        **{f"dice_{name.lower()}": value for name, value in dice.items()},
+    }
+
+
+def test_it_measures_held_out_healthy_people_and_nothing_else(bench: Bench, tmp_path: Path):
+    done = bench.sweep("fade", "--param", "gain", "--values", "1,0.5,5e-1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = lines(tmp_path)
+    assert [line["value"] for line in found] == ["0.5", "1.0"]  # in order, each once
+    (store,) = [path.parent for path in bench.cache.rglob("manifest.json")]
+    cohort = PreparedCohort.open(store)
+    people = [(cohort.slices(scan), cohort.tissue_of(scan)) for scan in cohort.scans_of("test")]
+    assert len(people) == 2
+    for line in found:
+        expected = [measured(slices, tissue, float(line["value"])) for slices, tissue in people]
+        for name in expected[0]:
+            mean = np.mean([one[name] for one in expected])
+            assert float(line[name]) == pytest.approx(mean, rel=1e-5), name
+        assert float(line["kl"]) == 7.0
+        assert (line["split"], line["subjects"], line["simulated"]) == ("test", "2", "simulated")
+    assert 0.1 < float(found[0]["dice_wm"]) < 1
+    assert "Fade: sweep of gain (simulated)" in done.stdout
+    assert "split test" in done.stdout
+
+
+def test_without_a_test_split_it_takes_validation_and_says_so(
+    bench: Bench, lab: Path, tmp_path: Path
+):
+    arguments = ("fade", "--param", "gain", "--values", "0.5", "--limit", "1")
+    done = bench.sweep(*arguments, cwd=tmp_path, root=lab)
+    assert done.returncode == 0, done.stderr
+    assert "There is no healthy test split" in done.stdout
+    assert [line["split"] for line in lines(tmp_path)] == ["validation"]
+
+
+def test_spa_is_swept_with_its_latent_tissue_maps(bench: Bench, tmp_path: Path):
+    arguments = ("spa", "--param", "beta", "--values", "0", "--set", "steps=2")
+    done = bench.sweep(*arguments, "--set", "width=2", "--set", "checks=1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = lines(tmp_path, "spa-beta")
+    for name in ("l1", "kl", "ssim", "dice_gm", "dice_wm"):
+        assert all(float(line[name]) >= 0 for line in found), name
+    file = tmp_path / "results" / "sweeps" / "spa-beta" / "sweep.png"
+    assert file.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_repeated_sweep_trains_nothing_and_writes_the_same_bytes(bench: Bench, tmp_path: Path):
+    arguments = ("fade", "--param", "gain", "--values", "0.5,1", "--seeds", "0,1")
+    first = bench.sweep(*arguments, cwd=tmp_path)
+    files = sorted((tmp_path / "results" / "sweeps" / "fade-gain").iterdir())
+    assert [file.name for file in files] == ["sweep.csv", "sweep.png"]
+    before = [file.read_bytes() for file in files]
+    trained = bench.trained()
+    assert trained == ["0.5 0", "0.5 1", "1.0 0", "1.0 1"]
+    second = bench.sweep(*arguments, cwd=tmp_path)
+    assert bench.trained() == trained
+    assert [file.read_bytes() for file in files] == before
+    assert second.stdout == first.stdout
+    assert "7.5 (7 to 8)" in first.stdout  # KL of two seeds: mean, lowest and highest
+
+
+def test_an_interrupted_sweep_goes_on_with_what_is_left(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    arguments = ("fade", "--param", "gain", "--values", "0.5,0.625,1")
+    monkeypatch.setenv("FADE_STOP", "yes")
+    stopped = bench.sweep(*arguments, cwd=tmp_path)
+    assert stopped.returncode == 130
+    assert "goes on" in stopped.stderr
+    assert not (tmp_path / "results" / "sweeps").exists()
+    monkeypatch.delenv("FADE_STOP")
+    assert bench.sweep(*arguments, cwd=tmp_path).returncode == 0
+    assert bench.trained() == ["0.5 0", "0.625 0", "0.625 0", "1.0 0"]
+
+
+def test_a_training_that_fails_is_a_row_with_its_reason_and_the_others_go_on(
+    bench: Bench, tmp_path: Path
+):
+    arguments = ("fade", "--param", "gain", "--values", "0.5,0.75,0.875,1")
+    done = bench.sweep(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    found = lines(tmp_path)
+    assert [line["value"] for line in found] == ["0.5", "0.75", "0.875", "1.0"]
+    assert [line["state"] for line in found] == ["done", "failed", "failed", "done"]
+    assert [bool(line["l1"]) for line in found] == [True, False, False, True]
+    assert "0.75, seed 0 failed: the loss is no longer finite" in done.stdout
+    assert "0.875, seed 0 failed: fade.tissues() returned shape" in done.stdout
+    bench.sweep(*arguments, cwd=tmp_path)
+    trained = ["0.5 0", "0.75 0", "0.875 0", "1.0 0"]
+    assert bench.trained() == [*trained, "0.75 0"]  # a training that failed is not kept
+
+
+def test_the_swept_value_wins_over_the_preset_and_set_over_both_else(bench: Bench, tmp_path: Path):
+    given = ("--preset", "dim", "--set", "mode=hard")
+    done = bench.sweep("fade", "--param", "edge", "--values", "0.3,0.4", *given, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert bench.trained() == ["0.1 0", "0.1 0"]
+    assert [line["value"] for line in lines(tmp_path, "fade-edge")] == ["0.3", "0.4"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("fad", "--param", "gain"), "Did you mean 'fade'"),
+        (("fade", "--param", "gian"), "--param gian: unknown; fade has: gain, edge"),
+        (("fade", "--param", "file"), "neither a number nor a switch nor a choice"),
+        (("fade", "--param", "edge"), "give --values"),
+        (("fade", "--param", "gain", "--values", "a,2"), "--values a: Input should be a valid"),
+        (("fade", "--param", "gain", "--values", "0.5,2"), "--values 2: Input should be less"),
+        (("fade", "--param", "gain", "--values", "nan"), "--values nan"),
+        (("fade", "--param", "gain", "--values", ","), "names nothing"),
+        (("fade", "--param", "mode", "--values", "soft,mild"), "--values mild"),
+        (("fade", "--param", "gain", "--set", "gain=1"), "what is swept"),
+        (("fade", "--param", "gain", "--set", "edge"), "write NAME=VALUE"),
+        (("fade", "--param", "gain", "--set", "fade.edge=1"), "write NAME=VALUE"),
+        (("fade", "--param", "gain", "--set", "egde=0.4"), "--set egde: unknown; fade has"),
+        (("fade", "--param", "gain", "--set", "edge=7"), "--set edge: Input should be less"),
+        (
+            ("fade", "--param", "gain", "--preset", "paper"),
+            "--preset paper: unknown; fade has: dim",
+        ),
+        (("fade", "--param", "gain", "--seeds", "x"), "--seeds"),
+        (("fade", "--param", "gain", "--train", "mslub"), "a cohort of patients"),
+        (("fade", "--param", "gain", "--atlas", "nowhere"), "nowhere"),
+        (("fade",), "--param"),
+        (("thresholding", "--param", "variant"), "learns nothing"),
+        (("spa", "--param", "beta", "--values=-1"), "--values -1: Input should be greater"),
+    ],
+    ids=lambda value: "_".join(value) if isinstance(value, tuple) else None,
+)
+def test_bad_input_is_one_line_and_nothing_is_written(
+    bench: Bench, tmp_path: Path, arguments: tuple[str, ...], said: str
+):
+    done = bench.sweep(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.strip().count("\n") == 0
+    assert not (tmp_path / "results").exists()
+    assert bench.trained() == []
+
+
+class _Any(ReconstructionMethod):
+    """Parameters of every kind."""
+
+    class Params(Params):
+        beta: float = tunable(1e-5, 1e-5, 1e-2, log=True, ge=0.0)
+        snr: float = tunable(16.0, 4.0, 64.0, log=True)
+        share: float = tunable(0.5, 0.0, 1.0)
+        count: int = tunable(2, 1, 8)
+        maybe: float | None = Field(default=None, gt=0.0)
+        clean: bool = False
+        kind: Literal["none", "noise"] = "none"
+
+    name = "any"
+    title = "Any"
+
+
+class _Registry:
+    def method(self, name: str) -> type[_Any]:
+        return _Any
+
+
+def planned(param: str, values: list[object] | None, monkeypatch: pytest.MonkeyPatch):
+    from uad_bench.runner import sweep_plan
+    from uad_bench.runner.config import RunConfig
+
+    monkeypatch.setattr(sweep_plan, "find_training", lambda config, registry: None)
+    return plan_sweep(RunConfig(methods=("any",)), param, values, _Registry(), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("param", "values", "expected", "log"),
+    [
+        ("beta", None, [1e-5, 1e-4, 1e-3, 1e-2], True),
+        ("snr", None, [4, 8, 16, 32, 64], True),
+        ("share", None, [0, 0.25, 0.5, 0.75, 1], False),
+        ("count", None, [1, 3, 4, 6, 8], False),
+        ("clean", None, [False, True], False),
+        ("kind", None, ["none", "noise"], False),
+        ("kind", ["noise", "none"], ["noise", "none"], False),
+        ("beta", ["1e-3", 0, 1e-3], [0, 1e-3], True),
+        ("maybe", [1, 100], [1, 100], True),
+        ("maybe", [1, 2], [1, 2], False),
+    ],
+)
+def test_values_are_those_of_the_parameter_in_order(param, values, expected, log, monkeypatch):
+    plan = planned(param, values, monkeypatch)
+    assert list(plan.values) == expected
+    assert plan.log is log
+    assert [getattr(params, param) for params in plan.values.values()] == expected
+
+
+def _sweep(values: tuple, *, log: bool, failed: tuple = ()) -> Sweep:
+    generator = np.random.default_rng(0)
+    use = CohortUse(
+        cohort="hi",
+        simulated=False,
+        manifest_hash="0",
+        recipe="median",
+        subjects=2,
+        scans=2,
+        slices=9,
+    )
+    brain = np.zeros((16, 14), dtype=bool)
+    brain[3:12, 4:11] = True
+    image = brain * generator.random(brain.shape, dtype=np.float32)
+    view = ValueView(image * np.float32(0.5), np.stack([image] * 4))
+    trainings = tuple(
+        Training(value, seed, {}, reason="no")
+        if value in failed
+        else Training(value, seed, {"L1": 0.1 + seed, "KL": 5.0, "Dice GM": 0.5}, "key")
+        for value in values
+        for seed in (0, 1)
+    )
+    views = {value: view for value in values if value not in failed}
+    shown = Shown("sub-1", image, brain, None, views)
+    return Sweep("any", "Any", "beta", values, log, trainings, use, use, "test", shown)
+
+
+def test_zero_stands_left_of_the_smallest_value_on_a_logarithmic_axis():
+    sweep = _sweep((0.0, 1e-4, 1e-2), log=True)
+    axes = Figure().subplots()
+    picture._curve(axes, sweep, ["L1"], "L1")
+    axes.figure.draw_without_rendering()
+    at = axes.transData.transform([(value, 0.1) for value in sweep.values])[:, 0]
+    assert at[0] < at[1] < at[2]
+    assert at[1] - at[0] < at[2] - at[1]
+    assert [label.get_text() for label in axes.get_xticklabels()] == [
+        "0",
+        "$10^{-4}$",
+        "$10^{-2}$",
+    ]
+
+
+def test_a_curve_runs_through_the_means_and_leaves_failures_out():
+    sweep = _sweep((1.0, 2.0, 3.0), log=False, failed=(2.0,))
+    axes = Figure().subplots()
+    picture._curve(axes, sweep, ["L1"], "L1")
+    (line, *_), *_ = axes.containers
+    np.testing.assert_allclose(line.get_xydata(), [[1.0, 0.6], [3.0, 0.6]])
+
+
+@pytest.mark.parametrize(
+    ("values", "log"), [((0.0, 1e-4, 1e-2), True), ((1e-5, 1e-2), True), (("a", "b"), False)]
+)
+@pytest.mark.parametrize("name", ["L1", "KL", "Dice GM"])
+def test_every_point_and_bar_lies_inside_its_panel(values: tuple, log: bool, name: str):
+    axes = Figure().subplots()
+    picture._curve(axes, _sweep(values, log=log), [name], name)
+    axes.figure.draw_without_rendering()
+    (line, *_), *_ = axes.containers
+    at = axes.transAxes.inverted().transform(axes.transData.transform(line.get_xydata()))
+    assert len(at) == len(values)
+    assert (at > 0).all()
+    assert (at < 1).all()
+
+
+@pytest.mark.parametrize("failed", [(), ("noise",), ("none", "noise")])
+def test_every_sweep_can_be_drawn_and_written(failed: tuple[str, ...]):
+    sweep = _sweep(("none", "noise"), log=False, failed=failed)
+    assert picture.sweep_picture(sweep) == picture.sweep_picture(sweep)
+    _, rows = sweep_rows(sweep)
+    assert [row[0] for row in rows if row[1] == "failed"] == list(failed)
+    states = [line["state"] for line in csv.DictReader(io.StringIO(sweep_csv(sweep)))]
+    assert states.count("failed") == 2 * len(failed)
+    assert "simulated" not in sweep.heading
+
+
+def test_the_picture_shows_the_slice_its_tissues_and_what_each_value_makes_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    figures: list[Figure] = []
+    monkeypatch.setattr(picture, "png", lambda figure: figures.append(figure) or b"")
+    sweep = _sweep((1.0, 2.0), log=False, failed=(2.0,))
+    known = np.stack([sweep.shown.image * np.float32(share) for share in (0.1, 0.2, 0.3, 0.4)])
+    picture.sweep_picture(replace(sweep, shown=replace(sweep.shown, tissues=known)))
+    shown = {}
+    for axes in figures[0].axes:
+        if axes.images:
+            place = axes.get_subplotspec()
+            shown[place.rowspan.start, place.colspan.start] = np.asarray(axes.images[0].get_array())
+    image, view = sweep.shown.image[:15], sweep.shown.views[1.0]
+    expected = {(0, 0): image, (0, 1): view.reconstruction[:15], (1, 1): image - image / 2}
+    expected |= {(row + 2, 0): known[row, :15] for row in range(4)}
+    expected |= {(row + 2, 1): view.tissues[row, :15] for row in range(4)}
+    assert shown.keys() == expected.keys()
+    for place, array in expected.items():
+        np.testing.assert_allclose(shown[place], array[:, 1:], err_msg=str(place), rtol=1e-5)
+    assert any(text.get_text() == "failed" for axes in figures[0].axes for text in axes.texts)

@@ -1,0 +1,91 @@
+"""How bright healthy tissue is in one scan: a mixture that bright lesions do not bend.
+
+After Van Leemput et al. 2001 (IEEE Trans Med Imaging 20): a Gaussian per tissue, expected where an
+atlas says, fitted by expectation-maximisation in which a voxel that no tissue explains counts less.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_ndtr
+
+FloatArray = NDArray[np.float64]
+
+ITERATIONS = 40
+"""Steps of expectation-maximisation; the means move by less than 1e-3 after about 20."""
+
+_UNLIKELY_SD = 3.0
+_SMALLEST_SD = 0.015
+
+
+@dataclass(frozen=True, slots=True)
+class TissueIntensities:
+    """Mean and standard deviation of the intensity of each tissue, float64 ``[K]``."""
+
+    mean: FloatArray
+    sd: FloatArray
+
+
+def fit_tissues(
+    intensity: FloatArray,
+    expected: FloatArray,
+    start: TissueIntensities,
+    shrinkage: float,
+) -> TissueIntensities:
+    """Fit the intensities of the tissues of one scan.
+
+    A voxel's weight in a tissue is its posterior times ``f / (f + l)``, where f is the tissue's
+    density there and l the density three standard deviations from its mean (Van Leemput et al.
+    2001, eq. 7): a lesion's weight is nearly 0. Means and variances are those of a normal-inverse
+    gamma prior around ``start``, worth a tenth of ``shrinkage`` (mean) and ``shrinkage`` (variance)
+    scans.
+
+    Args:
+        intensity: ``[n]``, voxels inside the brain.
+        expected: ``[n, K]``, probability of each tissue at each voxel before its intensity is seen.
+        start: where the fit starts, and what it is drawn to.
+        shrinkage: weight of ``start``, in scans; 0 for none.
+
+    Returns:
+        The fitted intensities; ``start`` where there is no voxel.
+    """
+    mean, sd = start.mean, start.sd
+    share = expected.mean(axis=0) if len(expected) else np.ones_like(mean)
+    prior_count = shrinkage * len(intensity) * share + 1e-6
+    least = np.exp(-0.5 * _UNLIKELY_SD**2)
+    for _ in range(ITERATIONS if len(intensity) else 0):
+        density = np.exp(-0.5 * ((intensity[:, None] - mean) / sd) ** 2)  # times sqrt(2 pi) sd
+        posterior = expected * density / sd
+        posterior /= posterior.sum(axis=1, keepdims=True) + 1e-12
+        weight = posterior * density / (density + least)
+        count = weight.sum(axis=0)
+        drawn = 0.1 * prior_count
+        mean = (weight.T @ intensity + drawn * start.mean) / (count + drawn)
+        spread = (weight * (intensity[:, None] - mean) ** 2).sum(axis=0)
+        sd = np.sqrt((spread + prior_count * start.sd**2) / (count + prior_count))
+        sd = np.maximum(sd, _SMALLEST_SD)
+    return TissueIntensities(mean, sd)
+
+
+def surprise(
+    intensity: FloatArray, expected: FloatArray, tissues: TissueIntensities
+) -> FloatArray:
+    """Return how surprising it is to be that bright: ``-log10 P(healthy tissue is brighter)``.
+
+    ``P = sum_k expected_k Q((x - mean_k) / sd_k)``, with Q the upper tail of the standard normal
+    distribution: 1.3 is one healthy voxel in 20, 3 is one in 1,000.
+
+    Args:
+        intensity: ``[n]``.
+        expected: ``[n, K]``, positive.
+        tissues: of the same scan.
+
+    Returns:
+        float64 ``[n]``, at least 0.
+    """
+    tails = log_ndtr(-(intensity[:, None] - tissues.mean) / tissues.sd) + np.log(expected)
+    nothing: FloatArray = np.maximum(-np.logaddexp.reduce(tails, axis=1) / np.log(10.0), 0.0)
+    return nothing

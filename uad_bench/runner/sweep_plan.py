@@ -1,0 +1,197 @@
+"""What a sweep will do: its method, the values of one parameter, and the data, checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import numpy as np
+from pydantic import ValidationError
+
+from uad_bench.errors import UadBenchError
+from uad_bench.method import Method, Params, ReconstructionMethod, SearchRange, search_space
+from uad_bench.registry import Registry
+from uad_bench.report.sweep import Value
+from uad_bench.runner.config import RunConfig
+from uad_bench.runner.detectors import given_params
+from uad_bench.runner.sources import Source, find_training
+from uad_bench.volumes.atlas import Atlas, open_atlas, refuse_other_grid
+from uad_bench.volumes.recipe import find_recipe
+
+DEFAULT_POINTS = 5
+"""Values of a search range that is swept as it is declared."""
+
+MOST_DECADES = 6
+"""A logarithmic range from one power of ten to another is swept by powers of ten, up to here."""
+
+LOG_RATIO = 30
+"""Given values that differ by more than this factor stand on a logarithmic axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPlan:
+    """Everything a sweep will do, checked.
+
+    Attributes:
+        config: the run that the trainings are part of.
+        method: the method.
+        param: the swept parameter.
+        values: its values, numbers in ascending order, and the parameters to train with.
+        log: whether the values belong on a logarithmic axis.
+        training: the training cohort.
+        atlas: the tissue prior, instead of the training cohort's.
+    """
+
+    config: RunConfig
+    method: type[Method]
+    param: str
+    values: Mapping[Value, Params]
+    log: bool
+    training: Source
+    atlas: Atlas | None
+
+
+def plan_sweep(
+    config: RunConfig,
+    param: str,
+    values: Sequence[Any] | None,
+    registry: Registry,
+    device: str,
+) -> SweepPlan:
+    """Check a sweep before any work.
+
+    Args:
+        config: names the method, and holds the other parameters as ``method.name``.
+        param: the parameter to sweep.
+        values: its values; from its search range, or all of a switch or a choice, if not given.
+        registry: the methods and cohorts.
+        device: the resolved torch device.
+
+    Raises:
+        UadBenchError: a method, parameter, value, preset, cohort or atlas that cannot be used.
+    """
+    method = _suited(registry.method(config.methods[0]), config, device)
+    choices = _choices(method, param)
+    if values is None:
+        values = choices or _whole_range(method, param)
+    chosen = _validated(method, config, param, values)
+    span = search_space(method.Params).get(param)
+    atlas = None if config.atlas is None else open_atlas(config.atlas)
+    if atlas is not None:
+        refuse_other_grid(atlas, find_recipe(config.recipe, config.template))
+    log = _is_log(span, list(chosen))
+    return SweepPlan(config, method, param, chosen, log, find_training(config, registry), atlas)
+
+
+def _suited(method: type[Method], config: RunConfig, device: str) -> type[Method]:
+    """Refuse a method that there is nothing to sweep of, or whose needs are not met."""
+    name = method.name
+    if not method.trains:
+        raise UadBenchError(f"{name} learns nothing, and a sweep trains: sweep one that does")
+    if not issubclass(method, ReconstructionMethod):
+        raise UadBenchError(
+            f"{name} makes no reconstruction, and a sweep measures reconstructions: sweep a "
+            "method that makes one"
+        )
+    if "lesion_masks" in method.needs:
+        raise UadBenchError(f"{name} needs lesion masks, and a sweep sees healthy people only")
+    if "gpu" in method.needs and device == "cpu":
+        raise UadBenchError(f"{name} needs a GPU, and this sweep is on the CPU (--device)")
+    if config.preset is not None and config.preset not in method.presets:
+        known = ", ".join(method.presets) or "none"
+        raise UadBenchError(f"--preset {config.preset}: unknown; {name} has: {known}")
+    return method
+
+
+def _choices(method: type[Method], param: str) -> tuple[Value, ...]:
+    """All values of a switch or a choice; nothing for a number.
+
+    Raises:
+        UadBenchError: the method has no such parameter, or it is none of the three.
+    """
+    info = method.Params.model_fields.get(param)
+    if info is None:
+        known = ", ".join(method.Params.model_fields) or "no parameters"
+        raise UadBenchError(f"--param {param}: unknown; {method.name} has: {known}")
+    kinds = _alternatives(info.annotation)
+    if all(get_origin(kind) is Literal for kind in kinds):
+        return tuple(value for kind in kinds for value in get_args(kind))
+    if kinds == (bool,):
+        return (False, True)
+    if set(kinds) <= {int, float}:
+        return ()
+    raise UadBenchError(
+        f"--param {param}: neither a number nor a switch nor a choice; sweep one that is"
+    )
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    """The types that an annotation allows, besides ``None``."""
+    if get_origin(annotation) not in (Union, UnionType):
+        return (annotation,)
+    return tuple(kind for kind in get_args(annotation) if kind is not NoneType)
+
+
+def _whole_range(method: type[Method], param: str) -> tuple[Value, ...]:
+    """The values of a number that is swept over its search range."""
+    span = search_space(method.Params).get(param)
+    if span is None:
+        raise UadBenchError(
+            f"--param {param}: {method.name} declares no search range for it; give --values, "
+            "such as --values 1,2,3"
+        )
+    decades = math.log10(span.high / span.low) if span.log else 0.0
+    count = DEFAULT_POINTS
+    if 2 <= round(decades) <= MOST_DECADES and math.isclose(decades, round(decades)):
+        count = round(decades) + 1
+    points = (np.geomspace if span.log else np.linspace)(span.low, span.high, count).tolist()
+    whole = _alternatives(method.Params.model_fields[param].annotation) == (int,)
+    return tuple(round(point) if whole else float(f"{point:.4g}") for point in points)
+
+
+def _validated(
+    method: type[Method], config: RunConfig, param: str, values: Iterable[Any]
+) -> dict[Value, Params]:
+    """The parameters of every value, by the value as the method understands it.
+
+    Raises:
+        UadBenchError: naming each parameter and value that does not fit.
+    """
+    given = given_params(config.param, method.name)
+    base = {**method.presets.get(config.preset or "", {}), **given}
+    found: dict[Value, Params] = {}
+    problems: dict[str, None] = {}
+    for value in values:
+        try:
+            params = method.Params.model_validate({**base, param: value})
+        except ValidationError as error:
+            for item in error.errors():
+                name = str(item["loc"][0]) if item["loc"] else ""
+                flag = f"--values {value}" if name in (param, "") else f"--set {name}"
+                message = item["msg"]
+                if item["type"] == "extra_forbidden":
+                    message = f"unknown; {method.name} has: {', '.join(method.Params.model_fields)}"
+                problems[f"{flag}: {message}"] = None
+            continue
+        found[getattr(params, param)] = params
+    if problems:
+        raise UadBenchError("; ".join(problems))
+    if not found:
+        raise UadBenchError("--values: names nothing; give one or several, separated by commas")
+    if None in found:
+        raise UadBenchError(f"--values: {param} cannot be swept without a value; leave null out")
+    if any(isinstance(value, str) for value in found):
+        return found
+    return dict(sorted(found.items()))
+
+
+def _is_log(span: SearchRange | None, values: list[Value]) -> bool:
+    """Whether values span so much, or are searched so, that equal factors are equal steps."""
+    numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    positive = [number for number in numbers if number > 0]
+    if len(numbers) < len(values) or not positive or min(numbers) < 0:
+        return False
+    return (span is not None and span.log) or max(positive) / min(positive) >= LOG_RATIO
