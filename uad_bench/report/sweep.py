@@ -118,6 +118,12 @@ class Sweep:
         return self.learned.simulated
 
     @property
+    def numbers(self) -> tuple[float, ...]:
+        """The values, where they are numbers; nothing where they are switches or choices."""
+        found = tuple(float(v) for v in self.values if not isinstance(v, bool | str))
+        return found if len(found) == len(self.values) else ()
+
+    @property
     def simulated_prior(self) -> bool:
         """Whether the tissue prior of any training is an atlas of phantoms."""
         return any(one.simulated_prior for one in self.trainings)

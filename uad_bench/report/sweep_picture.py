@@ -29,6 +29,8 @@ _MANY_TIMES = 30.0
 """A measure whose values differ by more than this factor gets a logarithmic axis."""
 _MOST_UPRIGHT = 5
 _SCORES = "inferno"
+_EVERY = ("reconstruction", "residual")
+"""The rows of every picture; those of the tissues follow."""
 
 
 def sweep_picture(sweep: Sweep) -> bytes:
@@ -44,7 +46,7 @@ def sweep_picture(sweep: Sweep) -> bytes:
         A PNG file's bytes; the same from the same sweep.
     """
     box = _box(sweep)
-    rows = ["reconstruction", "residual"]
+    rows: tuple[str, ...] = _EVERY
     if any(view.tissues is not None for view in sweep.shown.views.values()):
         rows += TISSUES
     columns = len(sweep.values) + 1
@@ -128,6 +130,7 @@ def _curve(axes: Axes, sweep: Sweep, names: Sequence[str], title: str) -> None:
             color=ink,
             marker=shape,
             markersize=4,
+            linestyle="-" if sweep.numbers else "",
             linewidth=1.3,
             elinewidth=1.0,
             capsize=2.5,
@@ -141,20 +144,19 @@ def _curve(axes: Axes, sweep: Sweep, names: Sequence[str], title: str) -> None:
         axes.set_yscale("log")
     axes.set_title(title, fontsize=9)
     axes.set_xlabel(sweep.param, fontsize=8)
-    axes.tick_params(labelsize=7)
+    axes.tick_params(which="both", labelsize=7)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _places(axes: Axes, sweep: Sweep) -> list[float]:
+def _places(axes: Axes, sweep: Sweep) -> tuple[float, ...]:
     """Set up the axis of the values, and return where each stands on it."""
-    numbers = [float(value) for value in sweep.values if not isinstance(value, bool | str)]
-    if len(numbers) < len(sweep.values):
-        numbers = [float(at) for at in range(len(sweep.values))]
-        axes.set_xlim(-0.5, len(numbers) - 0.5)
-    elif sweep.log and min(numbers) > 0:
+    numbers = sweep.numbers or tuple(float(at) for at in range(len(sweep.values)))
+    if sweep.log and min(numbers) > 0:
         axes.set_xscale("log")
     elif sweep.log:  # 0 stands a decade below the smallest value that is not 0
         axes.set_xscale("symlog", linthresh=min(value for value in numbers if value > 0))
+    else:
+        axes.margins(x=0.15)
     axes.set_xticks(numbers, [_label(value) for value in sweep.values], minor=False)
     axes.set_xticks([], minor=True)
     if len(numbers) > _MOST_UPRIGHT:
@@ -188,8 +190,9 @@ def _slices(
         beside = row[0].transAxes
         row[0].text(-0.05, 0.5, name, transform=beside, va="center", ha="right", fontsize=9)
     _grey(axes[0][0], image[box])
-    known = "" if sweep.shown.tissues is None else "\nand its tissues"
-    axes[0][0].set_title(f"healthy slice{known}", fontsize=9)
+    known = len(rows) > len(_EVERY) and sweep.shown.tissues is not None
+    title = "healthy slice\nand its tissues" if known else "healthy slice"
+    axes[0][0].set_title(title, fontsize=9)
     _all_tissues(axes, 0, sweep.shown.tissues, box)
     heat = None
     for column, value in enumerate(sweep.values, start=1):
@@ -215,7 +218,7 @@ def _all_tissues(
     tissues: FloatArray | None,
     box: tuple[slice, slice],
 ) -> None:
-    for row, tissue in zip(axes[2:], () if tissues is None else tissues, strict=False):
+    for row, tissue in zip(axes[len(_EVERY) :], () if tissues is None else tissues, strict=False):
         _grey(row[column], tissue[box])
 
 

@@ -149,7 +149,10 @@ def _whole_range(method: type[Method], param: str) -> tuple[Value, ...]:
         count = round(decades) + 1
     points = (np.geomspace if span.log else np.linspace)(span.low, span.high, count).tolist()
     whole = _alternatives(method.Params.model_fields[param].annotation) == (int,)
-    return tuple(round(point) if whole else float(f"{point:.4g}") for point in points)
+    if whole:
+        return tuple(round(point) for point in points)
+    short = np.clip([float(f"{point:.4g}") for point in points], span.low, span.high)
+    return tuple(short.tolist())
 
 
 def _validated(
