@@ -19,6 +19,7 @@ ITERATIONS = 40
 
 _UNLIKELY_SD = 3.0
 _SMALLEST_SD = 0.015
+_CONSISTENCY = 0.93947**-0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ def fit_tissues(
         drawn = 0.1 * prior_count
         mean = (weight.T @ intensity + drawn * start.mean) / (count + drawn)
         spread = (weight * (intensity[:, None] - mean) ** 2).sum(axis=0)
-        sd = np.sqrt((spread + prior_count * start.sd**2) / (count + prior_count))
+        own = spread * _CONSISTENCY**2
+        sd = np.sqrt((own + prior_count * start.sd**2) / (count + prior_count))
         sd = np.maximum(sd, _SMALLEST_SD)
     return TissueIntensities(mean, sd)
 
