@@ -16,13 +16,17 @@ from uad_bench.methods.spa import SPA
 from uad_bench.methods.thresholding import Thresholding
 from uad_bench.methods.vae import VAE
 
+from uad_bench.cli import main
 from uad_bench.conformance import check_method
 from uad_bench.errors import UadBenchError
 from uad_bench.method import FitContext, Slices, TissuePrior, search_space
 from uad_bench.models.gaussians import Gaussian, divergence, divergence_from_standard
+from uad_bench.phantom.cohorts import simulate_subject
 from uad_bench.runner.detectors import validated
 from uad_bench.training import PAPER_TRAINING, VALIDATION_SLICES
 from uad_bench.training.objective import Objective
+from uad_bench.volumes.normalise import normalise
+from uad_bench.volumes.recipe import RECIPES
 
 SIZE, DEPTH = 32, 6
 LATENT = (VAE, GMVAE, SPA)
@@ -275,7 +279,54 @@ def test_stored_and_loaded_it_scores_the_same_bits(cls):
     assert restored.score(scan).tobytes() == method.score(scan).tobytes()
 
 
-@pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", DEEP, ids=lambda cls: cls.name)
+def test_a_scan_scores_the_same_bits_whole_and_slice_by_slice(cls):
+    method, scan = fitted(cls), brains(5, seed=2)
+    whole = method.score(scan)
+    for row in (4, 0, 3, 1, 2):
+        one = slice(row, row + 1)
+        alone = Slices(scan.image[one], scan.brain[one], scan.z[one], scan.spacing)
+        assert method.score(alone).tobytes() == whole[one].tobytes()
+
+
+@pytest.fixture(scope="module")
+def people() -> tuple[Slices, Slices, TissuePrior]:
+    """Slices of a simulated person, of another one, and the prior that the first one makes."""
+    made = []
+    for subject in (1, 2):
+        (scan,) = simulate_subject("hi", subject, seed=5)
+        axes = (slice(13, 173, 2), slice(13, 205, 2), slice(26, 98, 2))
+        volumes = (np.moveaxis(v[axes], 2, 0) for v in (scan.flair, scan.brain, scan.tissues))
+        flair, brain, labels = (np.ascontiguousarray(volume) for volume in volumes)
+        inside = brain > 0
+        image = normalise(flair, inside, RECIPES["median"]).astype(np.float32)
+        spacing = (3.0, 2.0, 2.0)
+        z = np.arange(len(image))
+        made.append((Slices(image[:, None], inside[:, None], z, spacing), labels))
+    (train, labels), (test, _) = made
+    mean = (labels == np.array([1, 2, 3, 0])[:, None, None, None]).astype(np.float32)
+    return train, test, TissuePrior(mean, np.full_like(mean, 0.02), "one person")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cls", DEEP, ids=lambda cls: cls.name)
+def test_a_lesion_painted_into_a_simulated_person_is_seen(cls, people):
+    train, test, healthy = people
+    method = cls(cls.Params(width=8, steps=150, learning_rate=4e-3))
+    method.fit(train, train, FitContext(0, tissue_prior=healthy))
+    lesion = np.zeros_like(test.brain)
+    lesion[12:22, :, 44:50, 30:37] = True
+    assert test.brain[lesion].all()
+    image = np.where(lesion, np.float32(0.9), test.image)
+    score = method.score(Slices(image, test.brain, test.z, test.spacing))
+    outside = score[test.brain & ~lesion]
+    assert np.median(score[lesion]) > np.quantile(outside, 0.9)
+    assert score[lesion].mean() > 2 * outside.mean()
+
+
+@pytest.mark.parametrize(
+    "cls", [cls for cls in EVERY if cls is not ControlNoPrior], ids=lambda cls: cls.name
+)
 def test_a_bright_lesion_painted_in_is_seen(cls):
     params = {"width": 4, "steps": 100, "batch_size": 8, "learning_rate": 5e-3}
     method = cls(cls.Params(**params) if cls in DEEP else None)
@@ -361,6 +412,17 @@ def test_the_control_without_prior_is_spa_in_everything_else():
     assert control.score(brains(3)).tobytes() == spa.score(brains(3)).tobytes()
     assert control.tissues(brains(3)).shape == (3, 4, SIZE, SIZE)
     assert report.validation["kl"] == 0
+
+
+@pytest.mark.parametrize(
+    "fault", ["beta=-1e-9", "snr=0", "snr=-4", "n_samples=-1", "warmup=1", "corruption=holes"]
+)
+@pytest.mark.parametrize("cls", LATENT, ids=lambda cls: cls.name)
+def test_a_value_that_means_nothing_is_one_line_and_exit_code_2(cls, fault, capsys):
+    arguments = ["run", "--methods", cls.name, "--datasets", "mslub", "--dry-run"]
+    assert main([*arguments, "--param", f"{cls.name}.{fault}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: --param {cls.name}.{fault.partition('=')[0]}: Input should be")
 
 
 @pytest.mark.parametrize("beta", [1e-9, -1.0])

@@ -66,6 +66,17 @@ def test_every_call_draws_afresh_and_a_seed_draws_the_same():
     assert torch.equal(first, paint(image, brain, seed=0))
 
 
+def test_the_intensity_is_drawn_afresh_in_every_call():
+    # the published transform draws it once and keeps it for a whole training
+    image, brain = healthy(16)
+    generator = torch.Generator().manual_seed(0)
+    levels = []
+    for _ in range(3):
+        painted = paint_rectangles(image, brain, PAPER_SPACING, generator)
+        levels += painted[painted != image].unique().tolist()
+    assert len(levels) == len(set(levels)) > 30
+
+
 def test_each_of_three_rectangles_is_painted_half_of_the_time():
     image = torch.full((4000, 1, 16, 16), 0.4)
     everywhere = torch.ones_like(image, dtype=torch.bool)

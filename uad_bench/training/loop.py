@@ -143,8 +143,12 @@ def _diverged(step: int, params: TrainingParams) -> str:
 
 def _notes(objective: Objective, context: FitContext) -> tuple[str, ...]:
     size = sum(weight.numel() for weight in objective.network.parameters())
-    perceptual = objective.perceptual
-    loss = "no perceptual loss" if perceptual is None else f"perceptual loss: {perceptual.source}"
+    if objective.params.loss == "native":
+        loss = "native loss"
+    elif objective.perceptual is None:
+        loss = "no perceptual loss"
+    else:
+        loss = f"perceptual loss: {objective.perceptual.source}"
     notes = (f"{size} weights", loss)
     if context.tissue_prior is None:
         return notes
