@@ -77,17 +77,19 @@ def surprise(
 ) -> FloatArray:
     """Return how surprising it is to be that bright: ``-log10 P(healthy tissue is brighter)``.
 
-    ``P = sum_k expected_k Q((x - mean_k) / sd_k)``, with Q the upper tail of the standard normal
-    distribution: 1.3 is one healthy voxel in 20, 3 is one in 1,000.
+    ``P = sum_k expected_k Q((x - mean_k) / sd_k)`` over GM and WM, with Q the upper tail of the
+    standard normal distribution: 1.3 is one healthy voxel in 20, 3 is one in 1,000. CSF is dark in
+    FLAIR, and what is bright where it is expected is judged as GM.
 
     Args:
         intensity: ``[n]``.
-        expected: ``[n, K]``, positive.
-        tissues: of the same scan.
+        expected: CSF, GM and WM, ``[n, 3]``, positive, of sum 1.
+        tissues: CSF, GM and WM of the same scan.
 
     Returns:
         float64 ``[n]``, at least 0.
     """
-    tails = log_ndtr(-(intensity[:, None] - tissues.mean) / tissues.sd) + np.log(expected)
-    nothing: FloatArray = np.maximum(-np.logaddexp.reduce(tails, axis=1) / np.log(10.0), 0.0)
-    return nothing
+    matter = np.stack((expected[:, 0] + expected[:, 1], expected[:, 2]), axis=1)
+    tails = log_ndtr(-(intensity[:, None] - tissues.mean[1:]) / tissues.sd[1:]) + np.log(matter)
+    result: FloatArray = np.maximum(-np.logaddexp.reduce(tails, axis=1) / np.log(10.0), 0.0)
+    return result
