@@ -26,7 +26,6 @@ from pack import Pack, make_pack, read_pack
 from page import write_page
 
 from uad_bench.errors import UadBenchError
-from uad_bench.registry import discover
 
 
 def main() -> None:
@@ -82,10 +81,9 @@ def _run(arguments: argparse.Namespace) -> None:
     pack = read_pack(arguments.pack)
     arguments.results.mkdir(parents=True, exist_ok=True)
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
-    trains = {arm.method: discover().method(arm.method).trains for arm in chosen}
     for seed in seeds:
         for arm in chosen:
-            if seed == seeds[0] or trains[arm.method]:
+            if seed == seeds[0] or arm.draws:
                 _measure_once(arm, seed, pack, arguments)
 
 

@@ -42,6 +42,7 @@ class Arm:
         method: name of the method.
         params: what differs from its defaults.
         data: what it learns from.
+        draws: whether a seed makes any difference; one seed is run where it does not.
         group: the page's table that it belongs to.
         label: what the table calls it.
     """
@@ -50,16 +51,39 @@ class Arm:
     method: str
     params: Mapping[str, Any] = field(default_factory=dict)
     data: TrainingData = "healthy"
-    group: Literal["main", "ablation", "control"] = "main"
+    draws: bool = True
+    group: Literal["main", "ablation", "control", "detector"] = "main"
     label: str = ""
 
 
 ARMS: tuple[Arm, ...] = (
-    Arm("thresholding", "thresholding", label="thresholding"),
-    Arm("thresholding-quantile", "thresholding", {"variant": "quantile"}, label="… quantile"),
-    Arm("thresholding-histeq", "thresholding", {"variant": "histeq"}, label="… histeq"),
-    Arm("control-black", "control-black", group="control", label="black"),
-    Arm("control-mean", "control-mean", group="control", label="mean brain"),
+    *(
+        Arm(
+            f"thresholding{suffix}",
+            "thresholding",
+            {"variant": variant},
+            draws=False,
+            label=f"thresholding, {variant}",
+        )
+        for suffix, variant in (("", "raw"), ("-quantile", "quantile"), ("-histeq", "histeq"))
+    ),
+    Arm("control-black", "control-black", draws=False, group="control", label="black"),
+    Arm("control-mean", "control-mean", draws=False, group="control", label="mean brain"),
+    *(
+        Arm(name, "outlier", params, draws=False, group="detector", label=label)
+        for name, params, label in (
+            ("outlier", {}, "outlier"),
+            ("outlier-no-prior", {"prior": False}, "no prior"),
+            ("outlier-no-coarse", {"coarse": 0.0}, "no coarse scale"),
+            ("outlier-no-fine", {"fine": 0.0}, "no smoothing at the fine scale"),
+            (
+                "outlier-no-silence",
+                {"fine_level": 0.0, "coarse_level": 0.0, "seed_level": 0.0},
+                "a score everywhere",
+            ),
+            ("outlier-no-shrinkage", {"shrinkage": 0.0}, "no healthy intensities"),
+        )
+    ),
     Arm("spa", "spa", label="SPA"),
     Arm("spa-beta-0", "control-no-prior", group="control", label="SPA, beta 0"),
     Arm("vae", "vae", label="VAE"),
@@ -100,12 +124,18 @@ ARMS: tuple[Arm, ...] = (
     Arm("spa-perceptual", "spa", {"perceptual_weight": 0.1}, group="ablation", label="perceptual"),
     Arm("spa-no-skips", "spa", {"skips": False}, group="ablation", label="no skips"),
     Arm("spa-beta-1e-4", "spa", {"beta": 1e-4}, group="ablation", label="beta 1e-4"),
-    Arm("spa-floor-1e-3", "spa", {"var_floor": 1e-3}, group="ablation", label="variance floor 1e-3"),
-    Arm("spa-floor-5e-2", "spa", {"var_floor": 5e-2}, group="ablation", label="variance floor 5e-2"),
+    Arm(
+        "spa-floor-1e-3", "spa", {"var_floor": 1e-3}, group="ablation", label="variance floor 1e-3"
+    ),
+    Arm(
+        "spa-floor-5e-2", "spa", {"var_floor": 5e-2}, group="ablation", label="variance floor 5e-2"
+    ),
     Arm("spa-snr-4", "spa", {"snr": 4.0}, group="ablation", label="SNR 4"),
     Arm("spa-snr-64", "spa", {"snr": 64.0}, group="ablation", label="SNR 64"),
     Arm("spa-kl-mean", "spa", {"kl_reduction": "mean"}, group="ablation", label="KL: mean"),
-    Arm("vae-fullres", "vae", {"latent": "fullres"}, group="ablation", label="VAE, full resolution"),
+    Arm(
+        "vae-fullres", "vae", {"latent": "fullres"}, group="ablation", label="VAE, full resolution"
+    ),
     Arm(
         "vae-reparameterisation",
         "vae",

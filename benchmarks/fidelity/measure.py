@@ -239,7 +239,10 @@ def _pictures(
     for scan, slices, lesion in list(scan_slices(pack, cohort))[:EXAMPLES]:
         at = int((lesion == 1).sum(axis=(1, 2)).argmax())
         one = Slices(
-            slices.image[at : at + 1], slices.brain[at : at + 1], slices.z[at : at + 1], pack.spacing
+            slices.image[at : at + 1],
+            slices.brain[at : at + 1],
+            slices.z[at : at + 1],
+            pack.spacing,
         )
         residual, reconstruction = signed_residual(method, one)
         key = f"{label}/{scan.name}"
@@ -261,6 +264,9 @@ def _commit() -> str:
     here = Path(__file__).parent
     result = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"],
-        cwd=here, capture_output=True, text=True, check=False,
+        cwd=here,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return result.stdout.strip() or "unknown"

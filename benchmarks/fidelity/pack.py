@@ -65,7 +65,9 @@ class PackedCohort:
     tissue: NDArray[np.uint8]
     z: NDArray[np.int64]
 
-    def slices(self, rows: slice | NDArray[np.int64], spacing: tuple[float, float, float]) -> Slices:
+    def slices(
+        self, rows: slice | NDArray[np.int64], spacing: tuple[float, float, float]
+    ) -> Slices:
         """Return some rows as a method sees them."""
         image = self.image[rows, None].astype(np.float32) / np.float32(65535)
         return Slices(image, self.brain[rows, None], self.z[rows], spacing)
@@ -175,9 +177,9 @@ def write_pack(file: Path, cohorts: Mapping[str, PreparedCohort]) -> None:
         image = np.load(cohort.folder / "image.npy", mmap_mode="r")[rows][:, *window]
         arrays[f"{label}/image"] = np.rint(image.astype(np.float64) * 65535).astype(np.uint16)
         for name in ("brain", "lesion"):
-            arrays[f"{label}/{name}"] = np.load(cohort.folder / f"{name}.npy", mmap_mode="r")[
-                rows
-            ][:, *window]
+            arrays[f"{label}/{name}"] = np.load(cohort.folder / f"{name}.npy", mmap_mode="r")[rows][
+                :, *window
+            ]
         tissue = np.empty((0, 3, 0, 0), np.uint8)
         if label == "unseen":
             tissue = np.load(cohort.folder / "tissue.npy", mmap_mode="r")[rows][:, :, *window]

@@ -1,3 +1,5 @@
 """Write the page."""
+
+
 def write_page(pack, results, docs):
     raise NotImplementedError
