@@ -249,8 +249,28 @@ def ranks(study: Study) -> Answer:
         "; ".join(shown[:3]) + ".",
         "yes if the first three differences are above 0 in real and in simulated patients, no if "
         "all are below.",
-        (table(["AUPRC", *(group.title for group in groups), "higher?"], rows),),
+        (
+            table(["AUPRC", *(group.title for group in groups), "higher?"], rows),
+            "As the paper computes it, over all voxels of a cohort together, background included "
+            "(mean over seeds, without / with *):",
+            _pooled(study),
+        ),
     )
+
+
+def _pooled(study: Study) -> str:
+    """AUPRC of pooled voxels, per cohort."""
+    rows = []
+    for arm, name in (("thresholding", "thresholding"), *LABELS.items()):
+        if not study.has(arm):
+            continue
+        cells = [name]
+        for group in study.cohorts:
+            posts: tuple[Post, ...] = ("none", "star")
+            found = [study.pooled_auprc(arm, group.cohorts[0], post) for post in posts]
+            cells.append(" / ".join("-" if one is None else f"{one:.2f}" for one in found))
+        rows.append(cells)
+    return table(["AUPRC, pooled", *(group.title for group in study.cohorts)], rows)
 
 
 def best_thresholding(study: Study, cohort: Group, metric: str) -> tuple[str, Values] | None:

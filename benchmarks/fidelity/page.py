@@ -13,7 +13,7 @@ from figures import curves, reconstructions, tissue_maps
 from leads import leads
 from notation import change, listed
 from pack import Pack
-from records import StoredResult, Study, read_study
+from records import Post, StoredResult, Study, read_study
 from tables import (
     STILL_FALLING,
     ablation_healthy,
@@ -246,12 +246,13 @@ def _ablations(study: Study) -> Iterable[str]:
 def _prior(study: Study) -> str:
     """What the shape prior itself adds, in numbers."""
     parts = []
+    columns: tuple[tuple[str, Post, str], ...] = (
+        ("AUPRC*", "star", "auprc"),
+        ("AUPRC", "none", "auprc"),
+        ("Dice at the validation threshold*", "star", "dice"),
+    )
     for kind in study.kinds:
-        for name, post, metric in (
-            ("AUPRC*", "star", "auprc"),
-            ("AUPRC", "none", "auprc"),
-            ("Dice at the validation threshold*", "star", "dice"),
-        ):
+        for name, post, metric in columns:
             pair = (study.metric(arm, kind, post, metric) for arm in ("spa", "spa-beta-0"))
             parts.append(f"{change(estimate(difference(*pair)))} in {name} ({kind.title})")
     l1 = difference(*(study.healthy(arm, "l1_brain") for arm in ("spa", "spa-beta-0")))

@@ -48,6 +48,7 @@ class StoredScan(_Stored):
 class StoredPost(_Stored):
     """A cohort under one post-processing."""
 
+    auprc_pooled: float | None
     thresholds: Mapping[str, float]
     scans: tuple[StoredScan, ...]
 
@@ -208,6 +209,14 @@ class Study:
             )
             for label in group.cohorts
         )
+
+    def pooled_auprc(self, arm: str, cohort: str, post: Post) -> float | None:
+        """AUPRC over all voxels of a cohort's slices, background included; mean over seeds."""
+        found = [
+            one.cohorts[cohort].posts[post].auprc_pooled for one in self._by_seed(arm).values()
+        ]
+        defined = [value for value in found if value is not None]
+        return float(np.mean(defined)) if defined else None
 
     def contrast(self, arm: str, group: Group, name: Contrast) -> Values | None:
         """How an arm reconstructs the lesions of every patient of a group."""

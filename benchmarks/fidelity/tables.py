@@ -170,8 +170,8 @@ def ablation_tables(study: Study, bases: Sequence[str], group: Group) -> str:
     for base in bases:
         for arm in variants(study, base):
             cells = [study.label(arm)]
-            for post, metric in (("star", "auprc"), ("star", "max_dice"), ("star", "dice")):
-                pair = (study.metric(one, group, post, metric) for one in (arm.name, base))
+            for metric in ("auprc", "max_dice", "dice"):
+                pair = (study.metric(one, group, "star", metric) for one in (arm.name, base))
                 cells.append(change(estimate(difference(*pair))))
             kept = (study.contrast(one, group, "kept") for one in (arm.name, base))
             rows.append([*cells, change(estimate(difference(*kept)))])
