@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
+from detectors import detectors
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from pack import PackedScan
 from PIL import Image
 from records import Study
-from tables import compared, detectors
+from tables import compared
 
 from uad_bench.report.figures import png as full_colour
 from uad_bench.report.published import cohort_title
@@ -189,7 +190,7 @@ def png(figure: Figure) -> bytes:
 
 
 def _grid(
-    rows: int, columns: int, box: tuple[slice, slice], panel: float = 1.15
+    rows: int, columns: int, box: tuple[slice, slice], panel: float = 1.05
 ) -> tuple[Figure, NDArray[np.object_]]:
     """Panels of equal size in ``rows``; ``panel`` is their width in inches."""
     high, wide = (one.stop - one.start for one in box)

@@ -17,7 +17,7 @@ SMALL_ML = 5.0
 _WORDS = {Verdict.YES: "confirmed", Verdict.NO: "overturned"}
 
 
-def leads(study: Study, percentile: Study | None) -> tuple[Answer, ...]:
+def answer_leads(study: Study, percentile: Study | None) -> tuple[Answer, ...]:
     """Answer all nine.
 
     Args:
@@ -82,8 +82,13 @@ def normalisation(study: Study, percentile: Study | None) -> Answer:
         f"Share of lesion voxels at the top of the scale here: {_saturated(study, study.real)} in "
         f"real patients, {_saturated(study, study.simulated)} in simulated ones."
     )
+    missing = (
+        "To answer it, make a second pack with `--recipe "
+        "benchmarks/fidelity/fidelity-percentile.yaml`, and run `thresholding` and `spa` on it "
+        "into `RESULTS/percentile`."
+    )
     if percentile is None or spread is None:
-        return Answer(claim, NOT_RUN, "", rule, (f"No results of a second pack. {saturated}",))
+        return Answer(claim, NOT_RUN, "", rule, (missing, saturated))
     rows, verdicts, shown = [], [], []
     arms: tuple[tuple[str, Post], ...] = (("thresholding", "none"), ("spa", "star"))
     for arm, post in arms:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from effects import Estimate, Verdict, verdict
 
@@ -47,7 +49,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Lay out a table; its first column is text, the others are numbers."""
     body = list(rows)
     if not body:
-        return f"*{head[0]}*: {NOT_RUN}."
+        return f"_{head[0]}_: {NOT_RUN}."
     lines = [head, ["---"] + ["--:"] * (len(head) - 1), *body]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -55,3 +57,16 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def listed(items: Sequence[str]) -> str:
     """Write ``a, b and c``."""
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+
+
+def several(found: Iterable[Any]) -> str:
+    """Write different values in ascending order."""
+    return listed([f"{one:,}" if isinstance(one, int) else str(one) for one in sorted(found)])
+
+
+def escaped(block: str) -> str:
+    """Make single stars, as in ``SPA*``, show as they are.
+
+    The page's emphasis is ``_`` or ``**``.
+    """
+    return re.sub(r"(?<![*\\])\*(?!\*)", r"\\*", block)

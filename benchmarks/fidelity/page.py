@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable
 from pathlib import Path
 
-from answers import claims
-from arms import SIZES
-from effects import FEWEST, difference, estimate
+from claims import answer_claims
+from detectors import answer_goal, detector_sentence, detector_table, detectors
+from effects import difference, estimate
 from figures import curves, reconstructions, tissue_maps
-from leads import leads
-from notation import change, listed
+from leads import answer_leads
+from notation import change, escaped, listed, several
 from pack import Pack
-from records import Post, StoredResult, Study, read_study
+from records import Post, Study, read_study
+from setting import describe
 from tables import (
     STILL_FALLING,
     ablation_healthy,
     ablation_tables,
     cohort_table,
     convergence_table,
-    detector_sentence,
-    detector_table,
-    detectors,
     healthy_table,
     main_table,
     patient_table,
@@ -52,8 +49,8 @@ def write_page(pack: Pack, results: Path, docs: Path) -> None:
         read_study(pack, folder, other_recipe=True) if any(folder.glob("*-s*.json")) else None
     )
     (docs / "images").mkdir(parents=True, exist_ok=True)
-    blocks = [
-        *_head(study),
+    written = [
+        *describe(study),
         *_answers(study, percentile),
         *_tables(study),
         *_ablations(study),
@@ -61,142 +58,22 @@ def write_page(pack: Pack, results: Path, docs: Path) -> None:
         *_convergence(study, docs),
         *_pictures(study, docs),
         *_limits(study),
-        *_discussion(),
     ]
+    blocks = [*map(escaped, written), *_discussion()]
     write_whole(docs / "fidelity.md", ("\n\n".join(blocks) + "\n").encode())
 
 
-def _head(study: Study) -> Iterable[str]:
-    """What was done, on what, and how large."""
-    everything = [one for of in study.results.values() for one in of.values()]
-    trained = [one for one in everything if one.steps]
-    yield "# How faithful the detectors are: a study"
-    yield (
-        "SPA, VAE and GMVAE were trained on simulated healthy brains and measured on patients, "
-        "beside thresholding and controls. The paper's claims are tested first, then come the "
-        "tables. This page is written by a program from the results: every number comes from "
-        "them, and every verdict from the rule beside it."
-    )
-    size = next(
-        (n for n, s in SIZES.items() if any(_is_size(one, s.width, s.slices) for one in trained)),
-        "?",
-    )
-    seeds = ",".join(map(str, study.seeds)) or "0"
-    yield "\n".join(
-        (
-            "```",
-            "python benchmarks/fidelity pack STUDY.npz --anatomies DIR --data-root DIR",
-            f"python benchmarks/fidelity run STUDY.npz RESULTS --size {size} --seeds {seeds}",
-            "python benchmarks/fidelity page STUDY.npz RESULTS",
-            "```",
-        )
-    )
-    yield "\n".join(f"- {line}" for line in (*_data(study), *_work(everything, trained)))
-    yield (
-        "**Notation.** Without a star: absolute residual. *: positive residual and a median of 3 x "
-        "3 pixels. *3D: of 3 x 3 x 3 voxels. AUPRC is taken inside the brain of each patient and "
-        "averaged. Max Dice is an upper bound: one threshold per cohort, searched on its own "
-        "labels. The validation threshold lets through 1 % of simulated healthy voxels."
-    )
-    yield (
-        "**Intervals**, in brackets, are 95 % percentile intervals of a bootstrap of 2000 draws "
-        "that resamples people and, independently, seeds: each draw averages every drawn person "
-        "over the drawn seeds. Differences are paired: same person, same seed. Real patients and "
-        "simulated patients are pooled apart, every patient with the same weight. An interval "
-        f"over two people, as on MSLUB, is little more than these two; groups of fewer than "
-        f"{FEWEST} people, and single seeds, decide no verdict. Bold differences have an interval "
-        "without 0 and enough people and seeds; nothing is corrected for the number of "
-        "comparisons, so expect one in twenty by chance. *not run* means that there is no result; "
-        "nothing is filled in."
-    )
-    absent = [arm.name for arm in study.arms if not study.has(arm.name)]
-    if absent:
-        yield f"**Not run**, and therefore in no table: {', '.join(absent)}."
-    if study.unknown:
-        yield f"Results that no arm of `arms.py` explains, left out: {', '.join(study.unknown)}."
-
-
-def _is_size(one: StoredResult, width: int, slices: int) -> bool:
-    return one.params.get("width") == width and abs(one.slices_seen - slices) < 100
-
-
-def _data(study: Study) -> Iterable[str]:
-    pack = study.pack
-    healthy = pack.cohorts["healthy"]
-    count = {
-        split: sum(s.split == split for s in healthy.scans) for split in ("train", "validation")
-    }
-    rows = len(healthy.rows("train"))
-    yield (
-        f"**Trained on** {count['train']} simulated healthy people ({rows} slices), made from real "
-        f"label maps; validated on {count['validation']} more. No anatomy is both trained on and "
-        "tested."
-    )
-    extra = pack.cohorts.get("lesion-free")
-    if extra is not None:
-        yield (
-            f"Arms that say so also saw {len(extra.image)} lesion-free slices of "
-            f"{len(extra.scans)} real patients who are tested nowhere."
-        )
-    unseen = len(study.people("unseen"))
-    real, simulated = (
-        listed(
-            [
-                f"{group.people} {group.title.split(' (')[0]}"
-                for group in study.cohorts
-                if f"({kind})" in group.title
-            ]
-        )
-        or "none"
-        for kind in ("real", "simulated")
-    )
-    yield (
-        f"**Tested on** {study.real.people} real patients ({real}), {study.simulated.people} "
-        f'*simulated* patients ({simulated}), and {unseen} *simulated* healthy people ("unseen").'
-    )
-    z, y, x = pack.spacing
-    high, wide = healthy.image.shape[1:]
-    yield (
-        f"**Grid**: slices of {high} x {wide} pixels of {y:g} x {x:g} mm, {z:g} mm apart "
-        f"(the paper: 128 x 128). Pack SHA-256 `{pack.sha256}`."
-    )
-
-
-def _work(everything: list[StoredResult], trained: list[StoredResult]) -> Iterable[str]:
-    if trained:
-        sizes = {
-            name: sorted({one.params[name] for one in trained if name in one.params})
-            for name in ("width", "batch_size")
-        }
-        seconds = [one.train_s for one in trained]
-        yield (
-            f"**Size**: width {_several(sizes['width'])}, batch {_several(sizes['batch_size'])}, "
-            f"{_several({one.steps for one in trained})} steps, that is "
-            f"{_several({one.slices_seen for one in trained})} slices seen per training; "
-            f"{len(trained)} trainings, seeds {_several({one.seed for one in trained})}."
-        )
-        yield (
-            f"**Time**: {statistics.median(seconds):.0f} s per training (median; "
-            f"{min(seconds):.0f} to {max(seconds):.0f}), {sum(seconds) / 3600:.1f} h of training "
-            f"and {sum(one.score_s for one in everything) / 3600:.1f} h of scoring in all, on "
-            f"{_several({one.device for one in everything})}."
-        )
-    versions = {f"{name} {version}" for one in everything for name, version in one.versions.items()}
-    yield (
-        f"**Code**: commit {_several({one.commit for one in everything})}; {_several(versions)}."
-    )
-
-
-def _several(found: Iterable[object]) -> str:
-    return listed([f"{one:,}" if isinstance(one, int) else str(one) for one in sorted(found)])  # type: ignore[type-var]
-
-
 def _answers(study: Study, percentile: Study | None) -> Iterable[str]:
-    found, trial = claims(study), leads(study, percentile)
+    found, trial = answer_claims(study), answer_leads(study, percentile)
+    goals = tuple(answer_goal(study, arm) for arm in detectors(study))
     yield "## The answers"
-    yield "\n".join(f"- {one.line}" for one in (*found, *trial))
+    yield "\n".join(f"- {one.line}" for one in (*found, *goals, *trial))
     yield "### The paper's claims"
     for one in found:
+        yield one.markdown(4)
+    if goals:
+        yield "### The goal beyond the paper"
+    for one in goals:
         yield one.markdown(4)
     yield "### The leads of a short trial"
     yield "An earlier, throw-away trial with one seed left these leads."
@@ -224,7 +101,7 @@ def _tables(study: Study) -> Iterable[str]:
         yield f"### {arm.label} against thresholding"
         yield (
             "The best of nine variants of thresholding is picked per cohort and metric on the test "
-            "patients; the detector is always taken with *. *Wins* counts patients."
+            "patients; the detector is always taken with *. _Wins_ counts patients."
         )
         yield detector_table(study, arm)
         yield detector_sentence(study, arm)
@@ -233,8 +110,8 @@ def _tables(study: Study) -> Iterable[str]:
 def _ablations(study: Study) -> Iterable[str]:
     yield "## Ablations"
     yield (
-        "Differences to the method with its defaults that the row is named for. Less *contrast "
-        "kept* and less *L1* are better; more of everything else."
+        "Differences to the method with its defaults that the row is named for. Less _contrast "
+        "kept_ and less _L1_ are better; more of everything else."
     )
     for base in (BASES, *((arm.name,) for arm in detectors(study))):
         for kind in study.kinds:
@@ -265,7 +142,7 @@ def _prior(study: Study) -> str:
 def _healthy(study: Study) -> Iterable[str]:
     yield "## Healthy people"
     yield (
-        f"{len(study.people('unseen'))} unseen *simulated* healthy people. The paper's SSIM is "
+        f"{len(study.people('unseen'))} unseen _simulated_ healthy people. The paper's SSIM is "
         "0.954, on real people and its own grid; SSIM counts the background, so values of "
         "different grids do not compare. Latent maps of one person should sum to one in every "
         "pixel; the error is the mean deviation inside the brain."
@@ -282,8 +159,8 @@ def _convergence(study: Study, docs: Path) -> Iterable[str]:
     train = len(study.pack.cohorts["healthy"].rows("train"))
     passes = listed([f"{budget / train:.1f}" for budget in sorted(budgets)])
     yield (
-        f"The budget is {_several(budgets)} slices, {passes} passes over the healthy training "
-        f"slices. *Still falling*: validation L1 fell by more than {100 * STILL_FALLING:.0f} % "
+        f"The budget is {several(budgets)} slices, {passes} passes over the healthy training "
+        f"slices. _Still falling_: validation L1 fell by more than {100 * STILL_FALLING:.0f} % "
         "over the last quarter. The learning rate falls throughout a run, so a flat end shows that "
         "the run has ended, not that a longer one would not be better."
     )
@@ -339,7 +216,7 @@ def _limits(study: Study) -> Iterable[str]:
         "not choose them anew.",
     ]
     if widths:
-        lines.append(f"The width is {_several(widths)}; the paper's is 32.")
+        lines.append(f"The width is {several(widths)}; the paper's is 32.")
     if len(study.seeds) < 3:
         lines.append(f"Seeds: {len(study.seeds)}; three were planned.")
     short = [study.label(arm) for arm in study.arms if "seeds)" in study.label(arm)]

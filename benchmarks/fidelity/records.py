@@ -83,6 +83,13 @@ class StoredResult(_Stored):
     commit: str
 
 
+def varies(arm: Arm, base: Arm) -> bool:
+    """Whether an arm is a variant of another one, by its name; detectors vary only detectors."""
+    if str(arm.group) == "detector" and str(base.group) != "detector":
+        return False
+    return arm.name.startswith(f"{base.name}-")
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """Cohorts whose patients are taken together.
@@ -131,10 +138,9 @@ class Study:
 
     def label(self, arm: Arm) -> str:
         """What tables call an arm: in full, and with its seeds where some are missing."""
-        named = {one.name: one for one in self.arms}
         name = (arm.label or arm.name).replace("…", "thresholding,")
-        bases = [one for one in named if arm.name.startswith(f"{one}-")]
-        base = named[max(bases, key=len)].label if bases else ""
+        bases = [one for one in self.arms if varies(arm, one)]
+        base = max(bases, key=lambda one: len(one.name)).label if bases else ""
         if base not in name:
             name = f"{base}, {name}"
         if arm.group == "control":

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from answers import LABELS, against_thresholding, best_thresholding, latent_dice, over_tissues
+from answers import LABELS
 from arms import Arm
+from claims import latent_dice, over_tissues
+from detectors import detectors
 from effects import Values, difference, estimate
 from leads import lesion_ml
 from notation import NOT_RUN, change, listed, number, table
-from records import POSTS, Group, Post, Study
+from records import POSTS, Group, Post, Study, varies
 
 from uad_bench.volumes.atlas import TISSUES
 
@@ -25,12 +27,6 @@ STILL_FALLING = 0.02
 """A validation L1 that fell by more than this share in the last quarter is still falling."""
 
 
-def detectors(study: Study) -> tuple[Arm, ...]:
-    """The new detectors: arms of that group that vary no other one."""
-    new = [arm for arm in study.arms if str(arm.group) == "detector"]
-    return tuple(arm for arm in new if not any(arm.name.startswith(f"{one.name}-") for one in new))
-
-
 def compared(study: Study) -> tuple[Arm, ...]:
     """The rows of the main tables: what was run."""
     rest = [arm for arm in study.arms if arm.group in ("main", "control")]
@@ -39,9 +35,8 @@ def compared(study: Study) -> tuple[Arm, ...]:
 
 def variants(study: Study, base: str) -> tuple[Arm, ...]:
     """The arms named ``BASE-...`` that were run."""
-    return tuple(
-        arm for arm in study.arms if arm.name.startswith(f"{base}-") and study.has(arm.name)
-    )
+    named = {arm.name: arm for arm in study.arms}
+    return tuple(arm for arm in study.arms if varies(arm, named[base]) and study.has(arm.name))
 
 
 def main_table(study: Study, group: Group) -> str:
@@ -109,59 +104,6 @@ def post_table(study: Study) -> str:
     for group in study.kinds:
         head += [f"none, {group.title}", "*", "*3D", "*3D less *"]
     return table(head, rows)
-
-
-def detector_table(study: Study, arm: Arm) -> str:
-    """A new detector against the best thresholding of every cohort."""
-    rows = []
-    for group in (*study.cohorts, *study.kinds):
-        cells = [f"{group.title}, {group.people}" if len(group.cohorts) == 1 else group.title]
-        for metric in ("max_dice", "dice"):
-            best = best_thresholding(study, group, metric) if len(group.cohorts) == 1 else None
-            cells.append(
-                f"{number(estimate(best[1]), interval=False)} {best[0]}" if best else "per cohort"
-            )
-            cells.append(number(estimate(study.metric(arm.name, group, "star", metric))))
-            less = estimate(against_thresholding(study, arm.name, group, "star", metric))
-            cells.append(change(less))
-            cells.append(NOT_RUN if less is None else f"{less.above}/{less.people}")
-        rows.append(cells)
-    own = study.label(arm)
-    return table(
-        [
-            own,
-            "max Dice: best thresholding",
-            f"{arm.label}*",
-            "difference",
-            "wins",
-            "Dice at val. threshold: best thresholding",
-            f"{arm.label}*",
-            "difference",
-            "wins",
-        ],
-        rows,
-    )
-
-
-def detector_sentence(study: Study, arm: Arm) -> str:
-    """In how many cohorts a detector is ahead of the best thresholding, per post-processing."""
-    parts = []
-    for post, mark in POSTS.items():
-        counts = []
-        for metric in ("max_dice", "dice"):
-            found = [
-                estimate(against_thresholding(study, arm.name, group, post, metric))
-                for group in study.cohorts
-            ]
-            ahead = sum(one is not None and one.mean > 0 for one in found)
-            sure = sum(one is not None and one.low is not None and one.low > 0 for one in found)
-            counts.append(f"{ahead} ({sure})")
-        name = f"{arm.label}{mark}" if mark else f"{arm.label} without post-processing"
-        parts.append(f"{name}: {counts[0]} in max Dice, {counts[1]} in Dice at the threshold")
-    return (
-        f"Cohorts of {len(study.cohorts)} in which its mean is higher (in brackets: with the whole "
-        f"interval): {'; '.join(parts)}."
-    )
 
 
 def ablation_tables(study: Study, bases: Sequence[str], group: Group) -> str:
