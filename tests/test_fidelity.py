@@ -319,7 +319,9 @@ def test_the_page_gives_the_results_and_says_what_was_not_run(
     spa = rows(text, "SPA")
     dice = [f"{value:.2f} [{value:.2f}, {value:.2f}]" for value in (0.5, 0.6, 0.7, 0.6)]
     assert dice in spa
-    assert "atlas prior alone 1.00 [1.00, 1.00]" in text
+    assert rows(text, "the atlas prior") == [["1.00 [1.00, 1.00]"] * 4]
+    assert rows(text, "SPA less the atlas prior")[0][0] == "**-0.50 [-0.50, -0.50]**"
+    assert "above beta 0 (control): not run, above the atlas prior: no" in text
     assert "(i) SPA disentangles the tissues: **unclear**" in text
     assert "against VAE: keeps less **not run**, higher ratio **not run**" in text
     assert ["0.25 [0.25, 0.25]", "15.0 [15.0, 15.0]"] * 2 + ["0.900 [0.900, 0.900]"] in spa

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from textwrap import fill
 
 import numpy as np
 from detectors import detectors
@@ -92,7 +93,7 @@ def reconstructions(study: Study, cohort: str) -> bytes:
         for column, arm in enumerate(arms, start=1):
             kept = pictures[arm]
             if at == 0:
-                upper[column].set_title(labels[arm].replace(", ", ",\n"), fontsize=9)
+                upper[column].set_title(fill(labels[arm], 15), fontsize=9)
             rebuilt = kept.get(f"{one.key}/reconstruction")
             if rebuilt is None:
                 _blank(upper[column], "none" if kept else NOT_RUN)
