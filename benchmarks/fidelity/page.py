@@ -1,5 +1,236 @@
-"""Write the page."""
+"""Write the page of the study, ``docs/fidelity.md``, from its results alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from claims import answer_claims
+from detectors import answer_goal, detector_sentence, detector_table, detectors
+from effects import difference, estimate
+from figures import curves, reconstructions, tissue_maps
+from leads import answer_leads
+from notation import change, escaped, listed, several
+from pack import Pack
+from records import Post, Study, read_study
+from setting import describe
+from tables import (
+    STILL_FALLING,
+    ablation_healthy,
+    ablation_tables,
+    cohort_table,
+    convergence_table,
+    healthy_table,
+    main_table,
+    patient_table,
+    post_table,
+)
+
+from uad_bench.results import write_whole
+
+BASES = ("spa", "vae", "gmvae")
 
 
-def write_page(pack, results, docs):
-    raise NotImplementedError
+def write_page(pack: Pack, results: Path, docs: Path) -> None:
+    """Write ``fidelity.md`` and ``images/fidelity-*.png``.
+
+    Args:
+        pack: the data that the results were measured on.
+        results: folder of the results; ``percentile`` in it may hold those of the same people
+            under the paper's normalisation.
+        docs: folder of the documentation.
+
+    Raises:
+        UadBenchError: if there are no results, or they are of other data.
+    """
+    study = read_study(pack, results)
+    folder = results / "percentile"
+    percentile = (
+        read_study(pack, folder, other_recipe=True) if any(folder.glob("*-s*.json")) else None
+    )
+    (docs / "images").mkdir(parents=True, exist_ok=True)
+    written = [
+        *describe(study),
+        *_answers(study, percentile),
+        *_tables(study),
+        *_ablations(study),
+        *_healthy(study),
+        *_convergence(study, docs),
+        *_pictures(study, docs),
+        *_limits(study),
+    ]
+    blocks = [*map(escaped, written), *_discussion()]
+    write_whole(docs / "fidelity.md", ("\n\n".join(blocks) + "\n").encode())
+
+
+def _answers(study: Study, percentile: Study | None) -> Iterable[str]:
+    found, trial = answer_claims(study), answer_leads(study, percentile)
+    goals = tuple(answer_goal(study, arm) for arm in detectors(study))
+    yield "## The answers"
+    yield "\n".join(f"- {one.line}" for one in (*found, *goals, *trial))
+    yield "### The paper's claims"
+    for one in found:
+        yield one.markdown(4)
+    if goals:
+        yield "### The goal beyond the paper"
+    for one in goals:
+        yield one.markdown(4)
+    yield "### The leads of a short trial"
+    yield "An earlier, throw-away trial with one seed left these leads."
+    for one in trial:
+        yield one.markdown(4)
+
+
+def _tables(study: Study) -> Iterable[str]:
+    yield "## Detection"
+    for group in (*(one for one in study.cohorts if "(real)" in one.title), study.simulated):
+        if group.people:
+            people = f", {group.people} patients" if group is not study.simulated else ""
+            yield f"### {group.title}{people}"
+            yield main_table(study, group)
+    yield "### Every cohort"
+    yield "Means over patients and seeds; two patients are too few for an interval."
+    yield cohort_table(study)
+    if study.real.people:
+        yield "### Every real patient"
+        yield "AUPRC, mean over seeds."
+        yield patient_table(study)
+    yield "### Post-processing"
+    yield post_table(study)
+    for arm in detectors(study):
+        yield f"### {arm.label} against thresholding"
+        yield (
+            "The best of nine variants of thresholding is picked per cohort and metric on the test "
+            "patients; the detector is always taken with *. _Wins_ counts patients."
+        )
+        yield detector_table(study, arm)
+        yield detector_sentence(study, arm)
+
+
+def _ablations(study: Study) -> Iterable[str]:
+    yield "## Ablations"
+    yield (
+        "Differences to the method with its defaults that the row is named for. Less _contrast "
+        "kept_ and less _L1_ are better; more of everything else."
+    )
+    for base in (BASES, *((arm.name,) for arm in detectors(study))):
+        for kind in study.kinds:
+            yield ablation_tables(study, base, kind)
+        yield ablation_healthy(study, base)
+    yield _prior(study)
+
+
+def _prior(study: Study) -> str:
+    """What the shape prior itself adds, in numbers."""
+    parts = []
+    columns: tuple[tuple[str, Post, str], ...] = (
+        ("AUPRC*", "star", "auprc"),
+        ("AUPRC", "none", "auprc"),
+        ("Dice at the validation threshold*", "star", "dice"),
+    )
+    for kind in study.kinds:
+        for name, post, metric in columns:
+            pair = (study.metric(arm, kind, post, metric) for arm in ("spa", "spa-beta-0"))
+            parts.append(f"{change(estimate(difference(*pair)))} in {name} ({kind.title})")
+    l1 = difference(*(study.healthy(arm, "l1_brain") for arm in ("spa", "spa-beta-0")))
+    return (
+        f"**What the shape prior adds.** SPA less the same network with beta 0: "
+        f"{'; '.join(parts)}; {change(estimate(l1), digits=3)} in L1 inside healthy brains."
+    )
+
+
+def _healthy(study: Study) -> Iterable[str]:
+    yield "## Healthy people"
+    yield (
+        f"{len(study.people('unseen'))} unseen _simulated_ healthy people. The paper's SSIM is "
+        "0.954, on real people and its own grid; SSIM counts the background, so values of "
+        "different grids do not compare. Latent maps of one person should sum to one in every "
+        "pixel; the error is the mean deviation inside the brain."
+    )
+    yield healthy_table(study)
+
+
+def _convergence(study: Study, docs: Path) -> Iterable[str]:
+    yield "## Convergence"
+    budgets = {one.slices_seen for of in study.results.values() for one in of.values() if one.steps}
+    if not budgets:
+        yield "Nothing was trained."
+        return
+    train = len(study.pack.cohorts["healthy"].rows("train"))
+    passes = listed([f"{budget / train:.1f}" for budget in sorted(budgets)])
+    yield (
+        f"The budget is {several(budgets)} slices, {passes} passes over the healthy training "
+        f"slices. _Still falling_: validation L1 fell by more than {100 * STILL_FALLING:.0f} % "
+        "over the last quarter. The learning rate falls throughout a run, so a flat end shows that "
+        "the run has ended, not that a longer one would not be better."
+    )
+    yield from _image(docs, "curves", curves(study), "Validation L1, one line per seed")
+    yield convergence_table(study)
+
+
+def _pictures(study: Study, docs: Path) -> Iterable[str]:
+    yield "## Pictures"
+    yield (
+        "Real patients: of two patients per cohort the slice with the most lesion, outlined in "
+        "orange. Above the reconstruction, below the residual * on its own scale (given beneath "
+        "it); blue outlines what exceeds the validation threshold. Each arm's first seed."
+    )
+    for cohort in study.real.cohorts:
+        text = f"Real {cohort} patients: image, reconstructions and residuals"
+        yield from _image(docs, cohort, reconstructions(study, cohort), text)
+    maps = tissue_maps(study, study.real.cohorts)
+    if maps is not None:
+        yield (
+            "SPA's latent tissue maps of the same slices, beside the prior at their place: 0 dark, "
+            "1 bright."
+        )
+        yield from _image(docs, "tissues", maps, "Latent tissue maps of SPA and the prior's maps")
+
+
+def _image(docs: Path, name: str, drawn: bytes | None, text: str) -> Iterable[str]:
+    if drawn is not None:
+        write_whole(docs / "images" / f"fidelity-{name}.png", drawn)
+        yield f"![{text}](images/fidelity-{name}.png)"
+
+
+def _limits(study: Study) -> Iterable[str]:
+    pack = study.pack
+    trained = [one for of in study.results.values() for one in of.values() if one.steps]
+    widths = {one.params["width"] for one in trained if "width" in one.params}
+    few = [
+        f"{one.people} of {one.title.split(' (')[0]}"
+        for one in study.cohorts
+        if "(real)" in one.title
+    ]
+    high, wide = pack.cohorts["healthy"].image.shape[1:]
+    lines = [
+        f"There are {study.real.people} real patients ({listed(few) or 'none'}). Their intervals "
+        "say how these differ, not how patients do.",
+        f"Everyone trained on is simulated, and so are {study.simulated.people} of the "
+        f"{study.simulated.people + study.real.people} patients. Simulated training and simulated "
+        "test come from one simulator, so what holds there may be its doing.",
+        f"Slices have {high * wide:,} pixels; the paper's have {128 * 128:,}.",
+        "One training cohort and one division into training and unseen anatomies: the intervals "
+        "do not include another choice of either.",
+        "Max Dice and the best thresholding are chosen on the test labels, and the bootstrap does "
+        "not choose them anew.",
+    ]
+    if widths:
+        lines.append(f"The width is {several(widths)}; the paper's is 32.")
+    if len(study.seeds) < 3:
+        lines.append(f"Seeds: {len(study.seeds)}; three were planned.")
+    short = [study.label(arm) for arm in study.arms if "seeds)" in study.label(arm)]
+    if short:
+        lines.append(f"Some seeds are missing: {'; '.join(short)}.")
+    mixed = {one.commit for one in trained}
+    if len(mixed) > 1:
+        lines.append(f"Results of {len(mixed)} commits of the code are mixed.")
+    yield "## What this cannot say"
+    yield "\n".join(f"- {line}" for line in lines)
+
+
+def _discussion() -> Iterable[str]:
+    file = Path(__file__).with_name("discussion.md")
+    if file.is_file():
+        yield "## Discussion"
+        yield file.read_text(encoding="utf-8").strip()

@@ -1,0 +1,373 @@
+"""The nine leads of an earlier short trial, each confirmed or overturned by a stated rule."""
+
+from __future__ import annotations
+
+from answers import LABELS, Answer, by_kind
+from effects import Estimate, Values, Verdict, all_of, difference, estimate, only, opposite, verdict
+from notation import NOT_RUN, change, number, percent, table
+from records import Group, Post, Study
+
+from uad_bench.models.perceptual import LITE0_SCALES
+from uad_bench.report.published import load_published
+
+NETWORKS = ("vae", "gmvae", "spa", "spa-beta-0", "dae")
+SMALL_ML = 5.0
+"""Patients with less lesion than this count as patients with small lesions."""
+
+_WORDS = {Verdict.YES: "confirmed", Verdict.NO: "overturned"}
+
+
+def answer_leads(study: Study, percentile: Study | None) -> tuple[Answer, ...]:
+    """Answer all nine.
+
+    Args:
+        study: the results.
+        percentile: results with the paper's normalisation, if there are any.
+    """
+    return (
+        normalisation(study, percentile),
+        self_supervision(study),
+        total_variation(study),
+        collapse(study),
+        perceptual_scale(study),
+        median_3d(study),
+        simulation(study),
+        easy_brats(study),
+        Answer(
+            "9. Label maps carry lesion labels; one BraTS case has a truncated field of view",
+            Verdict.NOT_TESTABLE,
+            "",
+            "no arm leaves them out. The simulation counts the lesion labels (25, 57) as white "
+            "matter.",
+            (),
+        ),
+    )
+
+
+def _word(found: Verdict) -> str:
+    return _WORDS.get(found, found.value)
+
+
+def _auprc(study: Study, arm: str, group: Group, post: Post) -> Values | None:
+    return study.metric(arm, group, post, "auprc")
+
+
+def _spread(study: Study, group: Group) -> tuple[float, str] | None:
+    """The largest difference in mean AUPRC* between two networks, and which they are.
+
+    ``None`` without the paper's three.
+    """
+    found = {
+        arm: mean.mean
+        for arm in NETWORKS
+        if (mean := estimate(_auprc(study, arm, group, "star"))) is not None
+    }
+    if not {"vae", "gmvae", "spa"} <= set(found):
+        return None
+    low, *_, high = sorted(found, key=found.__getitem__)
+    return found[high] - found[low], f"{LABELS[high]} less {LABELS[low]}"
+
+
+def normalisation(study: Study, percentile: Study | None) -> Answer:
+    """Lead 1."""
+    claim = "1. Normalisation decides more than any network"
+    rule = (
+        "confirmed if, in the real patients, anchoring the median instead of scaling by "
+        "percentiles lifts the AUPRC of thresholding and the AUPRC* of SPA by more than the "
+        "largest difference in AUPRC* between two networks under one normalisation, the whole "
+        "interval above it; overturned if both intervals are below it."
+    )
+    spread = _spread(study, study.real)
+    saturated = (
+        f"Share of lesion voxels at the top of the scale here: {_saturated(study, study.real)} in "
+        f"real patients, {_saturated(study, study.simulated)} in simulated ones."
+    )
+    missing = (
+        "To answer it, make a second pack with `--recipe "
+        "benchmarks/fidelity/fidelity-percentile.yaml`, and run `thresholding` and `spa` on it "
+        "into `RESULTS/percentile`."
+    )
+    if percentile is None or spread is None:
+        return Answer(claim, NOT_RUN, "", rule, (missing, saturated))
+    rows, verdicts, shown = [], [], []
+    arms: tuple[tuple[str, Post], ...] = (("thresholding", "none"), ("spa", "star"))
+    for arm, post in arms:
+        for group in study.kinds:
+            pair = [_auprc(one, arm, group, post) for one in (study, percentile)]
+            gain = estimate(difference(*pair))
+            if group == study.real:
+                verdicts.append(verdict(gain, spread[0]))
+            name = f"{'SPA*' if arm == 'spa' else arm}, {group.title}"
+            shown.append(f"{name}: {change(gain)}")
+            rows.append([name, *(number(estimate(one)) for one in pair), change(gain)])
+    return Answer(
+        claim,
+        _word(all_of(verdicts)),
+        f"Gain in AUPRC by anchoring the median: {'; '.join(shown)}. Largest difference between "
+        f"two networks: {spread[0]:.2f}.",
+        rule,
+        (
+            table(["AUPRC", "median anchored", "percentiles", "difference"], rows),
+            f"Largest difference between two networks in the real patients: {spread[0]:.2f} "
+            f"({spread[1]}). {saturated}",
+        ),
+    )
+
+
+def _saturated(study: Study, group: Group) -> str:
+    """Mean over patients of the share of lesion voxels at the highest intensity."""
+    shares = []
+    for label in group.cohorts:
+        cohort = study.pack.cohorts[label]
+        for scan in cohort.scans:
+            rows = slice(scan.start, scan.stop)
+            lesion = cohort.image[rows][cohort.lesion[rows] == 1]
+            if len(lesion):
+                shares.append(float((lesion == 65535).mean()))
+    return f"{100 * sum(shares) / len(shares):.0f} %" if shares else "none"
+
+
+def self_supervision(study: Study) -> Answer:
+    """Lead 2."""
+    rows, verdicts, shown = [], [], []
+    for arm in ("spa", "vae", "gmvae"):
+        cells, gains = [LABELS[arm]], []
+        for group in study.kinds:
+            pair = [_auprc(study, one, group, "star") for one in (arm, f"{arm}-plain")]
+            less = estimate(difference(*pair))
+            kept = [study.contrast(one, group, "kept") for one in (arm, f"{arm}-plain")]
+            verdicts.append(verdict(less))
+            gains.append(change(less))
+            cells += [change(less), change(estimate(difference(*kept)))]
+        rows.append(cells)
+        shown.append(f"{LABELS[arm]} {by_kind(gains, study)}")
+    head = ["with rectangles less without"]
+    for group in study.kinds:
+        head += [f"AUPRC*, {group.title}", "kept"]
+    noise = [
+        change(
+            estimate(
+                difference(
+                    _auprc(study, "spa-noise", group, "star"), _auprc(study, "spa", group, "star")
+                )
+            )
+        )
+        for group in study.kinds
+    ]
+    return Answer(
+        "2. Self-supervision decides next: it turns a copier into a detector",
+        _word(all_of(verdicts)),
+        f"What rectangles add to AUPRC*: {'; '.join(shown)}.",
+        "confirmed if rectangles raise the AUPRC* of SPA, VAE and GMVAE, in real and in simulated "
+        "patients; overturned if they lower all.",
+        (
+            table(head, rows),
+            f"SPA with coarse noise less SPA with rectangles, AUPRC*: {by_kind(noise, study)}.",
+        ),
+    )
+
+
+def total_variation(study: Study) -> Answer:
+    """Lead 3."""
+    less = {
+        name: estimate(difference(study.healthy("spa-tv-1", name), study.healthy("spa", name)))
+        for name in ("l1_brain", "ssim")
+    }
+    gain = [
+        change(
+            estimate(
+                difference(*(_auprc(study, one, group, "star") for one in ("spa-tv-1", "spa")))
+            )
+        )
+        for group in study.kinds
+    ]
+    return Answer(
+        "3. A TV weight of 1 flattens the brain",
+        _word(all_of([verdict(less["l1_brain"]), opposite(verdict(less["ssim"]))])),
+        "TV 1 less TV 0.1 on healthy people: L1 in the brain "
+        f"{change(less['l1_brain'], digits=3)}, SSIM {change(less['ssim'], digits=3)}.",
+        "confirmed if TV 1 raises the L1 inside healthy brains and lowers their SSIM, against the "
+        "weight of 0.1; overturned if it does the reverse of both.",
+        (f"Its AUPRC* less that of TV 0.1: {by_kind(gain, study)}.",),
+    )
+
+
+def collapse(study: Study) -> Answer:
+    """Lead 4."""
+    worst: dict[str, float] = {}
+    for metric in ("auprc", "dice"):
+        for group in study.kinds:
+            less = difference(
+                *(
+                    study.metric(arm, group, "none", metric)
+                    for arm in ("control-black", "thresholding")
+                )
+            )
+            if less is not None:
+                size = max((abs(value) for value in less.per_person.values()), default=0.0)
+                worst[metric] = max(size, worst.get(metric, 0.0))
+    equal = Verdict.YES if worst and worst["auprc"] < 1e-3 else Verdict.NO
+    rows = []
+    for arm in ("control-black", "control-mean", "spa-beta-0", "dae"):
+        cells = [f"SPA less {LABELS[arm]}"]
+        for group in study.kinds:
+            for metric in ("auprc", "dice"):
+                pair = (study.metric(one, group, "star", metric) for one in ("spa", arm))
+                cells.append(change(estimate(difference(*pair))))
+        l1 = difference(study.healthy("spa", "l1_brain"), study.healthy(arm, "l1_brain"))
+        rows.append([*cells, change(estimate(l1), digits=3)])
+    head = ["control"]
+    for group in study.kinds:
+        head += [f"AUPRC*, {group.title}", "Dice at val. threshold*"]
+    sizes = (
+        f"Largest difference of any patient: {worst['auprc']:.4f} in AUPRC, {worst['dice']:.4f} in "
+        "Dice at the validation threshold. Only the healthy error tells them apart."
+        if worst
+        else ""
+    )
+    return Answer(
+        "4. AUPRC alone rewards collapse: a black output scores like thresholding",
+        _word(equal) if worst else NOT_RUN,
+        sizes,
+        "confirmed if black and thresholding differ by less than 0.001 in AUPRC, without "
+        "post-processing, in every patient; else overturned.",
+        (table([*head, "L1 in healthy brain"], rows),),
+    )
+
+
+def perceptual_scale(study: Study) -> Answer:
+    """Lead 5."""
+    rows = []
+    for group in study.kinds:
+        pair = [_auprc(study, one, group, "star") for one in ("spa-perceptual", "spa")]
+        rows.append(change(estimate(difference(*pair))))
+    likeness = [study.healthy(one, "ssim") for one in ("spa-perceptual", "spa")]
+    scales = ", ".join(f"{scale:g}" for scale in LITE0_SCALES)
+    return Answer(
+        "5. The raw perceptual distance is 10 to 240, so it must be scaled per layer",
+        Verdict.NOT_TESTABLE,
+        "",
+        "the raw distance is not measured. The code divides the mean squared difference of the "
+        f"four layers by {scales} and takes the mean, which starts near 1.",
+        (
+            f"A perceptual weight of 0.1 changes SPA's AUPRC* by {by_kind(rows, study)} and its "
+            f"SSIM on healthy people by {change(estimate(difference(*likeness)), digits=3)}.",
+        ),
+    )
+
+
+def lesion_ml(study: Study, group: Group) -> dict[str, float]:
+    """Volume of lesion of every patient."""
+    voxel = study.pack.spacing[0] * study.pack.spacing[1] * study.pack.spacing[2] / 1000.0
+    found: dict[str, float] = {}
+    for label in group.cohorts:
+        cohort = study.pack.cohorts[label]
+        for scan in cohort.scans:
+            size = int((cohort.lesion[scan.start : scan.stop] == 1).sum()) * voxel
+            found.setdefault(f"{label}/{scan.subject}", size)
+    return found
+
+
+def median_3d(study: Study) -> Answer:
+    """Lead 6."""
+    everyone = study.group("", [*study.real.cohorts, *study.simulated.cohorts])
+    volumes = lesion_ml(study, everyone)
+    small = [person for person, volume in volumes.items() if volume < SMALL_ML]
+    large = [person for person in volumes if person not in small]
+    rows, verdicts, shown = [], [], []
+    for arm, name in (("thresholding", "thresholding"), ("spa", "SPA")):
+        pair = [_auprc(study, arm, everyone, post) for post in ("star3d", "star")]
+        less = difference(*pair)
+        verdicts.append(opposite(verdict(estimate(only(less, small)))))
+        cells = [name, *(number(estimate(only(one, small))) for one in reversed(pair))]
+        shown.append(f"{name} {change(estimate(only(less, small)))}")
+        rows.append(
+            [*cells, change(estimate(only(less, small))), change(estimate(only(less, large)))]
+        )
+    return Answer(
+        "6. A median of 3 x 3 x 3 voxels erases small lesions",
+        _word(all_of(verdicts)),
+        f"AUPRC of *3D less * where lesions are small: {', '.join(shown)}.",
+        f"confirmed if *3D less * is below 0 in AUPRC for thresholding and for SPA, in the "
+        f"{len(small)} patients (real and simulated) with less than {SMALL_ML:g} ml of lesion; "
+        "overturned if above 0 for both.",
+        (
+            table(
+                [
+                    f"AUPRC, under {SMALL_ML:g} ml",
+                    "*",
+                    "*3D",
+                    "difference",
+                    f"difference, {len(large)} patients with more",
+                ],
+                rows,
+            ),
+        ),
+    )
+
+
+def simulation(study: Study) -> Answer:
+    """Lead 7."""
+    arms = {"thresholding": "thresholding", **{arm: f"{LABELS[arm]}*" for arm in NETWORKS}}
+    real = [one for one in study.cohorts if one.cohorts[0] in study.real.cohorts]
+    rows, verdicts, shown = [], [], []
+    for arm, name in arms.items():
+        post: Post = "none" if arm == "thresholding" else "star"
+        rates = {
+            group.title: estimate(study.metric(arm, group, post, "fpr"))
+            for group in (*real, *study.kinds)
+        }
+        rows.append([name, *(percent(rate) for rate in rates.values())])
+        if arm in ("thresholding", "vae", "gmvae", "spa"):
+            verdicts.append(opposite(verdict(rates[study.real.title], 0.01)))
+            of_real = ", ".join(
+                f"{percent(rates[one.title])} ({one.title.split(' (')[0]})" for one in real
+            )
+            shown.append(f"{name} {of_real}")
+    return Answer(
+        "7. The simulation is more variable than reality: thresholds carry over",
+        _word(all_of(verdicts)),
+        "False positives in real patients at the threshold that gives 1 % in validation: "
+        f"{'; '.join(shown)}.",
+        "the threshold gives 1 % false positives on simulated healthy validation scans. Confirmed "
+        "if thresholding, VAE*, GMVAE* and SPA* give less than 1 % on the tissue outside the "
+        "lesions of the real patients; overturned if all give more.",
+        (
+            table(["false-positive rate", *(one.title for one in (*real, *study.kinds))], rows),
+            "Tissue outside the marked lesion of a tumour patient is not healthy throughout.",
+        ),
+    )
+
+
+def easy_brats(study: Study) -> Answer:
+    """Lead 8."""
+    claim = "8. BraTS is easy for thresholding, so it cannot rank methods"
+    rule = (
+        "confirmed if thresholding's AUPRC on the real BraTS patients lies above the paper's with "
+        "its whole interval, and the networks differ less there in AUPRC* than on the real MSLUB "
+        "patients; overturned if neither holds."
+    )
+    cohorts = {one.cohorts[0]: one for one in study.cohorts}
+    if not {"brats", "mslub"} <= set(cohorts):
+        return Answer(claim, NOT_RUN, "", rule, ())
+    own: Estimate | None = estimate(_auprc(study, "thresholding", cohorts["brats"], "none"))
+    printed = next(
+        one.value
+        for one in load_published()
+        if (one.name, one.cohort, one.metric, one.postprocessing)
+        == ("thresholding", "brats", "auprc", "none")
+    )
+    spreads = [_spread(study, cohorts[name]) for name in ("brats", "mslub")]
+    sizes = [one[0] for one in spreads if one is not None]
+    less = Verdict.NOT_RUN
+    if len(sizes) == 2:
+        less = Verdict.YES if sizes[0] < sizes[1] else Verdict.NO
+    texts = [NOT_RUN if one is None else f"{one[0]:.2f} ({one[1]})" for one in spreads]
+    return Answer(
+        claim,
+        _word(all_of([verdict(own, printed or 0.0), less])),
+        f"AUPRC of thresholding {number(own)}; the paper {printed}. Largest difference between two "
+        f"networks: {texts[0]} on BraTS, {texts[1]} on MSLUB.",
+        rule,
+        (),
+    )

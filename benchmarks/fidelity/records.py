@@ -1,0 +1,313 @@
+"""The results as values: what ``measure`` wrote, and the numbers the page takes from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from arms import ARMS, Arm
+from effects import Values, combined, stacked
+from numpy.typing import NDArray
+from pack import Pack
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from uad_bench.errors import UadBenchError
+from uad_bench.report.published import COHORTS, cohort_title
+
+Post = Literal["none", "star", "star3d"]
+Contrast = Literal["kept", "inside", "outside"]
+
+POSTS: Mapping[Post, str] = {"none": "", "star": "*", "star3d": "*3D"}
+"""The post-processings and how the page writes them."""
+
+MARK = " (simulated)"
+"""How the pack's labels of simulated cohorts of patients end."""
+
+
+class _Stored(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class StoredScan(_Stored):
+    """One scan's metrics; ``None`` where one is undefined."""
+
+    subject: str
+    metrics: Mapping[str, float | None]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gathered(cls, stored: dict[str, Any]) -> dict[str, Any]:
+        rest = {key: stored[key] for key in stored if key not in ("subject", "session")}
+        return {"subject": stored["subject"], "metrics": rest}
+
+
+class StoredPost(_Stored):
+    """A cohort under one post-processing."""
+
+    auprc_pooled: float | None
+    thresholds: Mapping[str, float]
+    scans: tuple[StoredScan, ...]
+
+
+class StoredCohort(_Stored):
+    """A cohort of patients; ``contrast`` is empty for a method that reconstructs nothing."""
+
+    posts: Mapping[Post, StoredPost]
+    contrast: tuple[Mapping[str, float | None], ...]
+
+
+class StoredResult(_Stored):
+    """One arm with one seed."""
+
+    arm: str
+    method: str
+    params: Mapping[str, Any]
+    data: str
+    seed: int
+    steps: int
+    slices_seen: int
+    curves: Mapping[str, tuple[tuple[float, float], ...]]
+    notes: tuple[str, ...]
+    train_s: float
+    score_s: float
+    healthy: tuple[Mapping[str, float | None], ...]
+    cohorts: Mapping[str, StoredCohort]
+    pack: str
+    shape: tuple[int, ...]
+    device: str
+    versions: Mapping[str, str]
+    commit: str
+
+
+def varies(arm: Arm, base: Arm) -> bool:
+    """Whether an arm is a variant of another one, by its name; detectors vary only detectors."""
+    if str(arm.group) == "detector" and str(base.group) != "detector":
+        return False
+    return arm.name.startswith(f"{base.name}-")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Cohorts whose patients are taken together.
+
+    Attributes:
+        title: as tables write it; says whether the patients are simulated.
+        cohorts: labels in the pack.
+        people: how many patients.
+    """
+
+    title: str
+    cohorts: tuple[str, ...]
+    people: int
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """All results of one folder.
+
+    Attributes:
+        pack: the data.
+        results: by arm and seed.
+        arms: those of ``arms.py``, in its order, whether or not they were run.
+        folder: where the results lie.
+    """
+
+    pack: Pack
+    results: Mapping[str, Mapping[int, StoredResult]]
+    arms: tuple[Arm, ...]
+    folder: Path
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Arms that have results and stand in no list."""
+        return tuple(sorted(set(self.results) - {arm.name for arm in self.arms}))
+
+    @cached_property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds that any trained arm has."""
+        found = {s for of in self.results.values() for s, one in of.items() if one.steps}
+        return tuple(sorted(found))
+
+    def has(self, arm: str) -> bool:
+        """Whether an arm has any result."""
+        return arm in self.results
+
+    def label(self, arm: Arm) -> str:
+        """What tables call an arm: in full, and with its seeds where some are missing."""
+        name = (arm.label or arm.name).replace("…", "thresholding,")
+        bases = [one for one in self.arms if varies(arm, one)]
+        base = max(bases, key=lambda one: len(one.name)).label if bases else ""
+        if base not in name:
+            name = f"{base}, {name}"
+        if arm.group == "control":
+            name += " (control)"
+        done = self.results.get(arm.name, {})
+        missing = any(one.steps for one in done.values()) and len(done) < len(self.seeds)
+        return f"{name} ({len(done)} of {len(self.seeds)} seeds)" if missing else name
+
+    def people(self, cohort: str) -> tuple[str, ...]:
+        """Names of a cohort's patients, unique over cohorts."""
+        scans = self.pack.cohorts[cohort].scans
+        return tuple(dict.fromkeys(f"{cohort}/{scan.subject}" for scan in scans))
+
+    def group(self, title: str, cohorts: Sequence[str]) -> Group:
+        """Take cohorts together."""
+        return Group(title, tuple(cohorts), sum(len(self.people(one)) for one in cohorts))
+
+    @cached_property
+    def cohorts(self) -> tuple[Group, ...]:
+        """Every cohort of patients, the real ones first."""
+        found = []
+        for label in self._ordered():
+            cohort = self.pack.cohorts[label]
+            kind = "simulated" if cohort.simulated else "real"
+            title = cohort_title(label.removesuffix(MARK))
+            found.append(self.group(f"{title} ({kind})", [label]))
+        return tuple(found)
+
+    def _ordered(self) -> list[str]:
+        """Labels of the cohorts of patients: the real ones first, each kind as in the paper."""
+        order = list(COHORTS)
+
+        def place(label: str) -> tuple[bool, int]:
+            name = label.removesuffix(MARK)
+            known = order.index(name) if name in order else len(order)
+            return self.pack.cohorts[label].simulated, known
+
+        return sorted(self.pack.patients, key=place)
+
+    @cached_property
+    def real(self) -> Group:
+        """The real patients together."""
+        return self._kind(simulated=False)
+
+    @cached_property
+    def simulated(self) -> Group:
+        """The simulated patients together."""
+        return self._kind(simulated=True)
+
+    def _kind(self, *, simulated: bool) -> Group:
+        cohorts = self.pack.cohorts
+        group = self.group("", [k for k in self._ordered() if cohorts[k].simulated == simulated])
+        title = f"{group.people} {'simulated' if simulated else 'real'} patients"
+        return Group(title, group.cohorts, group.people)
+
+    @cached_property
+    def kinds(self) -> tuple[Group, ...]:
+        """Real and simulated patients, as far as there are any."""
+        return tuple(group for group in (self.real, self.simulated) if group.people)
+
+    def metric(self, arm: str, group: Group, post: Post, metric: str) -> Values | None:
+        """A metric of every patient of a group, ``None`` where the arm was not run."""
+        return stacked(
+            combined(
+                {
+                    seed: _averaged(
+                        (f"{label}/{scan.subject}", scan.metrics.get(metric))
+                        for scan in one.cohorts[label].posts[post].scans
+                    )
+                    for seed, one in self._by_seed(arm).items()
+                }
+            )
+            for label in group.cohorts
+        )
+
+    def pooled_auprc(self, arm: str, cohort: str, post: Post) -> float | None:
+        """AUPRC over all voxels of a cohort's slices, background included; mean over seeds."""
+        found = [
+            one.cohorts[cohort].posts[post].auprc_pooled for one in self._by_seed(arm).values()
+        ]
+        defined = [value for value in found if value is not None]
+        return float(np.mean(defined)) if defined else None
+
+    def contrast(self, arm: str, group: Group, name: Contrast) -> Values | None:
+        """How an arm reconstructs the lesions of every patient of a group."""
+        return stacked(
+            combined(
+                {
+                    seed: _averaged(
+                        (f"{label}/{scan.subject}", values[name])
+                        for scan, values in zip(
+                            self.pack.cohorts[label].scans,
+                            one.cohorts[label].contrast,
+                            strict=True,
+                        )
+                    )
+                    for seed, one in self._by_seed(arm).items()
+                    if one.cohorts[label].contrast
+                }
+            )
+            for label in group.cohorts
+        )
+
+    def healthy(self, arm: str, name: str) -> Values | None:
+        """A number of every unseen healthy person."""
+        scans = self.pack.cohorts["unseen"].scans
+        found = combined(
+            {
+                seed: {
+                    f"unseen/{scan.subject}": values.get(name)
+                    for scan, values in zip(scans, one.healthy, strict=True)
+                }
+                for seed, one in self._by_seed(arm).items()
+                if one.healthy
+            }
+        )
+        return None if found is None or np.isnan(found.table).all() else found
+
+    def _by_seed(self, arm: str) -> dict[int | None, StoredResult]:
+        """Results by seed; of an arm that is not trained, its only one under ``None``."""
+        done = self.results.get(arm, {})
+        return {seed if one.steps else None: one for seed, one in done.items()}
+
+    def pictures(self, arm: str) -> dict[str, NDArray[np.float32]]:
+        """What was kept of an arm's example slices, of its first seed."""
+        done = self.results.get(arm, {})
+        if not done:
+            return {}
+        file = self.folder / f"{arm}-s{min(done)}.npz"
+        if not file.is_file():
+            return {}
+        with np.load(file, allow_pickle=False) as data:
+            return {key: data[key].astype(np.float32) for key in data.files}
+
+
+def _averaged(pairs: Iterable[tuple[str, float | None]]) -> dict[str, float | None]:
+    """Mean over the scans of each person for whom the number is defined."""
+    found: dict[str, list[float]] = {}
+    for person, value in pairs:
+        found.setdefault(person, []).extend([] if value is None else [value])
+    return {person: float(np.mean(of)) if of else None for person, of in found.items()}
+
+
+def read_study(pack: Pack, folder: Path, *, other_recipe: bool = False) -> Study:
+    """Read every result of a folder.
+
+    Args:
+        pack: the data; of ``other_recipe`` only the patients' names are used.
+        folder: of the results.
+        other_recipe: the same people were prepared by another recipe.
+
+    Raises:
+        UadBenchError: if there is none, one cannot be read, or one is of other data.
+    """
+    results: dict[str, dict[int, StoredResult]] = {}
+    for file in sorted(folder.glob("*-s*.json")):
+        try:
+            one = StoredResult.model_validate_json(file.read_bytes())
+        except ValidationError as error:
+            where = ".".join(map(str, error.errors()[0]["loc"]))
+            raise UadBenchError(f"{file}: {where} is not what `run` writes: run it again") from None
+        if one.pack != pack.sha256 and not other_recipe:
+            raise UadBenchError(
+                f"{file} was measured on pack {one.pack[:12]}, not {pack.sha256[:12]}: give the "
+                "pack that it was measured on"
+            )
+        results.setdefault(one.arm, {})[one.seed] = one
+    if not results:
+        raise UadBenchError(f"{folder} has no result: run `python benchmarks/fidelity run` first")
+    return Study(pack, {arm: dict(sorted(of.items())) for arm, of in results.items()}, ARMS, folder)
