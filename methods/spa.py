@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from uad_bench.errors import UadBenchError
 from uad_bench.method import (
+    TISSUES,
     FitContext,
     FitReport,
     FloatArray,
@@ -24,7 +25,7 @@ from uad_bench.method import (
 from uad_bench.models.batches import one_by_one, spread
 from uad_bench.models.blocks import UNet, image_head
 from uad_bench.models.gaussians import Activation, ProbabilityHead, divergence
-from uad_bench.models.shape_prior import TISSUES, ShapePrior
+from uad_bench.models.shape_prior import ShapePrior
 from uad_bench.models.variational import GaussianLatent, GaussianNetwork
 from uad_bench.training import PAPER, VALIDATION_SLICES, DeepParams, DeepReconstruction
 

@@ -11,8 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from uad_bench.errors import UadBenchError
+
 Need = Literal["tissue_prior", "lesion_masks", "gpu"]
 FloatArray = NDArray[np.float32]
+
+TISSUES = ("CSF", "GM", "WM", "background")
+"""The tissues of a prior and of latent maps, in this order."""
 
 
 class Params(BaseModel):
@@ -79,14 +84,25 @@ class TissuePrior:
     """Distribution of tissue probability per voxel of the template grid in healthy people.
 
     Attributes:
-        mean: float32 ``[K, Z, H, W]``, K in the order CSF, GM, WM, background; sums to 1.
+        mean: float32 ``[K, Z, H, W]``, K in the order of ``TISSUES``; sums to 1.
         variance: float32 ``[K, Z, H, W]``, not floored: a method applies its own floor.
         source: where it comes from, for the record (training cohort and its size, or template).
+
+    Raises:
+        UadBenchError: if it has other tissues.
     """
 
     mean: FloatArray
     variance: FloatArray
     source: str
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(TISSUES) or self.mean.shape != self.variance.shape:
+            raise UadBenchError(
+                f"tissue prior from {self.source}: mean {self.mean.shape} and variance "
+                f"{self.variance.shape} are not both [{len(TISSUES)}, Z, H, W]; rebuild it "
+                f"from maps of {', '.join(TISSUES)}"
+            )
 
 
 def _ignore(step: int, values: Mapping[str, float]) -> None:
@@ -224,4 +240,4 @@ class TissueMapping(ABC):
 
     @abstractmethod
     def tissues(self, slices: Slices) -> FloatArray:
-        """Return tissue maps ``[N, 4, H, W]`` in [0, 1]: CSF, GM, WM, background."""
+        """Return tissue maps ``[N, 4, H, W]`` in [0, 1], in the order of ``TISSUES``."""

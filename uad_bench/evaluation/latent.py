@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from uad_bench.errors import UadBenchError
-from uad_bench.method import FloatArray
-from uad_bench.volumes.atlas import TISSUES
+from uad_bench.method import TISSUES, FloatArray
 
 _SIGMA, _RADIUS = 1.5, 5
 _C1, _C2 = 0.01**2, 0.03**2

@@ -5,12 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from uad_bench.errors import UadBenchError
 from uad_bench.method import TissuePrior
 from uad_bench.models.gaussians import Gaussian
-
-TISSUES = ("CSF", "GM", "WM", "background")
-"""The tissues of a prior and of the latent maps, in this order."""
 
 
 class ShapePrior(nn.Module):
@@ -22,9 +18,6 @@ class ShapePrior(nn.Module):
     Args:
         prior: mean and variance over the template grid.
         floor: smallest variance.
-
-    Raises:
-        UadBenchError: if the prior has other than four tissues.
     """
 
     mean: Tensor
@@ -32,12 +25,6 @@ class ShapePrior(nn.Module):
 
     def __init__(self, prior: TissuePrior, floor: float) -> None:
         super().__init__()
-        if len(prior.mean) != len(TISSUES) or prior.mean.shape != prior.variance.shape:
-            raise UadBenchError(
-                f"tissue prior from {prior.source}: mean {prior.mean.shape} and variance "
-                f"{prior.variance.shape} are not both [{len(TISSUES)}, Z, H, W]; rebuild it "
-                f"from maps of {', '.join(TISSUES)}"
-            )
         tables = (torch.tensor(values).transpose(0, 1) for values in (prior.mean, prior.variance))
         mean, variance = (table.contiguous() for table in tables)
         self.register_buffer("mean", mean, persistent=False)

@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from uad_bench.method import TISSUES
 from uad_bench.report.figures import png
-from uad_bench.volumes.atlas import TISSUES, Atlas
+from uad_bench.volumes.atlas import Atlas
 
 _SLICES = 5
 _MOST_VARIANCE = 0.25

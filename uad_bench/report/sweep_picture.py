@@ -10,11 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from uad_bench.method import FloatArray
+from uad_bench.method import TISSUES, FloatArray
 from uad_bench.report.figures import png
 from uad_bench.report.notes import people_in_words
 from uad_bench.report.sweep import DICE, Sweep, Value, shown
-from uad_bench.volumes.atlas import TISSUES
 
 _DPI = 110
 _PANEL, _LEAST_WIDTH = 1.5, 9.0

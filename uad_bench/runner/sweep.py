@@ -15,7 +15,14 @@ import numpy as np
 
 from uad_bench.errors import DivergenceError, PluginError, UadBenchError
 from uad_bench.evaluation.latent import ssim, tissue_dice
-from uad_bench.method import FloatArray, Method, ReconstructionMethod, Slices, TissueMapping
+from uad_bench.method import (
+    TISSUES,
+    FloatArray,
+    Method,
+    ReconstructionMethod,
+    Slices,
+    TissueMapping,
+)
 from uad_bench.report.sweep import DICE, Shown, Sweep, Training, Value, ValueView, shown, sweep_csv
 from uad_bench.report.sweep_picture import sweep_picture
 from uad_bench.results import ResultsFolder, write_whole
@@ -26,7 +33,6 @@ from uad_bench.runner.progress import Progress
 from uad_bench.runner.scoring import checked
 from uad_bench.runner.sources import Sources
 from uad_bench.runner.sweep_plan import SweepPlan
-from uad_bench.volumes.atlas import TISSUES
 from uad_bench.volumes.store import PreparedCohort, PreparedScan
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from uad_bench.errors import UadBenchError
-from uad_bench.method import FloatArray, TissuePrior
+from uad_bench.method import TISSUES, FloatArray, TissuePrior
 from uad_bench.results import storage_error, write_whole
 from uad_bench.volumes.inputs import digest
 from uad_bench.volumes.recipe import Recipe
@@ -27,9 +27,6 @@ from uad_bench.volumes.space import template_grid
 from uad_bench.volumes.store import PreparedCohort, PreparedScan
 from uad_bench.volumes.tissue_prior import prior_subjects, tissue_prior
 from uad_bench.volumes.write import sync_folder
-
-TISSUES = ("CSF", "GM", "WM", "background")
-"""The channels of an atlas, in this order."""
 
 VARIANCE_FLOOR = 1e-2
 """The advised smallest variance. Most of an atlas has almost none, where a divergence from it
