@@ -7,7 +7,8 @@ and for masses; and silent wherever nothing is bright enough. No network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,12 +21,18 @@ from uad_bench.errors import UadBenchError
 from uad_bench.method import FitContext, FitReport, FloatArray, Need, Slices
 from uad_bench.models.tissue_mixture import TissueIntensities, fit_tissues, surprise
 
+# CSF, GM and WM in slices whose in-brain median is 0.55. Training scans are drawn to it weakly, so
+# that a recipe of other intensities is learnt all the same.
 _START = TissueIntensities(np.array([0.25, 0.6, 0.53]), np.array([0.15, 0.06, 0.04]))
+_START_SHRINKAGE = 0.01
 _TRAINING_SCANS = 20
+
+# A mass displaces what the atlas knows, hence the larger tolerance and doubt at the coarse scale.
 _FINE_MM, _COARSE_MM = 2.0, 4.0
 _FINE_DOUBT, _COARSE_DOUBT = 0.1, 0.3
 _LEAST_EXPECTED = 0.02
-_MOST = 20.0
+
+_MOST = 20.0  # the surprise of a score of 1
 
 
 class Outlier(method.Method):
@@ -66,9 +73,9 @@ class Outlier(method.Method):
     healthy_: TissueIntensities
 
     def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
-        """Keep the atlas, and learn how bright each tissue is: the median over training scans.
+        """Keep the atlas, and learn how bright each tissue is.
 
-        A scan ends where the slices' atlas index falls.
+        That is the median over the first 20 training scans, in the order of the slices.
 
         Raises:
             UadBenchError: if there is no tissue prior.
@@ -76,73 +83,64 @@ class Outlier(method.Method):
         if context.tissue_prior is None:
             raise UadBenchError("outlier: no tissue prior; train on a cohort with tissue maps")
         self.prior_ = np.rint(255 * context.tissue_prior.mean[:3]).astype(np.uint8)
-        starts = np.flatnonzero(np.diff(train.z, prepend=train.z[:1]) < 0)
-        fitted = []
-        for rows in np.split(np.arange(len(train)), starts)[:_TRAINING_SCANS]:
-            brain = np.asarray(train.brain[rows, 0])
-            intensity = np.asarray(train.image[rows, 0], np.float64)[brain]
-            expected = self._expected(train.z[rows], brain, _FINE_MM, 0.0, train.spacing)
-            fitted.append(fit_tissues(intensity, expected, _START, shrinkage=0.01))
+        fitted, seen = [], 0
+        for scan in islice(_scans(train), _TRAINING_SCANS):
+            brain = np.asarray(scan.brain[:, 0])
+            intensity = np.asarray(scan.image[:, 0], np.float64)[brain]
+            expected = self._expected(scan, _FINE_MM, doubt=0.0)
+            fitted.append(fit_tissues(intensity, expected, _START, _START_SHRINKAGE))
+            seen += len(scan)
         self.healthy_ = TissueIntensities(
             np.median([tissues.mean for tissues in fitted], axis=0),
             np.median([tissues.sd for tissues in fitted], axis=0),
         )
-        return FitReport(slices_seen=len(train), notes=(f"intensities of {len(fitted)} scans",))
+        return FitReport(slices_seen=seen, notes=(f"intensities of {len(fitted)} scans",))
 
     def score(self, slices: Slices) -> FloatArray:
         """Return the score ``[N, 1, H, W]`` of one scan.
 
         At each scale the image is smoothed (Chambolle 2004), and a voxel is kept if its surprise
-        reaches the scale's level and it is connected, through such voxels, to one that reaches
-        ``seed_level``. The score is the larger of the two scales'.
+        exceeds the scale's level and it is connected, face to face through such voxels, to one
+        that exceeds ``seed_level``. The score is the larger of the two scales'.
         """
         params, brain = self.params, np.asarray(slices.brain[:, 0])
         image = np.asarray(slices.image[:, 0], np.float64)
         score = np.zeros(image.shape)
         if not brain.any():
             return score.astype(np.float32)[:, None]
-        expected = self._expected(slices.z, brain, _FINE_MM, _FINE_DOUBT, slices.spacing)
+        expected = self._expected(slices, _FINE_MM, _FINE_DOUBT)
         tissues = fit_tissues(image[brain], expected, self.healthy_, params.shrinkage)
+        filled = np.where(brain, image, tissues.mean[1])  # no edge at the brain's rim
         scales = [(params.fine, params.fine_level, _FINE_MM, _FINE_DOUBT)]
         if params.coarse:
             scales.append((params.coarse, params.coarse_level, _COARSE_MM, _COARSE_DOUBT))
         for weight, level, tolerance, doubt in scales:
-            smooth = _smoothed(np.where(brain, image, tissues.mean[1]), brain, weight)
-            expected = self._expected(slices.z, brain, tolerance, doubt, slices.spacing)
+            smooth = _smoothed(filled, brain, weight)[brain]
             found = np.zeros(image.shape)
-            found[brain] = surprise(smooth[brain], expected, tissues)
+            found[brain] = surprise(smooth, self._expected(slices, tolerance, doubt), tissues)
             score = np.maximum(score, _kept(found, level, max(level, params.seed_level)))
         return (score / _MOST).clip(0.0, 1.0).astype(np.float32)[:, None]
 
-    def _expected(
-        self,
-        z: NDArray[np.int64],
-        brain: NDArray[np.bool_],
-        tolerance: float,
-        doubt: float,
-        spacing: tuple[float, float, float],
-    ) -> NDArray[np.float64]:
+    def _expected(self, slices: Slices, tolerance: float, doubt: float) -> NDArray[np.float64]:
         """The probability of CSF, GM and WM at every voxel of the brain, ``[n, 3]``.
 
         Args:
-            z: atlas indices of the slices.
-            brain: bool ``[N, H, W]``.
-            tolerance: standard deviation in mm by which the atlas is blurred, for what registration
-                leaves.
+            slices: slices of one scan.
+            tolerance: standard deviation in mm by which the atlas is blurred within slices, for
+                what registration leaves.
             doubt: probability added to GM and WM everywhere.
-            spacing: voxel size in mm.
         """
+        brain = np.asarray(slices.brain[:, 0])
         if self.params.prior:
-            maps = self.prior_[:, z] / 255.0
+            _, rows, columns = slices.spacing
+            sigma = (0.0, 0.0, tolerance / rows, tolerance / columns)
+            maps = gaussian_filter(self.prior_[:, slices.z] / 255.0, sigma)[:, brain].T
         else:
-            everywhere = self.prior_.mean(axis=(1, 2, 3)) / self.prior_.mean(axis=(1, 2, 3)).sum()
-            maps = np.broadcast_to(everywhere[:, None, None, None], (3, *brain.shape))
-        if tolerance and self.params.prior:
-            sigma = (0.0, 0.0, tolerance / spacing[1], tolerance / spacing[2])
-            maps = gaussian_filter(maps, sigma)
-        expected = maps[:, brain].T + _LEAST_EXPECTED + np.array([0.0, doubt, doubt])
-        share: NDArray[np.float64] = expected / expected.sum(axis=1, keepdims=True)
-        return share
+            share = self.prior_.mean(axis=(1, 2, 3))
+            maps = np.broadcast_to(share / share.sum(), (int(brain.sum()), 3))
+        expected = maps + _LEAST_EXPECTED + np.array([0.0, doubt, doubt])
+        normalised: NDArray[np.float64] = expected / expected.sum(axis=1, keepdims=True)
+        return normalised
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return the atlas and the tissues' intensities."""
@@ -154,19 +152,24 @@ class Outlier(method.Method):
         self.healthy_ = TissueIntensities(state["mean"], state["sd"])
 
 
+def _scans(slices: Slices) -> Iterator[Slices]:
+    """The scans that slices are of; the atlas index rises within each, and nowhere else."""
+    starts = np.flatnonzero(np.diff(slices.z) <= 0) + 1
+    for rows in np.split(np.arange(len(slices)), starts):
+        yield Slices(slices.image[rows], slices.brain[rows], slices.z[rows], slices.spacing)
+
+
 def _smoothed(
     image: NDArray[np.float64], brain: NDArray[np.bool_], weight: float
 ) -> NDArray[np.float64]:
-    """Total-variation smoothing of the brain's bounding box."""
+    """Total-variation smoothing of the brain's bounding box, in voxels of any shape."""
     if not weight:
         return image
     from skimage.restoration import denoise_tv_chambolle
 
     box = tuple(
         slice(int(used[0]), int(used[-1]) + 1)
-        for used in (
-            np.flatnonzero(brain.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))
-        )
+        for used in (np.flatnonzero(brain.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1)))
     )
     smooth = image.copy()
     smooth[box] = denoise_tv_chambolle(image[box], weight=weight)
@@ -174,7 +177,7 @@ def _smoothed(
 
 
 def _kept(found: NDArray[np.float64], level: float, seed: float) -> NDArray[np.float64]:
-    """Hysteresis (Canny 1986): regions of at least ``level`` that hold a voxel of at least ``seed``."""
+    """Hysteresis (Canny 1986): regions above ``level`` that hold a voxel above ``seed``."""
     from skimage.filters import apply_hysteresis_threshold
 
     kept: NDArray[np.float64] = np.where(apply_hysteresis_threshold(found, level, seed), found, 0.0)

@@ -17,9 +17,16 @@ FloatArray = NDArray[np.float64]
 ITERATIONS = 40
 """Steps of expectation-maximisation; the means move by less than 1e-3 after about 20."""
 
-_UNLIKELY_SD = 3.0
-_SMALLEST_SD = 0.015
-_CONSISTENCY = 0.93947**-0.5
+UNLIKELY_SD = 3.0
+"""Standard deviations from a tissue's mean at which a voxel counts half."""
+
+SMALLEST_SD = 0.015
+"""No tissue is taken to be more even than this."""
+
+WEIGHTED_VARIANCE = 0.93947
+"""E[w d^2] / E[w] of a standard normal d: the weights take that much off a variance of 1."""
+
+_NONE_LESS = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +46,23 @@ def fit_tissues(
     """Fit the intensities of the tissues of one scan.
 
     A voxel's weight in a tissue is its posterior times ``f / (f + l)``, where f is the tissue's
-    density there and l the density three standard deviations from its mean (Van Leemput et al.
-    2001, eq. 7): a lesion's weight is nearly 0. Means and variances are those of a normal-inverse
-    gamma prior around ``start``, worth a tenth of ``shrinkage`` (mean) and ``shrinkage`` (variance)
-    scans.
+    density there and l the density ``UNLIKELY_SD`` standard deviations from its mean (Van Leemput
+    et al. 2001): a lesion's weight is nearly 0. Each mean is then averaged with that of ``start``,
+    as if ``shrinkage / 10`` scans of this size had it, and each variance, made consistent by
+    ``WEIGHTED_VARIANCE``, with that of ``shrinkage`` such scans.
 
     Args:
         intensity: ``[n]``, voxels inside the brain.
         expected: ``[n, K]``, probability of each tissue at each voxel before its intensity is seen.
         start: where the fit starts, and what it is drawn to.
-        shrinkage: weight of ``start``, in scans; 0 for none.
+        shrinkage: weight of ``start``, in scans; 0 for none, unless no voxel is of a tissue.
 
     Returns:
         The fitted intensities; ``start`` where there is no voxel.
     """
     mean, sd = start.mean, start.sd
-    share = expected.mean(axis=0) if len(expected) else np.ones_like(mean)
-    prior_count = shrinkage * len(intensity) * share + 1e-6
-    least = np.exp(-0.5 * _UNLIKELY_SD**2)
+    prior_count = shrinkage * expected.sum(axis=0) + _NONE_LESS
+    least = np.exp(-0.5 * UNLIKELY_SD**2)
     for _ in range(ITERATIONS if len(intensity) else 0):
         density = np.exp(-0.5 * ((intensity[:, None] - mean) / sd) ** 2)  # times sqrt(2 pi) sd
         posterior = expected * density / sd
@@ -65,16 +71,13 @@ def fit_tissues(
         count = weight.sum(axis=0)
         drawn = 0.1 * prior_count
         mean = (weight.T @ intensity + drawn * start.mean) / (count + drawn)
-        spread = (weight * (intensity[:, None] - mean) ** 2).sum(axis=0)
-        own = spread * _CONSISTENCY**2
-        sd = np.sqrt((own + prior_count * start.sd**2) / (count + prior_count))
-        sd = np.maximum(sd, _SMALLEST_SD)
+        spread = (weight * (intensity[:, None] - mean) ** 2).sum(axis=0) / WEIGHTED_VARIANCE
+        sd = np.sqrt((spread + prior_count * start.sd**2) / (count + prior_count))
+        sd = np.maximum(sd, SMALLEST_SD)
     return TissueIntensities(mean, sd)
 
 
-def surprise(
-    intensity: FloatArray, expected: FloatArray, tissues: TissueIntensities
-) -> FloatArray:
+def surprise(intensity: FloatArray, expected: FloatArray, tissues: TissueIntensities) -> FloatArray:
     """Return how surprising it is to be that bright: ``-log10 P(healthy tissue is brighter)``.
 
     ``P = sum_k expected_k Q((x - mean_k) / sd_k)`` over GM and WM, with Q the upper tail of the
