@@ -266,6 +266,10 @@ def test_the_swept_value_wins_over_the_preset_and_set_over_both_else(bench: Benc
         (("fade",), "--param"),
         (("thresholding", "--param", "variant"), "learns nothing"),
         (("spa", "--param", "beta", "--values=-1"), "--values -1: Input should be greater"),
+        (
+            ("spa", "--param", "beta", "--preset", "paper", "--set", "perceptual=vgg19"),
+            "vgg19_weights",
+        ),
     ],
     ids=lambda value: "_".join(value) if isinstance(value, tuple) else None,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -40,3 +40,19 @@ def open_registry(plugins: Sequence[Path] | None, *, strict: bool = True) -> Reg
             if entry.state != "ready" and entry.path in sources.paths:
                 raise PluginError(entry.reason)
     return registry
+
+
+def scalar(text: str) -> Any:
+    """Read a parameter's value: a YAML scalar, but ``1e-4``, text in YAML 1.1, is a number."""
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 
 from uad_bench.cells import CellRecord
-from uad_bench.cli.options import PluginPaths, open_registry
+from uad_bench.cli.options import PluginPaths, open_registry, scalar
 from uad_bench.cli.progress import LiveProgress
 from uad_bench.errors import UadBenchError
 from uad_bench.results import ResultsFolder, stored_cells
@@ -210,22 +209,8 @@ def _parameters(items: list[str]) -> dict[str, Any]:
         key, equals, value = item.partition("=")
         if not equals or "." not in key:
             raise UadBenchError(f"--param {item}: write METHOD.NAME=VALUE, such as spa.beta=1e-4")
-        found[key] = _scalar(value)
+        found[key] = scalar(value)
     return found
-
-
-def _scalar(text: str) -> Any:
-    """A YAML scalar; ``1e-4`` is a number here, which YAML 1.1 takes for text."""
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
 
 
 def _sink(

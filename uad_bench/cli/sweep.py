@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
-from uad_bench.cli.options import PluginPaths, open_registry
+from uad_bench.cli.options import PluginPaths, open_registry, scalar
 from uad_bench.cli.output import print_table
 from uad_bench.errors import UadBenchError
 from uad_bench.results import ResultsFolder
@@ -121,7 +120,7 @@ def sweep(
     from uad_bench.runner.sweep_plan import plan_sweep
 
     on = resolve_device(settings.device)
-    chosen = None if values is None else [_scalar(text) for text in _split(values)]
+    chosen = None if values is None else [scalar(text) for text in _split(values)]
     plan = plan_sweep(settings, param, chosen, open_registry(settings.plugin), on)
     folder = ResultsFolder(settings.results)
     messages = Console(stderr=True)
@@ -156,17 +155,9 @@ def _parameters(items: list[str], swept: str) -> dict[str, Any]:
             raise UadBenchError(f"--set {item}: write NAME=VALUE, such as steps=100")
         if name == swept:
             raise UadBenchError(f"--set {item}: {name} is what is swept; give it as --values")
-        found[name] = _scalar(value)
+        found[name] = scalar(value)
     return found
 
 
 def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _scalar(text: str) -> Any:
-    """A YAML scalar; what YAML takes for text, such as ``1e-4``, the method's model reads."""
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text

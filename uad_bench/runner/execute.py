@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from uad_bench.cells import CellRecord, CellSpec, CohortUse, FitRecord, PostProcessing
-from uad_bench.errors import DivergenceError, PluginError, UadBenchError
+from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import (
     ScoreHistogram,
     load_histograms,
@@ -23,6 +22,7 @@ from uad_bench.runner.atlas import refuse_leaks
 from uad_bench.runner.data import Data, gather
 from uad_bench.runner.detectors import Trainer
 from uad_bench.runner.environment import Stopwatch
+from uad_bench.runner.failures import failure_reason
 from uad_bench.runner.plan import Plan, PlannedMethod, wanted
 from uad_bench.runner.progress import Progress
 from uad_bench.runner.scoring import AnomalyMaps, anomaly_maps
@@ -103,7 +103,7 @@ class _Run:
             if planned.tuned:
                 params, tuned = self.trainer.tune(planned.method, planned.params)
         except Exception as error:
-            reason = _reason(error)
+            reason = failure_reason(error)
             for seed in planned.seeds:
                 todo = self._todo(planned.method, params, seed)
                 specs = [spec for some in todo.values() for spec in some]
@@ -168,7 +168,7 @@ class _Run:
             variants = {spec.postprocessing for specs in todo.values() for spec in specs}
             validation = self._validation(detector, fit, sorted(variants))
         except Exception as error:
-            reason = _reason(error)
+            reason = failure_reason(error)
             self._fail(method, [s for specs in todo.values() for s in specs], reason, watch, error)
             return
         for label, specs in todo.items():
@@ -186,7 +186,7 @@ class _Run:
                     record = self._cell(trained, spec, maps, watch)
                     self._keep(record)
         except Exception as error:
-            reason = _reason(error)
+            reason = failure_reason(error)
             done = {record.spec.name for record in self.records}
             left = [spec for spec in specs if spec.name not in done]
             self._fail(type(detector), left, reason, watch, error)
@@ -297,21 +297,6 @@ class _Run:
         self.records.append(record)
         self.computed += 1
         self.send(record)
-
-
-def _reason(error: Exception) -> str:
-    """One line for a failed cell.
-
-    Raises:
-        UadBenchError: if it is the run that cannot go on, not the method.
-    """
-    if isinstance(error, UadBenchError) and not isinstance(error, DivergenceError | PluginError):
-        raise error
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        raise error
-    lines = str(error).strip().splitlines()
-    text = lines[0] if lines else "no message"
-    return text if isinstance(error, UadBenchError) else f"{type(error).__name__}: {text}"
 
 
 def _written(write: Callable[[], None], results: ResultsFolder) -> None:

@@ -13,7 +13,7 @@ from typing import Literal, cast
 
 import numpy as np
 
-from uad_bench.errors import DivergenceError, PluginError, UadBenchError
+from uad_bench.errors import PluginError
 from uad_bench.evaluation.latent import ssim, tissue_dice
 from uad_bench.method import (
     TISSUES,
@@ -29,6 +29,7 @@ from uad_bench.results import ResultsFolder, write_whole
 from uad_bench.runner.atlas import refuse_leaks
 from uad_bench.runner.data import gather
 from uad_bench.runner.detectors import Trainer
+from uad_bench.runner.failures import failure_reason
 from uad_bench.runner.progress import Progress
 from uad_bench.runner.scoring import checked
 from uad_bench.runner.sources import Sources
@@ -65,7 +66,7 @@ def run_sweep(plan: SweepPlan, results: ResultsFolder, device: str, progress: Pr
                 progress.stage(f"measure {place}")
                 means, view = held_out.look(detector, progress)
             except Exception as error:
-                reason = _reason(error)
+                reason = failure_reason(error)
                 progress.note(f"{place} failed: {reason}")
                 trainings.append(Training(value, seed, {}, reason=reason))
                 continue
@@ -85,20 +86,6 @@ def run_sweep(plan: SweepPlan, results: ResultsFolder, device: str, progress: Pr
         split=held_out.split,
         shown=held_out.shown(views),
     )
-
-
-def _reason(error: Exception) -> str:
-    """One line for a training that failed.
-
-    Raises:
-        UadBenchError: if it is the sweep that cannot go on, not the method.
-    """
-    if isinstance(error, DivergenceError | PluginError):
-        return str(error)
-    if isinstance(error, UadBenchError | OSError):
-        raise error
-    first = next(iter(str(error).strip().splitlines()), "no message")
-    return f"{type(error).__name__}: {first}"
 
 
 def write_sweep(sweep: Sweep, results: ResultsFolder) -> Path:

@@ -161,7 +161,7 @@ def _validated(
     """The parameters of every value, by the value as the method understands it.
 
     Raises:
-        UadBenchError: naming each parameter and value that does not fit.
+        UadBenchError: naming each parameter, value and file that does not fit.
     """
     given = given_params(config.param, method.name)
     base = {**method.presets.get(config.preset or "", {}), **given}
@@ -169,7 +169,7 @@ def _validated(
     problems: dict[str, None] = {}
     for value in values:
         try:
-            params = method.Params.model_validate({**base, param: value})
+            params = method.resolve(method.Params.model_validate({**base, param: value}))
         except ValidationError as error:
             for item in error.errors():
                 name = str(item["loc"][0]) if item["loc"] else ""
@@ -178,6 +178,9 @@ def _validated(
                 if item["type"] == "extra_forbidden":
                     message = f"unknown; {method.name} has: {', '.join(method.Params.model_fields)}"
                 problems[f"{flag}: {message}"] = None
+            continue
+        except UadBenchError as error:
+            problems[str(error)] = None
             continue
         found[getattr(params, param)] = params
     if problems:
