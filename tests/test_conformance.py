@@ -1,6 +1,7 @@
 """The conformance check names every broken rule of a method or cohort, and no kept one."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,6 +79,10 @@ def test_a_preset_within_the_limits_keeps_the_rules():
         ({"presets": {"paper": {"gain": 1.0}}}, "presets"),
         ({"presets": {"paper": {"shift": 0.5}}}, "presets"),
         ({"presets": ["paper"]}, "presets"),
+        ({"resolve": classmethod(lambda cls, params: None)}, "resolve"),
+        ({"resolve": classmethod(lambda cls, params: Path("absent").read_bytes())}, "resolve"),
+        ({"resolve": classmethod(lambda cls, p: p.model_copy(update={"shift": p.shift + 0.01}))},
+         "resolve"),
         ({"trains": "yes"}, "trains"),
         ({"citation": None}, "citation"),
         ({"state": lambda self: {}}, "state"),
