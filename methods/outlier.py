@@ -7,31 +7,28 @@ and for masses; and silent wherever nothing is bright enough. No network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.ndimage import gaussian_filter
 
 from uad_bench import method
 from uad_bench.errors import UadBenchError
 from uad_bench.method import FitContext, FitReport, FloatArray, Need, Slices
-from uad_bench.models.tissue_mixture import TissueIntensities, fit_tissues, surprise
+from uad_bench.models.bright_regions import bright_regions, smoothed
+from uad_bench.models.tissue_mixture import TissueIntensities, expectation, fit_tissues, surprise
 
 # CSF, GM and WM in slices whose in-brain median is 0.55. Training scans are drawn to it weakly, so
 # that a recipe of other intensities is learnt all the same.
 _START = TissueIntensities(np.array([0.25, 0.6, 0.53]), np.array([0.15, 0.06, 0.04]))
 _START_SHRINKAGE = 0.01
 _TRAINING_SCANS = 20
-
 # A mass displaces what the atlas knows, hence the larger tolerance and doubt at the coarse scale.
 _FINE_MM, _COARSE_MM = 2.0, 4.0
 _FINE_DOUBT, _COARSE_DOUBT = 0.1, 0.3
-_LEAST_EXPECTED = 0.02
-
 _MOST = 20.0  # the surprise of a score of 1
 
 
@@ -47,8 +44,7 @@ class Outlier(method.Method):
 
         Attributes:
             prior: whether tissue is expected where the atlas says, or everywhere alike.
-            shrinkage: how many scans the training subjects' intensities are worth when one scan's
-                are fitted.
+            shrinkage: scans that the training subjects' intensities are worth in the fit to one.
             fine: weight of the total-variation smoothing that lesions are looked for in.
             coarse: the same for large lesions; 0 leaves them to ``fine``.
             fine_level: surprise (``-log10 P``) that every voxel of a lesion has, where ``fine``.
@@ -73,9 +69,7 @@ class Outlier(method.Method):
     healthy_: TissueIntensities
 
     def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
-        """Keep the atlas, and learn how bright each tissue is.
-
-        That is the median over the first 20 training scans, in the order of the slices.
+        """Keep the atlas, and how bright each tissue is: the median of the first 20 scans.
 
         Raises:
             UadBenchError: if there is no tissue prior.
@@ -83,18 +77,11 @@ class Outlier(method.Method):
         if context.tissue_prior is None:
             raise UadBenchError("outlier: no tissue prior; train on a cohort with tissue maps")
         self.prior_ = np.rint(255 * context.tissue_prior.mean[:3]).astype(np.uint8)
-        fitted, seen = [], 0
-        for scan in islice(_scans(train), _TRAINING_SCANS):
-            brain = np.asarray(scan.brain[:, 0])
-            intensity = np.asarray(scan.image[:, 0], np.float64)[brain]
-            expected = self._expected(scan, _FINE_MM, doubt=0.0)
-            fitted.append(fit_tissues(intensity, expected, _START, _START_SHRINKAGE))
-            seen += len(scan)
-        self.healthy_ = TissueIntensities(
-            np.median([tissues.mean for tissues in fitted], axis=0),
-            np.median([tissues.sd for tissues in fitted], axis=0),
-        )
-        return FitReport(slices_seen=seen, notes=(f"intensities of {len(fitted)} scans",))
+        scans = list(islice(train.scans(), _TRAINING_SCANS))
+        fitted = [self._fitted(scan, 0.0, _START, _START_SHRINKAGE) for scan in scans]
+        self.healthy_ = TissueIntensities.median(fitted)
+        notes = (f"intensities of {len(scans)} scans",)
+        return FitReport(slices_seen=sum(map(len, scans)), notes=notes)
 
     def score(self, slices: Slices) -> FloatArray:
         """Return the score ``[N, 1, H, W]`` of one scan.
@@ -104,43 +91,34 @@ class Outlier(method.Method):
         that exceeds ``seed_level``. The score is the larger of the two scales'.
         """
         params, brain = self.params, np.asarray(slices.brain[:, 0])
+        tissues = self._fitted(slices, _FINE_DOUBT, self.healthy_, params.shrinkage)
         image = np.asarray(slices.image[:, 0], np.float64)
-        score = np.zeros(image.shape)
-        if not brain.any():
-            return score.astype(np.float32)[:, None]
-        expected = self._expected(slices, _FINE_MM, _FINE_DOUBT)
-        tissues = fit_tissues(image[brain], expected, self.healthy_, params.shrinkage)
-        filled = np.where(brain, image, tissues.mean[1])  # no edge at the brain's rim
+        score = np.zeros(brain.shape)
         scales = [(params.fine, params.fine_level, _FINE_MM, _FINE_DOUBT)]
         if params.coarse:
             scales.append((params.coarse, params.coarse_level, _COARSE_MM, _COARSE_DOUBT))
         for weight, level, tolerance, doubt in scales:
-            smooth = _smoothed(filled, brain, weight)[brain]
-            found = np.zeros(image.shape)
+            smooth = smoothed(image, brain, weight, outside=float(tissues.mean[1]))
+            found = np.zeros(brain.shape)
             found[brain] = surprise(smooth, self._expected(slices, tolerance, doubt), tissues)
-            score = np.maximum(score, _kept(found, level, max(level, params.seed_level)))
+            kept = bright_regions(found, level, max(level, params.seed_level))
+            score = np.maximum(score, kept * found)
         return (score / _MOST).clip(0.0, 1.0).astype(np.float32)[:, None]
 
-    def _expected(self, slices: Slices, tolerance: float, doubt: float) -> NDArray[np.float64]:
-        """The probability of CSF, GM and WM at every voxel of the brain, ``[n, 3]``.
+    def _fitted(
+        self, slices: Slices, doubt: float, start: TissueIntensities, shrinkage: float
+    ) -> TissueIntensities:
+        """How bright the tissues of one scan are."""
+        intensity = np.asarray(slices.image[slices.brain], np.float64)
+        return fit_tissues(intensity, self._expected(slices, _FINE_MM, doubt), start, shrinkage)
 
-        Args:
-            slices: slices of one scan.
-            tolerance: standard deviation in mm by which the atlas is blurred within slices, for
-                what registration leaves.
-            doubt: probability added to GM and WM everywhere.
-        """
-        brain = np.asarray(slices.brain[:, 0])
-        if self.params.prior:
-            _, rows, columns = slices.spacing
-            sigma = (0.0, 0.0, tolerance / rows, tolerance / columns)
-            maps = gaussian_filter(self.prior_[:, slices.z] / 255.0, sigma)[:, brain].T
-        else:
-            share = self.prior_.mean(axis=(1, 2, 3))
-            maps = np.broadcast_to(share / share.sum(), (int(brain.sum()), 3))
-        expected = maps + _LEAST_EXPECTED + np.array([0.0, doubt, doubt])
-        normalised: NDArray[np.float64] = expected / expected.sum(axis=1, keepdims=True)
-        return normalised
+    def _expected(self, slices: Slices, tolerance: float, doubt: float) -> NDArray[np.float64]:
+        """What tissue is expected in the brain of one scan, ``[n, 3]``."""
+        brain, maps = np.asarray(slices.brain[:, 0]), self.prior_[:, slices.z] / 255.0
+        if not self.params.prior:
+            everywhere = self.prior_.mean(axis=(1, 2, 3), keepdims=True)
+            maps, tolerance = np.broadcast_to(everywhere / everywhere.sum(), maps.shape), 0.0
+        return expectation(maps, brain, slices.spacing, tolerance=tolerance, doubt=doubt)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return the atlas and the tissues' intensities."""
@@ -150,35 +128,3 @@ class Outlier(method.Method):
         """Restore what :meth:`state` returned."""
         self.prior_ = state["prior"]
         self.healthy_ = TissueIntensities(state["mean"], state["sd"])
-
-
-def _scans(slices: Slices) -> Iterator[Slices]:
-    """The scans that slices are of; the atlas index rises within each, and nowhere else."""
-    starts = np.flatnonzero(np.diff(slices.z) <= 0) + 1
-    for rows in np.split(np.arange(len(slices)), starts):
-        yield Slices(slices.image[rows], slices.brain[rows], slices.z[rows], slices.spacing)
-
-
-def _smoothed(
-    image: NDArray[np.float64], brain: NDArray[np.bool_], weight: float
-) -> NDArray[np.float64]:
-    """Total-variation smoothing of the brain's bounding box, in voxels of any shape."""
-    if not weight:
-        return image
-    from skimage.restoration import denoise_tv_chambolle
-
-    box = tuple(
-        slice(int(used[0]), int(used[-1]) + 1)
-        for used in (np.flatnonzero(brain.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1)))
-    )
-    smooth = image.copy()
-    smooth[box] = denoise_tv_chambolle(image[box], weight=weight)
-    return smooth
-
-
-def _kept(found: NDArray[np.float64], level: float, seed: float) -> NDArray[np.float64]:
-    """Hysteresis (Canny 1986): regions above ``level`` that hold a voxel above ``seed``."""
-    from skimage.filters import apply_hysteresis_threshold
-
-    kept: NDArray[np.float64] = np.where(apply_hysteresis_threshold(found, level, seed), found, 0.0)
-    return kept

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -77,6 +78,13 @@ class Slices:
 
     def __len__(self) -> int:
         return len(self.z)
+
+    def scans(self) -> Iterator[Slices]:
+        """Yield the scans that these are the slices of; ``z`` rises within each, and only there."""
+        falls = np.flatnonzero(np.diff(self.z) <= 0) + 1
+        for start, stop in pairwise([0, *falls.tolist(), len(self)]):
+            rows = slice(start, stop)
+            yield Slices(self.image[rows], self.brain[rows], self.z[rows], self.spacing)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,12 @@ atlas says, fitted by expectation-maximisation in which a voxel that no tissue e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from scipy.special import log_ndtr
 
 FloatArray = NDArray[np.float64]
@@ -26,7 +28,10 @@ SMALLEST_SD = 0.015
 WEIGHTED_VARIANCE = 0.93947
 """E[w d^2] / E[w] of a standard normal d: the weights take that much off a variance of 1."""
 
-_NONE_LESS = 1e-6
+LEAST_EXPECTED = 0.02
+"""Added to what the atlas expects of every tissue, since no atlas is exact."""
+
+_A_VOXEL = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,40 @@ class TissueIntensities:
 
     mean: FloatArray
     sd: FloatArray
+
+    @classmethod
+    def median(cls, several: Sequence[TissueIntensities]) -> TissueIntensities:
+        """Return those of the typical scan: tissue by tissue, the medians of both."""
+        mean = np.median([one.mean for one in several], axis=0)
+        return cls(mean, np.median([one.sd for one in several], axis=0))
+
+
+def expectation(
+    maps: FloatArray,
+    brain: NDArray[np.bool_],
+    spacing: tuple[float, float, float],
+    *,
+    tolerance: float,
+    doubt: float,
+) -> FloatArray:
+    """How probable each tissue is at every voxel of the brain, before its intensity is seen.
+
+    Args:
+        maps: probability of CSF, GM and WM, ``[3, N, H, W]``.
+        brain: ``[N, H, W]``.
+        spacing: voxel size ``(z, y, x)`` in mm.
+        tolerance: standard deviation in mm by which the maps are blurred within slices, for what
+            registration leaves.
+        doubt: probability added to GM and WM everywhere, before all are made to sum to 1.
+
+    Returns:
+        ``[n, 3]``, positive, of sum 1.
+    """
+    if tolerance:
+        maps = gaussian_filter(maps, (0.0, 0.0, tolerance / spacing[1], tolerance / spacing[2]))
+    expected = maps[:, brain].T + LEAST_EXPECTED + np.array([0.0, doubt, doubt])
+    share: FloatArray = expected / expected.sum(axis=1, keepdims=True)
+    return share
 
 
 def fit_tissues(
@@ -61,7 +100,7 @@ def fit_tissues(
         The fitted intensities; ``start`` where there is no voxel.
     """
     mean, sd = start.mean, start.sd
-    prior_count = shrinkage * expected.sum(axis=0) + _NONE_LESS
+    prior_count = shrinkage * expected.sum(axis=0) + _A_VOXEL
     least = np.exp(-0.5 * UNLIKELY_SD**2)
     for _ in range(ITERATIONS if len(intensity) else 0):
         density = np.exp(-0.5 * ((intensity[:, None] - mean) / sd) ** 2)  # times sqrt(2 pi) sd
