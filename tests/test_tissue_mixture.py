@@ -1,0 +1,206 @@
+"""Tissue intensities of one scan, and how surprising a voxel is, against simulation and oracles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.integrate import quad
+from scipy.stats import norm
+from sklearn.mixture import GaussianMixture
+
+from uad_bench.models.bright_regions import bright_regions, smoothed
+from uad_bench.models.tissue_mixture import (
+    SMALLEST_SD,
+    UNLIKELY_SD,
+    WEIGHTED_VARIANCE,
+    TissueIntensities,
+    expectation,
+    fit_tissues,
+    surprise,
+)
+
+TRUTH = TissueIntensities(np.array([0.25, 0.6, 0.5]), np.array([0.05, 0.03, 0.025]))
+START = TissueIntensities(np.array([0.3, 0.65, 0.53]), np.array([0.1, 0.06, 0.06]))
+EVERYWHERE = np.array([0.2, 0.4, 0.4])
+
+
+def mixture(
+    count: int = 20_000, outliers: float = 0.0, *, certainty: float = 0.9
+) -> tuple[np.ndarray, np.ndarray]:
+    """Intensities, and what an atlas that is right so often expects there."""
+    rng = np.random.default_rng(0)
+    tissue = rng.choice(3, count, p=EVERYWHERE)
+    wrong = rng.random(count) > certainty
+    seen = np.where(wrong, rng.choice(3, count, p=EVERYWHERE), tissue)
+    expected = certainty * np.eye(3)[seen] + (1 - certainty) * EVERYWHERE
+    intensity = rng.normal(TRUTH.mean[tissue], TRUTH.sd[tissue])
+    lesion = rng.random(count) < outliers
+    return np.where(lesion, rng.normal(0.9, 0.03, count), intensity), expected
+
+
+@pytest.mark.parametrize("outliers", [0.0, 0.1])
+def test_the_intensities_of_a_simulated_scan_are_recovered_with_and_without_lesions(outliers):
+    found = fit_tissues(*mixture(outliers=outliers), START, 0.0)
+    np.testing.assert_allclose(found.mean, TRUTH.mean, atol=0.004)
+    np.testing.assert_allclose(found.sd, TRUTH.sd, rtol=0.12)
+
+
+def test_lesions_bend_an_ordinary_mixture_and_hardly_this_one():
+    clean, lesions = mixture(), mixture(outliers=0.1)
+    here, there = (fit_tissues(*scan, START, 0.0) for scan in (clean, lesions))
+    plain = [
+        GaussianMixture(3, means_init=START.mean[:, None], random_state=0)
+        .fit(intensity[:, None])
+        .means_.ravel()
+        for intensity, _ in (clean, lesions)
+    ]
+    assert np.abs(there.mean - here.mean).max() < 0.005
+    assert np.abs(plain[1] - plain[0]).max() > 0.1
+
+
+def test_without_an_atlas_and_outliers_it_finds_what_scikit_learn_finds():
+    intensity, _ = mixture()
+    expected = np.tile(EVERYWHERE, (len(intensity), 1))
+    found = fit_tissues(intensity, expected, START, 0.0)
+    oracle = GaussianMixture(
+        3,
+        weights_init=EVERYWHERE,
+        means_init=START.mean[:, None],
+        precisions_init=START.sd[:, None, None] ** -2,
+        tol=1e-6,
+        max_iter=500,
+    ).fit(intensity[:, None])
+    np.testing.assert_allclose(found.mean, oracle.means_.ravel(), atol=0.006)
+    np.testing.assert_allclose(found.sd, oracle.covariances_.ravel() ** 0.5, rtol=0.2)
+
+
+def test_the_variance_is_made_consistent_by_what_the_weights_take_off_it():
+    least = np.exp(-0.5 * UNLIKELY_SD**2)
+
+    def moment(power: int) -> float:
+        def weighted(d: float) -> float:
+            density = np.exp(-0.5 * d * d)
+            return float(density * density / (density + least) * d**power)
+
+        return float(quad(weighted, -12, 12)[0])
+
+    assert moment(2) / moment(0) == pytest.approx(WEIGHTED_VARIANCE, abs=5e-6)
+
+
+def test_one_tissue_alone_has_the_mean_and_the_spread_of_its_sample():
+    intensity = np.random.default_rng(0).normal(0.6, 0.05, 20_000)
+    start = TissueIntensities(np.array([0.55]), np.array([0.08]))
+    found = fit_tissues(intensity, np.ones((20_000, 1)), start, 0.0)
+    assert found.mean[0] == pytest.approx(0.6, abs=0.002)
+    assert found.sd[0] == pytest.approx(0.05, rel=0.02)
+
+
+def test_shrinkage_goes_from_the_scan_to_the_start():
+    scan = mixture(2_000)
+    own, some, all_but = (fit_tissues(*scan, START, weight) for weight in (0.0, 1.0, 1e6))
+    np.testing.assert_allclose(all_but.mean, START.mean, atol=1e-4)
+    np.testing.assert_allclose(all_but.sd, START.sd, rtol=1e-4)
+    assert (np.abs(some.mean - START.mean) < np.abs(own.mean - START.mean)).all()
+    assert (np.abs(some.sd - START.sd) < np.abs(own.sd - START.sd)).all()
+
+
+def test_a_tissue_without_voxels_and_a_scan_without_voxels_keep_the_start():
+    intensity = np.random.default_rng(0).normal(0.5, 0.025, 500)
+    expected = np.tile([0.0, 0.0, 1.0], (500, 1))
+    found = fit_tissues(intensity, expected, START, 0.0)
+    np.testing.assert_allclose(found.mean[:2], START.mean[:2])
+    np.testing.assert_allclose(found.sd[:2], START.sd[:2])
+    none = fit_tissues(np.empty(0), np.empty((0, 3)), START, 1.0)
+    assert none.mean is START.mean
+    assert none.sd is START.sd
+
+
+def test_an_even_scan_has_no_tissue_without_spread():
+    found = fit_tissues(np.full(300, 0.5), np.tile(EVERYWHERE, (300, 1)), START, 0.0)
+    assert np.isfinite(found.mean).all()
+    assert (found.sd >= SMALLEST_SD).all()
+
+
+def test_the_typical_scan_has_the_median_of_each_tissue():
+    several = [TissueIntensities(np.array([k, -k]), np.array([2.0 * k, k])) for k in (1, 5, 2)]
+    typical = TissueIntensities.median(several)
+    np.testing.assert_array_equal(typical.mean, [2, -2])
+    np.testing.assert_array_equal(typical.sd, [4, 2])
+
+
+shares = st.lists(st.floats(0.01, 1.0), min_size=3, max_size=3)
+levels = st.floats(0.0, 1.0)
+
+
+@given(levels, shares)
+def test_surprise_is_the_logarithm_of_the_brighter_share_of_grey_and_white_matter(value, share):
+    csf, gm, wm = np.array(share) / sum(share)
+    tails = norm.sf(value, TRUTH.mean[1:], TRUTH.sd[1:])
+    brighter = (csf + gm) * tails[0] + wm * tails[1]
+    (found,) = surprise(np.array([value]), np.array([[csf, gm, wm]]), TRUTH)
+    assert found >= 0
+    assert found == pytest.approx(max(-np.log10(brighter), 0.0), rel=1e-9, abs=1e-9)
+
+
+@given(levels, levels, shares)
+def test_what_is_brighter_is_at_least_as_surprising(one, other, share):
+    expected = np.tile(np.array(share) / sum(share), (2, 1))
+    low, high = surprise(np.sort([one, other]), expected, TRUTH)
+    assert low <= high
+
+
+def test_surprise_stays_finite_where_the_tail_is_below_every_number():
+    (found,) = surprise(np.array([5.0]), EVERYWHERE[None], TRUTH)
+    assert 1_000 < found < np.inf
+
+
+def test_what_is_expected_is_the_blurred_atlas_and_nowhere_nothing():
+    maps = np.zeros((3, 2, 31, 31))
+    maps[2] = 1
+    maps[:, :, 15, 15] = [[1], [0], [0]]
+    brain = np.ones((2, 31, 31), bool)
+    spacing = (9.0, 1.0, 2.0)
+
+    def at(row: int, column: int, **how: float) -> np.ndarray:
+        found = expectation(maps, brain, spacing, **how).reshape(2, 31, 31, 3)
+        np.testing.assert_allclose(found.sum(axis=-1), 1)
+        assert (found > 0).all()
+        return np.asarray(found[0, row, column])
+
+    sharp = {"tolerance": 0.0, "doubt": 0.0}
+    np.testing.assert_allclose(at(15, 15, **sharp), np.array([1.02, 0.02, 0.02]) / 1.06)
+    np.testing.assert_allclose(at(0, 0, **sharp), np.array([0.02, 0.02, 1.02]) / 1.06)
+    blurred = {"tolerance": 2.0, "doubt": 0.0}
+    same_mm = at(15 + 2, 15, **blurred), at(15, 15 + 1, **blurred)
+    np.testing.assert_allclose(*same_mm, atol=1e-3)
+    assert 0.01 < at(15, 15, **blurred)[0] - at(0, 0, **blurred)[0] < 0.5
+    doubted = at(15, 15, tolerance=0.0, doubt=0.5)
+    np.testing.assert_allclose(doubted, np.array([1.02, 0.52, 0.52]) / 2.06)
+
+
+def test_smoothing_takes_noise_off_and_looks_at_the_brain_alone():
+    rng = np.random.default_rng(0)
+    brain = np.zeros((6, 20, 20), bool)
+    brain[1:5, 4:16, 3:17] = True
+    image = np.where(brain, 0.5 + 0.05 * rng.normal(size=brain.shape), 0.0)
+    smooth = smoothed(image, brain, 0.2, outside=0.5)
+    assert smooth.shape == (brain.sum(),)
+    assert smooth.std() < 0.2 * image[brain].std()
+    other = np.where(brain, image, rng.random(brain.shape))
+    np.testing.assert_array_equal(smoothed(other, brain, 0.2, outside=0.5), smooth)
+    np.testing.assert_array_equal(smoothed(image, brain, 0.0, outside=0.5), image[brain])
+
+
+def test_a_region_is_kept_where_one_of_its_voxels_is_bright_enough():
+    score = np.zeros((3, 9, 9))
+    score[1, 1, 1:4] = [2, 4, 2]
+    score[2, 1, 3] = 2
+    score[1, 5, 5:8] = 2.5
+    score[1, 2, 4] = 2  # touches the first at a corner only
+    score[0, 7, 1] = 1
+    score[0, 7, 2] = 4
+    expected = np.zeros(score.shape, bool)
+    expected[1, 1, 1:4] = expected[2, 1, 3] = expected[0, 7, 2] = True
+    np.testing.assert_array_equal(bright_regions(score, 1.0, 3.0), expected)
