@@ -1,1 +1,1 @@
-"""Building blocks of the deep methods: networks, heads, priors, losses."""
+"""Building blocks of the methods: networks, heads, priors, losses, mixtures, regions."""
