@@ -41,14 +41,18 @@ def main() -> None:
     page.add_argument("results", type=Path)
     page.add_argument("--docs", type=Path, default=Path("docs"))
     arguments = parser.parse_args()
-    if arguments.command == "pack":
-        values = vars(arguments)
-        values.pop("command")
-        make_pack(**values)
-    elif arguments.command == "run":
-        _run(arguments)
-    else:
-        write_page(read_pack(arguments.pack), arguments.results, arguments.docs)
+    try:
+        if arguments.command == "pack":
+            values = vars(arguments)
+            values.pop("command")
+            make_pack(**values)
+        elif arguments.command == "run":
+            _run(arguments)
+        else:
+            write_page(read_pack(arguments.pack), arguments.results, arguments.docs)
+    except UadBenchError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
 
 
 def _pack_options(parser: argparse.ArgumentParser) -> None:
@@ -96,7 +100,14 @@ def _measure_once(arm: Arm, seed: int, pack: Pack, arguments: argparse.Namespace
             if done.is_file():
                 return
             started = time.perf_counter()
-            measure(arm, seed, SIZES[arguments.size], pack, arguments.device, arguments.results)
+            measure(
+                arm,
+                seed,
+                SIZES[arguments.size],
+                pack,
+                device=arguments.device,
+                folder=arguments.results,
+            )
             seconds = time.perf_counter() - started
             print(f"{arm.name}, seed {seed}: {seconds:.0f} s", flush=True)
     except Timeout:

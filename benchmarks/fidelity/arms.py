@@ -122,6 +122,20 @@ ARMS: tuple[Arm, ...] = (
     Arm("spa-noise", "spa", {"corruption": "noise"}, group="ablation", label="coarse noise"),
     Arm("spa-tv-1", "spa", {"tv_weight": 1.0}, group="ablation", label="TV 1"),
     Arm("spa-perceptual", "spa", {"perceptual_weight": 0.1}, group="ablation", label="perceptual"),
+    Arm(
+        "vae-perceptual",
+        "vae",
+        {"perceptual_weight": 0.1},
+        group="ablation",
+        label="VAE, perceptual",
+    ),
+    Arm(
+        "gmvae-perceptual",
+        "gmvae",
+        {"perceptual_weight": 0.1},
+        group="ablation",
+        label="GMVAE, perceptual",
+    ),
     Arm("spa-no-skips", "spa", {"skips": False}, group="ablation", label="no skips"),
     Arm("spa-beta-1e-4", "spa", {"beta": 1e-4}, group="ablation", label="beta 1e-4"),
     Arm(

@@ -6,13 +6,13 @@ from answers import Answer, by_kind
 from arms import Arm
 from effects import Verdict, all_of, estimate, verdict
 from notation import NOT_RUN, change, number, table
-from records import POSTS, Study, varies
+from records import POSTS, Study, own_post, varies
 from thresholding import against_thresholding, best_thresholding
 
 
 def detectors(study: Study) -> tuple[Arm, ...]:
     """The new detectors: arms of that group that vary no other one."""
-    new = [arm for arm in study.arms if str(arm.group) == "detector"]
+    new = [arm for arm in study.arms if arm.group == "detector"]
     return tuple(arm for arm in new if not any(varies(arm, one) for one in new))
 
 
@@ -22,12 +22,12 @@ def answer_goal(study: Study, arm: Arm) -> Answer:
     shown, verdicts, everywhere = [], [], True
     for metric, name in metrics.items():
         pooled = [
-            estimate(against_thresholding(study, arm.name, kind, "star", metric))
+            estimate(against_thresholding(study, arm.name, kind, own_post(arm), metric))
             for kind in study.kinds
         ]
         verdicts += [verdict(one) for one in pooled]
         each = [
-            estimate(against_thresholding(study, arm.name, group, "star", metric))
+            estimate(against_thresholding(study, arm.name, group, own_post(arm), metric))
             for group in study.cohorts
         ]
         ahead = sum(one is not None and one.mean > 0 for one in each)
@@ -40,7 +40,7 @@ def answer_goal(study: Study, arm: Arm) -> Answer:
     if found == Verdict.YES and not everywhere:
         found = Verdict.UNCLEAR
     return Answer(
-        f"Beyond the paper: {arm.label}* beats the best thresholding on every cohort",
+        f"Beyond the paper: {arm.label} beats the best thresholding on every cohort",
         found,
         f"Difference in {'; in '.join(shown)}.",
         "yes if its mean is higher in every cohort and its difference is above 0 in real and in "
@@ -61,8 +61,8 @@ def detector_table(study: Study, arm: Arm) -> str:
             cells.append(
                 f"{number(estimate(best[1]), interval=False)} {best[0]}" if best else "per cohort"
             )
-            cells.append(number(estimate(study.metric(arm.name, group, "star", metric))))
-            less = estimate(against_thresholding(study, arm.name, group, "star", metric))
+            cells.append(number(estimate(study.metric(arm.name, group, own_post(arm), metric))))
+            less = estimate(against_thresholding(study, arm.name, group, own_post(arm), metric))
             cells.append(change(less))
             cells.append(NOT_RUN if less is None else f"{less.above}/{less.people}")
         rows.append(cells)
@@ -71,11 +71,11 @@ def detector_table(study: Study, arm: Arm) -> str:
         [
             own,
             "max Dice: best thresholding",
-            f"{arm.label}*",
+            "this",
             "difference",
             "wins",
             "Dice at val. threshold: best thresholding",
-            f"{arm.label}*",
+            "this",
             "difference",
             "wins",
         ],

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from arms import Arm, Size
 from numpy.typing import NDArray
+from pack import Pack, PackedCohort, scan_slices
 from scipy import ndimage
 
-from arms import Arm, Size
-from pack import Pack, PackedCohort, scan_slices
 from uad_bench.evaluation.histograms import ScoreHistogram, average_precision, quantise
 from uad_bench.evaluation.latent import ssim, tissue_dice
 from uad_bench.evaluation.postprocessing import postprocess
@@ -34,7 +34,7 @@ EXAMPLES = 2
 """Patients of each real cohort whose slices are kept for the page's picture."""
 
 
-def measure(arm: Arm, seed: int, size: Size, pack: Pack, device: str, folder: Path) -> None:
+def measure(arm: Arm, seed: int, size: Size, pack: Pack, *, device: str, folder: Path) -> None:
     """Train and measure an arm; write ``ARM-sSEED.json`` and ``.npz``, the JSON last.
 
     Raises:

@@ -101,7 +101,7 @@ def _tables(study: Study) -> Iterable[str]:
         yield f"### {arm.label} against thresholding"
         yield (
             "The best of nine variants of thresholding is picked per cohort and metric on the test "
-            "patients; the detector is always taken with *. _Wins_ counts patients."
+            "patients; the detector's score is taken as it is. _Wins_ counts patients."
         )
         yield detector_table(study, arm)
         yield detector_sentence(study, arm)

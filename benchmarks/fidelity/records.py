@@ -24,6 +24,12 @@ Contrast = Literal["kept", "inside", "outside"]
 POSTS: Mapping[Post, str] = {"none": "", "star": "*", "star3d": "*3D"}
 """The post-processings and how the page writes them."""
 
+
+def own_post(arm: Arm, post: Post = "star") -> Post:
+    """The post-processing that a table takes: ``post``, but a new detector's score as it is."""
+    return "none" if arm.group == "detector" else post
+
+
 MARK = " (simulated)"
 """How the pack's labels of simulated cohorts of patients end."""
 
@@ -85,7 +91,7 @@ class StoredResult(_Stored):
 
 def varies(arm: Arm, base: Arm) -> bool:
     """Whether an arm is a variant of another one, by its name; detectors vary only detectors."""
-    if str(arm.group) == "detector" and str(base.group) != "detector":
+    if arm.group == "detector" and base.group != "detector":
         return False
     return arm.name.startswith(f"{base.name}-")
 

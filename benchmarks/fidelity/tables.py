@@ -11,7 +11,7 @@ from detectors import detectors
 from effects import Values, difference, estimate
 from leads import lesion_ml
 from notation import NOT_RUN, change, listed, number, table
-from records import POSTS, Group, Post, Study, varies
+from records import POSTS, Group, Post, Study, own_post, varies
 
 from uad_bench.volumes.atlas import TISSUES
 
@@ -45,7 +45,7 @@ def main_table(study: Study, group: Group) -> str:
         [
             study.label(arm),
             *(
-                number(estimate(study.metric(arm.name, group, post, metric)))
+                number(estimate(study.metric(arm.name, group, own_post(arm, post), metric)))
                 for _, post, metric in PATIENT_METRICS
             ),
         ]
@@ -61,7 +61,7 @@ def cohort_table(study: Study) -> str:
         cells = [study.label(arm)]
         for group in study.cohorts:
             pair = [
-                estimate(study.metric(arm.name, group, "star", metric))
+                estimate(study.metric(arm.name, group, own_post(arm), metric))
                 for metric in ("auprc", "max_dice")
             ]
             found = [number(one, interval=False) for one in pair]
@@ -80,7 +80,7 @@ def patient_table(study: Study) -> str:
     for arm in ("vae", "gmvae", "spa", "spa-beta-0", "dae"):
         columns.append((f"{LABELS[arm]}*", study.metric(arm, study.real, "star", "auprc")))
     columns += [
-        (f"{a.label}*", study.metric(a.name, study.real, "star", "auprc")) for a in detectors(study)
+        (a.label, study.metric(a.name, study.real, own_post(a), "auprc")) for a in detectors(study)
     ]
     columns.append(("kept by SPA", study.contrast("spa", study.real, "kept")))
     rows = []
@@ -113,7 +113,8 @@ def ablation_tables(study: Study, bases: Sequence[str], group: Group) -> str:
         for arm in variants(study, base):
             cells = [study.label(arm)]
             for metric in ("auprc", "max_dice", "dice"):
-                pair = (study.metric(one, group, "star", metric) for one in (arm.name, base))
+                post = own_post(arm)
+                pair = (study.metric(one, group, post, metric) for one in (arm.name, base))
                 cells.append(change(estimate(difference(*pair))))
             kept = (study.contrast(one, group, "kept") for one in (arm.name, base))
             rows.append([*cells, change(estimate(difference(*kept)))])
