@@ -114,6 +114,17 @@ def test_the_coarse_scale_sees_the_whole_of_an_uneven_mass(detector):
     assert patchy < whole - 0.1
 
 
+def test_a_mass_that_fills_much_of_the_grey_matter_does_not_pass_for_it(detector):
+    """Nor for broad white matter: what a scan has too much of is held to the healthy spread."""
+    scan = person(17)
+    row = np.mgrid[:DEPTH, :SIDE, :SIDE][1]
+    half = ((row < 22) & scan.brain[:, 0])[:, None]
+    uneven = np.random.default_rng(1).normal(0.8, 0.1, scan.image.shape).clip(0, 1)
+    scan = replace(scan, image=np.where(half, uneven.astype(np.float32), scan.image))
+    assert (detector.score(scan)[half] > 0).mean() > 0.9
+    assert (fitted(shrinkage=0.0).score(scan)[half] > 0).mean() < 0.5
+
+
 def test_a_spot_is_more_surprising_in_white_matter_than_as_bright_in_grey(detector):
     def peak(lesion: np.ndarray) -> float:
         scan = person(10)
