@@ -53,10 +53,10 @@ class Outlier(method.Method):
         """
 
         prior: bool = True
-        shrinkage: float = Field(default=5.0, ge=0.0)
+        shrinkage: float = Field(default=2.0, ge=0.0)
         fine: float = Field(default=0.02, ge=0.0)
         coarse: float = Field(default=0.2, ge=0.0)
-        fine_level: float = Field(default=1.75, ge=0.0)
+        fine_level: float = Field(default=1.5, ge=0.0)
         coarse_level: float = Field(default=1.25, ge=0.0)
         seed_level: float = Field(default=3.0, ge=0.0)
 
