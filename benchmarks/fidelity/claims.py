@@ -11,8 +11,8 @@ from records import POSTS, Post, Study
 from thresholding import against_thresholding, best_thresholding
 
 from uad_bench.evaluation.latent import tissue_dice
+from uad_bench.method import TISSUES
 from uad_bench.report.published import load_published
-from uad_bench.volumes.atlas import TISSUES
 
 
 def answer_claims(study: Study) -> tuple[Answer, ...]:

@@ -19,9 +19,9 @@ from PIL import Image
 from records import Study
 from tables import compared
 
+from uad_bench.method import TISSUES
 from uad_bench.report.figures import png as full_colour
 from uad_bench.report.published import cohort_title
-from uad_bench.volumes.atlas import TISSUES
 
 SHOWN = ("thresholding", "control-mean", "vae", "gmvae", "spa", "spa-beta-0", "spa-paper", "dae")
 """Arms in the pictures, before the new detectors."""

@@ -89,6 +89,7 @@ def _train(
         "batch_size": size.batch_size,
         "steps": size.slices // size.batch_size,
         "learning_rate": size.learning_rate,
+        "perceptual_weight": 0.0,
     }
     sized = {name: value for name, value in sized.items() if name in fields and value is not None}
     method = kind(kind.Params.model_validate(sized | dict(arm.params)))

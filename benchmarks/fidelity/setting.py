@@ -122,7 +122,9 @@ def _work(everything: list[StoredResult], trained: list[StoredResult]) -> Iterab
             f"**Size**: width {several(sizes['width'])}, batch {several(sizes['batch_size'])}, "
             f"{several({one.steps for one in trained})} steps, that is "
             f"{several({one.slices_seen for one in trained})} slices seen per training; "
-            f"{len(trained)} trainings, seeds {several({one.seed for one in trained})}."
+            f"{len(trained)} trainings, seeds {several({one.seed for one in trained})}. Networks "
+            "train on L1 and TV; the perceptual term, which the package has on by default, is an "
+            "ablation here, and part of the paper's loss."
         )
         yield (
             f"**Time**: {statistics.median(seconds):.0f} s per training (median; "

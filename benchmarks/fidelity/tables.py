@@ -13,7 +13,7 @@ from leads import lesion_ml
 from notation import NOT_RUN, change, listed, number, table
 from records import POSTS, Group, Post, Study, own_post, varies
 
-from uad_bench.volumes.atlas import TISSUES
+from uad_bench.method import TISSUES
 
 PATIENT_METRICS: tuple[tuple[str, Post, str], ...] = (
     ("AUPRC", "none", "auprc"),

