@@ -9,6 +9,7 @@ from records import Study
 LABELS = {
     "spa": "SPA",
     "spa-beta-0": "SPA, beta 0",
+    "spa-perceptual": "SPA, perceptual term",
     "spa-paper": "SPA, the paper's loss",
     "vae": "VAE",
     "gmvae": "GMVAE",

@@ -40,7 +40,7 @@ class Arm:
     Attributes:
         name: unique; also a file's name.
         method: name of the method.
-        params: what differs from its defaults.
+        params: what differs from its defaults, of which the perceptual term is left out.
         data: what it learns from.
         draws: whether a seed makes any difference; one seed is run where it does not.
         group: the page's table that it belongs to.
@@ -121,7 +121,7 @@ ARMS: tuple[Arm, ...] = (
     ),
     Arm("spa-noise", "spa", {"corruption": "noise"}, group="ablation", label="coarse noise"),
     Arm("spa-tv-1", "spa", {"tv_weight": 1.0}, group="ablation", label="TV 1"),
-    Arm("spa-perceptual", "spa", {"perceptual_weight": 0.1}, group="ablation", label="perceptual"),
+    Arm("spa-perceptual", "spa", {"perceptual_weight": 0.1}, label="SPA, perceptual term"),
     Arm(
         "vae-perceptual",
         "vae",

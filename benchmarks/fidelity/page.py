@@ -110,7 +110,7 @@ def _tables(study: Study) -> Iterable[str]:
 def _ablations(study: Study) -> Iterable[str]:
     yield "## Ablations"
     yield (
-        "Differences to the method with its defaults that the row is named for. Less _contrast "
+        "Differences to the method that the row is named for. Less _contrast "
         "kept_ and less _L1_ are better; more of everything else."
     )
     for base in (BASES, *((arm.name,) for arm in detectors(study))):
