@@ -31,7 +31,7 @@ POSTS = ("none", "star", "star3d")
 """Absolute residual; positive residual and a median of 3 x 3; of 3 x 3 x 3 voxels."""
 
 EXAMPLES = 2
-"""Patients of each real cohort whose slices are kept for the page's picture."""
+"""Patients of each cohort whose slices are kept for pictures."""
 
 
 def measure(arm: Arm, seed: int, size: Size, pack: Pack, *, device: str, folder: Path) -> None:
@@ -47,8 +47,7 @@ def measure(arm: Arm, seed: int, size: Size, pack: Pack, *, device: str, folder:
     cohorts, pictures = {}, {}
     for label, cohort in pack.patients.items():
         cohorts[label] = _patients(method, pack, cohort, thresholds)
-        if not cohort.simulated:
-            pictures |= _pictures(method, pack, label, cohort)
+        pictures |= _pictures(method, pack, label, cohort)
     healthy = _healthy(method, pack)
     record = {
         "arm": arm.name,

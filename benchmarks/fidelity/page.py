@@ -12,7 +12,7 @@ from figures import curves, reconstructions, tissue_maps
 from leads import answer_leads
 from notation import change, escaped, listed, several
 from pack import Pack
-from records import Post, Study, read_study
+from records import MARK, Post, Study, read_study
 from setting import describe
 from tables import (
     STILL_FALLING,
@@ -56,7 +56,7 @@ def write_page(pack: Pack, results: Path, docs: Path) -> None:
         *_ablations(study),
         *_healthy(study),
         *_convergence(study, docs),
-        *_pictures(study, docs),
+        *_pictures(study, docs, results),
         *_limits(study),
     ]
     blocks = [*map(escaped, written), *_discussion()]
@@ -168,23 +168,46 @@ def _convergence(study: Study, docs: Path) -> Iterable[str]:
     yield convergence_table(study)
 
 
-def _pictures(study: Study, docs: Path) -> Iterable[str]:
+def _pictures(study: Study, docs: Path, results: Path) -> Iterable[str]:
+    """Pictures of simulated patients for the page; those of real ones stay with the results.
+
+    A cohort's licence may not allow to publish its images.
+    """
     yield "## Pictures"
-    yield (
-        "Real patients: of two patients per cohort the slice with the most lesion, outlined in "
-        "orange. Above the reconstruction, below the residual * on its own scale (given beneath "
-        "it); blue outlines what exceeds the validation threshold. Each arm's first seed."
-    )
-    for cohort in study.real.cohorts:
-        text = f"Real {cohort} patients: image, reconstructions and residuals"
-        yield from _image(docs, cohort, reconstructions(study, cohort), text)
-    maps = tissue_maps(study, study.real.cohorts)
-    if maps is not None:
+    simulated = [one for cohort in study.simulated.cohorts for one in _drawn(study, cohort, docs)]
+    if simulated:
         yield (
-            "SPA's latent tissue maps of the same slices, beside the prior at their place: 0 dark, "
-            "1 bright."
+            "Of two patients per cohort the slice with the most lesion, outlined in orange. Above "
+            "the reconstruction, below the residual * on its own scale (given beneath it); blue "
+            "outlines what exceeds the validation threshold. Each arm's first seed."
         )
-        yield from _image(docs, "tissues", maps, "Latent tissue maps of SPA and the prior's maps")
+        yield from simulated
+    folder = results / "pictures"
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    for cohort in study.real.cohorts:
+        list(_drawn(study, cohort, folder))
+    for name, cohorts, place in (
+        ("tissues", study.simulated.cohorts, docs),
+        ("tissues", study.real.cohorts, folder),
+    ):
+        maps = tissue_maps(study, cohorts)
+        written = list(
+            _image(place, name, maps, "Latent tissue maps of SPA, and the prior's at their place")
+        )
+        if place is docs:
+            yield from written
+    yield (
+        "The same pictures of the real patients are in `RESULTS/pictures`: not every cohort's "
+        "licence allows to publish them."
+    )
+
+
+def _drawn(study: Study, cohort: str, place: Path) -> Iterable[str]:
+    if not any(key.startswith(f"{cohort}/") for key in study.pictures("thresholding")):
+        return
+    name = cohort.replace(MARK, "-simulated")
+    text = f"{cohort} patients: image, reconstructions and residuals"
+    yield from _image(place, name, reconstructions(study, cohort), text)
 
 
 def _image(docs: Path, name: str, drawn: bytes | None, text: str) -> Iterable[str]:
