@@ -30,6 +30,9 @@ from uad_bench.results import write_whole
 
 BASES = ("spa", "vae", "gmvae")
 
+_AT_FPR = "Dice at the validation threshold"
+_Column = tuple[str, Post, str]
+
 
 def write_page(pack: Pack, results: Path, docs: Path) -> None:
     """Write ``fidelity.md`` and ``images/fidelity-*.png``.
@@ -113,30 +116,49 @@ def _ablations(study: Study) -> Iterable[str]:
         "Differences to the method that the row is named for. Less _contrast "
         "kept_ and less _L1_ are better; more of everything else."
     )
-    for base in (BASES, *((arm.name,) for arm in detectors(study))):
+    for kind in study.kinds:
+        yield ablation_tables(study, BASES, kind)
+    yield ablation_healthy(study, BASES)
+    for arm in detectors(study):
         for kind in study.kinds:
-            yield ablation_tables(study, base, kind)
-        yield ablation_healthy(study, base)
+            yield ablation_tables(study, (arm.name,), kind)
     yield _prior(study)
 
 
 def _prior(study: Study) -> str:
     """What the shape prior itself adds, in numbers."""
-    parts = []
-    columns: tuple[tuple[str, Post, str], ...] = (
+    l1 = difference(*(study.healthy(arm, "l1_brain") for arm in ("spa", "spa-beta-0")))
+    network: tuple[_Column, ...] = (
         ("AUPRC*", "star", "auprc"),
         ("AUPRC", "none", "auprc"),
-        ("Dice at the validation threshold*", "star", "dice"),
+        (_AT_FPR, "star", "dice"),
     )
+    sentences = [
+        f"**What the shape prior adds.** SPA less the same network with beta 0: "
+        f"{_differences(study, 'spa', 'spa-beta-0', network)}; {change(estimate(l1), digits=3)} in "
+        "L1 inside healthy brains."
+    ]
+    own: tuple[_Column, ...] = (
+        ("AUPRC", "none", "auprc"),
+        ("max Dice", "none", "max_dice"),
+        (_AT_FPR, "none", "dice"),
+    )
+    sentences += [
+        f"{arm.label} less {arm.label} without a prior: "
+        f"{_differences(study, arm.name, f'{arm.name}-no-prior', own)}."
+        for arm in detectors(study)
+    ]
+    return " ".join(sentences)
+
+
+def _differences(study: Study, arm: str, base: str, columns: Iterable[_Column]) -> str:
+    """Differences between two arms on real and on simulated patients, as a list."""
+    found = []
     for kind in study.kinds:
         for name, post, metric in columns:
-            pair = (study.metric(arm, kind, post, metric) for arm in ("spa", "spa-beta-0"))
-            parts.append(f"{change(estimate(difference(*pair)))} in {name} ({kind.title})")
-    l1 = difference(*(study.healthy(arm, "l1_brain") for arm in ("spa", "spa-beta-0")))
-    return (
-        f"**What the shape prior adds.** SPA less the same network with beta 0: "
-        f"{'; '.join(parts)}; {change(estimate(l1), digits=3)} in L1 inside healthy brains."
-    )
+            pair = (study.metric(one, kind, post, metric) for one in (arm, base))
+            found.append(f"{change(estimate(difference(*pair)))} in {name} ({kind.title})")
+    return "; ".join(found)
 
 
 def _healthy(study: Study) -> Iterable[str]:

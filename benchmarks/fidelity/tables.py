@@ -108,7 +108,7 @@ def post_table(study: Study) -> str:
 
 def ablation_tables(study: Study, bases: Sequence[str], group: Group) -> str:
     """What each variant changes on patients, against the arm that it varies."""
-    rows = []
+    rows, new = [], {arm.name for arm in detectors(study)}
     for base in bases:
         for arm in variants(study, base):
             cells = [study.label(arm)]
@@ -116,8 +116,12 @@ def ablation_tables(study: Study, bases: Sequence[str], group: Group) -> str:
                 post = own_post(arm)
                 pair = (study.metric(one, group, post, metric) for one in (arm.name, base))
                 cells.append(change(estimate(difference(*pair))))
-            kept = (study.contrast(one, group, "kept") for one in (arm.name, base))
-            rows.append([*cells, change(estimate(difference(*kept)))])
+            if base not in new:  # a detector reconstructs nothing
+                kept = (study.contrast(one, group, "kept") for one in (arm.name, base))
+                cells.append(change(estimate(difference(*kept))))
+            rows.append(cells)
+    if new.issuperset(bases):
+        return table([group.title, "AUPRC", "max Dice", "Dice at val. threshold"], rows)
     head = [group.title, "AUPRC*", "max Dice*", "Dice at val. threshold*", "contrast kept"]
     return table(head, rows)
 
