@@ -219,8 +219,9 @@ def _pictures(study: Study, docs: Path, results: Path) -> Iterable[str]:
         if place is docs:
             yield from written
     yield (
-        "The same pictures of the real patients are in `RESULTS/pictures`: not every cohort's "
-        "licence allows to publish them."
+        "`page` writes such pictures of the real patients to `RESULTS/pictures`, with every arm's "
+        "reconstruction and residual and SPA's tissue maps: not every cohort's licence allows to "
+        "publish them."
     )
 
 
