@@ -368,7 +368,7 @@ def test_an_image_without_tissues_is_refused(truth: np.ndarray) -> None:
 def test_without_ants_it_says_what_to_install(
     truth: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "ants.internal", None)
+    monkeypatch.setitem(sys.modules, "ants", None)
     with pytest.raises(UadBenchError, match=re.escape("pip install 'uad-bench[prepare]'")):
         segment_tissues(flair_of(truth), truth > 0, GRID.affine)
 

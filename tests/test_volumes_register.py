@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from uad_bench.errors import ScanError, UadBenchError
+from uad_bench.volumes.atropos import segment_tissues
 from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.register import Target, load_target, register
 from uad_bench.volumes.resample import Grid, resample
@@ -109,6 +112,19 @@ def test_scale_and_what_is_outside_the_brain_do_not_matter_and_nothing_is_left_b
     second = register(littered, raw.brain, raw.affine, target, "affine-fast")
     assert (first == second).all()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_atropos_before_it_changes_nothing(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ITK reads threads and seed once per process, so this needs one that has used neither."""
+    for name in ("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "ANTS_RANDOM_SEED"):
+        monkeypatch.delenv(name, raising=False)
+    raw = scanned(turn=(5, 5, 5), spacing=(3, 3, 3))
+    given = (raw.image, raw.brain, raw.affine, target, "affine-fast")
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=fresh) as pool:
+        pool.submit(segment_tissues, target.image, target.brain, target.affine).result()
+        found = [pool.submit(register, *given).result() for _ in range(2)]
+    assert (found[0] == found[1]).all()
 
 
 def test_an_impossible_size_is_refused(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:

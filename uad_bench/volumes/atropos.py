@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from uad_bench.errors import ScanError, UadBenchError
+from uad_bench.errors import ScanError
 from uad_bench.volumes.recipe import Recipe
+from uad_bench.volumes.register import load_ants
 from uad_bench.volumes.resample import Affine, FloatArray
 from uad_bench.volumes.space import template_grid, template_tissues
 from uad_bench.volumes.tissue_maps import TISSUES
@@ -60,12 +61,9 @@ def segment_tissues(image: FloatArray, brain: NDArray[np.bool_], affine: Affine)
         ScanError: an image in which three tissues are not found.
         UadBenchError: where ANTs is not installed.
     """
-    try:
-        from ants.internal import get_lib_fn
-    except ImportError:
-        raise UadBenchError(
-            "Atropos comes with ANTs, which is not installed; pip install 'uad-bench[prepare]'"
-        ) from None
+    load_ants()  # or a registration after this one would not repeat
+    from ants.internal import get_lib_fn
+
     if not brain.any():
         raise ScanError("the brain mask is empty, so there are no tissues; give another mask")
     box = ndimage.find_objects(brain.astype(np.int8))[0]
