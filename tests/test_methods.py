@@ -312,7 +312,7 @@ def people() -> tuple[Slices, Slices, TissuePrior]:
 @pytest.mark.parametrize("cls", DEEP, ids=lambda cls: cls.name)
 def test_a_lesion_painted_into_a_simulated_person_is_seen(cls, people):
     train, test, healthy = people
-    method = cls(cls.Params(width=8, steps=150, learning_rate=4e-3))
+    method = cls(cls.Params(width=8, steps=400, learning_rate=4e-3))
     method.fit(train, train, FitContext(0, tissue_prior=healthy))
     lesion = np.zeros_like(test.brain)
     lesion[12:22, :, 44:50, 30:37] = True
