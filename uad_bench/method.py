@@ -174,6 +174,8 @@ class Method(ABC):
         supervised: whether it sees lesion masks; marked in every table.
         control: whether it is a control rather than a detector; marked in every table.
         objective: the validation metrics that tuning minimises.
+        budget: the parameters that say how large it is and how long it trains; a control beside it
+            is given the same.
         first_trial: values of tunable fields that tuning tries first, such as the published ones;
             the defaults are tried next.
         presets: named sets of parameters, such as ``paper`` for the published recipe; what the
@@ -188,6 +190,7 @@ class Method(ABC):
     supervised: ClassVar[bool] = False
     control: ClassVar[bool] = False
     objective: ClassVar[tuple[str, ...]] = ()
+    budget: ClassVar[tuple[str, ...]] = ()
     first_trial: ClassVar[Mapping[str, float]] = {}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     Params: ClassVar[type[Params]] = Params

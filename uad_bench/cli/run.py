@@ -37,7 +37,10 @@ def run(
     ] = None,
     controls: Annotated[
         str | None,
-        typer.Option(help="Controls in every table.  [default: control-black,control-mean]"),
+        typer.Option(
+            help="Controls in every table.  [default: control-black,control-mean, and beside "
+            "networks control-no-prior,control-denoising]"
+        ),
     ] = None,
     preset: Annotated[
         str | None,

@@ -40,7 +40,8 @@ class RunConfig(BaseModel):
         datasets: cohort names, ``bids:PATH``, or ``all``.
         data_root: folder that holds the real cohorts; without it everything is simulated.
         train: the healthy cohort that detectors learn from; simulated where it is not found.
-        controls: control methods that stand in every table.
+        controls: control methods that stand in every table; black output and the mean brain if
+            not given, and beside networks also SPA without its prior and a denoising U-Net.
         preset: named set of parameters of each method that has it; ``param`` wins over it.
         param: parameters by ``method.name``.
         protocol: evaluation protocols.
@@ -77,7 +78,7 @@ class RunConfig(BaseModel):
     datasets: Names = Field(default=("all",), min_length=1)
     data_root: Path | None = None
     train: str = "hi"
-    controls: Names = ("control-black", "control-mean")
+    controls: Names | None = None
     preset: str | None = None
     param: dict[str, Any] = Field(default_factory=dict)
     protocol: Annotated[tuple[ProtocolName, ...], *_List] = Field(("strict",), min_length=1)

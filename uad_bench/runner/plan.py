@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,6 +14,7 @@ from uad_bench.method import Method, Params, search_space
 from uad_bench.registry import Registry
 from uad_bench.results import ResultsFolder, read_cell, write_whole
 from uad_bench.runner.config import Overwrite, RunConfig
+from uad_bench.runner.controls import default_controls, followed
 from uad_bench.runner.detectors import given_params, validated
 from uad_bench.runner.sources import Sources, find_sources
 from uad_bench.volumes.atlas import Atlas, open_atlas, refuse_other_grid
@@ -100,25 +102,26 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
     """
     problems: list[str] = []
     methods: list[PlannedMethod] = []
-    names = dict.fromkeys((*config.methods, *config.controls))
-    for name in names:
+    for name in config.methods:
         try:
-            method = registry.method(name)
-            preset = method.presets.get(config.preset or "", {})
-            given = given_params(config.param, name)
-            params = method.resolve(validated(method, {**preset, **given}))
+            methods.append(_planned(registry.method(name), config, {}))
         except UadBenchError as error:
             problems.append(str(error))
+    beside = [(planned.method, planned.params) for planned in methods]
+    controls = config.controls
+    if controls is None:
+        controls = default_controls([planned.method for planned in methods])
+    for name in controls:
+        if name in config.methods:
             continue
-        if "gpu" in method.needs and device == "cpu":
-            problems.append(f"{name} needs a GPU, and this run is on the CPU (--device)")
-        if "lesion_masks" in method.needs:
-            problems.append(
-                f"{name} needs lesion masks, and the training cohort {config.train} is healthy"
-            )
-        seeds = config.seeds if method.trains else config.seeds[:1]
-        tuned = config.tune and bool(method.objective) and bool(search_space(method.Params))
-        methods.append(PlannedMethod(method, params, seeds, tuned))
+        try:
+            control = registry.method(name)
+            methods.append(_planned(control, config, followed(control, beside, config.param)))
+        except UadBenchError as error:
+            problems.append(str(error))
+    for planned in methods:
+        problems += _unmet(planned.method, config, device)
+    names = dict.fromkeys((*config.methods, *controls))
     if len(methods) == len(names):
         problems += _unused(config, methods)
     for key in config.param:
@@ -138,6 +141,32 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
     if problems or sources is None:
         raise UadBenchError("; ".join(dict.fromkeys(problems)))
     return Plan(tuple(methods), sources, config, atlas)
+
+
+def _planned(
+    method: type[Method], config: RunConfig, taken_over: Mapping[str, Any]
+) -> PlannedMethod:
+    """A method with its parameters: preset, then what a control takes over, then the user's.
+
+    Raises:
+        UadBenchError: if a parameter is wrong, or a file that one names is.
+    """
+    preset = method.presets.get(config.preset or "", {})
+    given = given_params(config.param, method.name)
+    params = method.resolve(validated(method, {**preset, **taken_over, **given}))
+    seeds = config.seeds if method.trains else config.seeds[:1]
+    tuned = config.tune and bool(method.objective) and bool(search_space(method.Params))
+    return PlannedMethod(method, params, seeds, tuned)
+
+
+def _unmet(method: type[Method], config: RunConfig, device: str) -> Iterator[str]:
+    """What a method needs and this run does not have."""
+    if "gpu" in method.needs and device == "cpu":
+        yield f"{method.name} needs a GPU, and this run is on the CPU (--device)"
+    if "lesion_masks" in method.needs:
+        yield (
+            f"{method.name} needs lesion masks, and the training cohort {config.train} is healthy"
+        )
 
 
 def _atlas(config: RunConfig) -> Atlas | None:

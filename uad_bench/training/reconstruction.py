@@ -30,6 +30,7 @@ class DeepReconstruction(ReconstructionMethod):
     """A reconstruction method that is a :class:`VariationalNetwork` and its hyper-parameters."""
 
     objective: ClassVar[tuple[str, ...]] = ("l1", "kl")
+    budget: ClassVar[tuple[str, ...]] = ("width", "steps", "batch_size")
     Params: ClassVar[type[Params]] = DeepParams
     params: TrainingParams
     network_: VariationalNetwork[Any]

@@ -1,0 +1,62 @@
+"""Which controls stand in a run's tables, and what they are trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+from uad_bench.method import Method, Params
+
+UNTRAINED = ("control-black", "control-mean")
+TRAINED = ("control-no-prior", "control-denoising")
+"""Beside networks only: they cost as much as one."""
+
+_IS_A_METHOD_TOO = {"control-denoising": "dae"}
+
+
+def default_controls(methods: Sequence[type[Method]]) -> tuple[str, ...]:
+    """The controls of a run of ``methods``, where the user names none."""
+    if not any(method.budget for method in methods):
+        return UNTRAINED
+    names = {method.name for method in methods}
+    return (*UNTRAINED, *(name for name in TRAINED if _IS_A_METHOD_TOO.get(name) not in names))
+
+
+def followed(
+    control: type[Method], methods: Sequence[tuple[type[Method], Params]], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a control takes over from the methods that it stands beside.
+
+    A control that varies a method of the run (a subclass) takes what the user set for that method,
+    except the parameters that it declares itself, and its budget. Any other takes the budget of the
+    method with the largest one. Only controls that train have a budget.
+
+    Args:
+        control: the control.
+        methods: the run's methods with their parameters.
+        given: what the user set, by ``method.name``.
+    """
+    if not (control.control and control.budget):
+        return {}
+    leaders = [
+        (method, params) for method, params in methods if set(control.budget) <= set(method.budget)
+    ]
+    varied = [(method, params) for method, params in leaders if issubclass(control, method)]
+    if not leaders:
+        return {}
+
+    def size(leader: tuple[type[Method], Params]) -> float:
+        return prod(getattr(leader[1], name) for name in control.budget)
+
+    method, params = max(varied or leaders, key=size)
+    values = {name: getattr(params, name) for name in control.budget}
+    if not varied:
+        return values
+    own = control.Params.__annotations__
+    set_by_user = {
+        name: given[f"{method.name}.{name}"]
+        for name in control.Params.model_fields
+        if f"{method.name}.{name}" in given and name not in own
+    }
+    return values | set_by_user
