@@ -73,6 +73,8 @@ def test_a_preset_within_the_limits_keeps_the_rules():
         ({"supervised": True}, "supervised"),
         ({"objective": "l1"}, "objective"),
         ({"objective": ("l2",)}, "objective"),
+        ({"budget": "steps"}, "budget"),
+        ({"budget": ("epochs",)}, "budget"),
         ({"first_trial": {"beta": 1.0}}, "first_trial"),
         ({"presets": {"Paper!": {}}}, "presets"),
         ({"presets": {"paper": {"shift": "much"}}}, "presets"),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from uad_bench.methods.control_denoising import ControlDenoising
+from uad_bench.methods.dae import DAE
 
 from uad_bench.cli import main
 from uad_bench.cli.options import open_registry
 from uad_bench.errors import UadBenchError
-from uad_bench.methods.control_denoising import ControlDenoising
-from uad_bench.methods.dae import DAE
 from uad_bench.runner.config import load_config
 from uad_bench.runner.plan import make_plan
 

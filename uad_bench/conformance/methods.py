@@ -70,6 +70,10 @@ def _check_metadata(cls: type[Method], findings: Findings) -> None:
     objective = cls.objective
     is_words = isinstance(objective, tuple) and all(isinstance(o, str) for o in objective)
     findings.check(is_words, "objective", f"objective must be a tuple of names, is {objective!r}")
+    budget, fields = cls.budget, getattr(cls.Params, "model_fields", {})
+    are_fields = isinstance(budget, tuple) and all(each in fields for each in budget)
+    message = f"budget must be a tuple of names of parameters, is {budget!r}"
+    findings.check(are_fields, "budget", message)
 
 
 def _check_constructor(cls: type[Method], params: Params, findings: Findings) -> None:

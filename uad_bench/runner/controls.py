@@ -47,7 +47,7 @@ def followed(
         return {}
 
     def size(leader: tuple[type[Method], Params]) -> float:
-        return prod(getattr(leader[1], name) for name in control.budget)
+        return float(prod(getattr(leader[1], name) for name in control.budget))
 
     method, params = max(varied or leaders, key=size)
     values = {name: getattr(params, name) for name in control.budget}

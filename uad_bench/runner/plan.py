@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,25 +104,19 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
     problems: list[str] = []
     methods: list[PlannedMethod] = []
     for name in config.methods:
-        try:
+        with _noted(problems):
             methods.append(_planned(registry.method(name), config, {}))
-        except UadBenchError as error:
-            problems.append(str(error))
     beside = [(planned.method, planned.params) for planned in methods]
     controls = config.controls
     if controls is None:
         controls = default_controls([planned.method for planned in methods])
-    for name in controls:
-        if name in config.methods:
-            continue
-        try:
+    names = dict.fromkeys((*config.methods, *controls))
+    for name in list(names)[len(config.methods) :]:
+        with _noted(problems):
             control = registry.method(name)
             methods.append(_planned(control, config, followed(control, beside, config.param)))
-        except UadBenchError as error:
-            problems.append(str(error))
     for planned in methods:
         problems += _unmet(planned.method, config, device)
-    names = dict.fromkeys((*config.methods, *controls))
     if len(methods) == len(names):
         problems += _unused(config, methods)
     for key in config.param:
@@ -130,17 +125,22 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
         elif key.partition(".")[0] not in names:
             problems.append(f"--param {key}: its method is not part of this run")
     atlas, sources = None, None
-    try:
+    with _noted(problems):
         atlas = _atlas(config)
-    except UadBenchError as error:
-        problems.append(str(error))
-    try:
+    with _noted(problems):
         sources = find_sources(config, registry)
-    except UadBenchError as error:
-        problems.append(str(error))
     if problems or sources is None:
         raise UadBenchError("; ".join(dict.fromkeys(problems)))
     return Plan(tuple(methods), sources, config, atlas)
+
+
+@contextmanager
+def _noted(problems: list[str]) -> Iterator[None]:
+    """Add what goes wrong to ``problems``, and go on."""
+    try:
+        yield
+    except UadBenchError as error:
+        problems.append(str(error))
 
 
 def _planned(
