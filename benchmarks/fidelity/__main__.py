@@ -2,7 +2,7 @@
 
     python benchmarks/fidelity pack STUDY.npz --anatomies DIR --data-root DIR [--lesion-free DIR]
     python benchmarks/fidelity run STUDY.npz RESULTS --size small --seeds 0,1,2
-    python benchmarks/fidelity page STUDY.npz RESULTS
+    python benchmarks/fidelity page STUDY.npz RESULTS [--anatomies DIR]
 
 ``run`` needs the package, torch and the packed file. It goes on where it was cut short, and several
 of them may work into one results folder at the same time.
@@ -40,6 +40,7 @@ def main() -> None:
     page.add_argument("pack", type=Path)
     page.add_argument("results", type=Path)
     page.add_argument("--docs", type=Path, default=Path("docs"))
+    page.add_argument("--anatomies", type=Path, help="label maps of the pack, to look at")
     arguments = parser.parse_args()
     try:
         if arguments.command == "pack":
@@ -49,7 +50,8 @@ def main() -> None:
         elif arguments.command == "run":
             _run(arguments)
         else:
-            write_page(read_pack(arguments.pack), arguments.results, arguments.docs)
+            pack = read_pack(arguments.pack)
+            write_page(pack, arguments.results, arguments.docs, arguments.anatomies)
     except UadBenchError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from effects import Verdict
 from records import Study
 
 LABELS = {
@@ -11,8 +12,11 @@ LABELS = {
     "spa-beta-0": "SPA, beta 0",
     "spa-perceptual": "SPA, perceptual term",
     "spa-paper": "SPA, the paper's loss",
+    "spa-long": "SPA, 4 x as long",
     "vae": "VAE",
+    "vae-long": "VAE, 4 x as long",
     "gmvae": "GMVAE",
+    "gmvae-long": "GMVAE, 4 x as long",
     "dae": "denoising U-Net",
     "control-mean": "mean brain",
     "control-black": "black",
@@ -52,6 +56,12 @@ class Answer:
             *self.evidence,
         )
         return "\n\n".join(blocks)
+
+
+def outcome(found: Verdict) -> str:
+    """What a verdict says of a lead."""
+    words = {Verdict.YES: "confirmed", Verdict.NO: "overturned"}
+    return words.get(found, found.value)
 
 
 def by_kind(written: list[str], study: Study) -> str:

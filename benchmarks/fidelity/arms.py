@@ -42,6 +42,7 @@ class Arm:
         method: name of the method.
         params: what differs from its defaults, of which the perceptual term is left out.
         data: what it learns from.
+        longer: how many times the study's slices it sees.
         draws: whether a seed makes any difference; one seed is run where it does not.
         group: the page's table that it belongs to.
         label: what the table calls it.
@@ -51,6 +52,7 @@ class Arm:
     method: str
     params: Mapping[str, Any] = field(default_factory=dict)
     data: TrainingData = "healthy"
+    longer: int = 1
     draws: bool = True
     group: Literal["main", "ablation", "control", "detector"] = "main"
     label: str = ""
@@ -156,6 +158,10 @@ ARMS: tuple[Arm, ...] = (
         {"reparameterisation": "plain"},
         group="ablation",
         label="VAE, plain noise",
+    ),
+    *(
+        Arm(f"{name}-long", name, longer=4, group="ablation", label=f"{label}, 4 x as long")
+        for name, label in (("spa", "SPA"), ("vae", "VAE"), ("gmvae", "GMVAE"))
     ),
 )
 """In the order of importance: a run that is cut short has the first ones of every seed."""

@@ -180,13 +180,17 @@ def _error_ratio(study: Study, arm: str) -> list[Values | None]:
 def ranks(study: Study) -> Answer:
     """Claim (iii)."""
     groups = (*(one for one in study.cohorts if "(real)" in one.title), *study.kinds)
-    pairs: tuple[tuple[str, Post, str, Post], ...] = (
+    short: tuple[tuple[str, Post, str, Post], ...] = (
         ("spa", "none", "gmvae", "none"),
         ("gmvae", "none", "vae", "none"),
         ("spa", "star", "spa", "none"),
         ("spa", "star", "gmvae", "star"),
         ("gmvae", "star", "vae", "star"),
     )
+    long = [
+        (f"{first}-long", post, f"{second}-long", other) for first, post, second, other in short
+    ]
+    pairs = [*short, *(long if study.has("spa-long") else [])]
     rows, verdicts, shown = [], [], []
     for first, post, second, other in pairs:
         less = {
@@ -206,7 +210,7 @@ def ranks(study: Study) -> Answer:
     return Answer(
         "(iii) SPA > GMVAE > VAE in AUPRC, and SPA* > SPA",
         all_of(verdicts[:3]),
-        "; ".join(shown[:3]) + ".",
+        "; ".join(shown[:3]) + "." + _longer(verdicts, shown),
         "yes if the first three differences are above 0 in real and in simulated patients, no if "
         "all are below.",
         (
@@ -216,6 +220,13 @@ def ranks(study: Study) -> Answer:
             _pooled(study),
         ),
     )
+
+
+def _longer(verdicts: list[Verdict], shown: list[str]) -> str:
+    """The same answer for longer training; the second five differences are its."""
+    if len(shown) == 5:
+        return ""
+    return f" Trained longer: **{all_of(verdicts[5:8])}** ({'; '.join(shown[5:8])})."
 
 
 def _pooled(study: Study) -> str:

@@ -1,31 +1,36 @@
-"""The nine leads of an earlier short trial, each confirmed or overturned by a stated rule."""
+"""The nine leads of an earlier short trial, each confirmed or overturned by a stated rule.
+
+Those about training and scores are here, those about the data in ``data_leads``.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
-from answers import LABELS, Answer, by_kind
-from effects import Estimate, Values, Verdict, all_of, difference, estimate, only, opposite, verdict
-from notation import NOT_RUN, change, number, percent, table
+from answers import LABELS, Answer, by_kind, outcome
+from data_leads import easy_brats, normalisation, odd_data, simulation
+from effects import Values, Verdict, all_of, difference, estimate, only, opposite, verdict
+from notation import NOT_RUN, change, number, table
 from numpy.typing import NDArray
 from records import Group, Post, Study
 
 from uad_bench.models.perceptual import LITE0_SCALES, load_lite0
-from uad_bench.report.published import load_published
 
-NETWORKS = ("vae", "gmvae", "spa", "spa-beta-0", "dae")
 SMALL_ML = 5.0
 """Patients with less lesion than this count as patients with small lesions."""
 
-_WORDS = {Verdict.YES: "confirmed", Verdict.NO: "overturned"}
 
-
-def answer_leads(study: Study, percentile: Study | None) -> tuple[Answer, ...]:
+def answer_leads(
+    study: Study, percentile: Study | None, anatomies: Path | None
+) -> tuple[Answer, ...]:
     """Answer all nine.
 
     Args:
         study: the results.
         percentile: results with the paper's normalisation, if there are any.
+        anatomies: the label maps that the simulated people were made from, if they are at hand.
     """
     return (
         normalisation(study, percentile),
@@ -36,98 +41,12 @@ def answer_leads(study: Study, percentile: Study | None) -> tuple[Answer, ...]:
         median_3d(study),
         simulation(study),
         easy_brats(study),
-        Answer(
-            "9. Label maps carry lesion labels; one BraTS case has a truncated field of view",
-            Verdict.NOT_TESTABLE,
-            "",
-            "no arm leaves them out. The simulation counts the lesion labels (25, 57) as white "
-            "matter.",
-            (),
-        ),
+        odd_data(study, anatomies),
     )
-
-
-def _word(found: Verdict) -> str:
-    return _WORDS.get(found, found.value)
 
 
 def _auprc(study: Study, arm: str, group: Group, post: Post) -> Values | None:
     return study.metric(arm, group, post, "auprc")
-
-
-def _spread(study: Study, group: Group) -> tuple[float, str] | None:
-    """The largest difference in mean AUPRC* between two networks, and which they are.
-
-    ``None`` without the paper's three.
-    """
-    found = {
-        arm: mean.mean
-        for arm in NETWORKS
-        if (mean := estimate(_auprc(study, arm, group, "star"))) is not None
-    }
-    if not {"vae", "gmvae", "spa"} <= set(found):
-        return None
-    low, *_, high = sorted(found, key=found.__getitem__)
-    return found[high] - found[low], f"{LABELS[high]} less {LABELS[low]}"
-
-
-def normalisation(study: Study, percentile: Study | None) -> Answer:
-    """Lead 1."""
-    claim = "1. Normalisation decides more than any network"
-    rule = (
-        "confirmed if, in the real patients, anchoring the median instead of scaling by "
-        "percentiles lifts the AUPRC of thresholding and the AUPRC* of SPA by more than the "
-        "largest difference in AUPRC* between two networks under one normalisation, the whole "
-        "interval above it; overturned if both intervals are below it."
-    )
-    spread = _spread(study, study.real)
-    saturated = (
-        f"Share of lesion voxels at the top of the scale here: {_saturated(study, study.real)} in "
-        f"real patients, {_saturated(study, study.simulated)} in simulated ones."
-    )
-    missing = (
-        "To answer it, make a second pack with `--recipe "
-        "benchmarks/fidelity/fidelity-percentile.yaml`, and run `thresholding` and `spa` on it "
-        "into `RESULTS/percentile`."
-    )
-    if percentile is None or spread is None:
-        return Answer(claim, NOT_RUN, "", rule, (missing, saturated))
-    rows, verdicts, shown = [], [], []
-    arms: tuple[tuple[str, Post], ...] = (("thresholding", "none"), ("spa", "star"))
-    for arm, post in arms:
-        for group in study.kinds:
-            pair = [_auprc(one, arm, group, post) for one in (study, percentile)]
-            gain = estimate(difference(*pair))
-            if group == study.real:
-                verdicts.append(verdict(gain, spread[0]))
-            name = f"{'SPA*' if arm == 'spa' else arm}, {group.title}"
-            shown.append(f"{name}: {change(gain)}")
-            rows.append([name, *(number(estimate(one)) for one in pair), change(gain)])
-    return Answer(
-        claim,
-        _word(all_of(verdicts)),
-        f"Gain in AUPRC by anchoring the median: {'; '.join(shown)}. Largest difference between "
-        f"two networks: {spread[0]:.2f}.",
-        rule,
-        (
-            table(["AUPRC", "median anchored", "percentiles", "difference"], rows),
-            f"Largest difference between two networks in the real patients: {spread[0]:.2f} "
-            f"({spread[1]}). {saturated}",
-        ),
-    )
-
-
-def _saturated(study: Study, group: Group) -> str:
-    """Mean over patients of the share of lesion voxels at the highest intensity."""
-    shares = []
-    for label in group.cohorts:
-        cohort = study.pack.cohorts[label]
-        for scan in cohort.scans:
-            rows = slice(scan.start, scan.stop)
-            lesion = cohort.image[rows][cohort.lesion[rows] == 1]
-            if len(lesion):
-                shares.append(float((lesion == 65535).mean()))
-    return f"{100 * sum(shares) / len(shares):.0f} %" if shares else "none"
 
 
 def self_supervision(study: Study) -> Answer:
@@ -159,7 +78,7 @@ def self_supervision(study: Study) -> Answer:
     ]
     return Answer(
         "2. Self-supervision decides next: it turns a copier into a detector",
-        _word(all_of(verdicts)),
+        outcome(all_of(verdicts)),
         f"What rectangles add to AUPRC*: {'; '.join(shown)}.",
         "confirmed if rectangles raise the AUPRC* of SPA, VAE and GMVAE, in real and in simulated "
         "patients; overturned if they lower all.",
@@ -186,7 +105,7 @@ def total_variation(study: Study) -> Answer:
     ]
     return Answer(
         "3. A TV weight of 1 flattens the brain",
-        _word(all_of([verdict(less["l1_brain"]), opposite(verdict(less["ssim"]))])),
+        outcome(all_of([verdict(less["l1_brain"]), opposite(verdict(less["ssim"]))])),
         "TV 1 less TV 0.1 on healthy people: L1 in the brain "
         f"{change(less['l1_brain'], digits=3)}, SSIM {change(less['ssim'], digits=3)}.",
         "confirmed if TV 1 raises the L1 inside healthy brains and lowers their SSIM, against the "
@@ -230,7 +149,7 @@ def collapse(study: Study) -> Answer:
     )
     return Answer(
         "4. AUPRC alone rewards collapse: a black output scores like thresholding",
-        _word(equal) if worst else NOT_RUN,
+        outcome(equal) if worst else NOT_RUN,
         sizes,
         "confirmed if black and thresholding differ by less than 0.001 in AUPRC, without "
         "post-processing, in every patient; else overturned.",
@@ -256,7 +175,7 @@ def perceptual_scale(study: Study) -> Answer:
     listed_layers = ", ".join(f"{layer:.2g}" for layer in layers)
     return Answer(
         "5. The raw perceptual distance is 10 to 240, so it must be scaled per layer",
-        _word(found),
+        outcome(found),
         f"Mean squared difference of the four layers between healthy slices and a flat brain: "
         f"{listed_layers}; their mean is {raw:.0f}. With weight 0.1 the raw term is "
         f"{shares[0]:.0f} times L1, the scaled one {shares[1]:.1f} times.",
@@ -319,7 +238,7 @@ def median_3d(study: Study) -> Answer:
         )
     return Answer(
         "6. A median of 3 x 3 x 3 voxels erases small lesions",
-        _word(all_of(verdicts)),
+        outcome(all_of(verdicts)),
         f"AUPRC of *3D less * where lesions are small: {', '.join(shown)}.",
         f"confirmed if *3D less * is below 0 in AUPRC for thresholding and for SPA, in the "
         f"{len(small)} patients (real and simulated) with less than {SMALL_ML:g} ml of lesion; "
@@ -336,71 +255,4 @@ def median_3d(study: Study) -> Answer:
                 rows,
             ),
         ),
-    )
-
-
-def simulation(study: Study) -> Answer:
-    """Lead 7."""
-    arms = {"thresholding": "thresholding", **{arm: f"{LABELS[arm]}*" for arm in NETWORKS}}
-    real = [one for one in study.cohorts if one.cohorts[0] in study.real.cohorts]
-    rows, verdicts, shown = [], [], []
-    for arm, name in arms.items():
-        post: Post = "none" if arm == "thresholding" else "star"
-        rates = {
-            group.title: estimate(study.metric(arm, group, post, "fpr"))
-            for group in (*real, *study.kinds)
-        }
-        rows.append([name, *(percent(rate) for rate in rates.values())])
-        if arm in ("thresholding", "vae", "gmvae", "spa"):
-            verdicts.append(opposite(verdict(rates[study.real.title], 0.01)))
-            of_real = ", ".join(
-                f"{percent(rates[one.title])} ({one.title.split(' (')[0]})" for one in real
-            )
-            shown.append(f"{name} {of_real}")
-    return Answer(
-        "7. The simulation is more variable than reality: thresholds carry over",
-        _word(all_of(verdicts)),
-        "False positives in real patients at the threshold that gives 1 % in validation: "
-        f"{'; '.join(shown)}.",
-        "the threshold gives 1 % false positives on simulated healthy validation scans. Confirmed "
-        "if thresholding, VAE*, GMVAE* and SPA* give less than 1 % on the tissue outside the "
-        "lesions of the real patients; overturned if all give more.",
-        (
-            table(["false-positive rate", *(one.title for one in (*real, *study.kinds))], rows),
-            "Tissue outside the marked lesion of a tumour patient is not healthy throughout.",
-        ),
-    )
-
-
-def easy_brats(study: Study) -> Answer:
-    """Lead 8."""
-    claim = "8. BraTS is easy for thresholding, so it cannot rank methods"
-    rule = (
-        "confirmed if thresholding's AUPRC on the real BraTS patients lies above the paper's with "
-        "its whole interval, and the networks differ less there in AUPRC* than on the real MSLUB "
-        "patients; overturned if neither holds."
-    )
-    cohorts = {one.cohorts[0]: one for one in study.cohorts}
-    if not {"brats", "mslub"} <= set(cohorts):
-        return Answer(claim, NOT_RUN, "", rule, ())
-    own: Estimate | None = estimate(_auprc(study, "thresholding", cohorts["brats"], "none"))
-    printed = next(
-        one.value
-        for one in load_published()
-        if (one.name, one.cohort, one.metric, one.postprocessing)
-        == ("thresholding", "brats", "auprc", "none")
-    )
-    spreads = [_spread(study, cohorts[name]) for name in ("brats", "mslub")]
-    sizes = [one[0] for one in spreads if one is not None]
-    less = Verdict.NOT_RUN
-    if len(sizes) == 2:
-        less = Verdict.YES if sizes[0] < sizes[1] else Verdict.NO
-    texts = [NOT_RUN if one is None else f"{one[0]:.2f} ({one[1]})" for one in spreads]
-    return Answer(
-        claim,
-        _word(all_of([verdict(own, printed or 0.0), less])),
-        f"AUPRC of thresholding {number(own)}; the paper {printed}. Largest difference between two "
-        f"networks: {texts[0]} on BraTS, {texts[1]} on MSLUB.",
-        rule,
-        (),
     )

@@ -64,6 +64,7 @@ def measure(arm: Arm, seed: int, size: Size, pack: Pack, *, device: str, folder:
         "score_s": time.perf_counter() - started,
         "healthy": healthy,
         "cohorts": cohorts,
+        "lesion_free": _lesion_free(arm, method, pack, thresholds),
         "pack": pack.sha256,
         "recipe": pack.recipe,
         "shape": list(next(iter(pack.cohorts.values())).image.shape[1:]),
@@ -86,7 +87,7 @@ def _train(
     sized: dict[str, Any] = {
         "width": size.width,
         "batch_size": size.batch_size,
-        "steps": size.slices // size.batch_size,
+        "steps": arm.longer * size.slices // size.batch_size,
         "learning_rate": size.learning_rate,
         "perceptual_weight": 0.0,
     }
@@ -184,6 +185,23 @@ def _patients(
             ],
         }
     return {"simulated": cohort.simulated, "posts": posts, "contrast": contrasts}
+
+
+def _lesion_free(
+    arm: Arm, method: Method, pack: Pack, thresholds: Mapping[str, ScoreHistogram]
+) -> dict[str, list[dict[str, Any]]]:
+    """False positives in the lesion-free slices of real patients, if it did not learn from them."""
+    cohort = pack.cohorts.get("lesion-free")
+    if cohort is None or arm.data == "healthy and lesion-free":
+        return {}
+    found = {}
+    for post, scans in _scored(method, pack, cohort, split="test").items():
+        result = evaluate("strict", lambda scans=scans: iter(scans), thresholds[post], seed=0)
+        found[post] = [
+            {"subject": scan.subject, "session": scan.session, "fpr": scan.metrics["fpr"]}
+            for scan in result.scans
+        ]
+    return found
 
 
 def _contrast(

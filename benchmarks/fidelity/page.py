@@ -34,7 +34,7 @@ _AT_FPR = "Dice at the validation threshold"
 _Column = tuple[str, Post, str]
 
 
-def write_page(pack: Pack, results: Path, docs: Path) -> None:
+def write_page(pack: Pack, results: Path, docs: Path, anatomies: Path | None = None) -> None:
     """Write ``fidelity.md`` and ``images/fidelity-*.png``.
 
     Args:
@@ -42,6 +42,7 @@ def write_page(pack: Pack, results: Path, docs: Path) -> None:
         results: folder of the results; ``percentile`` in it may hold those of the same people
             under the paper's normalisation.
         docs: folder of the documentation.
+        anatomies: the label maps that the pack was made from, if they are at hand.
 
     Raises:
         UadBenchError: if there are no results, or they are of other data.
@@ -54,7 +55,7 @@ def write_page(pack: Pack, results: Path, docs: Path) -> None:
     (docs / "images").mkdir(parents=True, exist_ok=True)
     written = [
         *describe(study),
-        *_answers(study, percentile),
+        *_answers(study, percentile, anatomies),
         *_tables(study),
         *_ablations(study),
         *_healthy(study),
@@ -66,8 +67,8 @@ def write_page(pack: Pack, results: Path, docs: Path) -> None:
     write_whole(docs / "fidelity.md", ("\n\n".join(blocks) + "\n").encode())
 
 
-def _answers(study: Study, percentile: Study | None) -> Iterable[str]:
-    found, trial = answer_claims(study), answer_leads(study, percentile)
+def _answers(study: Study, percentile: Study | None, anatomies: Path | None) -> Iterable[str]:
+    found, trial = answer_claims(study), answer_leads(study, percentile, anatomies)
     goals = tuple(answer_goal(study, arm) for arm in detectors(study))
     yield "## The answers"
     yield "\n".join(f"- {one.line}" for one in (*found, *goals, *trial))

@@ -82,6 +82,7 @@ class StoredResult(_Stored):
     score_s: float
     healthy: tuple[Mapping[str, float | None], ...]
     cohorts: Mapping[str, StoredCohort]
+    lesion_free: Mapping[Post, tuple[StoredScan, ...]] = {}
     pack: str
     shape: tuple[int, ...]
     device: str
@@ -248,6 +249,19 @@ class Study:
                 }
             )
             for label in group.cohorts
+        )
+
+    def lesion_free(self, arm: str, post: Post) -> Values | None:
+        """False-positive rate in the lesion-free slices of every real patient who has some."""
+        return combined(
+            {
+                seed: _averaged(
+                    (f"lesion-free/{scan.subject}", scan.metrics["fpr"])
+                    for scan in one.lesion_free[post]
+                )
+                for seed, one in self._by_seed(arm).items()
+                if post in one.lesion_free
+            }
         )
 
     def healthy(self, arm: str, name: str) -> Values | None:

@@ -35,7 +35,7 @@ def describe(study: Study) -> Iterable[str]:
             "```",
             f"python benchmarks/fidelity pack STUDY.npz --anatomies DIR --data-root DIR{extra}",
             f"python benchmarks/fidelity run STUDY.npz RESULTS --size {size} --seeds {seeds}",
-            "python benchmarks/fidelity page STUDY.npz RESULTS",
+            "python benchmarks/fidelity page STUDY.npz RESULTS --anatomies DIR",
             "```",
         )
     )
