@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from uad_bench.cli.options import PluginPaths, open_registry
+from uad_bench.cli.options import (
+    Anatomies,
+    Cache,
+    DataRoot,
+    Jobs,
+    Phantoms,
+    PluginPaths,
+    Recipe,
+    Template,
+    Tissues,
+    Train,
+    open_registry,
+)
 from uad_bench.cli.output import print_facts
 
 atlas = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -16,33 +28,15 @@ atlas = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptio
 @atlas.command()
 def build(
     out: Annotated[Path, typer.Argument(help="Folder to write; must not be there yet.")],
-    train: Annotated[str, typer.Option(help="Healthy cohort, or bids:PATH.")] = "hi",
-    data_root: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="UAD_BENCH_DATA",
-            help="Folder with the real cohorts. Without it the cohort is simulated.",
-        ),
-    ] = None,
-    recipe: Annotated[str, typer.Option(help="median, paper, or a YAML file.")] = "median",
-    template: Annotated[
-        Path | None, typer.Option(help="Folder of SRI24, to register raw scans to it.")
-    ] = None,
-    tissues: Annotated[
-        str | None, typer.Option(help="Tissue maps: atropos, or a YAML mapping file.")
-    ] = None,
-    phantoms: Annotated[
-        int, typer.Option(min=1, help="As of `run`: simulated patients per cohort.")
-    ] = 3,
-    anatomies: Annotated[
-        Path | None, typer.Option(help="Label maps to simulate from, instead of the template.")
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Prepared data, shared with runs.  [default: user cache]")
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option("-j", "--jobs", min=1, help="Processes.  [default: all cores]")
-    ] = None,
+    train: Train = None,
+    data_root: DataRoot = None,
+    recipe: Recipe = None,
+    template: Template = None,
+    tissues: Tissues = None,
+    phantoms: Phantoms = None,
+    anatomies: Anatomies = None,
+    cache: Cache = None,
+    jobs: Jobs = None,
     plugin: PluginPaths = None,
 ) -> None:
     """Write mean and variance of the tissues of a cohort's training subjects.
@@ -74,7 +68,7 @@ def build(
         built = build_training_atlas(config, open_registry(plugin), out, progress)
         if built.manifest.fallback:
             progress.note(
-                f"{train} has tissue maps of fewer than 2 training subjects: these are the "
+                f"{config.train} has tissue maps of fewer than 2 training subjects: these are the "
                 "template's; --tissues says where maps come from"
             )
     _print(out)

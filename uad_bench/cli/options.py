@@ -21,6 +21,57 @@ PluginPaths = Annotated[
 ]
 """The type of a command's ``plugin`` parameter; its default is ``None``."""
 
+# Options of a run's configuration, for every command that makes one; their default is ``None``,
+# for what the configuration file or ``RunConfig`` says.
+Preset = Annotated[
+    str | None,
+    typer.Option(help="Parameters of each method that has this preset, such as paper."),
+]
+Train = Annotated[
+    str | None, typer.Option(help="Healthy cohort to learn from, or bids:PATH.  [default: hi]")
+]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="UAD_BENCH_DATA",
+        help="Folder with the real cohorts. Without it everything is simulated.",
+    ),
+]
+Recipe = Annotated[
+    str | None, typer.Option(help="Preparation: median, paper, or a YAML file.  [default: median]")
+]
+Template = Annotated[
+    Path | None, typer.Option(help="Folder of SRI24, to register raw scans to it.")
+]
+Tissues = Annotated[
+    str | None,
+    typer.Option(help="Tissue maps for the shape prior: atropos, or a YAML mapping file."),
+]
+AtlasFolder = Annotated[
+    Path | None,
+    typer.Option(help="Tissue prior from `atlas build`, instead of the training cohort's."),
+]
+Seeds = Annotated[str | None, typer.Option(help="Training seeds, such as 0,1,2.  [default: 0]")]
+Phantoms = Annotated[int | None, typer.Option(help="Simulated patients per cohort.  [default: 3]")]
+Anatomies = Annotated[
+    Path | None, typer.Option(help="Label maps to simulate from, instead of the template.")
+]
+Limit = Annotated[int | None, typer.Option(help="At most this many subjects per cohort and split.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, or auto.  [default: auto]")]
+Results = Annotated[
+    Path | None, typer.Option(help="Where everything is written.  [default: results]")
+]
+Cache = Annotated[
+    Path | None, typer.Option(help="Prepared data, shared between runs.  [default: user cache]")
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option("-j", "--jobs", help="Preparation processes.  [default: all cores]"),
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option(help="YAML file with options of `run`; flags win.")
+]
+
 
 def open_registry(plugins: Sequence[Path] | None, *, strict: bool = True) -> Registry:
     """Find all methods and datasets.

@@ -6,14 +6,33 @@ import re
 import shlex
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from uad_bench.cells import CellRecord
-from uad_bench.cli.options import PluginPaths, open_registry, scalar
+from uad_bench.cli.options import (
+    Anatomies,
+    AtlasFolder,
+    Cache,
+    ConfigFile,
+    DataRoot,
+    Device,
+    Jobs,
+    Limit,
+    Phantoms,
+    PluginPaths,
+    Preset,
+    Recipe,
+    Results,
+    Seeds,
+    Template,
+    Tissues,
+    Train,
+    open_registry,
+    scalar,
+)
 from uad_bench.cli.progress import LiveProgress
 from uad_bench.errors import UadBenchError
 from uad_bench.results import ResultsFolder, stored_cells
@@ -25,16 +44,8 @@ def run(
     datasets: Annotated[
         str | None, typer.Option(help="Cohorts, bids:PATH, or all.  [default: all]")
     ] = None,
-    data_root: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="UAD_BENCH_DATA",
-            help="Folder with the real cohorts. Without it everything is simulated.",
-        ),
-    ] = None,
-    train: Annotated[
-        str | None, typer.Option(help="Healthy cohort to learn from.  [default: hi]")
-    ] = None,
+    data_root: DataRoot = None,
+    train: Train = None,
     controls: Annotated[
         str | None,
         typer.Option(
@@ -42,10 +53,7 @@ def run(
             "networks control-no-prior,control-denoising]"
         ),
     ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(help="Parameters of each method that has this preset, such as paper."),
-    ] = None,
+    preset: Preset = None,
     param: Annotated[
         list[str] | None, typer.Option(help="A parameter, as spa.beta=1e-4. Repeatable.")
     ] = None,
@@ -55,52 +63,24 @@ def run(
     postprocessing: Annotated[
         str | None, typer.Option(help="none, star, or both.  [default: none,star]")
     ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(help="Preparation: median, paper, or a YAML file.  [default: median]"),
-    ] = None,
-    template: Annotated[
-        Path | None, typer.Option(help="Folder of SRI24, to register raw scans to it.")
-    ] = None,
-    tissues: Annotated[
-        str | None,
-        typer.Option(help="Tissue maps for the shape prior: atropos, or a YAML mapping file."),
-    ] = None,
-    atlas: Annotated[
-        Path | None,
-        typer.Option(help="Tissue prior from `atlas build`, instead of the training cohort's."),
-    ] = None,
-    seeds: Annotated[
-        str | None, typer.Option(help="Training seeds, such as 0,1,2.  [default: 0]")
-    ] = None,
+    recipe: Recipe = None,
+    template: Template = None,
+    tissues: Tissues = None,
+    atlas: AtlasFolder = None,
+    seeds: Seeds = None,
     trials: Annotated[
         int | None, typer.Option(help="Tuning trials per method.  [default: 3]")
     ] = None,
     tune: Annotated[
         bool | None, typer.Option("--tune/--no-tune", help="Tune beta and SNR.  [default: tune]")
     ] = None,
-    phantoms: Annotated[
-        int | None, typer.Option(help="Simulated patients per cohort.  [default: 3]")
-    ] = None,
-    anatomies: Annotated[
-        Path | None, typer.Option(help="Label maps to simulate from, instead of the template.")
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="At most this many subjects per cohort and split.")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1, or auto.  [default: auto]")
-    ] = None,
-    results: Annotated[
-        Path | None, typer.Option(help="Where everything is written.  [default: results]")
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Prepared data, shared between runs.  [default: user cache]")
-    ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option("-j", "--jobs", help="Preparation processes.  [default: all cores]"),
-    ] = None,
+    phantoms: Phantoms = None,
+    anatomies: Anatomies = None,
+    limit: Limit = None,
+    device: Device = None,
+    results: Results = None,
+    cache: Cache = None,
+    jobs: Jobs = None,
     overwrite: Annotated[
         str | None, typer.Option(help="never, missing, failed or all.  [default: missing]")
     ] = None,
@@ -108,9 +88,7 @@ def run(
         bool | None, typer.Option("--mlflow/--no-mlflow", help="Send cells to MLflow.")
     ] = None,
     plugin: PluginPaths = None,
-    config: Annotated[
-        Path | None, typer.Option(help="YAML file with these options; flags win.")
-    ] = None,
+    config: ConfigFile = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
     """Tune, train, evaluate and tabulate detectors on every cohort.

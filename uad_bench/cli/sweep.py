@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from uad_bench.cli.options import PluginPaths, open_registry, scalar
+from uad_bench.cli.options import (
+    Anatomies,
+    AtlasFolder,
+    Cache,
+    ConfigFile,
+    DataRoot,
+    Device,
+    Jobs,
+    Limit,
+    Phantoms,
+    PluginPaths,
+    Preset,
+    Recipe,
+    Results,
+    Seeds,
+    Template,
+    Tissues,
+    Train,
+    open_registry,
+    scalar,
+)
 from uad_bench.cli.output import print_table
 from uad_bench.errors import UadBenchError
 from uad_bench.results import ResultsFolder
@@ -26,58 +45,23 @@ def sweep(
             "--set", metavar="NAME=VALUE", help="Another parameter, as steps=100. Repeatable."
         ),
     ] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="The method's preset for the other parameters, as paper.")
-    ] = None,
-    train: Annotated[
-        str | None, typer.Option(help="Healthy cohort to learn from.  [default: hi]")
-    ] = None,
-    data_root: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="UAD_BENCH_DATA",
-            help="Folder with the real cohorts. Without it the cohort is simulated.",
-        ),
-    ] = None,
-    recipe: Annotated[
-        str | None, typer.Option(help="median, paper, or a YAML file.  [default: median]")
-    ] = None,
-    template: Annotated[
-        Path | None, typer.Option(help="Folder of SRI24, to register raw scans to it.")
-    ] = None,
-    tissues: Annotated[
-        str | None, typer.Option(help="Tissue maps: atropos, or a YAML mapping file.")
-    ] = None,
-    atlas: Annotated[
-        Path | None,
-        typer.Option(help="Tissue prior from `atlas build`, instead of the training cohort's."),
-    ] = None,
-    seeds: Annotated[
-        str | None, typer.Option(help="Training seeds, such as 0,1,2.  [default: 0]")
-    ] = None,
-    phantoms: Annotated[
-        int | None, typer.Option(help="As of `run`: simulated patients per cohort.  [default: 3]")
-    ] = None,
-    anatomies: Annotated[
-        Path | None, typer.Option(help="Label maps to simulate from, instead of the template.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="At most this many subjects per split.")] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1, or auto.  [default: auto]")
-    ] = None,
-    results: Annotated[
-        Path | None, typer.Option(help="Where everything is written.  [default: results]")
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Prepared data, shared with runs.  [default: user cache]")
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option("-j", "--jobs", help="Processes.  [default: all cores]")
-    ] = None,
+    preset: Preset = None,
+    train: Train = None,
+    data_root: DataRoot = None,
+    recipe: Recipe = None,
+    template: Template = None,
+    tissues: Tissues = None,
+    atlas: AtlasFolder = None,
+    seeds: Seeds = None,
+    phantoms: Phantoms = None,
+    anatomies: Anatomies = None,
+    limit: Limit = None,
+    device: Device = None,
+    results: Results = None,
+    cache: Cache = None,
+    jobs: Jobs = None,
     plugin: PluginPaths = None,
-    config: Annotated[
-        Path | None, typer.Option(help="YAML file of `run` with these options; flags win.")
-    ] = None,
+    config: ConfigFile = None,
 ) -> None:
     """Train a method once per value of one parameter, and measure it on healthy people.
 
