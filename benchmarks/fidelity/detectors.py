@@ -6,14 +6,14 @@ from answers import Answer, by_kind
 from arms import Arm
 from effects import Verdict, all_of, estimate, verdict
 from notation import NOT_RUN, change, number, table
-from records import POSTS, Study, own_post, varies
+from records import POSTS, Study, base_of, own_post
 from thresholding import against_thresholding, best_thresholding
 
 
 def detectors(study: Study) -> tuple[Arm, ...]:
     """The new detectors: arms of that group that vary no other one."""
     new = [arm for arm in study.arms if arm.group == "detector"]
-    return tuple(arm for arm in new if not any(varies(arm, one) for one in new))
+    return tuple(arm for arm in new if base_of(arm, new) is None)
 
 
 def answer_goal(study: Study, arm: Arm) -> Answer:

@@ -28,7 +28,7 @@ from tables import (
 
 from uad_bench.results import write_whole
 
-BASES = ("spa", "vae", "gmvae")
+BASES = ("spa", "spa-perceptual", "vae", "gmvae")
 
 _AT_FPR = "Dice at the validation threshold"
 _Column = tuple[str, Post, str]

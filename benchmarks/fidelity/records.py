@@ -90,11 +90,18 @@ class StoredResult(_Stored):
     commit: str
 
 
-def varies(arm: Arm, base: Arm) -> bool:
-    """Whether an arm is a variant of another one, by its name; detectors vary only detectors."""
-    if arm.group == "detector" and base.group != "detector":
-        return False
-    return arm.name.startswith(f"{base.name}-")
+def base_of(arm: Arm, arms: Iterable[Arm]) -> Arm | None:
+    """The arm that another one is a variant of: the longest name that it goes on from.
+
+    Detectors vary only detectors.
+    """
+    bases = [
+        one
+        for one in arms
+        if arm.name.startswith(f"{one.name}-")
+        and (arm.group != "detector" or one.group == "detector")
+    ]
+    return max(bases, key=lambda one: len(one.name), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +153,9 @@ class Study:
     def label(self, arm: Arm) -> str:
         """What tables call an arm: in full, and with its seeds where some are missing."""
         name = (arm.label or arm.name).replace("…", "thresholding,")
-        bases = [one for one in self.arms if varies(arm, one)]
-        base = max(bases, key=lambda one: len(one.name)).label if bases else ""
-        if base not in name:
-            name = f"{base}, {name}"
+        base = base_of(arm, self.arms)
+        if base is not None and base.label not in name:
+            name = f"{base.label}, {name}"
         if arm.group == "control":
             name += " (control)"
         done = self.results.get(arm.name, {})

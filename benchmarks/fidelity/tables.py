@@ -11,7 +11,7 @@ from detectors import detectors
 from effects import Values, difference, estimate
 from leads import lesion_ml
 from notation import NOT_RUN, change, listed, number, table
-from records import POSTS, Group, Post, Study, own_post, varies
+from records import POSTS, Group, Post, Study, base_of, own_post
 
 from uad_bench.method import TISSUES
 
@@ -34,9 +34,9 @@ def compared(study: Study) -> tuple[Arm, ...]:
 
 
 def variants(study: Study, base: str) -> tuple[Arm, ...]:
-    """The arms named ``BASE-...`` that were run."""
-    named = {arm.name: arm for arm in study.arms}
-    return tuple(arm for arm in study.arms if varies(arm, named[base]) and study.has(arm.name))
+    """The variants of an arm that were run."""
+    found = [(arm, base_of(arm, study.arms)) for arm in study.arms if study.has(arm.name)]
+    return tuple(arm for arm, of in found if of is not None and of.name == base)
 
 
 def main_table(study: Study, group: Group) -> str:
