@@ -48,8 +48,8 @@ class SPA(DeepReconstruction, TissueMapping):
                 the tissues, as the authors do; ``mean`` averages over both, so that beta does
                 not depend on the slice's size (beta is then H W times larger).
             skips: whether the U-Nets have skip connections.
-            latent: how the maps are brought into [0, 1]: ``sigmoid`` each on its own, as in the
-                paper, or ``softmax``, so that they sum to 1.
+            latent: how the maps are brought into [0, 1]: ``softmax``, so that they sum to 1, or
+                ``sigmoid`` each on its own, as in the paper.
         """
 
         steps: int = Field(default=250, ge=1)
@@ -59,7 +59,7 @@ class SPA(DeepReconstruction, TissueMapping):
         initial_variance: float | None = Field(default=None, gt=0.0, lt=1.0)
         kl_reduction: Literal["sum_pixels", "mean"] = "sum_pixels"
         skips: bool = True
-        latent: Activation = "sigmoid"
+        latent: Activation = "softmax"
 
     name: ClassVar[str] = "spa"
     title: ClassVar[str] = "SPA"

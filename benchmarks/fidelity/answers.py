@@ -11,6 +11,7 @@ LABELS = {
     "spa": "SPA",
     "spa-beta-0": "SPA, beta 0",
     "spa-perceptual": "SPA, perceptual term",
+    "spa-perceptual-softmax": "SPA, perceptual term, softmax",
     "spa-paper": "SPA, the paper's loss",
     "spa-long": "SPA, 4 x as long",
     "vae": "VAE",

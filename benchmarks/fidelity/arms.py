@@ -33,6 +33,16 @@ SIZES: Mapping[str, Size] = {
 }
 
 
+PLAIN: Mapping[str, Mapping[str, Any]] = {
+    "spa": {"perceptual_weight": 0.0, "latent": "sigmoid"},
+    "control-no-prior": {"perceptual_weight": 0.0, "latent": "sigmoid"},
+    "vae": {"perceptual_weight": 0.0},
+    "gmvae": {"perceptual_weight": 0.0},
+    "dae": {"perceptual_weight": 0.0},
+}
+"""What of the package's defaults every arm goes without unless it says so: each is an ablation."""
+
+
 @dataclass(frozen=True, slots=True)
 class Arm:
     """One way to detect.
@@ -40,7 +50,7 @@ class Arm:
     Attributes:
         name: unique; also a file's name.
         method: name of the method.
-        params: what differs from its defaults, of which the perceptual term is left out.
+        params: what differs from its defaults and from ``PLAIN``.
         data: what it learns from.
         longer: how many times the study's slices it sees.
         draws: whether a seed makes any difference; one seed is run where it does not.

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from arms import Arm, Size
+from arms import PLAIN, Arm, Size
 from numpy.typing import NDArray
 from pack import Pack, PackedCohort, scan_slices
 from scipy import ndimage
@@ -89,10 +89,10 @@ def _train(
         "batch_size": size.batch_size,
         "steps": arm.longer * size.slices // size.batch_size,
         "learning_rate": size.learning_rate,
-        "perceptual_weight": 0.0,
     }
     sized = {name: value for name, value in sized.items() if name in fields and value is not None}
-    method = kind(kind.Params.model_validate(sized | dict(arm.params)))
+    plain = PLAIN.get(arm.method, {})
+    method = kind(kind.Params.model_validate({**sized, **plain, **arm.params}))
     healthy = pack.cohorts["healthy"]
     train = healthy.slices(healthy.rows("train"), pack.spacing)
     if arm.data == "healthy and lesion-free":

@@ -123,8 +123,8 @@ def _work(everything: list[StoredResult], trained: list[StoredResult]) -> Iterab
             f"{several({one.steps for one in trained})} steps, that is "
             f"{several({one.slices_seen for one in trained})} slices seen per training; "
             f"{len(trained)} trainings, seeds {several({one.seed for one in trained})}. Networks "
-            "train on L1 and TV; the perceptual term, which the package has on by default, is an "
-            "ablation here, and part of the paper's loss."
+            "train on L1 and TV, and SPA's maps are sigmoids; the perceptual term and the softmax, "
+            "which the package has by default, are ablations here."
         )
         yield (
             f"**Time**: {statistics.median(seconds):.0f} s per training (median; "
