@@ -1,4 +1,4 @@
-"""The page's pictures: real slices, latent tissue maps, and training curves."""
+"""The page's pictures: slices, latent tissue maps, and training curves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from detectors import detectors
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
-from notation import NOT_RUN
 from numpy.typing import NDArray
 from pack import PackedScan
 from PIL import Image
@@ -23,8 +22,14 @@ from uad_bench.method import TISSUES
 from uad_bench.report.figures import png as full_colour
 from uad_bench.report.published import cohort_title
 
-SHOWN = ("thresholding", "control-mean", "vae", "gmvae", "spa", "spa-beta-0", "spa-paper", "dae")
+SHOWN = (
+    *("thresholding", "control-mean", "vae", "gmvae"),
+    *("spa", "spa-perceptual-softmax", "spa-beta-0", "dae"),
+)
 """Arms in the pictures, before the new detectors."""
+
+MAPPED = {"spa": "SPA", "spa-perceptual-softmax": "softmax"}
+"""Arms whose latent maps are drawn, and what they are called above them."""
 
 _LESION = "#E69F00"
 _FOUND = "#56B4E9"
@@ -34,7 +39,7 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """The slice of a real scan that shows the most lesion.
+    """The slice of a scan that shows the most lesion.
 
     Attributes:
         key: of the arms' pictures.
@@ -76,12 +81,12 @@ def _example(study: Study, cohort: str, scan: PackedScan) -> Example:
 def reconstructions(study: Study, cohort: str) -> bytes:
     """Reconstruction above residual, arms side by side, for the examples of a cohort."""
     new = tuple(arm.name for arm in detectors(study))
-    labels = {arm.name: arm.label for arm in compared(study)}
-    arms = [name for name in (*SHOWN, *new) if study.has(name)]
+    labels = {arm.name: arm.label for arm in study.arms}
+    kept = {name: study.pictures(name) for name in (*SHOWN, *new) if study.has(name)}
+    pictures = {name: of for name, of in kept.items() if of}
     shown = examples(study, cohort)
     box = _box([one.brain for one in shown])
-    figure, axes = _grid(2 * len(shown), 1 + len(arms), box)
-    pictures = {arm: study.pictures(arm) for arm in arms}
+    figure, axes = _grid(2 * len(shown), 1 + len(pictures), box)
     for at, one in enumerate(shown):
         upper, lower = axes[2 * at], axes[2 * at + 1]
         _grey(upper[0], one.image[box])
@@ -90,19 +95,14 @@ def reconstructions(study: Study, cohort: str) -> bytes:
         upper[0].set_ylabel(one.title, fontsize=8)
         if at == 0:
             upper[0].set_title("image", fontsize=9)
-        for column, arm in enumerate(arms, start=1):
-            kept = pictures[arm]
+        for column, (arm, of) in enumerate(pictures.items(), start=1):
             if at == 0:
                 upper[column].set_title(fill(labels[arm], 15), fontsize=9)
-            rebuilt = kept.get(f"{one.key}/reconstruction")
+            rebuilt, score = of.get(f"{one.key}/reconstruction"), of[f"{one.key}/score"]
             if rebuilt is None:
-                _blank(upper[column], "none" if kept else NOT_RUN)
+                _blank(upper[column], "none")
             else:
                 _grey(upper[column], rebuilt[box])
-            score = kept.get(f"{one.key}/score")
-            if score is None:
-                _blank(lower[column], NOT_RUN)
-                continue
             top = float(score.max())
             lower[column].imshow(score[box], cmap="inferno", vmin=0.0, vmax=top or 1.0)
             _outline(lower[column], score[box] >= _threshold(study, arm, cohort), _FOUND)
@@ -117,32 +117,30 @@ def _threshold(study: Study, arm: str, cohort: str) -> float:
 
 
 def tissue_maps(study: Study, cohorts: Sequence[str]) -> bytes | None:
-    """SPA's latent maps of the examples beside the prior's, ``None`` where SPA was not run."""
-    pictures = study.pictures("spa")
+    """SPA's latent maps of the examples beside the prior's, ``None`` where no SPA kept any."""
+    kept = {name: study.pictures(name) for name in MAPPED if study.has(name)}
+    sides = {MAPPED[name]: of for name, of in kept.items() if of}
     shown = [
         one
         for cohort in cohorts
         for one in examples(study, cohort)
-        if f"{one.key}/tissues" in pictures
+        if sides and all(f"{one.key}/tissues" in of for of in sides.values())
     ]
     if not shown:
         return None
     box = _box([one.brain for one in shown])
-    figure, axes = _grid(len(shown), 1 + 2 * len(TISSUES), box, panel=0.9)
-    for row, one in enumerate(shown):
-        line = axes[row]
+    titles = [f"{side}\n{tissue}" for side in (*sides, "prior") for tissue in TISSUES]
+    figure, axes = _grid(len(shown), 1 + len(titles), box, panel=0.9)
+    for one, line in zip(shown, axes, strict=True):
         _grey(line[0], one.image[box])
         _outline(line[0], one.lesion[box], _LESION)
         line[0].set_ylabel(one.title, fontsize=8)
-        maps = (pictures[f"{one.key}/tissues"], study.pack.prior.mean[:, one.z])
-        for side, (name, of) in enumerate(zip(("SPA", "prior"), maps, strict=True)):
-            for at, tissue in enumerate(TISSUES):
-                place = line[1 + side * len(TISSUES) + at]
-                place.imshow(of[at][box], cmap="viridis", vmin=0.0, vmax=1.0)
-                if row == 0:
-                    place.set_title(f"{name}\n{tissue}", fontsize=9)
-        if row == 0:
-            line[0].set_title("image", fontsize=9)
+        maps = [of[f"{one.key}/tissues"] for of in sides.values()]
+        drawn = np.concatenate([*maps, study.pack.prior.mean[:, one.z]])
+        for place, of in zip(line[1:], drawn, strict=True):
+            place.imshow(of[box], cmap="viridis", vmin=0.0, vmax=1.0)
+    for place, title in zip(axes[0], ["image", *titles], strict=True):
+        place.set_title(title, fontsize=9)
     return png(figure)
 
 
