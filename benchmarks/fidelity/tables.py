@@ -18,6 +18,7 @@ from uad_bench.method import TISSUES
 PATIENT_METRICS: tuple[tuple[str, Post, str], ...] = (
     ("AUPRC", "none", "auprc"),
     ("AUPRC*", "star", "auprc"),
+    ("max Dice", "none", "max_dice"),
     ("max Dice*", "star", "max_dice"),
     ("Dice at val. threshold*", "star", "dice"),
 )
@@ -75,6 +76,7 @@ def patient_table(study: Study) -> str:
     volumes = lesion_ml(study, study.real)
     columns: list[tuple[str, Values | None]] = [
         ("thresholding", study.metric("thresholding", study.real, "none", "auprc")),
+        ("black", study.metric("control-black", study.real, "none", "auprc")),
         ("mean brain*", study.metric("control-mean", study.real, "star", "auprc")),
     ]
     for arm in ("vae", "gmvae", "spa", "spa-beta-0", "dae"):
