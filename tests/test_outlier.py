@@ -9,10 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from safetensors.numpy import load, save
+from scipy.ndimage import binary_dilation, binary_erosion
 from uad_bench.methods.outlier import Outlier
 
 from uad_bench.conformance import check_method
 from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.histograms import ScoreHistogram, quantise, threshold_at_fpr
 from uad_bench.method import FitContext, Slices, TissuePrior
 
 DEPTH, SIDE = 12, 48
@@ -68,6 +70,11 @@ def fitted(**params) -> Outlier:
     return method
 
 
+def kept(method: Outlier, scan: Slices) -> np.ndarray:
+    """What it calls a lesion, ``[N, H, W]``: everything else scores no more than ``faint_``."""
+    return method.score(scan)[:, 0] > np.float32(method.faint_ / 20) + 1e-6
+
+
 @pytest.fixture(scope="module")
 def detector() -> Outlier:
     return fitted()
@@ -92,26 +99,71 @@ def test_it_learns_from_the_first_twenty_scans_and_says_so():
 
 
 @pytest.mark.parametrize("gain", [0.95, 1.0, 1.05])
-def test_a_healthy_scan_gets_no_score(detector, gain):
-    assert (detector.score(person(7, gain)) > 0).mean() < 1e-4
+def test_nothing_is_a_lesion_in_a_healthy_scan(detector, gain):
+    assert kept(detector, person(7, gain)).mean() < 1e-4
 
 
 @pytest.mark.parametrize("lesion", [SPOT, MASS], ids=["a few voxels", "a mass"])
 def test_small_and_large_lesions_are_found_and_little_else(detector, lesion):
-    kept = detector.score(person(8, 1.0, lesion))[:, 0] > 0
-    dice = 2 * (kept & lesion).sum() / (kept.sum() + lesion.sum())
+    found = kept(detector, person(8, 1.0, lesion))
+    dice = 2 * (found & lesion).sum() / (found.sum() + lesion.sum())
     assert dice > 0.8
 
 
-def test_the_coarse_scale_sees_the_whole_of_an_uneven_mass(detector):
-    scan = person(9)
-    uneven = np.random.default_rng(1).normal(0.8, 0.2, scan.image.shape).clip(0, 1)
-    scan = replace(scan, image=np.where(MASS[:, None], uneven.astype(np.float32), scan.image))
-    whole, patchy = (
-        (method.score(scan)[:, 0] > 0)[MASS].mean() for method in (detector, fitted(coarse=0.0))
+def test_the_dark_core_of_a_mass_is_a_part_of_it_and_a_ventricle_between_its_caps_is_not(detector):
+    core, labels = box(slice(3, 9), slice(12, 16), slice(21, 25)), tissues()
+    around = np.hypot(*(np.mgrid[:DEPTH, :SIDE, :SIDE][1:] - 23.5)) < 10
+    caps = around & (labels == 2)
+    scan = person(9, 1.0, (MASS & ~core) | caps)
+    found = kept(detector, replace(scan, image=np.where(core[:, None], 0.4, scan.image)))
+    assert found[core].all()
+    assert found[caps].mean() > 0.9
+    assert found[labels == 0].mean() < 0.2
+
+
+def test_what_is_bright_along_the_surface_of_the_brain_is_no_lesion(detector):
+    brain = person(1).brain[:, 0]
+    surface = brain & ~binary_erosion(brain, np.ones((1, 3, 3)))
+    surface[:, 24:] = False
+    scan = person(18, 1.0, surface)
+    assert kept(fitted(rim=0.0), scan)[surface].mean() > 0.5
+    assert not kept(detector, scan).any()
+
+
+def test_a_lesion_ends_where_its_blurred_edge_is_half_as_bright():
+    edge = binary_dilation(MASS, np.ones((1, 3, 3))) & ~MASS
+    scan = person(19, 1.0, MASS)
+    blurred = np.where(edge, scan.image[:, 0] + 0.1, scan.image[:, 0]).astype(np.float32)
+    scan = replace(scan, image=blurred[:, None])
+    ends, flows = (
+        kept(method, scan) for method in (fitted(smoothing=0.0), fitted(smoothing=0.0, edge=0.0))
     )
-    assert whole > 0.95
-    assert patchy < whole - 0.1
+    assert ends[MASS].mean() > 0.98
+    assert flows[edge].mean() > 0.6
+    assert ends[edge].mean() < 0.5 * flows[edge].mean()
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.05])
+def test_the_threshold_at_a_false_positive_rate_lets_lesions_through_and_nothing_faint(
+    detector, rate
+):
+    healthy = people(*(person(seed, gain) for seed, gain in ((1, 0.97), (2, 1.0), (3, 1.04))))
+    scores = np.concatenate([detector.score(scan) for scan in healthy.scans()])
+    none = np.zeros(scores.shape, np.uint8)
+    threshold = threshold_at_fpr(ScoreHistogram.of(quantise(scores), none, healthy.brain), rate)
+    scan = person(8, 1.0, SPOT)
+    np.testing.assert_array_equal(
+        quantise(detector.score(scan))[:, 0] >= threshold, kept(detector, scan)
+    )
+
+
+def test_what_is_no_lesion_is_ranked_all_the_same_and_on_request_it_is_not(detector):
+    scan = person(8, 1.0, SPOT)
+    score, found = detector.score(scan)[:, 0], kept(detector, scan)
+    assert len(np.unique(score[~found & scan.brain[:, 0]])) > 1_000
+    silent = fitted(faint=1.0).score(scan)[:, 0]
+    np.testing.assert_array_equal(silent > 0, found)
+    np.testing.assert_array_equal(silent[found], score[found])
 
 
 def test_a_mass_that_fills_much_of_the_grey_matter_does_not_pass_for_it(detector):
@@ -121,8 +173,8 @@ def test_a_mass_that_fills_much_of_the_grey_matter_does_not_pass_for_it(detector
     half = ((row < 22) & scan.brain[:, 0])[:, None]
     uneven = np.random.default_rng(1).normal(0.8, 0.1, scan.image.shape).clip(0, 1)
     scan = replace(scan, image=np.where(half, uneven.astype(np.float32), scan.image))
-    assert (detector.score(scan)[half] > 0).mean() > 0.9
-    assert (fitted(shrinkage=0.0).score(scan)[half] > 0).mean() < 0.5
+    assert kept(detector, scan)[half[:, 0]].mean() > 0.9
+    assert kept(fitted(shrinkage=0.0), scan)[half[:, 0]].mean() < 0.5
 
 
 def test_a_spot_is_more_surprising_in_white_matter_than_as_bright_in_grey(detector):
@@ -138,16 +190,16 @@ def test_the_atlas_is_what_makes_the_place_matter():
     scan = person(11)
     lesion = (SPOT | IN_GM)[:, None]
     bright = replace(scan, image=np.where(lesion, np.float32(0.8), scan.image))
-    score = fitted(prior=False, fine=0.0, coarse=0.0).score(bright)[:, 0]
+    score = fitted(prior=False, smoothing=0.0).score(bright)[:, 0]
     assert score[SPOT].min() > 0
     np.testing.assert_allclose(score[SPOT], score[IN_GM][0], rtol=1e-5)
 
 
-def test_a_region_without_a_voxel_of_the_seeds_level_is_silent():
+def test_a_region_without_a_voxel_of_the_seeds_level_is_no_lesion():
     scan, lesion = person(12, 1.0, SPOT), SPOT[:, None]
     top = 20 * fitted().score(scan)[lesion].max()
-    assert fitted(seed_level=top - 0.1).score(scan)[lesion].any()
-    assert not fitted(seed_level=top + 0.1).score(scan)[lesion].any()
+    assert kept(fitted(seed_level=top - 0.1), scan)[SPOT].any()
+    assert not kept(fitted(seed_level=top + 0.1), scan)[SPOT].any()
 
 
 def test_a_score_is_the_scans_own(detector):
@@ -183,7 +235,7 @@ def test_scans_that_tell_nothing_get_finite_scores(detector, level):
         assert np.isfinite(score).all()
         assert not score[~brain].any()
     single = Slices(scan.image[4:5], scan.brain[4:5], scan.z[4:5], SPACING)
-    assert not detector.score(single).any()
+    assert not kept(detector, single).any()
 
 
 def test_without_a_prior_it_is_refused_in_one_line():

@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy.integrate import quad
+from scipy.ndimage import binary_fill_holes
 from scipy.stats import norm
+from skimage.filters import apply_hysteresis_threshold
 from sklearn.mixture import GaussianMixture
 
-from uad_bench.models.bright_regions import bright_regions, smoothed
+from uad_bench.models.bright_regions import (
+    REACH_MM,
+    bright_regions,
+    filled,
+    smoothed,
+)
 from uad_bench.models.tissue_mixture import (
     SMALLEST_SD,
     UNLIKELY_SD,
@@ -203,4 +211,51 @@ def test_a_region_is_kept_where_one_of_its_voxels_is_bright_enough():
     score[0, 7, 2] = 4
     expected = np.zeros(score.shape, bool)
     expected[1, 1, 1:4] = expected[2, 1, 3] = expected[0, 7, 2] = True
-    np.testing.assert_array_equal(bright_regions(score, 1.0, 3.0), expected)
+    np.testing.assert_array_equal(regions(score, level=1.0, seed=3.0), expected)
+
+
+def regions(score: np.ndarray, brain: np.ndarray | None = None, **how: float) -> np.ndarray:
+    inside = np.ones(score.shape, bool) if brain is None else brain
+    plain = {"level": 1.0, "seed": 2.0, "edge": 0.0, "rim": 0.0}
+    return bright_regions(score, inside, SPACING, **plain | how)
+
+
+SPACING = (3.0, 2.0, 1.5)
+maps = arrays(np.float64, (3, 6, 7), elements=st.integers(0, 6).map(float))
+
+
+@given(maps)
+def test_without_edge_and_rim_the_regions_are_those_of_scikit_image(score):
+    np.testing.assert_array_equal(regions(score), apply_hysteresis_threshold(score, 1.0, 2.0))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_voxel_of_a_region_has_its_part_of_the_largest_score_around_it(seed):
+    rng = np.random.default_rng(seed)
+    score = np.where(rng.random((5, 9, 11)) < 0.05, 6.0, rng.integers(1, 4, (5, 9, 11)))
+    at = np.argwhere(np.ones(score.shape, bool))
+    apart = np.linalg.norm((at[:, None] - at) * SPACING, axis=-1)
+    largest = np.where(apart <= REACH_MM, score.ravel(), 0).max(axis=1).reshape(score.shape)
+    own = np.where(score >= 0.5 * largest, score, 0)
+    np.testing.assert_array_equal(regions(score, edge=0.5), regions(own))
+
+
+def test_a_region_is_kept_where_half_of_it_is_deep_enough():
+    """Beyond the sides of a slice there is no brain; beyond the first and the last, who knows."""
+    brain = np.ones((4, 12, 14), bool)
+    brain[:, :2] = False
+    score = np.zeros(brain.shape)
+    score[0, 2, 4:9] = 5  # 2 mm deep
+    score[3, 3:6, 11] = 5  # 4, 4.5 and 4.5 mm deep: three columns from the side
+    found = regions(score, brain, rim=4.4)
+    np.testing.assert_array_equal(np.argwhere(found), [[3, 3, 11], [3, 4, 11], [3, 5, 11]])
+    assert not regions(score, brain, rim=4.5).any()
+    assert regions(score, brain, rim=1.9).sum() == 8
+
+
+@given(maps)
+def test_filling_is_filling_the_holes_of_every_level_slice_by_slice(score):
+    raised = filled(score)
+    for level in range(7):
+        holes = [binary_fill_holes(one > level, np.ones((3, 3))) for one in score]
+        np.testing.assert_array_equal(raised > level, holes)

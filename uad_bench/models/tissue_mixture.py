@@ -101,16 +101,18 @@ def fit_tissues(
     """
     mean, sd = start.mean, start.sd
     prior_count = shrinkage * expected.sum(axis=0) + _A_VOXEL
+    likely = np.ascontiguousarray(expected.T)  # [K, n]: numpy is slow along an axis of three
     least = np.exp(-0.5 * UNLIKELY_SD**2)
     for _ in range(ITERATIONS if len(intensity) else 0):
-        density = np.exp(-0.5 * ((intensity[:, None] - mean) / sd) ** 2)  # times sqrt(2 pi) sd
-        posterior = expected * density / sd
-        posterior /= posterior.sum(axis=1, keepdims=True) + 1e-12
+        away = (intensity - mean[:, None]) / sd[:, None]
+        density = np.exp(-0.5 * away**2)  # times sqrt(2 pi) sd
+        posterior = likely * density / sd[:, None]
+        posterior /= posterior.sum(axis=0) + 1e-12
         weight = posterior * density / (density + least)
-        count = weight.sum(axis=0)
+        count = weight.sum(axis=1)
         drawn = 0.1 * prior_count
-        mean = (weight.T @ intensity + drawn * start.mean) / (count + drawn)
-        spread = (weight * (intensity[:, None] - mean) ** 2).sum(axis=0) / WEIGHTED_VARIANCE
+        mean = (weight @ intensity + drawn * start.mean) / (count + drawn)
+        spread = (weight * (intensity - mean[:, None]) ** 2).sum(axis=1) / WEIGHTED_VARIANCE
         sd = np.sqrt((spread + prior_count * start.sd**2) / (count + prior_count))
         sd = np.maximum(sd, SMALLEST_SD)
     return TissueIntensities(mean, sd)
