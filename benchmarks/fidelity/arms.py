@@ -86,13 +86,10 @@ ARMS: tuple[Arm, ...] = (
         for name, params, label in (
             ("outlier", {}, "outlier"),
             ("outlier-no-prior", {"prior": False}, "no prior"),
-            ("outlier-no-coarse", {"coarse": 0.0}, "no coarse scale"),
-            ("outlier-no-fine", {"fine": 0.0}, "no smoothing at the fine scale"),
-            (
-                "outlier-no-silence",
-                {"fine_level": 0.0, "coarse_level": 0.0, "seed_level": 0.0},
-                "a score everywhere",
-            ),
+            ("outlier-no-smoothing", {"smoothing": 0.0}, "no smoothing"),
+            ("outlier-no-edge", {"edge": 0.0}, "blurred edges too"),
+            ("outlier-no-rim", {"rim": 0.0}, "along the surface too"),
+            ("outlier-silent", {"faint": 1.0}, "no score outside of lesions"),
             ("outlier-no-shrinkage", {"shrinkage": 0.0}, "no healthy intensities"),
         )
     ),
