@@ -131,18 +131,18 @@ ARMS: tuple[Arm, ...] = (
     Arm("spa-noise", "spa", {"corruption": "noise"}, group="ablation", label="coarse noise"),
     Arm("spa-tv-1", "spa", {"tv_weight": 1.0}, group="ablation", label="TV 1"),
     Arm("spa-perceptual", "spa", {"perceptual_weight": 0.1}, label="SPA, perceptual term"),
-    *(
-        Arm(
-            f"spa-perceptual-{name}",
-            "spa",
-            {"perceptual_weight": 0.1, **params},
-            group="ablation",
-            label=f"SPA, perceptual term, {label}",
-        )
-        for name, params, label in (
-            ("beta-1e-4", {"beta": 1e-4}, "beta 1e-4"),
-            ("softmax", {"latent": "softmax"}, "softmax"),
-        )
+    Arm(
+        "spa-perceptual-softmax",
+        "spa",
+        {"perceptual_weight": 0.1, "latent": "softmax"},
+        label="SPA, perceptual term, softmax",
+    ),
+    Arm(
+        "spa-perceptual-beta-1e-4",
+        "spa",
+        {"perceptual_weight": 0.1, "beta": 1e-4},
+        group="ablation",
+        label="SPA, perceptual term, beta 1e-4",
     ),
     Arm(
         "vae-perceptual",
