@@ -83,8 +83,9 @@ def reconstructions(study: Study, cohort: str) -> bytes:
     new = tuple(arm.name for arm in detectors(study))
     labels = {arm.name: arm.label for arm in study.arms}
     kept = {name: study.pictures(name) for name in (*SHOWN, *new) if study.has(name)}
-    pictures = {name: of for name, of in kept.items() if of}
     shown = examples(study, cohort)
+    scores = {f"{one.key}/score" for one in shown}
+    pictures = {name: of for name, of in kept.items() if scores <= set(of)}
     box = _box([one.brain for one in shown])
     figure, axes = _grid(2 * len(shown), 1 + len(pictures), box)
     for at, one in enumerate(shown):
@@ -119,14 +120,10 @@ def _threshold(study: Study, arm: str, cohort: str) -> float:
 def tissue_maps(study: Study, cohorts: Sequence[str]) -> bytes | None:
     """SPA's latent maps of the examples beside the prior's, ``None`` where no SPA kept any."""
     kept = {name: study.pictures(name) for name in MAPPED if study.has(name)}
-    sides = {MAPPED[name]: of for name, of in kept.items() if of}
-    shown = [
-        one
-        for cohort in cohorts
-        for one in examples(study, cohort)
-        if sides and all(f"{one.key}/tissues" in of for of in sides.values())
-    ]
-    if not shown:
+    shown = [one for cohort in cohorts for one in examples(study, cohort, 1)]
+    maps = {f"{one.key}/tissues" for one in shown}
+    sides = {MAPPED[name]: of for name, of in kept.items() if maps <= set(of)}
+    if not shown or not sides:
         return None
     box = _box([one.brain for one in shown])
     titles = [f"{side}\n{tissue}" for side in (*sides, "prior") for tissue in TISSUES]
@@ -135,8 +132,8 @@ def tissue_maps(study: Study, cohorts: Sequence[str]) -> bytes | None:
         _grey(line[0], one.image[box])
         _outline(line[0], one.lesion[box], _LESION)
         line[0].set_ylabel(one.title, fontsize=8)
-        maps = [of[f"{one.key}/tissues"] for of in sides.values()]
-        drawn = np.concatenate([*maps, study.pack.prior.mean[:, one.z]])
+        own = [of[f"{one.key}/tissues"] for of in sides.values()]
+        drawn = np.concatenate([*own, study.pack.prior.mean[:, one.z]])
         for place, of in zip(line[1:], drawn, strict=True):
             place.imshow(of[box], cmap="viridis", vmin=0.0, vmax=1.0)
     for place, title in zip(axes[0], ["image", *titles], strict=True):
