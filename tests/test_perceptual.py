@@ -229,7 +229,8 @@ def asking(name: str, file: Path | None = None, sha256: str | None = None) -> di
 
 
 def planned(param: dict[str, object], methods: str = "vae") -> Plan:
-    config = load_config(None, {"methods": methods, "datasets": "mslub", "param": param})
+    given = {"methods": methods, "datasets": "mslub", "param": param, "controls": ""}
+    config = load_config(None, given)
     return make_plan(config, open_registry(config.plugin), "cpu")
 
 
