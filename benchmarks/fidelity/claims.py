@@ -54,7 +54,7 @@ def over_tissues(by_tissue: dict[str, Values | None]) -> Values | None:
 
 def disentangles(study: Study) -> Answer:
     """Claim (i)."""
-    arms = ("spa", "spa-perceptual", "spa-perceptual-softmax", "spa-paper")
+    arms = ("spa", "spa-perceptual", "spa-perceptual-softmax", "spa-paper", "spa-long")
     latents = {LABELS[arm]: latent_dice(study, arm) for arm in arms}
     references = {
         "beta 0 (control)": latent_dice(study, "spa-beta-0"),

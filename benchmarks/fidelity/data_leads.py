@@ -109,11 +109,12 @@ def _saturated(study: Study, group: Group) -> str:
 
 def simulation(study: Study) -> Answer:
     """Lead 7."""
-    arms = {"thresholding": "thresholding", **{arm: f"{LABELS[arm]}*" for arm in NETWORKS}}
+    networks = {arm: f"{LABELS[arm]}*" for arm in NETWORKS}
+    arms = {"thresholding": "thresholding", **networks, "outlier": "outlier"}
     quiet = study.group("", [one for one in study.real.cohorts if one != "brats"])
     rows, verdicts, shown = [], [], []
     for arm, name in arms.items():
-        post: Post = "none" if arm == "thresholding" else "star"
+        post: Post = "star" if arm in networks else "none"
         free = study.lesion_free(arm, post)
         calm = estimate(stacked([study.metric(arm, quiet, post, "fpr"), free]))
         rates = [estimate(study.metric(arm, one, post, "fpr")) for one in study.cohorts]
