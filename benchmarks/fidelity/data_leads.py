@@ -34,7 +34,7 @@ WHOLE = 0.8
 
 def normalisation(study: Study, percentile: Study | None) -> Answer:
     """Lead 1."""
-    claim = "1. Normalisation decides more than any network"
+    claim = "Lead 1. Normalisation decides more than any network"
     rule = (
         "confirmed if, in the real patients, anchoring the median instead of scaling by "
         "percentiles lifts the AUPRC of thresholding and the AUPRC* of SPA by more than the "
@@ -135,7 +135,7 @@ def simulation(study: Study) -> Answer:
         study.simulated.title,
     ]
     return Answer(
-        "7. The simulation is more variable than reality: thresholds carry over",
+        "Lead 7. The simulation is more variable than reality: thresholds carry over",
         outcome(all_of(verdicts)),
         "False positives in real tissue at the threshold that gives 1 % in validation, patients "
         f"without a tumour: {'; '.join(shown)}.",
@@ -153,7 +153,7 @@ def simulation(study: Study) -> Answer:
 
 def easy_brats(study: Study) -> Answer:
     """Lead 8."""
-    claim = "8. BraTS is easy for thresholding, so it cannot rank methods"
+    claim = "Lead 8. BraTS is easy for thresholding, so it cannot rank methods"
     rule = (
         "confirmed if thresholding's AUPRC on the real BraTS patients lies above the paper's with "
         "its whole interval, and the networks differ less there in AUPRC* than on the real MSLUB "
@@ -213,7 +213,7 @@ def odd_data(study: Study, anatomies: Path | None) -> Answer:
         name = f"{arm.replace('spa', 'SPA')}{POSTS[post]}"
         rows.append([name, number(estimate(every)), number(estimate(rest))])
     return Answer(
-        "9. Label maps carry lesion labels; one BraTS case has a truncated field of view",
+        "Lead 9. Label maps carry lesion labels; one BraTS case has a truncated field of view",
         outcome(all_of(verdicts)),
         f"{labels}. Share of the atlas's brain that is inside the brain mask: "
         f"{fields or 'no BraTS patient is cut'}{whole}.",

@@ -77,7 +77,7 @@ def self_supervision(study: Study) -> Answer:
         for group in study.kinds
     ]
     return Answer(
-        "2. Self-supervision decides next: it turns a copier into a detector",
+        "Lead 2. Self-supervision decides next: it turns a copier into a detector",
         outcome(all_of(verdicts)),
         f"What rectangles add to AUPRC*: {'; '.join(shown)}.",
         "confirmed if rectangles raise the AUPRC* of SPA, VAE and GMVAE, in real and in simulated "
@@ -104,7 +104,7 @@ def total_variation(study: Study) -> Answer:
         for group in study.kinds
     ]
     return Answer(
-        "3. A TV weight of 1 flattens the brain",
+        "Lead 3. A TV weight of 1 flattens the brain",
         outcome(all_of([verdict(less["l1_brain"]), opposite(verdict(less["ssim"]))])),
         "TV 1 less TV 0.1 on healthy people: L1 in the brain "
         f"{change(less['l1_brain'], digits=3)}, SSIM {change(less['ssim'], digits=3)}.",
@@ -148,7 +148,7 @@ def collapse(study: Study) -> Answer:
         else ""
     )
     return Answer(
-        "4. AUPRC alone rewards collapse: a black output scores like thresholding",
+        "Lead 4. AUPRC alone rewards collapse: a black output scores like thresholding",
         outcome(equal) if worst else NOT_RUN,
         sizes,
         "confirmed if black and thresholding differ by less than 0.001 in AUPRC, without "
@@ -174,7 +174,7 @@ def perceptual_scale(study: Study) -> Answer:
         found = Verdict.NO
     listed_layers = ", ".join(f"{layer:.2g}" for layer in layers)
     return Answer(
-        "5. The raw perceptual distance is 10 to 240, so it must be scaled per layer",
+        "Lead 5. The raw perceptual distance is 10 to 240, so it must be scaled per layer",
         outcome(found),
         f"Mean squared difference of the four layers between healthy slices and a flat brain: "
         f"{listed_layers}; their mean is {raw:.0f}. With weight 0.1 the raw term is "
@@ -237,7 +237,7 @@ def median_3d(study: Study) -> Answer:
             [*cells, change(estimate(only(less, small))), change(estimate(only(less, large)))]
         )
     return Answer(
-        "6. A median of 3 x 3 x 3 voxels erases small lesions",
+        "Lead 6. A median of 3 x 3 x 3 voxels erases small lesions",
         outcome(all_of(verdicts)),
         f"AUPRC of *3D less * where lesions are small: {', '.join(shown)}.",
         f"confirmed if *3D less * is below 0 in AUPRC for thresholding and for SPA, in the "

@@ -154,7 +154,7 @@ class Study:
         """What tables call an arm: in full, and with its seeds where some are missing."""
         name = (arm.label or arm.name).replace("…", "thresholding,")
         base = base_of(arm, self.arms)
-        if base is not None and base.label not in name:
+        if base is not None and base.label.split(",")[0] not in name:
             name = f"{base.label}, {name}"
         if arm.group == "control":
             name += " (control)"
