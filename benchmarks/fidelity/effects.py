@@ -22,7 +22,6 @@ class Verdict(StrEnum):
     NO = "no"
     UNCLEAR = "unclear"
     NOT_RUN = "not run"
-    NOT_TESTABLE = "not testable here"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -34,8 +34,8 @@ def smoothed(
 
     box = _box(brain)
     inside = brain[box]
-    filled = np.where(inside, image[box], outside)
-    smooth: FloatArray = denoise_tv_chambolle(filled, weight=weight)[inside]
+    whole = np.where(inside, image[box], outside)
+    smooth: FloatArray = denoise_tv_chambolle(whole, weight=weight)[inside]
     return smooth
 
 
