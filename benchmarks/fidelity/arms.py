@@ -29,6 +29,7 @@ class Size:
 SIZES: Mapping[str, Size] = {
     "smoke": Size(width=4, slices=32, batch_size=4, learning_rate=None),
     "small": Size(width=16, slices=3200, batch_size=8, learning_rate=None),
+    "wide": Size(width=32, slices=1200, batch_size=4, learning_rate=None),
     "full": Size(width=32, slices=400_000, batch_size=8, learning_rate=1e-3),
 }
 
