@@ -314,7 +314,7 @@ def test_the_page_gives_the_results_and_says_what_was_not_run(
 ) -> None:
     monkeypatch.setattr(page, "__file__", str(tmp_path / "page.py"))
     (tmp_path / "discussion.md").write_text("What we make of it.\n")
-    page.write_page(pack, results, tmp_path / "docs")
+    page.write_page(records.read_study(pack, results), tmp_path / "docs")
     text = (tmp_path / "docs" / "fidelity.md").read_text()
     spa = rows(text, "SPA")
     dice = [f"{value:.2f} [{value:.2f}, {value:.2f}]" for value in (0.5, 0.6, 0.7, 0.6)]
@@ -343,7 +343,7 @@ def test_the_page_is_the_same_every_time_and_its_pictures_are_small(
     pack: Any, results: Path, tmp_path: Path
 ) -> None:
     for name in ("one", "two"):
-        page.write_page(pack, results, tmp_path / name)
+        page.write_page(records.read_study(pack, results), tmp_path / name)
     files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*.*"))
     assert [str(file) for file in files] == [
         "fidelity.md",
@@ -371,7 +371,7 @@ def test_a_second_pack_answers_for_normalisation(pack: Any, results: Path, tmp_p
         write_result(other, pack, "spa", seed, lambda *_: 0.05, changes=changed)
         for arm, value in (("vae", 0.45), ("gmvae", 0.47)):
             write_result(results, pack, arm, seed, lambda *_, value=value: value)
-    page.write_page(pack, results, tmp_path / "docs")
+    page.write_page(records.read_study(pack, results), tmp_path / "docs")
     text = (tmp_path / "docs" / "fidelity.md").read_text()
     assert "1. Normalisation decides more than any network: **confirmed**" in text
     assert rows(text, "thresholding, 6 real patients") == [
@@ -390,7 +390,7 @@ def test_a_new_detector_gets_its_tables(
     for seed in (0, 1):
         write_result(results, pack, "hybrid", seed, lambda _, at: 0.36 + 0.1 * at)
         write_result(results, pack, "hybrid-bare", seed, lambda _, at: 0.31 + 0.1 * at)
-    page.write_page(pack, results, tmp_path / "docs")
+    page.write_page(records.read_study(pack, results), tmp_path / "docs")
     text = (tmp_path / "docs" / "fidelity.md").read_text()
     section = text.split("### Hybrid against thresholding")[1].split("\n## ")[0]
     assert "### bare" not in text
@@ -404,18 +404,36 @@ def test_a_new_detector_gets_its_tables(
     assert rows(text, "Hybrid, bare")[0][0] == "**-0.05 [-0.05, -0.05]**"
 
 
+def test_the_same_people_measured_again_answer_beside_the_study(
+    pack: Any, results: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "again"
+    folder.mkdir()
+    for seed in (0, 1):
+        write_result(folder, pack, "spa", seed, lambda *_: 0.7)
+        write_result(results, pack, "spa-tv-1", seed, lambda *_: 0.5)
+    study, again = (records.read_study(pack, one) for one in (results, folder))
+    page.write_page(study, tmp_path / "docs", again=again)
+    text = (tmp_path / "docs" / "fidelity.md").read_text()
+    lead = next(line for line in text.splitlines() if "3. A TV weight of 1" in line)
+    assert "**unclear**" in lead
+    assert lead.endswith("**not run**.")
+    section = text.split("## Again: ")[1].split("\n## ")[0]
+    assert ["0.70 [0.70, 0.70]"] * 5 in rows(section, "SPA")
+    assert "SPA, TV 1" not in section
+
+
 def test_results_of_other_data_or_none_are_refused(
     pack: Any, results: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UadBenchError, match=r"no result: run"):
-        page.write_page(pack, tmp_path / "nothing", tmp_path / "docs")
+        records.read_study(pack, tmp_path / "nothing")
     write_result(results, pack, "vae", 0, lambda *_: 0.5, changes={"pack": "7" * 64})
     with pytest.raises(UadBenchError, match=r"vae-s0\.json was measured on pack 7{12}, not 5{12}"):
-        page.write_page(pack, results, tmp_path / "docs")
+        records.read_study(pack, results)
     write_result(results, pack, "vae", 0, lambda *_: 0.5, changes={"steps": "many"})
     with pytest.raises(UadBenchError, match=r"vae-s0\.json: steps is not what `run` writes"):
-        page.write_page(pack, results, tmp_path / "docs")
-    assert not (tmp_path / "docs" / "fidelity.md").exists()
+        records.read_study(pack, results)
 
 
 # Packing a prepared cohort.

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -92,9 +93,18 @@ def table(folder: Path, results: str = "results") -> str:
 
 @pytest.fixture(scope="module")
 def whole(lab, cache, box, tmp_path_factory) -> tuple[Path, Done]:
-    """A finished run: the folder it was started in, and what it said."""
+    """A finished run: the folder it was started in, and what it said, every step of it."""
     folder = tmp_path_factory.mktemp("whole")
-    return folder, uad_bench(*arguments(lab, cache, box), cwd=folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("uad_bench.cli.progress._PLAIN_EVERY_S", 0.0)
+        return folder, uad_bench(*arguments(lab, cache, box), cwd=folder)
+
+
+def test_progress_counts_scans_as_they_are_prepared(whole, lab, cache, box):
+    _, done = whole
+    steps = re.findall(r"prepare cohort mslub(?: \(simulated\))?: (\d+)/(\d+)  \S+", done.stderr)
+    assert steps == [(str(number + 1), str(len(steps))) for number in range(len(steps))]
+    assert steps
 
 
 def test_strangers_method_runs_and_stands_in_the_table(whole, lab, cache, box):

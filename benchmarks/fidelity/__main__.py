@@ -2,7 +2,7 @@
 
     python benchmarks/fidelity pack STUDY.npz --anatomies DIR --data-root DIR [--lesion-free DIR]
     python benchmarks/fidelity run STUDY.npz RESULTS --size small --seeds 0,1,2
-    python benchmarks/fidelity page STUDY.npz RESULTS [--anatomies DIR]
+    python benchmarks/fidelity page STUDY.npz RESULTS [--anatomies DIR] [--again PACK RESULTS]
 
 ``run`` needs the package, torch and the packed file. It goes on where it was cut short, and several
 of them may work into one results folder at the same time.
@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 from measure import measure
 from pack import Pack, make_pack, read_pack
 from page import write_page
+from records import read_study
 
 from uad_bench.errors import UadBenchError
 
@@ -41,6 +42,13 @@ def main() -> None:
     page.add_argument("results", type=Path)
     page.add_argument("--docs", type=Path, default=Path("docs"))
     page.add_argument("--anatomies", type=Path, help="label maps of the pack, to look at")
+    page.add_argument(
+        "--again",
+        type=Path,
+        nargs=2,
+        metavar=("PACK", "RESULTS"),
+        help="the same people on another grid or with another size of network, to compare",
+    )
     arguments = parser.parse_args()
     try:
         if arguments.command == "pack":
@@ -50,8 +58,12 @@ def main() -> None:
         elif arguments.command == "run":
             _run(arguments)
         else:
-            pack = read_pack(arguments.pack)
-            write_page(pack, arguments.results, arguments.docs, arguments.anatomies)
+            study = read_study(read_pack(arguments.pack), arguments.results)
+            again = None
+            if arguments.again:
+                pack, results = arguments.again
+                again = read_study(read_pack(pack), results)
+            write_page(study, arguments.docs, arguments.anatomies, again)
     except UadBenchError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -32,7 +32,7 @@ WHOLE = 0.8
 """A brain mask that covers less of the atlas's brain is cut."""
 
 
-def normalisation(study: Study, percentile: Study | None) -> Answer:
+def normalisation(study: Study) -> Answer:
     """Lead 1."""
     claim = "Lead 1. Normalisation decides more than any network"
     rule = (
@@ -41,7 +41,7 @@ def normalisation(study: Study, percentile: Study | None) -> Answer:
         "largest difference in AUPRC* between two networks under one normalisation, the whole "
         "interval above it; overturned if both intervals are below it."
     )
-    spread = _spread(study, study.real)
+    percentile, spread = study.percentile, _spread(study, study.real)
     saturated = (
         f"Share of lesion voxels at the top of the scale here: {_saturated(study, study.real)} in "
         f"real patients, {_saturated(study, study.simulated)} in simulated ones."

@@ -22,18 +22,15 @@ SMALL_ML = 5.0
 """Patients with less lesion than this count as patients with small lesions."""
 
 
-def answer_leads(
-    study: Study, percentile: Study | None, anatomies: Path | None
-) -> tuple[Answer, ...]:
+def answer_leads(study: Study, anatomies: Path | None) -> tuple[Answer, ...]:
     """Answer all nine.
 
     Args:
         study: the results.
-        percentile: results with the paper's normalisation, if there are any.
         anatomies: the label maps that the simulated people were made from, if they are at hand.
     """
     return (
-        normalisation(study, percentile),
+        normalisation(study),
         self_supervision(study),
         total_variation(study),
         collapse(study),

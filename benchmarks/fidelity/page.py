@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from answers import Answer
 from claims import answer_claims
 from detectors import answer_goal, detector_sentence, detector_table, detectors
 from effects import difference, estimate
 from figures import curves, reconstructions, tissue_maps
 from leads import answer_leads
 from notation import change, escaped, listed, several
-from pack import Pack
-from records import MARK, Post, Study, read_study
-from setting import describe
+from records import MARK, Post, Study
+from setting import describe, describe_again, named
 from tables import (
     STILL_FALLING,
     ablation_healthy,
@@ -34,44 +34,48 @@ _AT_FPR = "Dice at the validation threshold"
 _Column = tuple[str, Post, str]
 
 
-def write_page(pack: Pack, results: Path, docs: Path, anatomies: Path | None = None) -> None:
+def write_page(
+    study: Study, docs: Path, anatomies: Path | None = None, again: Study | None = None
+) -> None:
     """Write ``fidelity.md`` and ``images/fidelity-*.png``.
 
     Args:
-        pack: the data that the results were measured on.
-        results: folder of the results; ``percentile`` in it may hold those of the same people
-            under the paper's normalisation.
+        study: the results.
         docs: folder of the documentation.
         anatomies: the label maps that the pack was made from, if they are at hand.
-
-    Raises:
-        UadBenchError: if there are no results, or they are of other data.
+        again: results of the same people on another grid or with networks of another size.
     """
-    study = read_study(pack, results)
-    folder = results / "percentile"
-    percentile = (
-        read_study(pack, folder, other_recipe=True) if any(folder.glob("*-s*.json")) else None
-    )
     (docs / "images").mkdir(parents=True, exist_ok=True)
     written = [
         *describe(study),
-        *_answers(study, percentile, anatomies),
+        *_answers(study, again, anatomies),
         *_tables(study),
         *_ablations(study),
         *_healthy(study),
         *_convergence(study, docs),
-        *_pictures(study, docs, results),
-        *_limits(study),
+        *_again(again, anatomies),
+        *_pictures(study, docs),
+        *_limits(study, again),
     ]
     blocks = [*map(escaped, written), *_discussion()]
     write_whole(docs / "fidelity.md", ("\n\n".join(blocks) + "\n").encode())
 
 
-def _answers(study: Study, percentile: Study | None, anatomies: Path | None) -> Iterable[str]:
-    found, trial = answer_claims(study), answer_leads(study, percentile, anatomies)
+def _answered(study: Study, anatomies: Path | None) -> tuple[tuple[Answer, ...], ...]:
+    """The paper's claims, the goal beyond it, and the leads."""
     goals = tuple(answer_goal(study, arm) for arm in detectors(study))
+    return answer_claims(study), goals, answer_leads(study, anatomies)
+
+
+def _answers(study: Study, again: Study | None, anatomies: Path | None) -> Iterable[str]:
+    found, goals, trial = _answered(study, anatomies)
     yield "## The answers"
-    yield "\n".join(f"- {one.line}" for one in (*found, *goals, *trial))
+    lines = [one.line for one in (*found, *goals, *trial)]
+    if again is not None:
+        others = [one for part in _answered(again, anatomies) for one in part]
+        pairs = zip(lines, others, strict=True)
+        lines = [f"{line} _Again ({named(again)}):_ **{one.verdict}**." for line, one in pairs]
+    yield "\n".join(f"- {line}" for line in lines)
     yield "### The paper's claims"
     for one in found:
         yield one.markdown(4)
@@ -191,7 +195,24 @@ def _convergence(study: Study, docs: Path) -> Iterable[str]:
     yield convergence_table(study)
 
 
-def _pictures(study: Study, docs: Path, results: Path) -> Iterable[str]:
+def _again(again: Study | None, anatomies: Path | None) -> Iterable[str]:
+    """The same people measured a second time."""
+    if again is None:
+        return
+    yield f"## Again: {named(again)}"
+    yield (
+        "The same people and the same rules with another grid and other networks; only the arms "
+        "that the leads and the claims ask for."
+    )
+    yield from describe_again(again)
+    yield "\n".join(f"- {one.line}" for part in _answered(again, anatomies) for one in part)
+    for kind in again.kinds:
+        yield main_table(again, kind)
+    yield healthy_table(again)
+    yield convergence_table(again)
+
+
+def _pictures(study: Study, docs: Path) -> Iterable[str]:
     """Pictures of simulated patients for the page; those of real ones stay with the results.
 
     A cohort's licence may not allow to publish its images.
@@ -205,7 +226,7 @@ def _pictures(study: Study, docs: Path, results: Path) -> Iterable[str]:
             "outlines what exceeds the validation threshold. Each arm's first seed."
         )
         yield from simulated
-    folder = results / "pictures"
+    folder = study.folder / "pictures"
     (folder / "images").mkdir(parents=True, exist_ok=True)
     for cohort in study.real.cohorts:
         list(_drawn(study, cohort, folder))
@@ -240,7 +261,7 @@ def _image(docs: Path, name: str, drawn: bytes | None, text: str) -> Iterable[st
         yield f"![{text}](images/fidelity-{name}.png)"
 
 
-def _limits(study: Study) -> Iterable[str]:
+def _limits(study: Study, again: Study | None) -> Iterable[str]:
     pack = study.pack
     trained = [one for of in study.results.values() for one in of.values() if one.steps]
     widths = {one.params["width"] for one in trained if "width" in one.params}
@@ -264,6 +285,9 @@ def _limits(study: Study) -> Iterable[str]:
     ]
     if widths:
         lines.append(f"The width is {several(widths)}; the paper's is 32.")
+    if again is not None:
+        slices = {one.slices_seen for of in again.results.values() for one in of.values()} - {0}
+        lines.append(f"Measured again at {named(again)}: {several(slices)} slices per training.")
     if len(study.seeds) < 3:
         lines.append(f"Seeds: {len(study.seeds)}; three were planned.")
     short = [study.label(arm) for arm in study.arms if "seeds)" in study.label(arm)]

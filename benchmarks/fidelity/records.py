@@ -128,12 +128,14 @@ class Study:
         results: by arm and seed.
         arms: those of ``arms.py``, in its order, whether or not they were run.
         folder: where the results lie.
+        percentile: the same people under the paper's normalisation, if they were measured.
     """
 
     pack: Pack
     results: Mapping[str, Mapping[int, StoredResult]]
     arms: tuple[Arm, ...]
     folder: Path
+    percentile: Study | None = None
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -310,19 +312,34 @@ def _averaged(pairs: Iterable[tuple[str, float | None]]) -> dict[str, float | No
     return {person: float(np.mean(of)) if of else None for person, of in found.items()}
 
 
-def read_study(pack: Pack, folder: Path, *, other_recipe: bool = False) -> Study:
+def read_study(pack: Pack, folder: Path) -> Study:
     """Read every result of a folder.
 
     Args:
-        pack: the data; of ``other_recipe`` only the patients' names are used.
-        folder: of the results.
-        other_recipe: the same people were prepared by another recipe.
+        pack: the data.
+        folder: of the results; ``percentile`` in it may hold those of the same people under the
+            paper's normalisation.
 
     Raises:
         UadBenchError: if there is none, one cannot be read, or one is of other data.
     """
+    results = _read(pack, folder, other_recipe=False)
+    inner = folder / "percentile"
+    percentile = None
+    if any(inner.glob(_STORED)):
+        percentile = Study(pack, _read(pack, inner, other_recipe=True), ARMS, inner)
+    return Study(pack, results, ARMS, folder, percentile)
+
+
+_STORED = "*-s*.json"
+
+
+def _read(
+    pack: Pack, folder: Path, *, other_recipe: bool
+) -> Mapping[str, Mapping[int, StoredResult]]:
+    """Results by arm and seed; ``other_recipe``: only the people are those of the pack."""
     results: dict[str, dict[int, StoredResult]] = {}
-    for file in sorted(folder.glob("*-s*.json")):
+    for file in sorted(folder.glob(_STORED)):
         try:
             one = StoredResult.model_validate_json(file.read_bytes())
         except ValidationError as error:
@@ -336,4 +353,4 @@ def read_study(pack: Pack, folder: Path, *, other_recipe: bool = False) -> Study
         results.setdefault(one.arm, {})[one.seed] = one
     if not results:
         raise UadBenchError(f"{folder} has no result: run `python benchmarks/fidelity run` first")
-    return Study(pack, {arm: dict(sorted(of.items())) for arm, of in results.items()}, ARMS, folder)
+    return {arm: dict(sorted(of.items())) for arm, of in results.items()}

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from arms import SIZES
 from effects import FEWEST
 from notation import listed, several
+from pack import Pack
 from records import StoredResult, Study
 
 from uad_bench.evaluation.statistics import DRAWS
@@ -15,8 +16,7 @@ from uad_bench.evaluation.statistics import DRAWS
 
 def describe(study: Study) -> Iterable[str]:
     """What was done, on what, and how large."""
-    everything = [one for of in study.results.values() for one in of.values()]
-    trained = [one for one in everything if one.steps]
+    everything, trained = _measured(study)
     yield "# How faithful the detectors are: a study"
     yield (
         "SPA, VAE and GMVAE were trained on simulated healthy brains and measured on patients, "
@@ -24,22 +24,13 @@ def describe(study: Study) -> Iterable[str]:
         "tables. This page is written by a program from the results: every number comes from "
         "them, and every verdict from the rule beside it."
     )
-    size = next(
-        (n for n, s in SIZES.items() if any(_is_size(one, s.width, s.slices) for one in trained)),
-        "?",
+    yield _commands(
+        f"pack STUDY.npz --anatomies DIR --data-root DIR{_lesion_free(study)}",
+        f"run STUDY.npz RESULTS {_size(study)}",
+        "page STUDY.npz RESULTS --anatomies DIR",
     )
-    seeds = ",".join(map(str, study.seeds)) or "0"
-    extra = " --lesion-free DIR" if "lesion-free" in study.pack.cohorts else ""
-    yield "\n".join(
-        (
-            "```",
-            f"python benchmarks/fidelity pack STUDY.npz --anatomies DIR --data-root DIR{extra}",
-            f"python benchmarks/fidelity run STUDY.npz RESULTS --size {size} --seeds {seeds}",
-            "python benchmarks/fidelity page STUDY.npz RESULTS --anatomies DIR",
-            "```",
-        )
-    )
-    yield "\n".join(f"- {line}" for line in (*_data(study), *_work(everything, trained)))
+    facts = (*_data(study), grid(study.pack), _networks(), *_work(everything, trained))
+    yield "\n".join(f"- {line}" for line in facts)
     yield (
         "**Notation.** Without a star: absolute residual. *: positive residual and a median of 3 x "
         "3 pixels. *3D: of 3 x 3 x 3 voxels. AUPRC is taken inside the brain of each patient and "
@@ -65,8 +56,55 @@ def describe(study: Study) -> Iterable[str]:
         yield f"Results that no arm of `arms.py` explains, left out: {', '.join(study.unknown)}."
 
 
-def _is_size(one: StoredResult, width: int, slices: int) -> bool:
-    return one.params.get("width") == width and abs(one.slices_seen - slices) < 100
+def describe_again(study: Study) -> Iterable[str]:
+    """What differs where the same people are measured again."""
+    arms = ",".join(arm.name for arm in study.arms if study.has(arm.name))
+    yield _commands(
+        f"pack AGAIN.npz --recipe median --anatomies DIR --data-root DIR{_lesion_free(study)}",
+        f"run AGAIN.npz RESULTS {_size(study)} --arms {arms}",
+        "page STUDY.npz RESULTS --anatomies DIR --again AGAIN.npz RESULTS",
+    )
+    facts = (grid(study.pack), *_work(*_measured(study)))
+    yield "\n".join(f"- {line}" for line in facts)
+
+
+def named(study: Study) -> str:
+    """A study by its grid and its networks' width."""
+    high, wide = _pixels(study.pack)
+    widths = {one.params["width"] for one in _measured(study)[1] if "width" in one.params}
+    return f"{high} x {wide} pixels, width {several(widths)}"
+
+
+def _measured(study: Study) -> tuple[list[StoredResult], list[StoredResult]]:
+    """All results, and those of what was trained."""
+    everything = [one for of in study.results.values() for one in of.values()]
+    return everything, [one for one in everything if one.steps]
+
+
+def _pixels(pack: Pack) -> tuple[int, int]:
+    high, wide = pack.cohorts["healthy"].image.shape[1:]
+    return high, wide
+
+
+def _commands(*lines: str) -> str:
+    return "\n".join(("```", *(f"python benchmarks/fidelity {line}" for line in lines), "```"))
+
+
+def _lesion_free(study: Study) -> str:
+    return " --lesion-free DIR" if "lesion-free" in study.pack.cohorts else ""
+
+
+def _size(study: Study) -> str:
+    """The options of ``run`` that made these results."""
+    _, trained = _measured(study)
+    sizes = [
+        name
+        for name, size in SIZES.items()
+        for one in trained
+        if one.params.get("width") == size.width and abs(one.slices_seen - size.slices) < 100
+    ]
+    seeds = ",".join(map(str, study.seeds)) or "0"
+    return f"--size {sizes[0] if sizes else '?'} --seeds {seeds}"
 
 
 def _data(study: Study) -> Iterable[str]:
@@ -103,11 +141,22 @@ def _data(study: Study) -> Iterable[str]:
         f"**Tested on** {study.real.people} real patients ({real}), {study.simulated.people} "
         f'_simulated_ patients ({simulated}), and {unseen} _simulated_ healthy people ("unseen").'
     )
+
+
+def grid(pack: Pack) -> str:
+    """The slices' size, and the file that they are in."""
     z, y, x = pack.spacing
-    high, wide = healthy.image.shape[1:]
-    yield (
-        f"**Grid**: slices of {high} x {wide} pixels of {y:g} x {x:g} mm, {z:g} mm apart "
-        f"(the paper: 128 x 128). Pack SHA-256 `{pack.sha256}`."
+    high, wide = _pixels(pack)
+    return (
+        f"**Grid**: slices of {high} x {wide} pixels of {y:g} x {x:g} mm, {z:g} mm apart, cut from "
+        f"128 x 128 to where brains are. Pack SHA-256 `{pack.sha256}`."
+    )
+
+
+def _networks() -> str:
+    return (
+        "**Networks** train on L1 and TV, and SPA's maps are sigmoids; the perceptual term and the "
+        "softmax, which the package has by default, are ablations here."
     )
 
 
@@ -122,9 +171,7 @@ def _work(everything: list[StoredResult], trained: list[StoredResult]) -> Iterab
             f"**Size**: width {several(sizes['width'])}, batch {several(sizes['batch_size'])}, "
             f"{several({one.steps for one in trained})} steps, that is "
             f"{several({one.slices_seen for one in trained})} slices seen per training; "
-            f"{len(trained)} trainings, seeds {several({one.seed for one in trained})}. Networks "
-            "train on L1 and TV, and SPA's maps are sigmoids; the perceptual term and the softmax, "
-            "which the package has by default, are ablations here."
+            f"{len(trained)} trainings, seeds {several({one.seed for one in trained})}."
         )
         yield (
             f"**Time**: {statistics.median(seconds):.0f} s per training (median; "

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from uad_bench.cells import short_hash
@@ -17,11 +18,12 @@ from uad_bench.phantom.scan import PhantomScan
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.progress import Progress
 from uad_bench.runner.sources import Source, Sources, cache_folder, locked
-from uad_bench.volumes.prepare import prepare, take_order
+from uad_bench.volumes.prepare import Order, prepare, take_order
 from uad_bench.volumes.recipe import find_recipe
 from uad_bench.volumes.standardise import TissueSource
 from uad_bench.volumes.store import PreparedCohort
 from uad_bench.volumes.tissue_maps import load_mapping
+from uad_bench.volumes.workers import Outcome
 
 PHANTOM_SEED = 0
 """Phantoms stand in for fixed data sets, so their seed is fixed and not the training seed."""
@@ -76,7 +78,7 @@ def gather(config: RunConfig, sources: Sources, progress: Progress) -> Data:
                 order,
                 cache / STORES,
                 jobs=config.jobs,
-                on_scan=lambda outcome: progress.step(0, 0, outcome.name),
+                on_scan=_tally(order, progress),
             )
         for exclusion in store.excluded:
             progress.note(f"{source.label}: {exclusion.scan} is left out: {exclusion.reason}")
@@ -101,6 +103,12 @@ def tissue_source(text: str | None) -> TissueSource | None:
         UadBenchError: a file that is no mapping.
     """
     return "atropos" if text == "atropos" else None if text is None else load_mapping(Path(text))
+
+
+def _tally(order: Order, progress: Progress) -> Callable[[Outcome], None]:
+    """Report how many of an order's scans are done."""
+    done = count(1)
+    return lambda outcome: progress.step(next(done), len(order.inputs), outcome.name)
 
 
 def _simulate_missing(
