@@ -246,7 +246,7 @@ def test_one_bad_patient_is_left_out_by_name(lab, cache, box, tmp_path):
             ["--methods", "thresholding", "--param", "thresholding.variant=rank"],
             "--param thresholding.variant",
         ),
-        (["--methods", "thresholding", "--param", "thresholding.sigma=1"], "it has: variant"),
+        (["--methods", "thresholding", "--param", "thresholding.sigma=1"], "unknown; thresholding"),
         (["--param", "beta"], "write METHOD.NAME=VALUE"),
         (["--config", "nested.yaml"], "--param box: write METHOD.NAME=VALUE"),
         (["--device", "cuda:7"], "--device cuda:7"),

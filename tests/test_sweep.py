@@ -243,7 +243,7 @@ def test_the_swept_value_wins_over_the_preset_and_set_over_both_else(bench: Benc
     ("arguments", "said"),
     [
         (("fad", "--param", "gain"), "Did you mean 'fade'"),
-        (("fade", "--param", "gian"), "--param gian: unknown; fade has: gain, edge"),
+        (("fade", "--param", "gian"), "--param gian: unknown; did you mean gain? fade has"),
         (("fade", "--param", "file"), "neither a number nor a switch nor a choice"),
         (("fade", "--param", "edge"), "give --values"),
         (("fade", "--param", "gain", "--values", "a,2"), "--values a: Input should be a valid"),
@@ -254,7 +254,7 @@ def test_the_swept_value_wins_over_the_preset_and_set_over_both_else(bench: Benc
         (("fade", "--param", "gain", "--set", "gain=1"), "what is swept"),
         (("fade", "--param", "gain", "--set", "edge"), "write NAME=VALUE"),
         (("fade", "--param", "gain", "--set", "fade.edge=1"), "write NAME=VALUE"),
-        (("fade", "--param", "gain", "--set", "egde=0.4"), "--set egde: unknown; fade has"),
+        (("fade", "--param", "gain", "--set", "egde=0.4"), "unknown; did you mean edge?"),
         (("fade", "--param", "gain", "--set", "edge=7"), "--set edge: Input should be less"),
         (
             ("fade", "--param", "gain", "--preset", "paper"),

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -186,11 +187,18 @@ def validated(method: type[Method], values: Mapping[str, Any]) -> Params:
         for item in error.errors():
             name = ".".join(str(part) for part in item["loc"]) or "parameters"
             if item["type"] == "extra_forbidden":
-                known = ", ".join(method.Params.model_fields) or "none"
-                problems.append(f"--param {method.name}.{name}: unknown; it has: {known}")
+                problems.append(f"--param {method.name}.{name}: {unknown_parameter(method, name)}")
             else:
                 problems.append(f"--param {method.name}.{name}: {item['msg']}")
         raise UadBenchError("; ".join(problems)) from None
+
+
+def unknown_parameter(method: type[Method], name: str) -> str:
+    """What to say of a parameter that a method does not have."""
+    known = tuple(method.Params.model_fields)
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"unknown; {hint}{method.name} has: {', '.join(known) or 'no parameters'}"
 
 
 def _shortened(params: Params) -> dict[str, int]:

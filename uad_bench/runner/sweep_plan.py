@@ -16,7 +16,7 @@ from uad_bench.method import Method, Params, ReconstructionMethod, SearchRange, 
 from uad_bench.registry import Registry
 from uad_bench.report.sweep import Value
 from uad_bench.runner.config import RunConfig
-from uad_bench.runner.detectors import given_params
+from uad_bench.runner.detectors import given_params, unknown_parameter
 from uad_bench.runner.sources import Source, find_training
 from uad_bench.volumes.atlas import Atlas, open_atlas, refuse_other_grid
 from uad_bench.volumes.recipe import find_recipe
@@ -114,8 +114,7 @@ def _choices(method: type[Method], param: str) -> tuple[Value, ...]:
     """
     info = method.Params.model_fields.get(param)
     if info is None:
-        known = ", ".join(method.Params.model_fields) or "no parameters"
-        raise UadBenchError(f"--param {param}: unknown; {method.name} has: {known}")
+        raise UadBenchError(f"--param {param}: {unknown_parameter(method, param)}")
     kinds = _alternatives(info.annotation)
     if all(get_origin(kind) is Literal for kind in kinds):
         return tuple(value for kind in kinds for value in get_args(kind))
@@ -176,7 +175,7 @@ def _validated(
                 flag = f"--values {value}" if name in (param, "") else f"--set {name}"
                 message = item["msg"]
                 if item["type"] == "extra_forbidden":
-                    message = f"unknown; {method.name} has: {', '.join(method.Params.model_fields)}"
+                    message = unknown_parameter(method, name)
                 problems[f"{flag}: {message}"] = None
             continue
         except UadBenchError as error:
