@@ -208,6 +208,7 @@ def _again(again: Study | None, anatomies: Path | None) -> Iterable[str]:
     yield "\n".join(f"- {one.line}" for part in _answered(again, anatomies) for one in part)
     for kind in again.kinds:
         yield main_table(again, kind)
+    yield _prior(again)
     yield healthy_table(again)
     yield convergence_table(again)
 
