@@ -32,6 +32,7 @@ BASES = ("spa", "spa-perceptual", "vae", "gmvae")
 
 _AT_FPR = "Dice at the validation threshold"
 _Column = tuple[str, Post, str]
+_Answers = tuple[tuple[Answer, ...], ...]
 
 
 def write_page(
@@ -46,14 +47,15 @@ def write_page(
         again: results of the same people on another grid or with networks of another size.
     """
     (docs / "images").mkdir(parents=True, exist_ok=True)
+    repeated = None if again is None else _answered(again, anatomies)
     written = [
         *describe(study),
-        *_answers(study, again, anatomies),
+        *_answers(study, anatomies, again, repeated),
         *_tables(study),
         *_ablations(study),
         *_healthy(study),
         *_convergence(study, docs),
-        *_again(again, anatomies),
+        *_again(again, repeated),
         *_pictures(study, docs),
         *_limits(study, again),
     ]
@@ -61,19 +63,20 @@ def write_page(
     write_whole(docs / "fidelity.md", ("\n\n".join(blocks) + "\n").encode())
 
 
-def _answered(study: Study, anatomies: Path | None) -> tuple[tuple[Answer, ...], ...]:
+def _answered(study: Study, anatomies: Path | None) -> _Answers:
     """The paper's claims, the goal beyond it, and the leads."""
     goals = tuple(answer_goal(study, arm) for arm in detectors(study))
     return answer_claims(study), goals, answer_leads(study, anatomies)
 
 
-def _answers(study: Study, again: Study | None, anatomies: Path | None) -> Iterable[str]:
+def _answers(
+    study: Study, anatomies: Path | None, again: Study | None, repeated: _Answers | None
+) -> Iterable[str]:
     found, goals, trial = _answered(study, anatomies)
     yield "## The answers"
     lines = [one.line for one in (*found, *goals, *trial)]
-    if again is not None:
-        others = [one for part in _answered(again, anatomies) for one in part]
-        pairs = zip(lines, others, strict=True)
+    if again is not None and repeated is not None:
+        pairs = zip(lines, (one for part in repeated for one in part), strict=True)
         lines = [f"{line} _Again ({named(again)}):_ **{one.verdict}**." for line, one in pairs]
     yield "\n".join(f"- {line}" for line in lines)
     yield "### The paper's claims"
@@ -195,9 +198,9 @@ def _convergence(study: Study, docs: Path) -> Iterable[str]:
     yield convergence_table(study)
 
 
-def _again(again: Study | None, anatomies: Path | None) -> Iterable[str]:
+def _again(again: Study | None, repeated: _Answers | None) -> Iterable[str]:
     """The same people measured a second time."""
-    if again is None:
+    if again is None or repeated is None:
         return
     yield f"## Again: {named(again)}"
     yield (
@@ -205,7 +208,7 @@ def _again(again: Study | None, anatomies: Path | None) -> Iterable[str]:
         "that the leads and the claims ask for."
     )
     yield from describe_again(again)
-    yield "\n".join(f"- {one.line}" for part in _answered(again, anatomies) for one in part)
+    yield "\n".join(f"- {one.line}" for part in repeated for one in part)
     for kind in again.kinds:
         yield main_table(again, kind)
     yield _prior(again)
