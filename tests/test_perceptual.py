@@ -186,13 +186,14 @@ class Arbitrary:
     [
         (None, "No such file"),
         (b"no weights", "not a state dict"),
+        (b"junk", "not a state dict"),
         (b"", "not a state dict"),
         (Arbitrary(), "not a state dict"),
         ([1, 2], "no features.0.weight of shape"),
         ({"features.0.weight": torch.zeros(64, 1, 3, 3)}, "no features.0.weight of shape"),
         ({k: v for k, v in vgg19_state().items() if "19" not in k}, "no features.19.weight"),
     ],
-    ids=["absent", "text", "empty", "pickle", "list", "shape", "keys"],
+    ids=["absent", "text", "opcode", "empty", "pickle", "list", "shape", "keys"],
 )
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 def test_a_wrong_weight_file_is_one_line(tmp_path, content, said, suffix):
