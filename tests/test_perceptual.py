@@ -235,7 +235,7 @@ def planned(param: dict[str, object], methods: str = "vae") -> Plan:
     return make_plan(config, open_registry(config.plugin), "cpu")
 
 
-@pytest.mark.parametrize("fault", ["absent", "folder", "checksum"])
+@pytest.mark.parametrize("fault", ["absent", "folder", "checksum", "content"])
 def test_a_run_without_its_weights_is_refused_in_one_line_before_any_data(
     tmp_path, capsys, monkeypatch, fault
 ):
@@ -243,7 +243,7 @@ def test_a_run_without_its_weights_is_refused_in_one_line_before_any_data(
     file = tmp_path / "vgg19.pth"
     if fault == "folder":
         file.mkdir()
-    elif fault == "checksum":
+    elif fault in ("checksum", "content"):
         file.write_bytes(b"other weights")
     param = asking("vae", file, "a" * 64 if fault == "checksum" else None)
     flags = [word for key, value in param.items() for word in ("--param", f"{key}={value}")]
@@ -272,10 +272,10 @@ def test_a_detector_is_known_by_the_content_of_its_weight_file(tmp_path):
         "cpu",
         SimpleNamespace(),
     )
-    for content in (b"one", b"one", b"two"):
-        file.write_bytes(content)
+    for seed in (0, 0, 1):
+        torch.save(vgg19_state(seed), file)
         params = planned(asking("vae", file)).methods[0].params
-        checksum = hashlib.sha256(content).hexdigest()
+        checksum = hashlib.sha256(file.read_bytes()).hexdigest()
         assert params.vgg19_sha256 == checksum
         given = asking("vae", file, checksum.upper())
         assert planned(given).methods[0].params == params

@@ -20,7 +20,7 @@ from uad_bench.method import (
     TissuePrior,
 )
 from uad_bench.models.batches import one_by_one
-from uad_bench.models.perceptual import file_checksum, find_lite0
+from uad_bench.models.perceptual import file_checksum, find_lite0, load_vgg19
 from uad_bench.models.variational import VariationalNetwork
 from uad_bench.training.loop import train_network
 from uad_bench.training.params import DeepParams, TrainingParams
@@ -51,12 +51,14 @@ class DeepReconstruction(ReconstructionMethod):
         A detector is then known by the weights behind its loss, not by their file's name.
 
         Raises:
-            UadBenchError: if the weights of the perceptual loss are missing, or are others.
+            UadBenchError: if the weights of the perceptual loss are missing, are others, or are no
+                weights.
         """
         if not params.perceived:
             return params
         if params.perceptual == "vgg19":
             found = file_checksum(params.vgg19_weights, params.vgg19_sha256)
+            load_vgg19(params.vgg19_weights, found, "cpu")
             return params.model_copy(update={"vgg19_sha256": found})
         find_lite0()
         return params
