@@ -3,7 +3,7 @@
 import csv
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, cast
 
@@ -48,8 +48,8 @@ class Bids(Cohort):
     (``desc-brain``), in this order. Masks must lie in the same space as the FLAIR. Lesion masks
     come from one derivative, ``manual*`` before others by name; several there are several raters.
     A tissue map (1 CSF, 2 GM, 3 WM) is read only beside its FLAIR, for other tools number tissues
-    differently. A scan for testing that has no lesion mask is healthy where nobody in the cohort
-    has one, and named as incomplete otherwise.
+    differently. A scan for testing that has no lesion mask is incomplete; one whose mask is all
+    zero is a healthy subject's.
     """
 
     info = CohortInfo(
@@ -95,7 +95,8 @@ class Bids(Cohort):
             required = any(file.shows("lesion") for files in sessions.values() for file in files)
         for key in sorted(sessions, key=lambda key: (key[0], key[1] or "")):
             split = splits[key[0]]
-            yield _scan(root, key, sessions[key], split, required and split == "test")
+            scan = _scan(root, key, sessions[key], split, required and split == "test")
+            yield replace(scan, healthy=self.lesions is False)
 
     def default_splits(self, subjects: list[str]) -> dict[str, Split]:
         """The split of every subject where ``participants.tsv`` has no column ``split``."""

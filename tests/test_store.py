@@ -266,7 +266,7 @@ def test_a_bad_scan_is_excluded_by_name_and_changes_no_other(
     broken = root / "sub" / "broken.nii.gz"
     broken.parent.mkdir()
     broken.write_bytes(scans[0].flair.read_bytes()[:2000])
-    bad = Scan("s00", broken, split="test", space="mni152")
+    bad = Scan("s00", broken, healthy=True, split="test", space="mni152")
     made = prepare(Toy([bad, *scans]), root, RECIPE, tmp_path, simulated=True, jobs=1)
     assert made.use("train").excluded == ()
     (excluded,) = made.use("test").excluded

@@ -15,7 +15,13 @@ from uad_bench.cohort import Scan, Space
 from uad_bench.errors import ScanError
 from uad_bench.volumes.masks import labels_on
 from uad_bench.volumes.nifti import Volume, read_volume
-from uad_bench.volumes.read import LoadedScan, find_space, load_scan, stated_space
+from uad_bench.volumes.read import (
+    LoadedScan,
+    find_space,
+    load_scan,
+    refuse_incomplete,
+    stated_space,
+)
 from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.space import SRI24_TO_MNI152, TO_MNI152, template_brain, template_grid
 
@@ -297,9 +303,34 @@ def test_a_mask_whose_affine_was_rounded_passes(case: Case) -> None:
     assert read(case.scan).lesion is not None
 
 
-def test_empty_lesion_mask(case: Case) -> None:
+def test_an_all_zero_mask_is_a_healthy_subjects(case: Case) -> None:
     save(case.mask, np.zeros_like(case.lesion), case.affine)
-    refused(case.scan, "lesion.nii.gz", "no lesion")
+    for healthy in (False, True):
+        loaded = read(replace(case.scan, healthy=healthy))
+        assert loaded.lesion is not None
+        assert not loaded.lesion.any()
+
+
+def test_a_mask_that_marks_other_than_lesion_is_nobodys(case: Case) -> None:
+    save(case.mask, 2 * case.lesion, case.affine)
+    scan = replace(case.scan, lesion_labels=frozenset({1}), ignore_labels=frozenset({2}))
+    refused(scan, "lesion.nii.gz", "no lesion in the mask, which is not all zero")
+    assert read(replace(scan, healthy=True)).lesion is not None
+
+
+def test_a_lesion_in_somebody_called_healthy(case: Case) -> None:
+    refused(replace(case.scan, healthy=True), "lesion.nii.gz", "said to be healthy")
+
+
+def test_no_mask_is_no_statement(case: Case) -> None:
+    """Only a test scan needs one: training and validation scans say nothing by their split."""
+    scan = replace(case.scan, lesion=())
+    with pytest.raises(ScanError, match="no lesion mask, and nobody says"):
+        refuse_incomplete(scan)
+    refuse_incomplete(case.scan)
+    refuse_incomplete(replace(scan, healthy=True))
+    refuse_incomplete(replace(scan, split="train"))
+    refuse_incomplete(replace(scan, split="validation"))
 
 
 def test_labels_between_whole_numbers(case: Case) -> None:

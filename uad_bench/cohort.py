@@ -21,9 +21,11 @@ class Scan:
         subject: the person; statistics treat a person's scans as one unit.
         session: the time point, where the cohort has several.
         flair: path of the FLAIR volume.
-        lesion: one mask per rater, empty for a healthy scan. A voxel is lesion where more than
-            half of the raters marked it; where exactly half did, it is ignored, that is, counted
-            neither as lesion nor as healthy.
+        lesion: one mask per rater. A voxel is lesion where more than half of the raters marked it;
+            where exactly half did, it is ignored, that is, counted neither as lesion nor as
+            healthy. A test scan without a mask takes part only where ``healthy`` says so.
+        healthy: whether somebody says that the subject is healthy: the adapter, or the cohort's
+            own list of participants. A scan whose masks are all zero is healthy without it.
         brain_mask: a given brain mask, which wins over everything else.
         tissues: a tissue label map (1 CSF, 2 GM, 3 WM), where the cohort has one.
         split: which part of the protocol may see this scan.
@@ -37,6 +39,7 @@ class Scan:
     flair: Path
     session: str | None = None
     lesion: tuple[Path, ...] = ()
+    healthy: bool = False
     brain_mask: Path | None = None
     tissues: Path | None = None
     split: Split = "test"

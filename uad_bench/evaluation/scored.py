@@ -28,6 +28,8 @@ class ScoredScan:
         brain: bool ``[N, H, W]``.
         spacing: voxel size ``(z, y, x)`` in mm.
         z: int ``[N]``, rising; slices missing in between are empty.
+        healthy: whether the subject is healthy. A patient whose lesions fall outside these slices
+            is not.
 
     Raises:
         UadBenchError: if the arrays do not fit each other or ``z`` does not rise.
@@ -40,6 +42,7 @@ class ScoredScan:
     brain: Mask
     spacing: tuple[float, float, float]
     z: NDArray[np.int64]
+    healthy: bool = False
 
     def __post_init__(self) -> None:
         shapes = {self.scores.shape, self.lesion.shape, self.brain.shape}

@@ -72,6 +72,7 @@ class AnomalyMaps:
                 brain=np.asarray(slices.brain[:, 0]),
                 spacing=slices.spacing,
                 z=slices.z,
+                healthy=scan.healthy,
             )
             start = stop
 

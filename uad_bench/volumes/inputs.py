@@ -103,6 +103,7 @@ def facts(item: ScanInput, *, paths: bool) -> dict[str, Any]:
         "scan": [scan.name, scan.subject, scan.session, scan.site, scan.split, scan.space],
         "labels": None if scan.lesion_labels is None else sorted(scan.lesion_labels),
         "ignored": sorted(scan.ignore_labels),
+        "healthy": scan.healthy,
         "files": [
             [file.role, file.sha256, *((file.path, file.size) if paths else ())]
             for file in item.files

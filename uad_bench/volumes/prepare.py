@@ -25,7 +25,7 @@ from uad_bench.volumes.tissue_maps import mapping_files
 from uad_bench.volumes.workers import LeftOut, Outcome, Ready, prepare_scans
 from uad_bench.volumes.write import StoreWriter, sync_folder
 
-PREPARATION = 2
+PREPARATION = 3
 """Version of the preparation: raised whenever the same files would become other slices."""
 
 STEPS_FOLDER = "steps"
@@ -245,6 +245,7 @@ def _prepared(item: ScanInput, ready: Ready, rows: tuple[int, int]) -> PreparedS
         split=scan.split,
         start=rows[0],
         stop=rows[1],
+        healthy=scan.healthy or (bool(scan.lesion) and ready.quality.lesion_ml_before == 0),
         has_lesion=bool((slices.lesion == 1).any()),
         has_tissue=slices.tissue is not None,
         standard=ready.standard,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -202,13 +202,51 @@ def _lesion(
 ) -> NDArray[np.uint8] | None:
     if not masks:
         return None
-    lesion = majority(scan, (_rater(scan, mask, flair, brain) for mask in masks))
-    if not (lesion == 1).any():
-        which = f"{len(masks)} raters agree on no lesion" if len(masks) > 1 else "no lesion"
-        raise ScanError(
-            f"{masks[0].path}: {which} in the mask; check the mask or leave the scan out"
-        )
+    raters = [_rater(scan, mask, flair, brain) for mask in masks]
+    lesion = majority(scan, raters)
+    if (problem := contradiction(scan, raters, lesion)) is not None:
+        raise ScanError(f"{masks[0].path}: {problem}")
     return lesion
+
+
+def refuse_incomplete(scan: Scan) -> None:
+    """Refuse a test scan without a lesion mask of somebody whom nobody calls healthy.
+
+    That no mask was found never means that there is no lesion.
+
+    Raises:
+        ScanError: in one line.
+    """
+    if scan.split != "test" or scan.lesion or scan.healthy:
+        return
+    raise ScanError(
+        f"{scan.flair}: no lesion mask, and nobody says that {scan.subject} is healthy; give a "
+        "mask, one that is all zero, or name the healthy people in participants.tsv"
+    )
+
+
+def contradiction(scan: Scan, raters: Sequence[Labels], lesion: NDArray[np.uint8]) -> str | None:
+    """Return what the masks of a scan contradict, in one line; ``None`` where all is well.
+
+    Masks without any label are those of a healthy subject. A mask that marks something, but no
+    lesion, is neither a patient's nor a healthy subject's.
+
+    Args:
+        scan: whose masks they are.
+        raters: the labels of each rater, ``[X, Y, Z]``.
+        lesion: what :func:`majority` makes of them.
+    """
+    if not any(labels.any() for labels in raters):
+        return None
+    if scan.healthy and any(is_lesion(labels, scan).any() for labels in raters):
+        return (
+            f"{scan.subject} is said to be healthy, but the mask shows a lesion; correct one of "
+            "the two"
+        )
+    if not scan.healthy and not (lesion == 1).any():
+        which = f"{len(raters)} raters agree on no lesion" if len(raters) > 1 else "no lesion"
+        return f"{which} in the mask, which is not all zero; check the mask or leave the scan out"
+    return None
 
 
 def _rater(scan: Scan, mask: Volume, flair: Volume, brain: NDArray[np.bool_] | None) -> Labels:

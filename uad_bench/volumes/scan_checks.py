@@ -20,11 +20,13 @@ from uad_bench.volumes.nifti import Volume, parse_volume, read_content
 from uad_bench.volumes.read import (
     MAX_NATIVE_BRAIN_ML,
     allowed_labels,
+    contradiction,
     given_brain,
     has_skull,
     image_of,
     is_lesion,
     majority,
+    refuse_incomplete,
     scan_files,
 )
 from uad_bench.volumes.resample import FloatArray
@@ -70,6 +72,10 @@ def check_scan(scan: Scan, root: Path) -> ScanReport:
         root: the cohort's folder, which paths are shown below.
     """
     notes = Notes(scan, root)
+    try:
+        refuse_incomplete(scan)
+    except ScanError as error:
+        notes.refuse(scan.flair, error)
     contents = None
     volumes: dict[Path, Volume] = {}
     for role, path in scan_files(scan):
@@ -175,11 +181,12 @@ def _check_lesions(
             notes.add("warning", path, "this rater marked no lesion")
     if not read or len(read) < len(scan.lesion):
         return None, tuple(marks)
-    lesion = majority(scan, read) == 1
-    if not lesion.any():
-        who = "no lesion" if len(read) == 1 else f"{len(read)} raters agree on no lesion"
-        notes.add("error", scan.lesion[0], f"{who} in the mask; check the mask or leave it out")
-    return lesion, tuple(marks)
+    combined = majority(scan, read)
+    if (problem := contradiction(scan, read, combined)) is not None:
+        notes.add("error", scan.lesion[0], problem)
+    elif not any(labels.any() for labels in read):
+        notes.add("note", scan.lesion[0], "all zero: the subject counts as healthy")
+    return combined == 1, tuple(marks)
 
 
 def _check_place(

@@ -26,7 +26,13 @@ from uad_bench.results import write_whole
 from uad_bench.volumes.atropos import segment_tissues
 from uad_bench.volumes.bias import correct_bias
 from uad_bench.volumes.inputs import ScanInput, digest
-from uad_bench.volumes.read import LoadedScan, NativeScan, find_space, load_scan
+from uad_bench.volumes.read import (
+    LoadedScan,
+    NativeScan,
+    find_space,
+    load_scan,
+    refuse_incomplete,
+)
 from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.register import Target, load_ants, load_target, register
 from uad_bench.volumes.resample import Affine, FloatArray, Grid
@@ -125,6 +131,7 @@ def standardise(item: ScanInput, preparation: Preparation) -> tuple[LoadedScan, 
         UadBenchError: a tool or the template is missing, or the disk is full.
     """
     scan, recipe = item.scan, preparation.recipe
+    refuse_incomplete(scan)
     native = load_scan(scan)
     ledger = _ledger(item, preparation)
     image, brain = native.image, native.brain
@@ -165,6 +172,7 @@ def planned_steps(item: ScanInput, preparation: Preparation) -> tuple[PlannedSte
         ScanError: the scan cannot be used, in one line.
     """
     recipe = preparation.recipe
+    refuse_incomplete(item.scan)
     native = load_scan(item.scan)
     ledger = _ledger(item, preparation)
     steps: list[PlannedStep] = []

@@ -83,6 +83,7 @@ class PreparedScan(_Record):
         split: the part of the protocol it belongs to.
         start: its first slice in the arrays.
         stop: one behind its last slice.
+        healthy: whether the subject is said to be healthy, or its masks are all zero.
         has_lesion: whether any stored voxel is lesion.
         has_tissue: whether it came with a tissue label map.
         standard: how it came to the template.
@@ -97,6 +98,7 @@ class PreparedScan(_Record):
     split: Split
     start: int
     stop: int
+    healthy: bool
     has_lesion: bool
     has_tissue: bool
     standard: Standard

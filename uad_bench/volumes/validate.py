@@ -60,7 +60,7 @@ def validate_cohort(
             if on_scan is not None:
                 on_scan(report.scan.name)
     found = [finding for report in reports for finding in report.findings]
-    found += [*_names(scans), *_masks(scans), *_duplicates(reports), *_outliers(name, reports)]
+    found += [*_names(scans), *_duplicates(reports), *_outliers(name, reports)]
     expected = cohort.info.expected_scans or 0
     if len(scans) < expected:
         message = f"{len(scans)} of the published cohort's {expected} scans are here"
@@ -101,16 +101,6 @@ def _plain(subject: str) -> tuple[str, ...]:
     """A subject's words and numbers, without letter case, separators and leading zeros."""
     parts = re.findall(r"[a-z]+|\d+", subject.lower())
     return tuple(part.lstrip("0") for part in parts)
-
-
-def _masks(scans: Sequence[Scan]) -> Iterator[Finding]:
-    """Test scans without a lesion mask beside others with one."""
-    test = [scan for scan in scans if scan.split == "test"]
-    with_mask = sum(bool(scan.lesion) for scan in test)
-    for scan in test if with_mask else ():
-        if not scan.lesion:
-            message = f"no lesion mask, unlike {with_mask} others: it counts as healthy"
-            yield Finding("warning", scan.name, "lesion", message)
 
 
 def _duplicates(reports: Sequence[ScanReport]) -> Iterator[Finding]:
