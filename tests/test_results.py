@@ -2,9 +2,12 @@
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from uad_bench.errors import UadBenchError
 from uad_bench.results import ResultsFolder, load_cells, write_whole
@@ -57,3 +60,26 @@ def test_a_damaged_record_is_named_with_what_to_do(tmp_path: Path):
 def test_an_empty_folder_says_what_would_fill_it(tmp_path: Path):
     with pytest.raises(UadBenchError, match=r"no results in .*`uad-bench run` writes them"):
         load_cells(tmp_path)
+
+
+@given(umask=st.integers(0, 0o777), old=st.none() | st.sampled_from([0o600, 0o644, 0o666]))
+def test_who_may_read_a_file_the_umask_decides(umask, old, tmp_path_factory):
+    """Results can hold patients' names; a group may share them."""
+    file = tmp_path_factory.mktemp("results") / "cell.json"
+    if old is not None:
+        file.touch()
+        file.chmod(old)
+    before = os.umask(umask)
+    try:
+        write_whole(file, b"data")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o666 & ~umask
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        UadBenchError, match=r"cannot write .*cell\.json: (Not a directory|File exists)"
+    ):
+        write_whole(tmp_path / "file" / "cells" / "cell.json", b"new")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,25 +85,24 @@ class ResultsFolder:
 def write_whole(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` so that the file is there whole or not at all.
 
+    Who may read it, the user's umask decides: results can hold patients' names.
+
     Raises:
-        UadBenchError: if the disk is full.
+        UadBenchError: if the disk is full, or the folder cannot be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
-    temporary = Path(name)
+    temporary = path.with_name(f".partial-{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise storage_error(error, path) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    finally:
+        with suppress(OSError):  # it has its name by now, or something went wrong
+            temporary.unlink()
 
 
 def storage_error(error: OSError, path: Path) -> UadBenchError:

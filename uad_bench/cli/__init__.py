@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Annotated, Any, cast
 
@@ -11,6 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from uad_bench import __version__
+from uad_bench.cli.streams import close_broken_stdout, open_streams
 from uad_bench.errors import UadBenchError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -38,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Per command: where its function is, as ``module:function``, and what ``--help`` says of it.
 A command of several, such as ``atlas``, has a typer application in its function's place."""
 
+EXIT_CUT_OFF = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
@@ -52,21 +55,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the command line without the program's name; by default the process's own.
 
     Returns:
-        0 when all went well, 2 for bad input (one line on stderr), 130 after Ctrl-C, or what the
-        command asks for.
+        0 when all went well, 1 where the reader of stdout went away, 2 for bad input (one line on
+        stderr), 130 after Ctrl-C, or what the command asks for.
     """
+    open_streams()
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     invoked = next((word for word in given if not word.startswith("-")), None)
     try:
         code = _app(invoked)(args=given, prog_name="uad-bench", standalone_mode=False)
+        sys.stdout.flush()
     except UadBenchError as error:
         return _fail(str(error))
     except _CommandLineError as error:
         path = error.ctx.command_path if error.ctx else "uad-bench"
         return _fail(f"{error.format_message().rstrip('.')}; see {path} --help")
+    except MemoryError as error:
+        detail = f" ({error})" if str(error) else ""
+        return _fail(f"not enough memory{detail}: use fewer jobs (-j 1) or a machine with more")
     except OSError as error:
-        where = "" if error.filename is None else f": {error.filename}"
-        return _fail(f"{error.strerror or error}{where}")
+        return _fail_for_system(error)
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
     return code if isinstance(code, int) else 0
@@ -74,8 +81,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _fail(message: str) -> int:
     """Say what is wrong, in one line on stderr."""
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    with suppress(OSError):  # where stderr is gone too, nobody can be told
+        typer.echo(f"error: {' '.join(message.split())}", err=True)
     return EXIT_BAD_INPUT
+
+
+def _fail_for_system(error: OSError) -> int:
+    """Say what the machine refused; a reader who went away, as ``head`` does, is told nothing."""
+    broken = close_broken_stdout()
+    if isinstance(error, BrokenPipeError):
+        return EXIT_CUT_OFF
+    where = error.filename if broken is None else "standard output"
+    return _fail(f"{error.strerror or error}{'' if where is None else f': {where}'}")
 
 
 def _app(invoked: str | None) -> typer.Typer:

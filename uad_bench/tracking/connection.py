@@ -94,6 +94,7 @@ def _probe(uri: str) -> None:
     if _is_sqlite(parts):
         file = _sqlite_file(parts)
         file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()  # by the user's umask, which SQLite's own way of creating it narrows
         with closing(sqlite3.connect(file, timeout=_PROBE_S)) as database:
             database.execute("PRAGMA schema_version")
     elif (port := _DATABASE_PORTS.get(_dialect(parts))) and parts.hostname:

@@ -1,0 +1,110 @@
+"""No terminal, pipe or closed stream makes a traceback of a finished run."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from uad_bench.cli.streams import open_streams
+
+CODECS = ("ascii", "latin-1", "cp1252", "cp437", "koi8-r", "shift_jis", "utf-8")
+anything = st.text(st.characters(codec=None, exclude_characters="\x1b"), max_size=40)
+
+
+def program(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What a shell makes of ``command``, in which ``uad-bench`` is this one."""
+    return subprocess.run(
+        ["bash", "-c", f'uad-bench() {{ {sys.executable} -m uad_bench "$@"; }}; {command}'],
+        capture_output=True,
+        check=False,
+        text=True,
+        errors="replace",
+        timeout=120,
+        env={
+            **os.environ,
+            "PYTHONUNBUFFERED": "",
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+            **environment,
+        },
+    )
+
+
+@given(
+    text=anything,
+    codec=st.sampled_from(CODECS),
+    errors=st.sampled_from(["strict", "surrogateescape"]),
+)
+def test_every_text_can_be_printed_in_every_encoding(text, codec, errors):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=codec, errors=errors)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        open_streams()
+        typer.echo(f"{text} 0.51 ± 0.02")
+        Console(width=200).print(f"{text} 0.51 ± 0.02", markup=False)
+        stream.flush()
+    assert stream.buffer.getvalue().count(b"0.51 ") == 2
+
+
+@pytest.mark.parametrize("codec", ["latin-1", "ascii", "cp1252", "koi8-r"])
+def test_a_narrow_terminal_gets_the_whole_answer(codec):
+    wide = program("uad-bench show hi", PYTHONIOENCODING="utf-8")
+    narrow = program("uad-bench show hi; uad-bench data hi", PYTHONIOENCODING=codec)
+    assert (narrow.returncode, narrow.stderr) == (0, "")
+    assert len(narrow.stdout.splitlines()) > len(wide.stdout.splitlines())
+
+
+def test_a_reader_who_goes_away_is_told_nothing():
+    shown = program("set -o pipefail; uad-bench list | true")
+    assert (shown.returncode, shown.stdout, shown.stderr) == (1, "", "")
+
+
+@pytest.mark.parametrize(
+    "command", ["list", "data hi", "show hi", "--version", "check thresholding"]
+)
+def test_a_closed_stdout_is_no_error(command):
+    shown = program(f"uad-bench {command} >&-")
+    assert (shown.returncode, shown.stderr) == (0, "")
+
+
+def test_a_bad_command_line_is_told_where_stdout_is_closed_and_survives_a_closed_stderr():
+    assert program("uad-bench show nobody >&-").stderr.count("\n") == 1
+    assert program("uad-bench show nobody 2>&-").returncode == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("command", ["list", "data hi", "--help"])
+def test_a_full_disk_below_stdout_is_one_line(command):
+    shown = program(f"uad-bench {command} >/dev/full")
+    assert shown.returncode == 2
+    assert shown.stderr == "error: No space left on device: standard output\n"
+
+
+def test_a_closed_stream_leaves_its_number_to_nobody(tmp_path):
+    """A file that got number 1 would receive what a library prints."""
+    file = tmp_path / "file"
+    code = (
+        "import os, sys; from uad_bench.cli.streams import open_streams; open_streams(); "
+        f"stream = open({str(file)!r}, 'w'); print(stream.fileno(), file=sys.stderr)"
+    )
+    shown = program(f'{sys.executable} -c "{code}" <&- >&-')
+    assert int(shown.stderr) > 2
+
+
+def test_little_memory_is_one_line(monkeypatch, capsys):
+    from uad_bench import cli
+
+    def hungry() -> None:
+        raise MemoryError("Unable to allocate 3 TiB")
+
+    monkeypatch.setattr(cli, "_function", lambda target: hungry)
+    assert cli.main(["list"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: not enough memory (Unable to allocate 3 TiB): use fewer jobs")
+    assert told.count("\n") == 1
