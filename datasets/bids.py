@@ -1,17 +1,15 @@
 """A user's own cohort in BIDS layout, and the reading of BIDS names for the in-house cohorts."""
 
-import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from uad_bench.cohort import Cohort, CohortInfo, Scan, Space, Split
-from uad_bench.errors import UadBenchError
+from uad_bench.participants import Participants, read_participants
 
 _NIFTI = re.compile(r"(?P<entities>sub-.+)_(?P<suffix>FLAIR|mask|roi|dseg)\.nii(?:\.gz)?")
-_SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,7 @@ class Bids(Cohort):
         licence="the cohort's own",
         obtain="point at the folder: --datasets bids:PATH",
         layout="""PATH/
-  participants.tsv                     (a column split: train, validation or test)
+  participants.tsv                     (split: train, validation or test; group: control or not)
   sub-01/[ses-01/]anat/sub-01_FLAIR.nii.gz
   derivatives/NAME/sub-01/[ses-01/]anat/
     sub-01_space-MNI152NLin2009aSym_desc-brain_FLAIR.nii.gz
@@ -89,17 +87,30 @@ class Bids(Cohort):
             or any(file.shows("lesion") for file in files)
         }
         subjects = sorted({subject for subject, _ in sessions})
-        splits = _read_splits(root / "participants.tsv", subjects) or self.default_splits(subjects)
+        people = self.participants(root) if subjects else None
+        splits = people.splits_of(subjects) if people is not None else None
+        if splits is None:
+            splits = self.default_splits(subjects)
         required = self.lesions
         if required is None:
             required = any(file.shows("lesion") for files in sessions.values() for file in files)
         for key in sorted(sessions, key=lambda key: (key[0], key[1] or "")):
             split = splits[key[0]]
-            scan = _scan(root, key, sessions[key], split, required and split == "test")
-            yield replace(scan, healthy=self.lesions is False)
+            healthy = self.healthy(key[0], people)
+            needed = required and split == "test" and not healthy
+            yield replace(_scan(root, key, sessions[key], split, needed), healthy=healthy)
+
+    def participants(self, root: Path) -> Participants | None:
+        """Read ``participants.tsv``."""
+        return read_participants(root)
+
+    def healthy(self, subject: str, people: Participants | None) -> bool | None:
+        """Whether a subject is healthy, as ``participants.tsv`` or else the cohort's kind says."""
+        said = None if people is None else people.healthy.get(subject)
+        return True if said is None and self.lesions is False else said
 
     def default_splits(self, subjects: list[str]) -> dict[str, Split]:
-        """The split of every subject where ``participants.tsv`` has no column ``split``."""
+        """The split of every subject where ``participants.tsv`` has no column of splits."""
         return dict.fromkeys(subjects, "test")
 
 
@@ -122,28 +133,6 @@ def _sessions(root: Path) -> dict[tuple[str, str | None], list[_File]]:
             file = _File(path, source, match["suffix"], entities)
             sessions.setdefault((f"sub-{entities['sub']}", session), []).append(file)
     return sessions
-
-
-def _read_splits(path: Path, subjects: list[str]) -> dict[str, Split] | None:
-    """The column ``split`` of ``participants.tsv``; ``None`` where there is none.
-
-    Raises:
-        UadBenchError: a subject without a split, or a split of another name.
-    """
-    if not path.is_file():
-        return None
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        rows = list(csv.DictReader(lines, delimiter="\t"))
-    if not rows or "split" not in rows[0] or "participant_id" not in rows[0]:
-        return None
-    given = {row["participant_id"]: (row["split"] or "").strip().lower() for row in rows}
-    for subject in subjects:
-        if given.get(subject) not in _SPLITS:
-            raise UadBenchError(
-                f"{path}: {subject} has the split {given.get(subject)!r}: write train, validation "
-                "or test into the column 'split', for every subject or for none"
-            )
-    return {subject: cast(Split, _SPLITS[given[subject]]) for subject in subjects}
 
 
 def _scan(

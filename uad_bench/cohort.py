@@ -7,7 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from uad_bench.participants import Participants
 
 Split = Literal["train", "validation", "test"]
 Space = Literal["mni152", "sri24"]
@@ -24,8 +27,9 @@ class Scan:
         lesion: one mask per rater. A voxel is lesion where more than half of the raters marked it;
             where exactly half did, it is ignored, that is, counted neither as lesion nor as
             healthy. A test scan without a mask takes part only where ``healthy`` says so.
-        healthy: whether somebody says that the subject is healthy: the adapter, or the cohort's
-            own list of participants. A scan whose masks are all zero is healthy without it.
+        healthy: whether the adapter, or the dataset's own list of participants, says that the
+            subject is healthy (``True``) or a patient (``False``); ``None`` where nobody says it. A
+            scan whose masks are all zero is healthy without it.
         brain_mask: a given brain mask, which wins over everything else.
         tissues: a tissue label map (1 CSF, 2 GM, 3 WM), where the cohort has one.
         split: which part of the protocol may see this scan.
@@ -39,7 +43,7 @@ class Scan:
     flair: Path
     session: str | None = None
     lesion: tuple[Path, ...] = ()
-    healthy: bool = False
+    healthy: bool | None = None
     brain_mask: Path | None = None
     tissues: Path | None = None
     split: Split = "test"
@@ -153,6 +157,18 @@ class Cohort(ABC):
         A scan that lacks a file it must have is still yielded, with the path where that file
         should be, so that preparation can report it by name.
         """
+
+    def participants(self, root: Path) -> Participants | None:
+        """Return the list of people that ``scans`` goes by; ``None`` where it reads none.
+
+        Args:
+            root: the cohort's own folder.
+
+        Raises:
+            UadBenchError: the list cannot be understood.
+        """
+        del root  # an adapter without such a list needs no more than this
+        return None
 
 
 def find_nifti(folder: Path, *stems: str) -> Path | None:

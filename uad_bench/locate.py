@@ -8,6 +8,7 @@ from pathlib import Path
 
 from uad_bench.cohort import Cohort, CohortInfo, Scan
 from uad_bench.errors import UadBenchError
+from uad_bench.participants import Participants
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +20,14 @@ class Found:
         scans: every scan, complete or not, in the adapter's order.
         missing: paths that a scan must have and that are not there.
         problems: one line per incomplete scan, naming it and the file.
+        people: the dataset's own list of people, where the adapter reads one.
     """
 
     folder: Path
     scans: tuple[Scan, ...]
     missing: tuple[Path, ...]
     problems: tuple[str, ...]
+    people: Participants | None = None
 
 
 def locate(info: CohortInfo, data_root: Path) -> Path | None:
@@ -96,6 +99,7 @@ def inspect(cohort: Cohort, folder: Path) -> Found:
         scans=scans,
         missing=tuple(path for _, path in lacking),
         problems=tuple(f"{scan.name}: {path} is missing" for scan, path in lacking),
+        people=cohort.participants(folder),
     )
 
 

@@ -109,6 +109,8 @@ def _contents(found: Found, info: CohortInfo, full: bool) -> Iterator[Row]:
     yield "found", f"{found.folder}{mark}"
     yield "scans", _count(found.scans)
     yield "splits", _tally(scan.split for scan in found.scans)
+    if healthy := _healthy(found):
+        yield "healthy", healthy
     sites = [scan.site for scan in found.scans if scan.site is not None]
     if sites:
         yield "sites", _tally(sites)
@@ -119,6 +121,23 @@ def _contents(found: Found, info: CohortInfo, full: bool) -> Iterator[Row]:
     if absent := _absent(found, info):
         lines.append(f"{absent} of the published cohort's {info.expected_scans} scans")
     yield "missing", "\n".join(lines) or _NOTHING
+    if found.people is not None:
+        lines = [
+            *found.people.notes,
+            *found.people.mismatches(scan.subject for scan in found.scans),
+        ]
+        yield from (("people", f"{found.people.path.name}: {line}") for line in lines)
+
+
+def _healthy(found: Found) -> str:
+    """How many subjects are said to be healthy, and by what; empty where nobody says it."""
+    count = len({scan.subject for scan in found.scans if scan.healthy})
+    if not count:
+        return ""
+    people = found.people
+    if people is None or not people.columns:
+        return f"{count} (all of this dataset's people)"
+    return f"{count} ({people.path.name}, column {' and '.join(people.columns)})"
 
 
 def _absent(found: Found, info: CohortInfo) -> int:
@@ -177,7 +196,7 @@ def _print_rows(console: Console, name: str, title: str, rows: list[Row]) -> Non
         lines = text.splitlines()
         if console.is_terminal and len(lines) == 1:
             lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
-        style = "yellow" if label in {"missing", "problem"} and text != _NOTHING else ""
+        style = "yellow" if label in {"missing", "problem", "people"} and text != _NOTHING else ""
         for number, line in enumerate(lines):
             head = label if number == 0 else ""
             console.print(

@@ -245,7 +245,7 @@ def _prepared(item: ScanInput, ready: Ready, rows: tuple[int, int]) -> PreparedS
         split=scan.split,
         start=rows[0],
         stop=rows[1],
-        healthy=scan.healthy or (bool(scan.lesion) and ready.quality.lesion_ml_before == 0),
+        healthy=bool(scan.healthy) or (bool(scan.lesion) and ready.quality.lesion_ml_before == 0),
         has_lesion=bool((slices.lesion == 1).any()),
         has_tissue=slices.tissue is not None,
         standard=ready.standard,

@@ -60,7 +60,12 @@ def validate_cohort(
             if on_scan is not None:
                 on_scan(report.scan.name)
     found = [finding for report in reports for finding in report.findings]
-    found += [*_names(scans), *_duplicates(reports), *_outliers(name, reports)]
+    found += [
+        *_people(cohort, root, scans),
+        *_names(scans),
+        *_duplicates(reports),
+        *_outliers(name, reports),
+    ]
     expected = cohort.info.expected_scans or 0
     if len(scans) < expected:
         message = f"{len(scans)} of the published cohort's {expected} scans are here"
@@ -68,6 +73,22 @@ def validate_cohort(
     order = {scan.name: place for place, scan in enumerate(scans)}
     found.sort(key=lambda f: (SEVERITIES.index(f.severity), order.get(f.scan, len(order))))
     return tuple(found)
+
+
+def _people(cohort: Cohort, root: Path, scans: Sequence[Scan]) -> Iterator[Finding]:
+    """What is odd about the dataset's own list of people, and which columns were believed."""
+    people = cohort.participants(root)
+    if people is None:
+        return
+    name, file = cohort.info.name, people.path.name
+    for line in people.mismatches(scan.subject for scan in scans):
+        yield Finding("warning", name, file, line)
+    for line in people.notes:
+        yield Finding("note", name, file, line)
+    if people.columns:
+        count = sum(people.healthy.values())
+        columns = " and ".join(people.columns)
+        yield Finding("note", name, file, f"{count} healthy people, by the column {columns}")
 
 
 def _names(scans: Sequence[Scan]) -> Iterator[Finding]:

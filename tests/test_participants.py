@@ -1,0 +1,244 @@
+"""participants.tsv is understood, whoever saved it, or refused in one line."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uad_bench.cohort import Scan
+from uad_bench.errors import UadBenchError
+from uad_bench.health_words import HEALTH_COLUMNS, says_healthy
+from uad_bench.locate import inspect
+from uad_bench.participants import Participants, read_participants
+from uad_bench.volumes.validate import validate_cohort
+
+SPELLINGS = {
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
+PEOPLE = [("01", "train", True), ("02", "validation", False), ("x3", "test", None)]
+
+
+def table(root: Path, content: str | bytes) -> Participants:
+    found = parse(root, content)
+    assert found is not None
+    return found
+
+
+def parse(root: Path, content: str | bytes) -> Participants | None:
+    raw = content.encode() if isinstance(content, str) else content
+    (root / "participants.tsv").write_bytes(raw)
+    return read_participants(root)
+
+
+def bids(root: Path, *subjects: str, lesion: bool = False) -> None:
+    for subject in subjects:
+        names = [f"{subject}/anat/{subject}_FLAIR.nii.gz"]
+        if lesion:
+            names.append(f"derivatives/manual/{subject}/anat/{subject}_label-lesion_mask.nii.gz")
+        for name in names:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).touch()
+
+
+def scans(root: Path, name: str = "bids") -> dict[str, Scan]:
+    cohort = getattr(importlib.import_module(f"uad_bench.datasets.{name}"), name.capitalize())()
+    return {scan.subject: scan for scan in cohort.scans(root)}
+
+
+@given(data=st.data())
+def test_separator_encoding_letter_case_and_blanks_do_not_change_what_a_table_says(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    separator = data.draw(st.sampled_from("\t,;"))
+    encoding = data.draw(
+        st.sampled_from(("utf-8", "utf-8-sig", "utf-16", "utf-32", "latin-1", "cp1252"))
+    )
+    ending = data.draw(st.sampled_from(("\n", "\r\n", "\r")))
+    blanks = st.sampled_from(("", " ", "  "))
+    case = st.sampled_from((str.lower, str.upper, str.title))
+
+    def cell(text: str) -> str:
+        return data.draw(blanks) + data.draw(case)(text) + data.draw(blanks)
+
+    columns = ["participant_id", "centre", "split", "group"]
+    order = data.draw(st.permutations(columns))
+    lines = [[cell(column) for column in order]]
+    for label, split, healthy in PEOPLE:
+        words = {True: "healthy control", False: "patient", None: "n/a"}
+        row = {
+            "participant_id": f"{data.draw(st.sampled_from(('', 'sub-', ' SUB-')))}{label}",
+            "centre": "Tübingen",
+            "split": cell(data.draw(st.sampled_from(SPELLINGS[split]))),
+            "group": cell(words[healthy]),
+        }
+        lines.append([row[column] for column in order])
+    text = ending.join(separator.join(line) for line in lines) + ending
+    found = table(tmp_path_factory.mktemp("table"), text.encode(encoding))
+    assert found.subjects == ("sub-01", "sub-02", "sub-x3")
+    assert found.splits == {f"sub-{label}": split for label, split, _ in PEOPLE}
+    assert found.healthy == {"sub-01": True, "sub-02": False}
+    assert found.columns == ("group",)
+
+
+@given(content=st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+def test_whatever_the_file_holds_it_is_read_or_refused_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    refusal = ""
+    try:
+        parse(tmp_path_factory.mktemp("table"), content)
+    except UadBenchError as error:
+        refusal = str(error)
+    assert refusal == "" or "participants.tsv: " in refusal
+    assert len(refusal.splitlines()) <= 1
+
+
+def test_a_dataset_without_the_table_has_none(tmp_path: Path) -> None:
+    assert read_participants(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "refusal"),
+    [
+        ("", "no column participant_id"),
+        ("\n\n", "no column participant_id"),
+        ("sub-01\ttrain\nsub-02\ttest\n", "the first line must name the columns"),
+        ("participant_id split\nsub-01 train\n", "separated by tabs, commas or semicolons"),
+        ("name\tsplit\nsub-01\ttrain\n", "no column participant_id"),
+        ("participant_id\tsplit\n\ttrain\n", "line 2: '' is no participant_id"),
+        ("participant_id\tsplit\nn/a\ttrain\n", "line 2: 'n/a' is no participant_id"),
+        ("participant_id\tsplit\nsub-\ttrain\n", "line 2: 'sub-' is no participant_id"),
+        ("participant_id,split\nsub-01\ttrain\n", "is no participant_id; write one such as"),
+        ("participant_id,split\nsub-01,train,5\n", "line 2 has 3 cells for 2 columns"),
+        ("participant_id\tsplit\tSplit\nsub-01\ta\tb\n", "two columns are named 'split'"),
+        ("participant_id\tsplit\nsub-01\ttrian\n", "sub-01 has 'trian' in the column 'split'"),
+        ("participant_id\tPartition\nsub-01\tA\n", "'A' in the column 'partition'"),
+        ("participant_id\tsplit\tset\n1\ttrain\ttest\n", "sub-1 is 'train' in the column 'split'"),
+        ("participant_id\tage\n1\t5\n2\t7\n1\t6\n2\t8\n", "different lines for sub-1, sub-2;"),
+        ("participant_id\tage\n1\t5\nsub-1\t6\n", "several different lines for sub-1;"),
+        ('participant_id\tnote\n1\t"open\n2\tx\n', "not a table"),
+        ("participant_id\tage\n1\t5\n".encode("utf-16-le"), "holds zero bytes"),
+        (b"\xff\xfep", "broken utf-16 text; save it as UTF-8"),
+        (b"participant_id\n\x81\n", "neither UTF-8 nor Windows-1252 (byte 0x81 at 15)"),
+        (
+            "participant_id\tgroup\tdiagnosis\n1\tcontrol\tstroke\n",
+            "sub-1 is 'stroke' in the column 'diagnosis' and 'control' in 'group'",
+        ),
+    ],
+)
+def test_what_cannot_be_understood_is_refused(
+    tmp_path: Path, content: str | bytes, refusal: str
+) -> None:
+    with pytest.raises(UadBenchError) as caught:
+        parse(tmp_path, content)
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path / 'participants.tsv'}: ")
+    assert refusal in message
+    assert "\n" not in message
+
+
+def test_a_table_in_another_format_or_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "participants.xlsx").write_bytes(b"PK")
+    with pytest.raises(UadBenchError, match=r"participants\.xlsx: not read; save it as UTF-8"):
+        read_participants(tmp_path)
+    assert table(tmp_path, "participant_id\n1\n").subjects == ("sub-1",)
+    (tmp_path / "Participants.TSV").write_text("participant_id\n2\n")
+    with pytest.raises(UadBenchError, match="keep one of them"):
+        read_participants(tmp_path)
+
+
+def test_a_table_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "participants.tsv").mkdir()
+    with pytest.raises(UadBenchError, match=r"participants\.tsv: cannot be read \(Is a directory"):
+        read_participants(tmp_path)
+
+
+def test_identical_lines_short_lines_and_blank_lines_do_no_harm(tmp_path: Path) -> None:
+    found = table(
+        tmp_path, "\nparticipant_id\tsplit\tage\t\n1\ttrain\n\nsub-1\ttrain\t\t\n2\ttest\t3\t\n"
+    )
+    assert found.splits == {"sub-1": "train", "sub-2": "test"}
+
+
+def test_a_quoted_cell_may_hold_the_separator(tmp_path: Path) -> None:
+    found = table(tmp_path, 'participant_id,"age, years",split\n1,"4, or 5",test\n')
+    assert found.splits == {"sub-1": "test"}
+
+
+@pytest.mark.parametrize("column", ["Split", "split ", "set", "partition", "subset", "data split"])
+def test_a_column_that_looks_like_a_split_is_one(tmp_path: Path, column: str) -> None:
+    assert table(tmp_path, f"participant_id\t{column}\n1\tdev\n").splits == {"sub-1": "validation"}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        *((column, "control", True) for column in HEALTH_COLUMNS),
+        *((column, "Patient", False) for column in HEALTH_COLUMNS),
+        *((column, "N/A", None) for column in HEALTH_COLUMNS),
+        *(("group", value, True) for value in ("HC", "CN", "NC", "HV", "Healthy-Control")),
+        *(("group", value, None) for value in ("1", "0", "young", "A", "not healthy")),
+        *(("dx", value, False) for value in ("F20", "Alzheimer's disease", "unhealthy")),
+        *(("dx", value, None) for value in ("2", "1.0", "none", "no", "other")),
+        *(("healthy", value, True) for value in ("yes", "1", "TRUE", "1.0")),
+        *(("healthy", value, False) for value in ("no", "0", "false")),
+        *(("patient", value, False) for value in ("yes", "1")),
+        *(("patient", value, True) for value in ("no", "0")),
+        ("healthy", "perhaps", None),
+    ],
+)
+def test_what_a_cell_says_of_health(column: str, value: str, said: bool | None) -> None:
+    assert says_healthy(column, value) is said
+
+
+def test_a_value_that_is_not_understood_is_named(tmp_path: Path) -> None:
+    found = table(tmp_path, "participant_id\tgroup\n1\tHC\n2\tarm A\n3\tarm A\n")
+    assert found.healthy == {"sub-1": True}
+    assert found.notes == ("column 'group': 'arm A': not known as healthy, so not read as such",)
+
+
+def test_bids_takes_splits_and_healthy_people_from_the_table(tmp_path: Path) -> None:
+    bids(tmp_path, "sub-1", lesion=True)
+    bids(tmp_path, "sub-2", "sub-3")
+    rows = "PARTICIPANT_ID;Split;Group\n1;test;patient\n2;test;control\n3;train;\n"
+    (tmp_path / "participants.tsv").write_text(rows)
+    found = scans(tmp_path)
+    assert [(scan.split, scan.healthy) for scan in found.values()] == [
+        ("test", False),
+        ("test", True),
+        ("train", None),
+    ]
+    assert not found["sub-2"].lesion, "nobody expects a mask of a healthy person"
+
+
+def test_a_person_called_a_patient_is_not_healthy_in_a_healthy_dataset(tmp_path: Path) -> None:
+    bids(tmp_path, "sub-1", "sub-2")
+    (tmp_path / "participants.tsv").write_text("participant_id\tdx\n1\tMS\n2\t\n")
+    assert [scan.healthy for scan in scans(tmp_path, "hi").values()] == [False, True]
+
+
+def test_a_subject_with_a_scan_but_without_a_split_is_refused_by_name(tmp_path: Path) -> None:
+    bids(tmp_path, "sub-01", "sub-02", "sub-03")
+    (tmp_path / "participants.tsv").write_text("participant_id\tsplit\nsub-01\ttest\nsub-2\ttest\n")
+    with pytest.raises(UadBenchError, match="no split for sub-02, sub-03: write train"):
+        scans(tmp_path)
+
+
+def test_people_without_scans_and_scans_without_people_are_named(tmp_path: Path) -> None:
+    bids(tmp_path, "sub-1", "sub-2", lesion=True)
+    rows = "".join(f"sub-{number}\t5\n" for number in (1, *range(3, 11)))
+    (tmp_path / "participants.tsv").write_text("participant_id\tage\n" + rows)
+    cohort = importlib.import_module("uad_bench.datasets.bids").Bids()
+    lines = [
+        "in the table, but without a scan: sub-3, sub-4, sub-5, sub-6, sub-7 and 3 more",
+        "with a scan, but not in the table: sub-2",
+    ]
+    found = inspect(cohort, tmp_path)
+    assert found.people is not None
+    assert list(found.people.mismatches(scan.subject for scan in found.scans)) == lines
+    warnings = [one.message for one in validate_cohort(cohort, tmp_path) if one.scan == "bids"]
+    assert warnings[:2] == lines

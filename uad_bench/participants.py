@@ -1,0 +1,327 @@
+"""A dataset's own list of people, ``participants.tsv``: who is in which split, who is healthy."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from uad_bench.cohort import Split
+from uad_bench.errors import UadBenchError
+from uad_bench.health_words import HEALTH_COLUMNS, says_healthy, simplified
+
+SPLIT_COLUMNS = ("split", "splits", "data_split", "set", "subset", "partition")
+"""Columns that name a person's split, in the order in which they are looked for."""
+
+_ID_COLUMNS = ("participant_id", "participant", "subject_id", "subject")
+_SEPARATORS = ("\t", ";", ",")
+_SHOWN = 5
+_SPLIT_OF: Mapping[str, Split] = MappingProxyType(
+    {
+        **dict.fromkeys(("train", "training"), "train"),
+        **dict.fromkeys(("validation", "validate", "valid", "val", "dev"), "validation"),
+        **dict.fromkeys(("test", "testing"), "test"),
+    }
+)
+_MARKS = (
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+"""Byte-order marks, the longer before the shorter that they begin with."""
+
+_SAVE_AS = "save it as UTF-8 text, columns separated by tabs"
+
+Row = Mapping[str, str]
+"""A person's cells by the column's simplified name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Participants:
+    """What ``participants.tsv`` says.
+
+    Attributes:
+        path: the table.
+        subjects: the people in it, as ``sub-01``, in its order.
+        splits: the split of each; ``None`` where the table has no column of splits. A person whose
+            cell is empty is not in it.
+        healthy: ``True`` for people who are said to be healthy, ``False`` for those who are said
+            to be patients; nobody else is in it.
+        columns: the columns that said so, in lower case.
+        notes: what a user should know of the table, one line each.
+    """
+
+    path: Path
+    subjects: tuple[str, ...]
+    splits: Mapping[str, Split] | None
+    healthy: Mapping[str, bool]
+    columns: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def splits_of(self, subjects: Iterable[str]) -> dict[str, Split] | None:
+        """The split of each of these subjects; ``None`` where the table has no such column.
+
+        Raises:
+            UadBenchError: naming the subjects without a split.
+        """
+        if self.splits is None:
+            return None
+        subjects = tuple(subjects)
+        lacking = [subject for subject in subjects if subject not in self.splits]
+        if lacking:
+            raise UadBenchError(
+                f"{self.path}: no split for {shortened(lacking)}: write train, validation or test "
+                "into the column 'split', for every subject or for none"
+            )
+        return {subject: self.splits[subject] for subject in subjects}
+
+    def mismatches(self, subjects: Iterable[str]) -> tuple[str, ...]:
+        """People in the table without files, and people with files who are not in the table.
+
+        Args:
+            subjects: the people with files.
+        """
+        files = dict.fromkeys(subjects)
+        without = [subject for subject in self.subjects if subject not in files]
+        unlisted = [subject for subject in files if subject not in self.subjects]
+        lines = []
+        if without:
+            lines.append(f"in the table, but without a scan: {shortened(without)}")
+        if unlisted:
+            lines.append(f"with a scan, but not in the table: {shortened(unlisted)}")
+        return tuple(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The cells of a table, by a person's id and a column's simplified name."""
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: Mapping[str, Row]
+    notes: tuple[str, ...]
+
+
+def read_participants(root: Path) -> Participants | None:
+    """Read a dataset's ``participants.tsv``; ``None`` where it has none.
+
+    Columns may be separated by tabs, commas or semicolons, as the first line tells. The text is
+    UTF-8, UTF-16 or UTF-32 with a byte-order mark, or else Windows-1252, which Latin-1 is part of.
+    Letter case and blanks around names and values do not matter, nor does ``sub-`` before an id.
+
+    Args:
+        root: the dataset's own folder.
+
+    Raises:
+        UadBenchError: in one line, what of the table cannot be read or understood.
+    """
+    path = _find(root)
+    if path is None:
+        return None
+    table = _read_table(path)
+    healthy, columns, notes = _health(table)
+    return Participants(
+        path=path,
+        subjects=tuple(table.rows),
+        splits=_splits(table),
+        healthy=healthy,
+        columns=columns,
+        notes=(*table.notes, *notes),
+    )
+
+
+def shortened(names: Iterable[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    names = list(names)
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _find(root: Path) -> Path | None:
+    """The table, in any letter case.
+
+    Raises:
+        UadBenchError: two of them, or one in another format only.
+    """
+    files = sorted(root.iterdir()) if root.is_dir() else []
+    named = [path for path in files if path.name.lower().startswith("participants.")]
+    tables = [path for path in named if path.suffix.lower() == ".tsv"]
+    if len(tables) > 1:
+        raise UadBenchError(f"{root}: {tables[0].name} and {tables[1].name}: keep one of them")
+    others = [path for path in named if path.suffix.lower() not in (".tsv", ".json")]
+    if not tables and others:
+        raise UadBenchError(f"{others[0]}: not read; {_SAVE_AS}, with the name participants.tsv")
+    return tables[0] if tables else None
+
+
+def _read_table(path: Path) -> _Table:
+    text, notes = _decoded(path)
+    try:
+        separator, header, start = _header(path, text)
+        _refuse_twins(path, header)
+        key = next(name for name in _ID_COLUMNS if name in header)
+        rows: dict[str, Row] = {}
+        twice = []
+        for line, cells in _lines(text, separator, start):
+            row = _row(path, line, header, cells)
+            subject = _subject(path, line, row.pop(key))
+            if rows.setdefault(subject, row) != row:
+                twice.append(subject)
+    except csv.Error as error:
+        raise UadBenchError(f"{path}: not a table ({error}); {_SAVE_AS}") from None
+    if twice:
+        raise UadBenchError(
+            f"{path}: several different lines for {shortened(dict.fromkeys(twice))}; keep one line "
+            "for each person"
+        )
+    return _Table(path, tuple(header), rows, notes)
+
+
+def _decoded(path: Path) -> tuple[str, tuple[str, ...]]:
+    """The text of a file, and a note where its encoding had to be assumed."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UadBenchError(f"{path}: cannot be read ({error.strerror})") from None
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+    notes: tuple[str, ...] = ()
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        fault = error
+        if encoding != "utf-8":
+            raise UadBenchError(f"{path}: broken {encoding} text; {_SAVE_AS}") from None
+        try:
+            text = content.decode("cp1252")
+        except UnicodeDecodeError:
+            raise UadBenchError(
+                f"{path}: neither UTF-8 nor Windows-1252 (byte {fault.object[fault.start]:#04x} at "
+                f"{fault.start}); {_SAVE_AS}"
+            ) from None
+        notes = ("not UTF-8; read as Windows-1252 (Latin-1)",)
+    if "\0" in text:
+        raise UadBenchError(f"{path}: holds zero bytes, as UTF-16 or a spreadsheet; {_SAVE_AS}")
+    return text, notes
+
+
+def _header(path: Path, text: str) -> tuple[str, list[str], int]:
+    """The separator, the simplified names of the columns, and the number of their line."""
+    for number, line in enumerate(io.StringIO(text, newline=""), start=1):
+        if not line.strip():
+            continue
+        for separator in _SEPARATORS:
+            names = next(csv.reader([line.lstrip("\ufeff")], delimiter=separator, strict=True))
+            header = [simplified(name) for name in names]
+            if any(name in _ID_COLUMNS for name in header):
+                return separator, header, number
+        break
+    raise UadBenchError(
+        f"{path}: no column participant_id; the first line must name the columns, separated by "
+        "tabs, commas or semicolons"
+    )
+
+
+def _refuse_twins(path: Path, header: list[str]) -> None:
+    """Refuse two columns of one name, where it matters."""
+    known = {*_ID_COLUMNS, *SPLIT_COLUMNS, *HEALTH_COLUMNS}
+    twice = [name for name, count in Counter(header).items() if count > 1 and name in known]
+    if twice:
+        raise UadBenchError(f"{path}: two columns are named {twice[0]!r}; rename or remove one")
+
+
+def _lines(text: str, separator: str, start: int) -> Iterator[tuple[int, list[str]]]:
+    """The number and the cells of every line below the header that is not blank."""
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    for cells in lines:
+        if lines.line_num > start and any(cell.strip() for cell in cells):
+            yield lines.line_num, [cell.strip() for cell in cells]
+
+
+def _row(path: Path, line: int, header: list[str], cells: list[str]) -> dict[str, str]:
+    if any(cells[len(header) :]):
+        raise UadBenchError(
+            f"{path}: line {line} has {len(cells)} cells for {len(header)} columns; correct it"
+        )
+    padded = [*cells, *[""] * (len(header) - len(cells))]
+    return {name: cell for name, cell in zip(header, padded, strict=False) if name}
+
+
+def _subject(path: Path, line: int, cell: str) -> str:
+    """A person's id with ``sub-``."""
+    label = re.sub(r"(?i)^sub-\s*", "", cell)
+    if not simplified(label) or re.search(r"[\s,;]", label):
+        raise UadBenchError(
+            f"{path}: line {line}: {cell!r} is no participant_id; write one such as sub-01"
+        )
+    return f"sub-{label}"
+
+
+def _splits(table: _Table) -> Mapping[str, Split] | None:
+    """The split that each person's line names.
+
+    Raises:
+        UadBenchError: a value that is no split, or two columns that contradict each other.
+    """
+    found = [name for name in SPLIT_COLUMNS if name in table.columns]
+    if not found:
+        return None
+    first, *others = found
+    splits: dict[str, Split] = {}
+    for subject, row in table.rows.items():
+        value = simplified(row[first])
+        if not value:
+            continue
+        if value not in _SPLIT_OF:
+            raise UadBenchError(
+                f"{table.path}: {subject} has {row[first]!r} in the column {first!r}: write train, "
+                "validation or test, or rename the column if it is no split"
+            )
+        splits[subject] = _SPLIT_OF[value]
+        for other in others:
+            if _SPLIT_OF.get(simplified(row[other]), splits[subject]) != splits[subject]:
+                raise UadBenchError(
+                    f"{table.path}: {subject} is {row[first]!r} in the column {first!r} and "
+                    f"{row[other]!r} in {other!r}; correct one of them"
+                )
+    return splits
+
+
+def _health(table: _Table) -> tuple[Mapping[str, bool], tuple[str, ...], tuple[str, ...]]:
+    """Who is said to be healthy or a patient, by which columns, and what was not understood.
+
+    Raises:
+        UadBenchError: two columns that contradict each other.
+    """
+    found: dict[str, tuple[bool, str]] = {}
+    columns, notes = [], []
+    for column in (name for name in HEALTH_COLUMNS if name in table.columns):
+        unclear: Counter[str] = Counter()
+        for subject, row in table.rows.items():
+            said = says_healthy(column, row[column])
+            if said is None:
+                unclear[row[column]] += simplified(row[column]) != ""
+                continue
+            known, other = found.setdefault(subject, (said, column))
+            if known is not said:
+                raise UadBenchError(
+                    f"{table.path}: {subject} is {table.rows[subject][other]!r} in the column "
+                    f"{other!r} and {row[column]!r} in {column!r}: healthy or not? Correct one"
+                )
+            columns.append(column)
+        values = [repr(value) for value, count in unclear.items() if count]
+        if values:
+            notes.append(
+                f"column {column!r}: {shortened(values)}: not known as healthy, so not read as such"
+            )
+    return (
+        {subject: said for subject, (said, _) in found.items()},
+        tuple(dict.fromkeys(columns)),
+        tuple(notes),
+    )
