@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 
 from uad_bench.phantom.cohorts import simulate_cohort, simulate_subject
 from uad_bench.phantom.scan import PhantomScan
+from uad_bench.processes import Workers
 
 
 @contextmanager
-def simulation_pool(jobs: int) -> Iterator[ProcessPoolExecutor | None]:
+def simulation_pool(jobs: int) -> Iterator[Workers | None]:
     """Processes to simulate in; ``None`` where one job needs none.
 
     A process prepares the template once, in seconds: share one pool between cohorts.
@@ -23,11 +24,8 @@ def simulation_pool(jobs: int) -> Iterator[ProcessPoolExecutor | None]:
     if jobs == 1:
         yield None
         return
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
-    try:
+    with Workers(jobs, "simulated subjects") as pool:
         yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def simulate_in_pool(
@@ -36,7 +34,7 @@ def simulate_in_pool(
     subjects: int,
     seed: int,
     anatomies: Path | None = None,
-    pool: ProcessPoolExecutor | None = None,
+    pool: Workers | None = None,
     ahead: int = 4,
 ) -> Iterator[PhantomScan]:
     """The scans of `simulate_cohort`, in the same order, made by the pool's processes.
@@ -51,13 +49,13 @@ def simulate_in_pool(
             grow with the cohort.
 
     Raises:
-        UadBenchError: as `simulate_cohort` does.
+        UadBenchError: as `simulate_cohort` does, or a process died.
     """
     if pool is None:
         yield from simulate_cohort(name, subjects=subjects, seed=seed, anatomies=anatomies)
         return
     tasks: Iterator[Future[tuple[PhantomScan, ...]]] = (
-        pool.submit(simulate_subject, name, subject, seed=seed, anatomies=anatomies)
+        pool.submit(partial(simulate_subject, name, subject, seed=seed, anatomies=anatomies))
         for subject in range(1, subjects + 1)
     )
     waiting = deque(islice(tasks, ahead))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
 
+from uad_bench.processes import Workers
 from uad_bench.report.quality import QualityRow, State, quality_page
 from uad_bench.report.scan_picture import scan_picture
 from uad_bench.results import write_whole
@@ -144,8 +143,9 @@ def _draw(drawings: Sequence[_Drawing], jobs: int, on_picture: Callable[[int, in
         results: Iterable[None] = map(_draw_one, drawings)
         _count(results, len(drawings), on_picture)
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        _count(pool.map(_draw_one, drawings), len(drawings), on_picture)
+    with Workers(jobs, "drew scans") as pool:
+        waiting = [pool.submit(_draw_one, drawing) for drawing in drawings]
+        _count((future.result() for future in waiting), len(drawings), on_picture)
 
 
 def _count(done: Iterable[None], total: int, on_picture: Callable[[int, int], None]) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from dataclasses import dataclass
 
-from uad_bench.errors import ScanError, UadBenchError
+from uad_bench.errors import ScanError
+from uad_bench.processes import Workers
 from uad_bench.volumes.inputs import ScanInput
 from uad_bench.volumes.quality import ScanQuality, failed, measure
 from uad_bench.volumes.slices import ScanSlices, slice_scan
@@ -96,7 +95,7 @@ def prepare_scans(
         on_scan: may be called from another thread.
 
     Raises:
-        UadBenchError: a worker was killed, or what ``prepare_scan`` raises.
+        UadBenchError: a worker died, or what ``prepare_scan`` raises.
     """
     workers = max(1, min(jobs or os.cpu_count() or 1, len(items)))
     if jobs is None and (len(items) <= _SMALL or multiprocessing.current_process().daemon):
@@ -107,19 +106,13 @@ def prepare_scans(
             on_scan(outcome)
             yield outcome
         return
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(preparation,),
-    )
 
     def tell(future: Future[Outcome]) -> None:
         if not future.cancelled() and future.exception() is None:
             on_scan(future.result())
 
     waiting: deque[Future[Outcome]] = deque()
-    try:
+    with Workers(workers, "prepared scans", (_set_preparation, (preparation,))) as pool:
         for item in items:
             future = pool.submit(_work, item)
             future.add_done_callback(tell)
@@ -128,20 +121,13 @@ def prepare_scans(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-    except BrokenProcessPool as error:
-        raise UadBenchError(
-            "a process that prepared scans was killed, most likely for memory; use fewer jobs"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 _worker_preparation: list[Preparation] = []
 """Set once in a worker process, empty elsewhere: the template does not travel with every scan."""
 
 
-def _start_worker(preparation: Preparation) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+def _set_preparation(preparation: Preparation) -> None:
     _worker_preparation[:] = [preparation]
 
 
