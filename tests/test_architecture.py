@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BLOCKS = ("uad_bench.models", "uad_bench.training")
+BLOCKS = {
+    "methods": ("uad_bench.models", "uad_bench.training"),
+    "datasets": ("uad_bench.bids", "uad_bench.participants"),
+}
 CONTRACTS = ("uad_bench.method", "uad_bench.cohort", "uad_bench.errors")
 FILES = sorted([*ROOT.glob("methods/*.py"), *ROOT.glob("datasets/*.py")])
 
@@ -29,7 +32,7 @@ def test_plugin_folders_never_shadow_a_package_of_the_same_name():
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
 def test_a_plugin_imports_contracts_and_blocks_only(file):
-    allowed = CONTRACTS + (BLOCKS if file.parent.name == "methods" else ())
+    allowed = CONTRACTS + BLOCKS[file.parent.name]
     foreign = [n for n in imports(file) if n != "uad_bench" and not n.startswith(allowed)]
     assert not foreign
 

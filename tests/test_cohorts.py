@@ -338,6 +338,21 @@ def test_wmh_reads_the_five_scanners_of_the_test_part_when_asked(tmp_path: Path)
     assert len({scan.site for scan in scans}) == 5 == len({scan.subject for scan in scans})
 
 
+def test_a_volume_that_is_there_compressed_and_plain_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "Utrecht/0/pre/FLAIR.nii.gz", "Utrecht/0/pre/FLAIR.nii", "Utrecht/0/wmh.nii")
+    with pytest.raises(UadBenchError, match=r"FLAIR\.nii\.gz and FLAIR\.nii: keep one"):
+        read("wmh", tmp_path)
+
+
+def test_linked_folders_are_read_and_loops_of_links_end(tmp_path: Path) -> None:
+    touch(tmp_path, "store/0/pre/FLAIR.nii.gz", "store/0/wmh.nii.gz")
+    (tmp_path / "wmh").mkdir()
+    (tmp_path / "wmh/Utrecht").symlink_to(tmp_path / "store")
+    (tmp_path / "wmh/loop").symlink_to(tmp_path / "wmh")
+    (scan,) = read("wmh", tmp_path / "wmh")
+    assert (scan.subject, scan.flair.is_file()) == ("Utrecht-0", True)
+
+
 # --- BIDS and the in-house cohorts -----------------------------------------------------------
 
 
@@ -424,10 +439,10 @@ def test_bids_a_test_scan_without_its_mask_is_named_not_taken_for_healthy(tmp_pa
     participants(tmp_path, ("sub-01", "test"), ("sub-02", "test"), ("sub-03", "train"))
     first, second, third = read("bids", tmp_path)
     assert first.lesion[0].is_file()
-    assert second.lesion == (
-        tmp_path / "derivatives/manual/sub-02/anat/sub-02_label-lesion_mask.nii.gz",
-    )
+    assert (second.lesion, second.healthy) == ((), None)
     assert third.lesion == ()
+    missing = read("msi", tmp_path)[1].lesion
+    assert missing == (tmp_path / "derivatives/manual/sub-02/anat/sub-02_label-lesion_mask.nii.gz",)
 
 
 def test_bids_a_mask_without_flair_is_named(tmp_path: Path) -> None:

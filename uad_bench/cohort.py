@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from uad_bench.errors import UadBenchError
+from uad_bench.walk import Identity, identity_of
+
 if TYPE_CHECKING:
     from uad_bench.participants import Participants
 
@@ -56,6 +59,38 @@ class Scan:
     def name(self) -> str:
         """Subject and session, unique inside a cohort."""
         return self.subject if self.session is None else f"{self.subject}_{self.session}"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftFile:
+    """A file of a dataset that no scan uses.
+
+    Attributes:
+        path: the file.
+        reason: why, or what it seems to be, in a few words.
+        stops: whether it may be a FLAIR or a lesion mask that was not understood. A run must not
+            go on before somebody has said what it is.
+    """
+
+    path: Path
+    reason: str
+    stops: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Everything that an adapter found by name.
+
+    Attributes:
+        scans: every scan, complete or not.
+        left: files that the adapter understood and that no scan uses.
+        images: every volume below the folder, used or not; ``None`` where the adapter did not
+            look for them.
+    """
+
+    scans: tuple[Scan, ...]
+    left: tuple[LeftFile, ...] = ()
+    images: tuple[Path, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +193,16 @@ class Cohort(ABC):
         should be, so that preparation can report it by name.
         """
 
+    def read(self, root: Path) -> Reading:
+        """Return the scans, and what else the adapter knows of the files below ``root``.
+
+        An adapter that chooses between several files says here which it left and why.
+
+        Args:
+            root: the cohort's own folder.
+        """
+        return Reading(tuple(self.scans(root)))
+
     def participants(self, root: Path) -> Participants | None:
         """Return the list of people that ``scans`` goes by; ``None`` where it reads none.
 
@@ -172,28 +217,49 @@ class Cohort(ABC):
 
 
 def find_nifti(folder: Path, *stems: str) -> Path | None:
-    """The first NIfTI file in ``folder`` with one of these stems, compressed before plain.
+    """The NIfTI file in ``folder`` with the first of these stems that there is.
 
     Args:
         folder: where to look; it need not exist.
         stems: file names without extension, in order of preference.
+
+    Raises:
+        UadBenchError: one stem with both endings, ``.nii.gz`` and ``.nii``.
     """
-    candidates = (folder / f"{stem}{ending}" for stem in stems for ending in (".nii.gz", ".nii"))
-    return next((path for path in candidates if path.is_file()), None)
+    for stem in stems:
+        found = [
+            path for ending in (".nii.gz", ".nii") if (path := folder / f"{stem}{ending}").is_file()
+        ]
+        if len(found) > 1:
+            raise UadBenchError(f"{found[0]} and {found[1].name}: keep one of them")
+        if found:
+            return found[0]
+    return None
 
 
 def walk_folders(root: Path, name: re.Pattern[str], depth: int = 5) -> Iterator[Path]:
     """Yield the folders below ``root`` whose whole name matches, sorted; none inside a match.
 
+    Links are followed. A folder that contains itself through a link is entered once.
+
     Args:
         root: where to start; it is not itself a candidate.
         name: what a folder's name must match from end to end.
-        depth: how many levels to go down, which also ends loops of symbolic links.
+        depth: how many levels to go down.
+
+    Raises:
+        OSError: a folder that cannot be read.
     """
+    yield from _walk_folders(root, name, depth, (identity_of(root),))
+
+
+def _walk_folders(
+    root: Path, name: re.Pattern[str], depth: int, above: tuple[Identity, ...]
+) -> Iterator[Path]:
     for path in sorted(root.iterdir()):
         if path.name.startswith(".") or not path.is_dir():
             continue
         if name.fullmatch(path.name):
             yield path
-        elif depth > 1:
-            yield from walk_folders(path, name, depth - 1)
+        elif depth > 1 and (identity := identity_of(path)) not in above:
+            yield from _walk_folders(path, name, depth - 1, (*above, identity))

@@ -1,0 +1,149 @@
+"""The names of a BIDS dataset's files: what each says, and whether its folder says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from uad_bench.cohort import Space
+from uad_bench.errors import UadBenchError
+
+VERSION_ENTITIES = frozenset({"desc", "label", "space", "res", "den"})
+"""Entities that tell versions of one scan, or what a mask shows, and not one scan from another."""
+
+_NUMBERED = frozenset({"run", "echo", "flip", "inv", "split", "chunk"})
+"""Entities whose values are numbers: ``run-01`` is ``run-1``."""
+
+_OWN_SPACE = frozenset({"flair", "orig", "native", "scanner"})
+"""Values of ``space`` that mean the FLAIR's own, as no value does."""
+
+
+@dataclass(frozen=True, slots=True)
+class BidsFile:
+    """One NIfTI file of a subject.
+
+    Attributes:
+        path: the file.
+        source: the folder below ``derivatives`` that it comes from, empty for raw data.
+        subject: the person, as ``sub-01``.
+        suffix: the last word of the name, such as ``FLAIR``.
+        entities: the value of every other entity that the name states, and the session that only
+            a folder states.
+    """
+
+    path: Path
+    source: str
+    subject: str
+    suffix: str
+    entities: Mapping[str, str]
+
+    @property
+    def session(self) -> str | None:
+        """The session, as ``ses-01``."""
+        return f"ses-{self.entities['ses']}" if "ses" in self.entities else None
+
+    @property
+    def space(self) -> str:
+        """The name of the template space, empty for the scanner's own."""
+        space = self.entities.get("space", "")
+        return "" if space.lower() in _OWN_SPACE else space
+
+    @property
+    def template(self) -> Space | None:
+        """The template the contract knows it by."""
+        name = self.space.lower()
+        return "mni152" if name.startswith("mni152") else "sri24" if name == "sri24" else None
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The entities that tell one scan of a subject from another, such as ``run``."""
+        return {key: v for key, v in self.entities.items() if key not in VERSION_ENTITIES}
+
+    def shows(self, what: str) -> bool:
+        """Whether this is a mask of ``what``, as its label or its description says."""
+        names = {self.entities.get("label", ""), self.entities.get("desc", "")}
+        return self.suffix in {"mask", "roi"} and bool(names & {what, f"{what}s"})
+
+    def agrees(self, other: BidsFile) -> bool:
+        """Whether both lie in one space and state no entity differently, but ``desc``, ``label``.
+
+        An entity that only one of them states does not matter here.
+        """
+        shared = self.entities.keys() & other.entities.keys() - {"desc", "label", "space"}
+        return self.space == other.space and all(
+            self.entities[key] == other.entities[key] for key in shared
+        )
+
+
+def read_name(path: Path, root: Path) -> BidsFile | None:
+    """Read a file's name and the folders it is in; ``None`` for a name that is not BIDS.
+
+    Read are files below ``sub-*`` and below ``derivatives``, compressed or not. A name that says
+    an entity twice, or says something without a key, is not BIDS.
+
+    Args:
+        path: the file.
+        root: the dataset's own folder.
+
+    Raises:
+        UadBenchError: a name that states another subject or session than its folder.
+    """
+    from ancpbids.utils import parse_bids_name  # loading it takes a third of a second
+
+    folders = path.relative_to(root).parts[:-1]
+    source = source_of((*folders, path.name))
+    parsed = parse_bids_name(path.name)
+    if source is None or parsed is None or parsed["extension"] not in (".nii", ".nii.gz"):
+        return None
+    entities, suffix = dict(parsed["entities"]), parsed["suffix"]
+    whole = "_".join((*(f"{key}-{v}" for key, v in entities.items()), suffix))
+    if f"{whole}{parsed['extension']}" != path.name or not entities.get("sub"):
+        return None
+    subject = f"sub-{entities.pop('sub')}"
+    for key, folder in folder_entities(folders).items():
+        stated = subject.removeprefix("sub-") if key == "sub" else entities.setdefault(key, folder)
+        if stated != folder:
+            raise UadBenchError(
+                f"{path}: the name says {key}-{stated}, its folder {key}-{folder}; rename the file "
+                "or move it"
+            )
+    return BidsFile(path, source, subject, suffix, normalised(entities))
+
+
+def source_of(parts: tuple[str, ...]) -> str | None:
+    """The derivative that a path below the dataset belongs to, empty for raw data.
+
+    Args:
+        parts: the folders and the file's name.
+
+    Returns:
+        ``None`` for a path that is neither below ``sub-*`` nor below ``derivatives``.
+    """
+    if parts[0].startswith("sub-"):
+        return ""
+    if parts[0] != "derivatives":
+        return None
+    before = next((n for n, part in enumerate(parts) if part.startswith("sub-")), len(parts) - 1)
+    return "/".join(parts[1:before]) or "derivatives"
+
+
+def folder_entities(folders: tuple[str, ...]) -> dict[str, str]:
+    """Subject and session as the folders of a path state them, the innermost where several do."""
+    stated = {}
+    for folder in folders:
+        for key in ("sub", "ses"):
+            if folder.startswith(f"{key}-"):
+                stated[key] = folder.removeprefix(f"{key}-")
+    return stated
+
+
+def normalised(entities: Mapping[str, str]) -> Mapping[str, str]:
+    """The same entities, numbers without leading zeros."""
+    return MappingProxyType(
+        {
+            key: str(int(value)) if key in _NUMBERED and value.isdecimal() else value
+            for key, value in entities.items()
+        }
+    )
