@@ -52,9 +52,10 @@ CROP = np.s_[:, 36:92, 36:92]
 """The part of it that holds the brain: less to write."""
 
 
-def save(path: Path, data: np.ndarray) -> Path:
+def save(path: Path, data: np.ndarray, shift_mm: float = 0.0) -> Path:
     affine = template_grid(SOURCE).affine.copy()
     affine[:3, 3] = (affine @ (0, 36, 36, 1))[:3]
+    affine[0, 3] += shift_mm
     nib.save(nib.Nifti1Image(data, affine), path)
     return path
 
@@ -106,9 +107,12 @@ def prepare(
     limit: int | None = None,
     jobs: int | None = None,
     on_scan: Callable[[str], None] = lambda _: None,
+    mask_shift: float = 0.0,
 ) -> PreparedCohort:
     """Order and prepare in one call."""
-    order = preparation.take_order(cohort, root, recipe, folder, simulated=simulated, limit=limit)
+    order = preparation.take_order(
+        cohort, root, recipe, folder, simulated=simulated, limit=limit, mask_shift=mask_shift
+    )
     return preparation.prepare(
         order, folder, jobs=jobs, on_scan=lambda outcome: on_scan(outcome.name)
     )
@@ -474,3 +478,62 @@ def test_array_files_grow_in_place(tmp_path: Path) -> None:
     stream: BinaryIO
     with (tmp_path / "a.npy").open("rb") as stream:
         assert len(stream.read()) == 128 + rows.nbytes
+
+
+def test_a_displaced_mask_takes_part_only_where_it_is_allowed(tmp_path: Path) -> None:
+    """Its voxels are the FLAIR's, so that its lesion is the one of the undisplaced mask."""
+    root = tmp_path / "raw"
+    scans = [make(root, 7, "test", lesion=True), make(root, 8, "test", lesion=True)]
+    sound = prepare(Toy(scans), root, RECIPE, tmp_path / "a", simulated=True)
+    save(scans[0].lesion[0], np.asarray(nib.load(scans[0].lesion[0]).dataobj), shift_mm=5.0)
+    strict = prepare(Toy(scans), root, RECIPE, tmp_path / "b", simulated=True)
+    assert [scan.name for scan in strict.scans] == ["s08"]
+    assert "up to 5 mm away" in strict.excluded[0].reason
+    assert (strict.use("test").displaced, strict.use("test").displaced_mm) == (0, 0.0)
+    loose = prepare(Toy(scans), root, RECIPE, tmp_path / "b", simulated=True, mask_shift=6.0)
+    np.testing.assert_array_equal(loose.lesions("test"), sound.lesions("test"))
+    assert [(m.file, m.mm) for m in loose.scans[0].standard.displaced] == [("s07_l0.nii.gz", 5.0)]
+    assert not loose.scans[1].standard.displaced
+    assert (loose.use("test").displaced, loose.use("test").displaced_mm) == (1, 5.0)
+    assert len({sound.manifest_hash, strict.manifest_hash, loose.manifest_hash}) == 3
+    assert strict.folder != loose.folder
+
+
+def test_an_allowed_shift_is_part_of_a_store_only_where_there_are_masks(tmp_path: Path) -> None:
+    root = tmp_path / "raw"
+    patient = make(root, 7, "test", lesion=True)
+    healthy = replace(make(root, 8, "train"), tissues=None)
+
+    def names(scan: Scan) -> set[str]:
+        cohort = Toy([scan])
+        return {
+            preparation.take_order(
+                cohort, root, RECIPE, tmp_path, simulated=True, mask_shift=mm
+            ).folder_name
+            for mm in (0.0, 1.0, 2.0)
+        }
+
+    assert (len(names(patient)), len(names(healthy))) == (3, 1)
+
+
+def test_a_lesion_mostly_outside_the_brain_is_refused_in_a_run_as_in_validate(
+    tmp_path: Path,
+) -> None:
+    """A mask that was cut out with a wrong origin has another shape: its header is believed."""
+    root = tmp_path / "raw"
+    scans = [make(root, 7, "test", lesion=True), make(root, 8, "test", lesion=True)]
+    mask = np.asarray(nib.load(scans[0].lesion[0]).dataobj)
+    save(scans[0].lesion[0], np.pad(mask, ((0, 0), (0, 0), (0, 20))), shift_mm=48.0)
+    store = prepare(Toy(scans), root, RECIPE, tmp_path / "s", simulated=True)
+    assert [scan.name for scan in store.scans] == ["s08"]
+    assert "of the lesion lies outside the brain" in store.excluded[0].reason
+
+
+def test_a_mask_that_cannot_be_read_excludes_its_scan(tmp_path: Path) -> None:
+    root = tmp_path / "raw"
+    scans = [make(root, 7, "test", lesion=True), make(root, 8, "test", lesion=True)]
+    scans[0].lesion[0].unlink()
+    scans[0].lesion[0].mkdir()
+    store = prepare(Toy(scans), root, RECIPE, tmp_path / "s", simulated=True)
+    assert [scan.name for scan in store.scans] == ["s08"]
+    assert "s07_l0.nii.gz: cannot be read" in store.excluded[0].reason

@@ -314,6 +314,15 @@ def test_excluded_scans_are_named_with_their_reason() -> None:
     assert table.panels[0].rows[1].marks == ()
 
 
+def test_masks_whose_headers_were_not_believed_are_told() -> None:
+    data = use("mslub").model_copy(update={"displaced": 2, "displaced_mm": 1.5})
+    table = build_table([record("spa", 0.5, data=data)])
+    assert note_of(table, table.panels[0].rows[0].marks) == (
+        "Masks of 2 scans were displaced by up to 1.5 mm by their headers and laid voxel on voxel "
+        "(--mask-shift)."
+    )
+
+
 def test_penalised_and_skipped_scans_are_counted() -> None:
     metric = Metric(value=3.0, unit="mm", better="lower", penalised=1, skipped=2)
     table = build_table([record("spa", metrics={"hd95": metric})], metrics=["hd95"])

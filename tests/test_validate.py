@@ -61,6 +61,13 @@ def edit(
     nib.save(moved, path)
 
 
+def shifted(x: float, y: float, z: float) -> np.ndarray:
+    """An affine that moves by so many voxels."""
+    matrix = np.eye(4)
+    matrix[:3, 3] = x, y, z
+    return matrix
+
+
 @pytest.fixture
 def mslub(lab: Path, tmp_path: Path) -> Path:
     """Three patients to be spoilt: patient11, patient12, patient13."""
@@ -174,12 +181,41 @@ def test_a_mask_on_another_grid_is_noted_or_refused(mslub: Path) -> None:
     )
     edit(path, lambda mask: mask[::-1], affine)  # stored the other way round: the same mask
     assert serious(mslub) == []
-    assert "lies on another grid (50 x 59 x 48) than the FLAIR" in notes(mslub)
-    affine[:3, 3] += 90
-    edit(path, affine=affine)
+    assert not any("grid" in message for message in notes(mslub))
+    edit(path, lambda mask: np.pad(mask, 1), affine @ shifted(-1, -1, -1))
+    assert serious(mslub) == []
+    assert "lies on another grid (52 x 61 x 50) than the FLAIR" in notes(mslub)
+    edit(path, lambda mask: mask, affine @ shifted(21, 21, 21))
     severity, _, where, message = the_one(mslub)
     assert (severity, where) == ("error", "patient11/consensus_gt.nii.gz")
     assert "is not that of FLAIR.nii.gz" in message
+
+
+@pytest.mark.parametrize("shift", [1.5, 5.0, 20.0])
+def test_a_mask_whose_header_moves_it_is_an_error(mslub: Path, shift: float) -> None:
+    """The voxels are the FLAIR's and only the header differs: never moved in silence."""
+    path = mslub / "patient11/consensus_gt.nii.gz"
+    affine = nib.load(path).affine.copy()
+    affine[0, 3] += shift
+    edit(path, affine=affine)
+    severity, _, where, message = the_one(mslub)
+    assert (severity, where) == ("error", "patient11/consensus_gt.nii.gz")
+    assert f"up to {shift:g} mm away" in message
+    assert f"--mask-shift {shift:g}" in message
+
+
+def test_a_known_shift_of_a_mask_may_be_allowed(mslub: Path) -> None:
+    path = mslub / "patient11/consensus_gt.nii.gz"
+    affine = nib.load(path).affine.copy()
+    affine[0, 3] += 1.5
+    edit(path, affine=affine)
+    found = validate_cohort(adapter("mslub"), mslub, mask_shift=1.5)
+    (only,) = (f for f in found if f.severity != "note")
+    assert only.severity == "warning"
+    assert "up to 1.5 mm away; laid voxel on voxel" in only.message
+    command = ["validate", f"mslub:{mslub}"]
+    assert main(command) == 1
+    assert main([*command, "--mask-shift", "1.5"]) == 0
 
 
 def test_unexpected_labels(lab: Path, tmp_path: Path) -> None:

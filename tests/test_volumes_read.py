@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -126,6 +127,28 @@ def test_a_folder_in_place_of_a_file(case: Case, tmp_path: Path) -> None:
     refused(replace(case.scan, flair=tmp_path), "cannot be read")
 
 
+def test_masks_that_cannot_be_read(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder, a broken link, no permission: an error about that scan, never a healthy subject."""
+    folder, link = tmp_path / "folder.nii.gz", tmp_path / "link.nii.gz"
+    folder.mkdir()
+    link.symlink_to(tmp_path / "gone.nii.gz")
+    refused(replace(case.scan, lesion=(folder,)), "folder.nii.gz", "cannot be read")
+    refused(replace(case.scan, lesion=(link,)), "link.nii.gz", "no such file")
+    refused(replace(case.scan, brain_mask=folder), "folder.nii.gz", "cannot be read")
+
+    whole = Path.read_bytes
+
+    def denied(path: Path) -> bytes:
+        if path == case.mask:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return whole(path)
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    refused(case.scan, "lesion.nii.gz", "cannot be read (Permission denied)")
+
+
 @pytest.mark.parametrize("keep", [1, 2, 40, 0.3, 0.9, -9, -1])
 def test_a_file_cut_anywhere(case: Case, keep: float) -> None:
     content = case.scan.flair.read_bytes()
@@ -184,10 +207,10 @@ def test_mask_of_another_shape(case: Case) -> None:
     refused(case.scan, "lesion.nii.gz", "38 x 56 x 56", "39 x 56 x 56")
 
 
-def test_a_mask_that_lies_elsewhere(case: Case) -> None:
+def test_a_mask_on_another_grid_that_lies_elsewhere(case: Case) -> None:
     other = case.affine.copy()
     other[1, 3] += 100.0
-    save(case.mask, case.lesion, other)
+    save(case.mask, np.pad(case.lesion, ((0, 0), (0, 0), (0, 1))), other)
     refused(case.scan, "lesion.nii.gz", "covers 53.3 %", "of its labels lie in that image")
 
 
@@ -236,6 +259,7 @@ def test_masks_stored_in_other_axes_are_the_same_masks(
     np.testing.assert_array_equal(native.lesion, labels)
     np.testing.assert_array_equal(native.brain, case.flair != 0)
     np.testing.assert_array_equal(native.tissues, tissues)
+    assert native.regridded == native.displaced == ()
 
 
 def test_a_finer_mask_becomes_the_flairs_voxels(case: Case) -> None:
@@ -404,14 +428,20 @@ def test_no_orientation(case: Case) -> None:
     refused(case.scan, "no orientation")
 
 
-@pytest.mark.parametrize(("sform", "qform"), [(1, 1), (2, 2), (1, 2), (4, 4), (1, 4)])
-def test_sform_and_qform_that_disagree(case: Case, sform: int, qform: int) -> None:
+@pytest.mark.parametrize("sform", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("qform", [1, 2, 3, 4, 5])
+def test_an_sform_and_a_qform_10_mm_apart(case: Case, sform: int, qform: int) -> None:
+    """Only a template's sform beside the scanner's qform says two things that are both true."""
+
     def shift(header: nib.Nifti1Header) -> None:
         header["sform_code"], header["qform_code"] = sform, qform
-        header["qoffset_x"] += 7.0
+        header["qoffset_x"] += 10.0
 
     edit_header(case.scan.flair, shift)
-    refused(case.scan, f"sform (code {sform})", f"qform (code {qform})", "disagree by up to 7 mm")
+    if sform in {3, 4, 5} and qform == 1:
+        np.testing.assert_allclose(load_scan(case.scan).affine, case.affine)
+    else:
+        refused(case.scan, f"sform (code {sform})", f"qform (code {qform})", "disagree by up to 10")
 
 
 def test_a_template_sform_beside_a_scanner_qform_is_followed(case: Case) -> None:
@@ -423,6 +453,37 @@ def test_a_template_sform_beside_a_scanner_qform_is_followed(case: Case) -> None
     native = load_scan(replace(case.scan, space=None))
     np.testing.assert_allclose(native.affine, case.affine)
     assert native.space == "mni152"
+
+
+def test_a_mask_that_follows_the_qform_of_such_a_flair_is_refused(case: Case) -> None:
+    """Case 14: it has the FLAIR's voxels and lies 10 mm from where the FLAIR's sform puts them."""
+
+    def place(header: nib.Nifti1Header) -> None:
+        header["sform_code"], header["qform_code"] = 4, 1
+
+    moved = case.affine.copy()
+    moved[0, 3] += 10.0
+    save(case.mask, case.lesion, moved)
+    edit_header(case.scan.flair, place)
+    refused(case.scan, "lesion.nii.gz", "up to 10 mm away")
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3])
+@pytest.mark.parametrize("codes", [(1, 0), (2, 0), (4, 0), (4, 1)])
+def test_voxel_sizes_that_the_affine_contradicts(
+    case: Case, axis: int, codes: tuple[int, int]
+) -> None:
+    def stretch(header: nib.Nifti1Header) -> None:
+        header["sform_code"], header["qform_code"] = codes
+        header["pixdim"][axis] *= 1.02
+
+    edit_header(case.scan.flair, stretch)
+    refused(case.scan, "flair.nii.gz", "4.08", "(pixdim), but its affine makes them 4 x 4 x 4 mm")
+
+
+def test_voxel_sizes_that_were_rounded_pass(case: Case) -> None:
+    edit_header(case.scan.flair, lambda header: header["pixdim"].__setitem__(1, 4.01))
+    assert in_space(case.scan) == "mni152"
 
 
 def test_sform_and_qform_that_agree_but_for_rounding(case: Case) -> None:

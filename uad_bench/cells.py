@@ -92,6 +92,9 @@ class CohortUse(_Record):
         subjects: subjects used.
         scans: scans used.
         slices: slices used.
+        displaced: scans with a mask that was laid voxel on voxel although its header places it
+            elsewhere (``--mask-shift``).
+        displaced_mm: how far away the farthest of them is placed, in mm.
         excluded: scans left out, with reasons.
     """
 
@@ -102,6 +105,8 @@ class CohortUse(_Record):
     subjects: int
     scans: int
     slices: int
+    displaced: int = 0
+    displaced_mm: float = 0.0
     excluded: tuple[Exclusion, ...] = ()
 
 

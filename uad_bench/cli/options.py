@@ -47,6 +47,14 @@ Tissues = Annotated[
     str | None,
     typer.Option(help="Tissue maps for the shape prior: atropos, or a YAML mapping file."),
 ]
+MaskShift = Annotated[
+    float | None,
+    typer.Option(
+        metavar="MM",
+        min=0.0,
+        help="Lay masks voxel on voxel whose header is off by up to this.  [default: 0]",
+    ),
+]
 AtlasFolder = Annotated[
     Path | None,
     typer.Option(help="Tissue prior from `atlas build`, instead of the training cohort's."),

@@ -21,6 +21,7 @@ from uad_bench.cli.options import (
     Device,
     Jobs,
     Limit,
+    MaskShift,
     Phantoms,
     PluginPaths,
     Preset,
@@ -66,6 +67,7 @@ def run(
     recipe: Recipe = None,
     template: Template = None,
     tissues: Tissues = None,
+    mask_shift: MaskShift = None,
     atlas: AtlasFolder = None,
     seeds: Seeds = None,
     trials: Annotated[
@@ -109,6 +111,7 @@ def run(
         "recipe": recipe,
         "template": template,
         "tissues": tissues,
+        "mask_shift": mask_shift,
         "atlas": atlas,
         "seeds": seeds,
         "trials": trials,

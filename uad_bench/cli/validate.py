@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from uad_bench.cli.options import PluginPaths, open_registry
+from uad_bench.cli.options import MaskShift, PluginPaths, open_registry
 from uad_bench.errors import PluginError, UadBenchError
 from uad_bench.locate import locate
 from uad_bench.registry import Registry, split_dataset
@@ -34,6 +34,7 @@ def validate(
         Path | None,
         typer.Option(envvar="UAD_BENCH_DATA", help="Folder with the real cohorts."),
     ] = None,
+    mask_shift: MaskShift = None,
     plugin: PluginPaths = None,
 ) -> None:
     """Read every file of a cohort and report all that is wrong or odd, worst first.
@@ -53,7 +54,7 @@ def validate(
             done.append(scan)
             progress.step(len(done), total, scan)
 
-        findings = validate_cohort(cohort, folder, advance)
+        findings = validate_cohort(cohort, folder, advance, mask_shift or 0.0)
     _print_findings(findings)
     errors = sum(finding.severity == "error" for finding in findings)
     typer.echo(f"{_counts(findings)} in {total} {'scan' if total == 1 else 'scans'} of {name}")

@@ -26,8 +26,8 @@ from uad_bench.phantom.subject import STEP, Brain, Mass, make_brain, subject_dis
 from uad_bench.phantom.tumour import Tumour, plan_tumour, tumour_layers
 from uad_bench.phantom.vascular import vascular_layers
 
-VERSION: Final = "4"
-"""Changes whenever the same seed would give another image. Part of every cache key."""
+VERSION: Final = "5"
+"""Changes whenever the same seed would give another file. Part of every cache key."""
 
 _RATER_LEVELS: Final = (0.5, 0.56)
 _INFARCT_SHARE: Final = 0.3

@@ -223,6 +223,7 @@ def _save(
 ) -> None:
     """Write integers and their scale; gzip without a time stamp, so that bytes are repeatable."""
     image = nib.Nifti1Image(stored, None)
+    image.header.set_zooms(np.linalg.norm(affine[:3, :3], axis=0))
     image.set_sform(affine, code=code)
     image.header.set_slope_inter(slope, 0.0)
     image.header.set_xyzt_units("mm")

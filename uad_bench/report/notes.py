@@ -29,10 +29,12 @@ class Footnotes:
 
 
 def row_marks(records: Sequence[CellRecord], notes: Footnotes) -> tuple[int, ...]:
-    """Footnotes of a cohort: excluded scans, and data that changed between its records."""
+    """Footnotes of a cohort: excluded scans, displaced masks, data that changed in between."""
     uses = [record.data for record in records if record.data is not None]
     reasons = sorted({(one.scan, one.reason) for use in uses for one in use.excluded})
     texts = [f"{scan} is excluded: {reason}" for scan, reason in reasons]
+    shifts = sorted({(use.displaced, use.displaced_mm) for use in uses if use.displaced})
+    texts += [_displaced(scans, mm) for scans, mm in shifts]
     manifests = sorted({use.manifest_hash for use in uses})
     if len(manifests) > 1:
         texts.append(
@@ -40,6 +42,15 @@ def row_marks(records: Sequence[CellRecord], notes: Footnotes) -> tuple[int, ...
             "and do not compare: run it again with --overwrite all"
         )
     return tuple(notes.mark(sentence(text)) for text in texts)
+
+
+def _displaced(scans: int, mm: float) -> str:
+    """Masks whose header was not believed."""
+    whose = "1 scan" if scans == 1 else f"{scans} scans"
+    return (
+        f"Masks of {whose} were displaced by up to {mm:.3g} mm by their headers and laid voxel on "
+        "voxel (--mask-shift)"
+    )
 
 
 def column_marks(column: Column, columns: Sequence[Column], notes: Footnotes) -> tuple[int, ...]:

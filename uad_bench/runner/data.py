@@ -73,6 +73,7 @@ def gather(config: RunConfig, sources: Sources, progress: Progress) -> Data:
                 limit=config.limit,
                 template=config.template,
                 tissues=tissues if number == 0 else None,
+                mask_shift=config.mask_shift,
             )
             store = prepare(
                 order,

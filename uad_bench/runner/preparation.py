@@ -43,6 +43,7 @@ class Request:
         recipe: name or YAML file of the recipe.
         template: the user's SRI24.
         tissues: as of ``run``.
+        mask_shift: as of ``run``.
         limit: only the first subjects of every split.
         jobs: worker processes.
         cache: where stores go.
@@ -54,6 +55,7 @@ class Request:
     recipe: str
     template: Path | None
     tissues: str | None
+    mask_shift: float
     limit: int | None
     jobs: int
     cache: Path | None
@@ -126,6 +128,7 @@ def take_orders(
                 limit=request.limit,
                 template=request.template,
                 tissues=tissues,
+                mask_shift=request.mask_shift,
             )
         except UadBenchError as error:
             problems.append(str(error))

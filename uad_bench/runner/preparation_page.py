@@ -99,6 +99,9 @@ def _row(label: str, scan: _Seen, odd: tuple[str, ...], picture: str | None) -> 
         methods = (("brain", scan.standard.brain), ("space", scan.standard.registration))
         if scan.standard.regridded:
             methods += (("regridded", ", ".join(scan.standard.regridded)),)
+        if scan.standard.displaced:
+            names = [f"{mask.file} ({mask.mm:.3g} mm)" for mask in scan.standard.displaced]
+            methods += (("displaced", ", ".join(names)),)
     return QualityRow(
         name=f"{label} {scan.name}",
         state=scan.state,

@@ -86,7 +86,7 @@ def scan_inputs(
                 InputFile(
                     role=role,
                     path=_below(path, root),
-                    size=path.stat().st_size if path.is_file() else 0,
+                    size=_size(path),
                     sha256=hashes[path],
                 )
                 for role, path in found
@@ -120,6 +120,14 @@ def digest(value: object) -> str:
     """Return 16 hexadecimal digits of the SHA-256 of ``value`` as canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _size(path: Path) -> int:
+    """Return a file's size in bytes; 0 where there is no file that can be seen."""
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:
+        return 0
 
 
 def _file_hash(path: Path) -> str:

@@ -10,45 +10,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uad_bench.errors import ScanError
-from uad_bench.volumes.nifti import MAX_SHIFT, Volume, corner_distance
+from uad_bench.volumes.nifti import MAX_SHIFT, Volume
+from uad_bench.volumes.place import Labels, align, refuse_displaced
 from uad_bench.volumes.resample import Affine
-
-Labels = NDArray[np.int64]
 
 MAX_BACKGROUND = 0.1
 """Share of a volume's twelve edges that may differ from 0 where its background is 0. A brain, or
 a head, touches a side of its box but not the edges; scans with a noisy background have 0.85."""
 
 
-def same_grid(mask: Volume, flair: Volume) -> bool:
-    """Whether two volumes have the same voxels, to a tenth of one."""
-    shape = flair.data.shape
-    return (
-        mask.data.shape == shape and corner_distance(flair.affine, mask.affine, shape) <= MAX_SHIFT
-    )
-
-
-def labels_on(mask: Volume, flair: Volume, brain: NDArray[np.bool_] | None) -> Labels:
+def labels_on(
+    mask: Volume, flair: Volume, brain: NDArray[np.bool_] | None, mask_shift: float = 0.0
+) -> Labels:
     """Return a mask's labels on its FLAIR's grid: int64 ``[X, Y, Z]``.
 
-    Labels on the same grid stay as they are. On another grid they are resampled by the affines,
-    where the mask's box covers the whole brain, and the FLAIR's box all that is labelled. A voxel
-    gets a label where labels make up at least half of it: the one with the largest share. Shares
-    are those of sample points, each of which has the label of the voxel it lies in, so that no
-    label is invented and masks stored in other axes stay as they are.
+    Labels with the FLAIR's voxels stay as they are, in whichever order their axes are stored. If
+    the header places them elsewhere, they are refused: a mask is never moved in silence.
+
+    On another grid they are resampled by the affines, where the mask's box covers the whole brain,
+    and the FLAIR's box all that is labelled. A voxel gets a label where labels make up at least
+    half of it: the one with the largest share. Shares are those of sample points, each of which
+    has the label of the voxel it lies in, so that no label is invented.
 
     Args:
         mask: the labels.
         flair: the image they belong to.
         brain: bool ``[X, Y, Z]``, the FLAIR's brain; where it is not known, its head must be
             covered.
+        mask_shift: a header that places the FLAIR's own voxels up to this many mm away is not
+            believed: voxel lies on voxel.
 
     Raises:
-        ScanError: labels that are not whole numbers, or grids that do not overlap whole.
+        ScanError: labels that are not whole numbers, the FLAIR's voxels in another place, or
+            grids that do not overlap whole.
     """
     labels = whole_numbers(mask)
-    if same_grid(mask, flair):
-        return labels
+    if (found := align(mask, flair)) is not None:
+        refuse_displaced(mask, flair, found, mask_shift)
+        return found.apply(labels)
     needed = head(flair.data.astype(np.float32)) if brain is None else brain
     _check_overlap(mask, labels, flair, needed)
     to_mask = np.linalg.inv(mask.affine) @ flair.affine

@@ -24,8 +24,15 @@ NIFTI1_HEADER, NIFTI2_HEADER = 348, 540
 SCANNER, MNI152 = 1, 4
 """NIfTI codes of the world that an affine leads to."""
 
+_TEMPLATES = (3, 4, 5)
+"""NIfTI codes of templates' worlds: Talairach, MNI152, another one. Code 2, aligned to another
+image, is none."""
+
 MAX_SHIFT = 0.1
 """How far apart, in voxels, two affines may place a voxel and still be one grid."""
+
+_MAX_STRETCH = 0.005
+"""How much a voxel's size in an affine may differ from the one that the header states."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,18 @@ def corner_distance(one: Affine, other: Affine, shape: tuple[int, ...]) -> float
     return float(np.abs(offset[:3, :3] @ corners + offset[:3, 3:]).max())
 
 
+def corner_distance_mm(one: Affine, other: Affine, shape: tuple[int, ...]) -> float:
+    """Return how far apart two affines place a corner of a volume at most, in mm.
+
+    Args:
+        one: voxel to world.
+        other: voxel to world.
+        shape: of the volume, ``(X, Y, Z)``.
+    """
+    offset = (other - one)[:3]
+    return float(np.linalg.norm(offset[:, :3] @ _corners(shape) + offset[:, 3:], axis=0).max())
+
+
 def _corners(shape: tuple[int, ...]) -> NDArray[np.float64]:
     """The corner voxels' indices, ``[3, 8]``."""
     return np.array(np.meshgrid(*((0.0, n - 1.0) for n in shape))).reshape(3, -1)
@@ -149,9 +168,24 @@ def _affine(path: Path, image: nib.Nifti1Image) -> tuple[Affine, int]:
         raise ScanError(f"{path}: the affine is not invertible; mend the header's sform or qform")
     # An sform that leads to a template beside a qform that leads to the scanner is how NIfTI
     # keeps both; any other two must agree, because programs differ in which one they follow.
-    if sform_code > 0 and qform_code > 0 and not (sform_code != SCANNER == qform_code):
+    keeps_both = sform_code in _TEMPLATES and qform_code == SCANNER
+    if sform_code > 0 and qform_code > 0 and not keeps_both:
         _check_agreement(path, affine, header, image.shape[:3])
+    _check_voxel_size(path, affine, header)
     return affine, sform_code or qform_code
+
+
+def _check_voxel_size(path: Path, affine: Affine, header: nib.Nifti1Header) -> None:
+    """Refuse an affine whose voxels have another size than the header states (pixdim)."""
+    stated = np.asarray(header["pixdim"][1:4], dtype=np.float64)
+    placed = np.linalg.norm(affine[:3, :3], axis=0)
+    if (np.abs(placed - stated) <= _MAX_STRETCH * stated).all():
+        return
+    ours, theirs = (" x ".join(f"{size:.4g}" for size in sizes) for sizes in (stated, placed))
+    raise ScanError(
+        f"{path}: the header states voxels of {ours} mm (pixdim), but its affine makes them "
+        f"{theirs} mm; correct the wrong one"
+    )
 
 
 def _check_agreement(
@@ -166,9 +200,7 @@ def _check_agreement(
         ) from error
     if np.isfinite(qform).all() and corner_distance(sform, qform, shape) <= MAX_SHIFT:
         return
-    offset = (qform - sform)[:3]
-    distances = np.linalg.norm(offset[:, :3] @ _corners(shape) + offset[:, 3:], axis=0)
     raise ScanError(
-        f"{path}: {codes} disagree by up to {distances.max():.3g} mm; set the code of the wrong "
-        "one to 0, or copy the right one over it"
+        f"{path}: {codes} disagree by up to {corner_distance_mm(sform, qform, shape):.3g} mm; set "
+        "the code of the wrong one to 0, or copy the right one over it"
     )

@@ -25,7 +25,7 @@ from uad_bench.volumes.tissue_maps import mapping_files
 from uad_bench.volumes.workers import LeftOut, Outcome, Ready, prepare_scans
 from uad_bench.volumes.write import StoreWriter, sync_folder
 
-PREPARATION = 3
+PREPARATION = 4
 """Version of the preparation: raised whenever the same files would become other slices."""
 
 STEPS_FOLDER = "steps"
@@ -75,6 +75,7 @@ class Order:
             "target": target_fingerprint(preparation.template),
             "tissues": tissues if isinstance(tissues, str | None) else tissues.model_dump(),
             "excluded": [[item.scan, item.reason] for item in self.excluded],
+            "mask shift": preparation.mask_shift,
             "simulated": self.simulated,
         }
 
@@ -96,6 +97,7 @@ def take_order(
     limit: int | None = None,
     template: Path | None = None,
     tissues: TissueSource | None = None,
+    mask_shift: float = 0.0,
 ) -> Order:
     """Find the scans of a cohort, hash their files, and leave out those that a person excluded.
 
@@ -108,6 +110,8 @@ def take_order(
         limit: only the first ``limit`` subjects of every split.
         template: the user's SRI24, where the recipe registers to it.
         tissues: where the tissue maps of training and validation scans come from.
+        mask_shift: up to how many mm away a mask's header may place the FLAIR's voxels; such a
+            mask is laid voxel on voxel.
 
     Raises:
         UadBenchError: no scan at all, the cohort contradicts itself, or its exclusions cannot be
@@ -125,6 +129,8 @@ def take_order(
             )
     if all(scan.split == "test" for scan in scans):
         tissues = None  # so that a cohort of patients is the same with it or without
+    if not any(scan.lesion or scan.brain_mask or scan.tissues for scan in scans):
+        mask_shift = 0.0  # so that a cohort without masks is the same with it or without
 
     def maps(scan: Scan) -> Files:
         """The tissue maps of a scan, where a mapping names any."""
@@ -139,7 +145,9 @@ def take_order(
         cohort=cohort,
         root=root,
         simulated=simulated,
-        preparation=Preparation(recipe, store_root / STEPS_FOLDER, root, template, tissues),
+        preparation=Preparation(
+            recipe, store_root / STEPS_FOLDER, root, template, tissues, mask_shift
+        ),
         inputs=tuple(scan_inputs(scans, root, maps)),
         excluded=tuple(excluded),
     )

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from uad_bench.cohort import Scan, Space
 from uad_bench.errors import ScanError
 from uad_bench.volumes.masks import (
-    Labels,
     check_labels,
     has_zero_background,
     labels_on,
     one_of,
-    same_grid,
 )
 from uad_bench.volumes.nifti import MNI152, Volume, read_volume
+from uad_bench.volumes.place import Labels, align
 from uad_bench.volumes.resample import Affine, FloatArray, Grid
 from uad_bench.volumes.space import TO_MNI152, Overlap, overlap
 
@@ -50,6 +49,8 @@ class NativeScan:
         space: the template space that the cohort, the header's code or its grid states;
             ``None`` where nothing does, so that the world is most likely the scanner's.
         regridded: the masks that lay on another grid and were resampled to the FLAIR's.
+        displaced: the masks whose header places the FLAIR's voxels elsewhere, and how far in mm;
+            they were laid voxel on voxel.
     """
 
     image: FloatArray
@@ -59,6 +60,7 @@ class NativeScan:
     affine: Affine
     space: Space | None
     regridded: tuple[Path, ...]
+    displaced: tuple[tuple[Path, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +93,16 @@ def scan_files(scan: Scan) -> tuple[tuple[str, Path], ...]:
     return tuple(files)
 
 
-def load_scan(scan: Scan) -> NativeScan:
+def load_scan(scan: Scan, mask_shift: float = 0.0) -> NativeScan:
     """Read ``scan`` as it is, with its skull or without, in any space, and check every file.
 
     A mask on another grid is resampled to the FLAIR's by the affines, where the two overlap whole.
+    One with the FLAIR's voxels in another place is refused.
+
+    Args:
+        scan: the files.
+        mask_shift: up to how many mm away a header may place the FLAIR's voxels; such a mask is
+            laid voxel on voxel.
 
     Raises:
         ScanError: in one line, which file, what is wrong with it and what to do.
@@ -103,15 +111,16 @@ def load_scan(scan: Scan) -> NativeScan:
     image = image_of(flair)
     masks = {path: read_volume(path) for role, path in scan_files(scan) if role != "flair"}
     if scan.brain_mask is not None:
-        brain: NDArray[np.bool_] | None = given_brain(masks[scan.brain_mask], flair)
+        brain: NDArray[np.bool_] | None = given_brain(masks[scan.brain_mask], flair, mask_shift)
     else:
         brain = None if has_skull(image, flair.affine) else image != 0
-    lesion = _lesion(scan, [masks[path] for path in scan.lesion], flair, brain)
+    lesion = _lesion(scan, [masks[path] for path in scan.lesion], flair, brain, mask_shift)
     tissues = None
     if scan.tissues is not None:
-        labels = labels_on(masks[scan.tissues], flair, brain)
+        labels = labels_on(masks[scan.tissues], flair, brain, mask_shift)
         check_labels(masks[scan.tissues], labels, (0, 1, 2, 3))
         tissues = labels.astype(np.uint8)
+    places = {path: align(mask, flair) for path, mask in masks.items()}
     return NativeScan(
         image=image,
         brain=brain,
@@ -119,7 +128,12 @@ def load_scan(scan: Scan) -> NativeScan:
         tissues=tissues,
         affine=flair.affine,
         space=scan.space or stated_space(flair),
-        regridded=tuple(path for path, mask in masks.items() if not same_grid(mask, flair)),
+        regridded=tuple(path for path, found in places.items() if found is None),
+        displaced=tuple(
+            (path, found.mm)
+            for path, found in places.items()
+            if found is not None and not found.same
+        ),
     )
 
 
@@ -183,13 +197,18 @@ def image_of(flair: Volume) -> FloatArray:
     return image
 
 
-def given_brain(mask: Volume, flair: Volume) -> NDArray[np.bool_]:
+def given_brain(mask: Volume, flair: Volume, mask_shift: float = 0.0) -> NDArray[np.bool_]:
     """Return a given brain mask on its FLAIR's grid: bool ``[X, Y, Z]``.
+
+    Args:
+        mask: the brain mask.
+        flair: the image it belongs to.
+        mask_shift: as of :func:`load_scan`.
 
     Raises:
         ScanError: labels that are not whole numbers, another place, or no brain.
     """
-    brain = labels_on(mask, flair, None) != 0
+    brain = labels_on(mask, flair, None, mask_shift) != 0
     if not brain.any():
         raise ScanError(
             f"{mask.path}: the brain mask is empty; give a mask or a skull-stripped FLAIR"
@@ -198,11 +217,18 @@ def given_brain(mask: Volume, flair: Volume) -> NDArray[np.bool_]:
 
 
 def _lesion(
-    scan: Scan, masks: list[Volume], flair: Volume, brain: NDArray[np.bool_] | None
+    scan: Scan,
+    masks: list[Volume],
+    flair: Volume,
+    brain: NDArray[np.bool_] | None,
+    mask_shift: float,
 ) -> NDArray[np.uint8] | None:
     if not masks:
         return None
-    raters = [_rater(scan, mask, flair, brain) for mask in masks]
+    raters = []
+    for mask in masks:
+        raters.append(labels_on(mask, flair, brain, mask_shift))
+        check_labels(mask, raters[-1], allowed_labels(scan))
     lesion = majority(scan, raters)
     if (problem := contradiction(scan, raters, lesion)) is not None:
         raise ScanError(f"{masks[0].path}: {problem}")
@@ -247,12 +273,6 @@ def contradiction(scan: Scan, raters: Sequence[Labels], lesion: NDArray[np.uint8
         which = f"{len(raters)} raters agree on no lesion" if len(raters) > 1 else "no lesion"
         return f"{which} in the mask, which is not all zero; check the mask or leave the scan out"
     return None
-
-
-def _rater(scan: Scan, mask: Volume, flair: Volume, brain: NDArray[np.bool_] | None) -> Labels:
-    labels = labels_on(mask, flair, brain)
-    check_labels(mask, labels, allowed_labels(scan))
-    return labels
 
 
 def majority(scan: Scan, raters: Iterable[Labels]) -> NDArray[np.uint8]:

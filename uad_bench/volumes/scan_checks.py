@@ -15,8 +15,9 @@ from uad_bench.errors import ScanError
 from uad_bench.volumes.appearance import lesion_contrast, mirrored, seems_flipped, skewness
 from uad_bench.volumes.findings import Finding, Notes
 from uad_bench.volumes.image_checks import check_intensities, check_sequence, check_spacing
-from uad_bench.volumes.masks import Labels, check_labels, head, labels_on, same_grid
+from uad_bench.volumes.masks import check_labels, head, labels_on
 from uad_bench.volumes.nifti import Volume, parse_volume, read_content
+from uad_bench.volumes.place import LOST, MAX_OUTSIDE, Labels, align, misplaced, share_outside
 from uad_bench.volumes.read import (
     MAX_NATIVE_BRAIN_ML,
     allowed_labels,
@@ -34,9 +35,6 @@ from uad_bench.volumes.resample import FloatArray
 Mask = NDArray[np.bool_]
 
 MIN_BRAIN_ML = 600.0
-
-OUTSIDE, LOST = 0.05, 0.5
-"""Shares of a lesion outside the brain: a warning, an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +62,13 @@ class ScanReport:
     skewness: float | None = None
 
 
-def check_scan(scan: Scan, root: Path) -> ScanReport:
+def check_scan(scan: Scan, root: Path, mask_shift: float = 0.0) -> ScanReport:
     """Read every file of a scan once and say everything that is odd about it.
 
     Args:
         scan: the files.
         root: the cohort's folder, which paths are shown below.
+        mask_shift: up to how many mm away a header may place the FLAIR's voxels.
     """
     notes = Notes(scan, root)
     try:
@@ -96,18 +95,17 @@ def check_scan(scan: Scan, root: Path) -> ScanReport:
         notes.refuse(scan.flair, error)
         return ScanReport(scan, tuple(notes.found), contents, spacing=sizes)
     for path, volume in volumes.items():
-        if not same_grid(volume, flair):
-            ours = " x ".join(map(str, volume.data.shape))
-            notes.add("note", path, f"lies on another grid ({ours}) than the FLAIR")
-    brain = _check_brain(scan, image, flair, volumes, notes)
+        _check_grid(path, volume, flair, mask_shift, notes)
+    brain = _check_brain(scan, image, flair, volumes, notes, mask_shift=mask_shift)
     inside = head(image) if brain is None else brain
-    lesion, marks = _check_lesions(scan, flair, brain, volumes, notes)
+    lesion, marks = _check_lesions(scan, flair, brain, volumes, notes, mask_shift=mask_shift)
     if lesion is not None and lesion.any():
         _check_place(image, lesion, inside, flair, notes)
     if scan.tissues in volumes:
         try:
             tissues = volumes[scan.tissues]
-            check_labels(tissues, labels_on(tissues, flair, brain), (0, 1, 2, 3))
+            labels = labels_on(tissues, flair, brain, mask_shift)
+            check_labels(tissues, labels, (0, 1, 2, 3))
         except ScanError as error:
             notes.refuse(scan.tissues, error)
     values = image[inside]
@@ -133,8 +131,25 @@ def _hash(data: NDArray[np.generic], volume: Volume) -> str:
     return hashlib.sha256(repr(canonical.shape).encode() + canonical.tobytes()).hexdigest()
 
 
+def _check_grid(path: Path, volume: Volume, flair: Volume, mask_shift: float, notes: Notes) -> None:
+    """Say how a mask lies that lies otherwise than its FLAIR; what is too far is refused later."""
+    found = align(volume, flair)
+    if found is None:
+        ours = " x ".join(map(str, volume.data.shape))
+        notes.add("note", path, f"lies on another grid ({ours}) than the FLAIR")
+    elif not found.same and found.mm <= mask_shift:
+        message = f"its header places it up to {found.mm:.3g} mm away; laid voxel on voxel"
+        notes.add("warning", path, f"{message} (--mask-shift)")
+
+
 def _check_brain(
-    scan: Scan, image: FloatArray, flair: Volume, volumes: dict[Path, Volume], notes: Notes
+    scan: Scan,
+    image: FloatArray,
+    flair: Volume,
+    volumes: dict[Path, Volume],
+    notes: Notes,
+    *,
+    mask_shift: float,
 ) -> Mask | None:
     """Return the brain, where it is given or the scan is stripped."""
     given = scan.brain_mask
@@ -144,12 +159,12 @@ def _check_brain(
         brain, path = np.asarray(image != 0, dtype=np.bool_), scan.flair
     elif given in volumes:
         try:
-            brain, path = given_brain(volumes[given], flair), given
+            brain, path = given_brain(volumes[given], flair, mask_shift), given
         except ScanError as error:
             notes.refuse(given, error)
             return None
         empty = 1.0 - np.count_nonzero(image[brain]) / np.count_nonzero(brain)
-        if empty > OUTSIDE:
+        if empty > MAX_OUTSIDE:
             notes.add("warning", given, f"{empty:.0%} of the brain mask is 0 in the FLAIR")
     else:
         return None
@@ -160,7 +175,13 @@ def _check_brain(
 
 
 def _check_lesions(
-    scan: Scan, flair: Volume, brain: Mask | None, volumes: dict[Path, Volume], notes: Notes
+    scan: Scan,
+    flair: Volume,
+    brain: Mask | None,
+    volumes: dict[Path, Volume],
+    notes: Notes,
+    *,
+    mask_shift: float,
 ) -> tuple[Mask | None, tuple[str, ...]]:
     """Return where most raters marked lesion, and the hashes of their masks."""
     read: list[Labels] = []
@@ -169,7 +190,7 @@ def _check_lesions(
         if path not in volumes:
             continue
         try:
-            labels = labels_on(volumes[path], flair, brain)
+            labels = labels_on(volumes[path], flair, brain, mask_shift)
             check_labels(volumes[path], labels, allowed_labels(scan))
         except ScanError as error:
             notes.refuse(path, error)
@@ -195,24 +216,19 @@ def _check_place(
     """Is the lesion where the image shows one? ``inside`` is the brain, or else the head."""
     path, volume = notes.scan.lesion[0], int(np.count_nonzero(lesion))
     other = mirrored(lesion, flair.affine)
-    outside, outside_mirrored = (
-        1.0 - np.count_nonzero(inside & mask) / volume for mask in (lesion, other)
-    )
     own = lesion_contrast(image, lesion, inside, flair.affine)
     contrast = lesion_contrast(image, other, inside, flair.affine)
-    flipped = "left and right of the mask are exchanged; write it with the FLAIR's affine"
-    if outside > LOST and outside_mirrored < OUTSIDE:
-        notes.add("error", path, f"{outside:.0%} of the lesion lies outside the brain: {flipped}")
-    elif outside > LOST:
-        notes.add("error", path, f"{outside:.0%} of the lesion lies outside the brain; check both")
-    elif outside > OUTSIDE:
+    outside = share_outside(lesion, inside)
+    if (problem := misplaced(lesion, inside, flair.affine)) is not None:
+        notes.add("error", path, problem)
+    elif outside > MAX_OUTSIDE:
         notes.add("warning", path, f"{outside:.0%} of the lesion lies outside the brain")
     if seems_flipped(own, contrast):
         notes.add(
             "warning",
             path,
             f"lesions stand out by {own or 0.0:.2f} deviations, mirrored by {contrast or 0.0:.2f}: "
-            f"perhaps {flipped}",
+            "perhaps left and right of the mask are exchanged; write it with the FLAIR's affine",
         )
     share = (1.0 - outside) * volume / (np.count_nonzero(inside) or 1)
     if share > LOST:

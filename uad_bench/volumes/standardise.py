@@ -22,10 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uad_bench.cohort import Space
+from uad_bench.errors import ScanError
 from uad_bench.results import write_whole
 from uad_bench.volumes.atropos import segment_tissues
 from uad_bench.volumes.bias import correct_bias
 from uad_bench.volumes.inputs import ScanInput, digest
+from uad_bench.volumes.place import misplaced
 from uad_bench.volumes.read import (
     LoadedScan,
     NativeScan,
@@ -37,7 +39,7 @@ from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.register import Target, load_ants, load_target, register
 from uad_bench.volumes.resample import Affine, FloatArray, Grid
 from uad_bench.volumes.space import TO_MNI152, template_brain, template_grid
-from uad_bench.volumes.store import Standard, Step, StepName
+from uad_bench.volumes.store import Displaced, Standard, Step, StepName
 from uad_bench.volumes.strip import strip, tool_version
 from uad_bench.volumes.tissue_maps import TissueMapping, label_shares, mapped_tissues
 
@@ -62,6 +64,8 @@ class Preparation:
         root: the cohort's own folder.
         template: the user's SRI24, where the recipe registers to it.
         tissues: where the tissue maps of training and validation scans come from.
+        mask_shift: up to how many mm away a mask's header may place the FLAIR's voxels; such a
+            mask is laid voxel on voxel.
         grid: the template grid of the recipe.
         brain: the template brain on it, bool ``[Z, H, W]``.
     """
@@ -71,6 +75,7 @@ class Preparation:
     root: Path
     template: Path | None = None
     tissues: TissueSource | None = None
+    mask_shift: float = 0.0
     grid: Grid = field(init=False)
     brain: NDArray[np.bool_] = field(init=False)
 
@@ -132,7 +137,7 @@ def standardise(item: ScanInput, preparation: Preparation) -> tuple[LoadedScan, 
     """
     scan, recipe = item.scan, preparation.recipe
     refuse_incomplete(scan)
-    native = load_scan(scan)
+    native = load_scan(scan, preparation.mask_shift)
     ledger = _ledger(item, preparation)
     image, brain = native.image, native.brain
     if brain is not None:
@@ -140,6 +145,10 @@ def standardise(item: ScanInput, preparation: Preparation) -> tuple[LoadedScan, 
     else:
         how = _strip_choice(recipe)
         brain = ledger.do("strip", how, lambda: strip(image, native.affine, recipe.strip))
+    if native.lesion is not None and (
+        problem := misplaced(native.lesion == 1, brain, native.affine)
+    ):
+        raise ScanError(f"{scan.lesion[0]}: {problem}")
     if recipe.n4:
         head, inside = image, brain
         image = ledger.do("n4", _N4, lambda: correct_bias(head, inside, native.affine))
@@ -157,6 +166,9 @@ def standardise(item: ScanInput, preparation: Preparation) -> tuple[LoadedScan, 
         registration=registration,
         to_mni152=tuple(tuple(row) for row in to_mni152.tolist()),
         regridded=tuple(path.name for path in native.regridded),
+        displaced=tuple(
+            Displaced(file=path.name, mm=round(mm, 3)) for path, mm in native.displaced
+        ),
         steps=tuple(ledger.steps),
     )
     return LoadedScan(image, brain, native.lesion, tissues, affine), standard
@@ -173,7 +185,7 @@ def planned_steps(item: ScanInput, preparation: Preparation) -> tuple[PlannedSte
     """
     recipe = preparation.recipe
     refuse_incomplete(item.scan)
-    native = load_scan(item.scan)
+    native = load_scan(item.scan, preparation.mask_shift)
     ledger = _ledger(item, preparation)
     steps: list[PlannedStep] = []
     if native.brain is None:

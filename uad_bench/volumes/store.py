@@ -49,6 +49,18 @@ class Step(_Record):
     seconds: float
 
 
+class Displaced(_Record):
+    """A mask that was laid voxel on voxel although its header places it elsewhere.
+
+    Attributes:
+        file: its name.
+        mm: how far away its header places a corner at most.
+    """
+
+    file: str
+    mm: float
+
+
 class Standard(_Record):
     """How a scan came to the template.
 
@@ -57,6 +69,7 @@ class Standard(_Record):
         registration: how it was brought to template space.
         to_mni152: the scan's world to MNI152 world, mm, RAS+, row by row.
         regridded: masks that lay on another grid than the FLAIR and were resampled to it.
+        displaced: masks whose header was not believed (``--mask-shift``).
         steps: what was done, and what it cost.
     """
 
@@ -64,6 +77,7 @@ class Standard(_Record):
     registration: str
     to_mni152: tuple[tuple[float, ...], ...]
     regridded: tuple[str, ...]
+    displaced: tuple[Displaced, ...] = ()
     steps: tuple[Step, ...]
 
     @property
@@ -272,6 +286,7 @@ class PreparedCohort:
     def use(self, split: Split | None = None) -> CohortUse:
         """Return the record of which data stands behind a cell: one split, or everything."""
         scans = self.scans if split is None else self.scans_of(split)
+        shifts = [max((mask.mm for mask in s.standard.displaced), default=0.0) for s in scans]
         return CohortUse(
             cohort=self.name,
             simulated=self.simulated,
@@ -280,6 +295,8 @@ class PreparedCohort:
             subjects=len({scan.subject for scan in scans}),
             scans=len(scans),
             slices=sum(scan.stop - scan.start for scan in scans),
+            displaced=sum(mm > 0.0 for mm in shifts),
+            displaced_mm=max(shifts, default=0.0),
             excluded=tuple(
                 Exclusion(scan=scan.scan, reason=scan.reason)
                 for scan in self.excluded

@@ -29,7 +29,10 @@ Stripped FLAIR here: -0.58 to 0.03."""
 
 
 def validate_cohort(
-    cohort: Cohort, root: Path, on_scan: Callable[[str], None] | None = None
+    cohort: Cohort,
+    root: Path,
+    on_scan: Callable[[str], None] | None = None,
+    mask_shift: float = 0.0,
 ) -> tuple[Finding, ...]:
     """Check everything that can be checked of a cohort without preparing it.
 
@@ -40,6 +43,7 @@ def validate_cohort(
         cohort: the adapter.
         root: the cohort's own folder.
         on_scan: called with a scan's name when it is done, in order.
+        mask_shift: up to how many mm away a mask's header may place the FLAIR's voxels.
 
     Returns:
         The findings, errors first, then in the order of the scans.
@@ -55,7 +59,7 @@ def validate_cohort(
         )
     reports = []
     with ThreadPoolExecutor(min(os.cpu_count() or 1, _THREADS)) as pool:
-        for report in pool.map(lambda scan: check_scan(scan, root), scans):
+        for report in pool.map(lambda scan: check_scan(scan, root, mask_shift), scans):
             reports.append(report)
             if on_scan is not None:
                 on_scan(report.scan.name)
