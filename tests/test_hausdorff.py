@@ -1,5 +1,4 @@
-"""Protects: Hausdorff distances run between surfaces, in mm, with a written rule for empty masks;
-and lesions are counted by 26-connected components."""
+"""Protects: distances run between surfaces, in mm, with a written rule for empty masks."""
 
 from __future__ import annotations
 
@@ -10,22 +9,23 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from monai.metrics import compute_hausdorff_distance
+from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 from surface_distance import (
     compute_average_surface_distance,
     compute_robust_hausdorff,
+    compute_surface_dice_at_tolerance,
     compute_surface_distances,
 )
 
 from uad_bench.evaluation.hausdorff import (
+    TOLERANCE_MM,
     box_diagonal,
     slice_distances,
     surface,
     surface_distance,
 )
-from uad_bench.evaluation.lesions import count_lesions
 
 SPACINGS = st.tuples(*[st.sampled_from([0.5, 1.0, 1.5, 2.0, 6.5])] * 3)
 PAIRS = hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=6).flatmap(
@@ -68,7 +68,7 @@ def test_distances_are_those_of_brute_force(pair, spacing):
         assert found.missing is None
         assert (found.hd, found.hd95) == pytest.approx(brute(prediction, lesion, spacing))
     elif prediction.any() or lesion.any():
-        assert (found.hd, found.hd95) == (99.0, 99.0)
+        assert (found.hd, found.hd95, found.dice) == (99.0, 99.0, 0.0)
         assert found.missing == ("lesion" if prediction.any() else "prediction")
     else:
         assert found is None
@@ -91,6 +91,67 @@ def test_distance_is_that_of_surface_distance_up_to_half_a_voxel_a_side(seed, sp
     theirs = compute_robust_hausdorff(compute_surface_distances(prediction, lesion, spacing), 100)
     ours = surface_distance(prediction, lesion, spacing, penalty=0.0).hd
     assert abs(ours - theirs) <= np.linalg.norm(spacing)
+
+
+@given(PAIRS, SPACINGS, st.sampled_from([0.5, 1.0, 2.0, 4.0]))
+def test_surface_dice_is_the_share_of_surface_voxels_within_the_tolerance(pair, spacing, tolerance):
+    edges = [np.argwhere(mask & ~ndimage.binary_erosion(mask)) * np.array(spacing) for mask in pair]
+    found = surface_distance(*pair, spacing, penalty=99.0, tolerance=tolerance)
+    if all(mask.any() for mask in pair):
+        table = cdist(*edges)
+        near = (table.min(axis=1) <= tolerance).sum() + (table.min(axis=0) <= tolerance).sum()
+        assert found.dice == pytest.approx(near / (len(edges[0]) + len(edges[1])))
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.0, 1.5, 1.5), (6.5, 0.9, 1.1)])
+@pytest.mark.parametrize("seed", range(3))
+def test_surface_dice_is_that_of_monai(seed, spacing):
+    prediction, lesion = blobs(seed)
+    ours = surface_distance(prediction, lesion, spacing, penalty=0.0).dice
+    pair = (torch.from_numpy(mask)[None, None] for mask in (prediction, lesion))
+    theirs = compute_surface_dice(
+        *pair, class_thresholds=[TOLERANCE_MM], include_background=True, spacing=list(spacing)
+    )
+    assert ours == pytest.approx(float(theirs[0, 0]), abs=1e-6)
+    assert 0 < ours < 1
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.0, 1.5, 1.5)])
+@pytest.mark.parametrize("shift", [1, 2, 3, 5])
+def test_surface_dice_is_that_of_surface_distance_up_to_a_voxel_in_the_tolerance(spacing, shift):
+    # Its surface elements are weighted by area and lie up to half a voxel diagonal from ours.
+    zz, yy, xx = np.ogrid[-22:23, -22:23, -22:23]
+    ball = zz**2 + yy**2 + xx**2 <= 12**2
+    moved = np.roll(ball, shift, axis=2)
+    surfels = compute_surface_distances(moved, ball, spacing)
+    theirs = compute_surface_dice_at_tolerance(surfels, 4.0)
+    less, more = (
+        surface_distance(moved, ball, spacing, 0.0, 4.0 + sign * np.linalg.norm(spacing)).dice
+        for sign in (-1, 1)
+    )
+    assert less - 0.05 <= theirs <= more + 0.05
+
+
+@given(PAIRS, SPACINGS)
+def test_surface_dice_grows_with_the_tolerance_up_to_one(pair, spacing):
+    prediction, lesion = pair
+    tolerances = (0.0, 1.0, 3.0, box_diagonal(np.ones_like(lesion), spacing))
+    found = [surface_distance(prediction, lesion, spacing, 9.0, one) for one in tolerances]
+    if prediction.any() and lesion.any():
+        dices = [one.dice for one in found]
+        assert dices == sorted(dices)
+        assert dices[-1] == 1.0
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_one_voxel_of_the_default_grid_is_within_the_tolerance_and_two_are_not(axis):
+    lesion = np.zeros((20, 20, 20), np.bool_)
+    lesion[8:12, 8:12, 8:12] = True
+    for spacing in ((2.0, 1.5, 1.5), (np.float32(2.0000002), 1.5, 1.5)):
+        one, two = (
+            surface_distance(np.roll(lesion, by, axis), lesion, spacing, 0.0).dice for by in (1, 2)
+        )
+        assert one == 1.0 > two
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -192,43 +253,3 @@ def test_the_box_diagonal_is_in_mm_and_of_the_array_where_the_mask_is_empty():
     assert box_diagonal(mask, (2.0, 1.0, 1.0)) == pytest.approx(np.sqrt(8**2 + 5**2 + 6**2))
     mask[1, 1, 1] = mask[2, 4, 5] = True
     assert box_diagonal(mask, (2.0, 1.0, 1.0)) == pytest.approx(np.sqrt(2**2 + 3**2 + 4**2))
-
-
-def test_lesions_are_counted_by_corner_connected_components():
-    lesion = np.zeros((6, 8, 8), np.bool_)
-    lesion[0, 0, 0] = lesion[1, 1, 1] = True  # joined by a corner: one lesion
-    lesion[4, 4, 4] = True  # found
-    lesion[0, 7, 7] = True  # missed
-    prediction = np.zeros_like(lesion)
-    prediction[1, 1, 1:3] = True  # overlaps the first
-    prediction[4, 4, 4] = True
-    prediction[5, 0, 7] = True  # false
-    counts = count_lesions(prediction, lesion)
-    assert (counts.lesions, counts.detected) == (3, 2)
-    assert (counts.findings, counts.true_findings, counts.false_findings) == (3, 2, 1)
-    assert counts.recall == counts.precision == pytest.approx(2 / 3)
-
-
-def test_silence_has_no_precision_where_there_are_lesions():
-    nothing, one = np.zeros((2, 3, 3), np.bool_), np.zeros((2, 3, 3), np.bool_)
-    one[0, 0, 0] = True
-    assert (count_lesions(nothing, one).recall, count_lesions(nothing, one).precision) == (0, 0)
-    assert (count_lesions(one, nothing).recall, count_lesions(one, nothing).precision) == (None, 0)
-    silent = count_lesions(nothing, nothing)
-    assert (silent.recall, silent.precision) == (None, None)
-
-
-@given(PAIRS)
-def test_lesion_counts_are_those_of_component_by_component_comparison(pair):
-    prediction, lesion = pair
-    counts = count_lesions(prediction, lesion)
-    touching = np.ones((3, 3, 3))
-
-    def components(mask):
-        labels, number = ndimage.label(mask, structure=touching)
-        return [labels == label for label in range(1, number + 1)]
-
-    assert counts.lesions == len(components(lesion))
-    assert counts.detected == sum((one & prediction).any() for one in components(lesion))
-    assert counts.findings == len(components(prediction))
-    assert counts.false_findings == sum(not (one & lesion).any() for one in components(prediction))

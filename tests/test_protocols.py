@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from scipy import ndimage
 from sklearn.metrics import average_precision_score
 
@@ -19,6 +21,7 @@ from uad_bench.evaluation.histograms import (
     save_histograms,
     threshold_at_fpr,
 )
+from uad_bench.evaluation.lesions import SIZES, match_lesions
 from uad_bench.evaluation.protocols import (
     PROTOCOLS,
     ScoredScan,
@@ -90,7 +93,7 @@ def test_every_protocol_reports_exactly_the_metrics_it_names(cohort, validation)
         assert f"version {protocol.version}" in protocol.caption
         assert not set("&\\_{}$#~^\n") & set(protocol.caption)
         for metric in result.metrics.values():
-            assert metric.low <= metric.value <= metric.high
+            assert metric.value is None or metric.low <= metric.value <= metric.high
 
 
 def test_strict_precision_is_per_patient_in_the_brain_and_on_the_whole_slice(cohort, validation):
@@ -142,21 +145,59 @@ def test_strict_distances_rates_and_lesions_are_those_of_the_masks(cohort, valid
         prediction = (scan.scores >= threshold) & scan.brain & kept(scan)
         found = surface_distance(prediction, scan.lesion == 1, SPACING, penalty=0.0)
         assert (scores.metrics["hd"], scores.metrics["hd95"]) == (found.hd, found.hd95)
+        assert scores.metrics["surface_dice"] == found.dice
+        match = match_lesions(prediction, scan.lesion == 1, SPACING)
+        assert scores.metrics["lesion_f1"] == match.f1
+        assert scores.metrics["panoptic_quality"] == match.panoptic_quality
+        assert scores.metrics["lesion_recall"] == match.recall()
+        assert scores.metrics["false_findings"] == match.false_findings
+        for size, limits in SIZES.items():
+            assert scores.metrics[f"lesion_recall_{size}"] == match.recall(*limits)
         healthy = scan.brain & (scan.lesion == 0)
         rate = (scan.scores[healthy] >= threshold).mean()
         assert scores.metrics["fpr"] == pytest.approx(rate)
-        assert 0 < scores.metrics["lesion_recall"] <= 1
-        assert 0 < scores.metrics["lesion_precision"] <= 1
+        assert 0 < match.matched <= match.lesions
     for name, unit, better in [
         ("hd", "mm", "lower"),
         ("hd95", "mm", "lower"),
-        ("fpr", "", "lower"),
+        ("surface_dice", "", "higher"),
+        ("lesion_f1", "", "higher"),
+        ("false_findings", "per scan", "lower"),
+        ("fpr", "", None),
         ("auprc", "", "higher"),
     ]:
         metric = result.metrics[name]
         assert (metric.unit, metric.better) == (unit, better)
         values = [scan.metrics[name] for scan in result.scans]
         assert metric.value == pytest.approx(by_subject(values))
+    targets = {name: one.target for name, one in result.metrics.items() if one.target is not None}
+    assert targets == {"fpr": 0.01}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_prevalence_is_the_precision_of_any_constant_score(protocol, cohort, validation):
+    constant = [replace(scan, scores=np.full_like(scan.scores, 40_000)) for scan in cohort]
+    metrics = run(protocol, constant, validation).metrics
+    pairs = {"auprc": "prevalence", "auprc_slice": "prevalence_slice"}
+    for name, prevalence in pairs.items():
+        if name in metrics:
+            assert metrics[prevalence].value == pytest.approx(metrics[name].value)
+            assert metrics[prevalence].better is None
+    real = run(protocol, cohort, validation).metrics
+    assert real["prevalence"] == metrics["prevalence"]
+    inside = [(s.lesion == 1).sum() / (s.brain & kept(s)).sum() for s in cohort]
+    if protocol == "strict":
+        assert real["prevalence"].value == pytest.approx(by_subject(inside))
+
+
+def test_a_prediction_of_everything_finds_no_lesion_and_one_thing_that_is_none(cohort):
+    nothing = ScoreHistogram.of(np.zeros(9, np.uint16), np.zeros(9, np.uint8))
+    loud = [replace(scan, scores=np.full_like(scan.scores, LEVELS - 1)) for scan in cohort]
+    metrics = run("strict", loud, nothing).metrics
+    for name in ("lesion_f1", "panoptic_quality", "lesion_recall"):
+        assert metrics[name].value == 0.0
+    assert metrics["false_findings"].value == 1.0
+    assert metrics["fpr"].value == 1.0
 
 
 def test_ignored_voxels_change_nothing(cohort, validation):
@@ -186,15 +227,73 @@ def test_strict_ignores_the_background_but_not_a_lesion_that_the_brain_mask_cuts
     assert three["lesion_recall"].value < one["lesion_recall"].value
 
 
+FALSE_POSITIVES = {"fpr", "false_findings"}
+"""What a scan without lesion enters."""
+
+
+def predicted(scan, result):
+    """The voxels that are predicted at the threshold of a result."""
+    threshold = round(result.thresholds["fpr1"] * (LEVELS - 1))
+    return (scan.scores >= threshold) & scan.brain & kept(scan)
+
+
 def test_a_patient_without_lesion_is_skipped_and_counted(cohort, validation):
     healthy = make_scan("d", 5, lesions=False)
     metrics = run("strict", [*cohort, healthy], validation).metrics
     alone = run("strict", cohort, validation).metrics
-    for name in ("auprc", "auprc_slice", "dice", "dice_fpr5", "max_dice", "lesion_recall"):
-        assert metrics[name].value == alone[name].value
-        assert (metrics[name].skipped, metrics[name].subjects) == (1, 3)
-    assert metrics["fpr"].subjects == 4
-    assert (metrics["hd"].penalised, metrics["hd"].skipped) == (1, 0)
+    for name in set(metrics) - FALSE_POSITIVES - {"lesion_recall_medium", "lesion_recall_large"}:
+        assert metrics[name].value == alone[name].value, name
+        assert (metrics[name].skipped, metrics[name].subjects) == (1, 3), name
+        assert metrics[name].penalised == 0
+    for name in FALSE_POSITIVES:
+        assert (metrics[name].skipped, metrics[name].subjects) == (0, 4)
+
+
+@settings(
+    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(at=st.tuples(*(st.integers(0, size - 1) for size in SHAPE)), seed=st.integers(0, 3))
+@pytest.mark.parametrize("silent", [True, False])
+def test_one_more_false_positive_on_a_scan_without_lesion_improves_nothing(
+    cohort, validation, silent, at, seed
+):
+    healthy = make_scan("d", seed, lesions=False)
+    if silent:
+        healthy = replace(healthy, scores=np.zeros_like(healthy.scores))
+    louder = healthy.scores.copy()
+    louder[at] = LEVELS - 1
+    worse = replace(healthy, scores=louder)
+    before, after = (run("strict", [*cohort, one], validation) for one in (healthy, worse))
+    gap = ndimage.binary_dilation(predicted(healthy, before), np.ones((3, 3, 3)))[at]
+    for name, metric in after.metrics.items():
+        old = before.metrics[name]
+        if name == "fpr":  # has a target; below it, more is nearer
+            assert metric.value >= old.value
+        elif name == "false_findings":
+            assert gap or metric.value >= old.value  # a voxel may join two findings
+        else:
+            assert (metric.value, metric.skipped) == (old.value, old.skipped)
+
+
+@settings(
+    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(at=st.tuples(*(st.integers(0, size - 1) for size in SHAPE)), score=st.integers(1, 65535))
+def test_one_more_false_positive_without_lesion_improves_nothing_under_paper(
+    cohort, validation, at, score
+):
+    healthy = make_scan("d", 3, lesions=False)
+    louder = healthy.scores.copy()
+    louder[at] = max(louder[at], score)
+    before, after = (
+        run("paper", [*cohort, one], validation)
+        for one in (healthy, replace(healthy, scores=louder))
+    )
+    for name in ("auprc", "max_dice"):
+        assert after.metrics[name].value <= before.metrics[name].value
+    if after.thresholds == before.thresholds:
+        assert after.metrics["hd"].value == before.metrics["hd"].value
+        assert after.metrics["hd_coverage"].value <= before.metrics["hd_coverage"].value
 
 
 def test_an_empty_prediction_costs_the_diagonal_of_the_brain_and_is_counted(cohort, validation):
@@ -204,17 +303,21 @@ def test_an_empty_prediction_costs_the_diagonal_of_the_brain_and_is_counted(coho
     diagonal = box_diagonal(scan.brain, SPACING)
     assert diagonal == pytest.approx(np.linalg.norm([7 * 2.0, 17 * 1.5, 13 * 1.5]))
     assert result.scans[0].metrics["hd"] == result.scans[0].metrics["hd95"] == diagonal
-    assert result.scans[0].metrics["lesion_precision"] == 0.0
-    for name in ("hd", "hd95", "lesion_precision"):
+    for name in ("surface_dice", "lesion_f1", "panoptic_quality", "lesion_recall"):
+        assert result.scans[0].metrics[name] == 0.0
+        assert (result.metrics[name].penalised, result.metrics[name].skipped) == (0, 0)
+    for name in ("hd", "hd95"):
         assert (result.metrics[name].penalised, result.metrics[name].skipped) == (1, 0)
     assert max(scan.metrics["hd"] for scan in result.scans[1:]) <= diagonal
 
 
-def test_a_scan_with_nothing_to_find_and_nothing_found_has_no_distance(cohort, validation):
+@pytest.mark.parametrize("silent", [True, False])
+def test_a_scan_without_lesion_has_no_distance_whatever_was_predicted(cohort, validation, silent):
     empty = make_scan("e", 6, lesions=False)
-    empty = replace(empty, scores=np.zeros_like(empty.scores))
+    if silent:
+        empty = replace(empty, scores=np.zeros_like(empty.scores))
     metrics = run("strict", [*cohort, empty], validation).metrics
-    for name in ("hd", "hd95", "lesion_precision"):
+    for name in ("hd", "hd95", "surface_dice", "lesion_f1"):
         assert (metrics[name].penalised, metrics[name].skipped) == (0, 1)
 
 
@@ -235,7 +338,7 @@ def test_missing_slices_are_empty_space(validation):
     for array in filled.values():
         array[[3, 4]] = 0
     full = replace(scan, **filled)
-    for name in ("hd", "hd95", "lesion_recall", "lesion_precision", "dice", "auprc"):
+    for name in ("hd", "hd95", "lesion_recall", "lesion_f1", "false_findings", "dice", "auprc"):
         one, two = (run("strict", [s], validation).metrics[name] for s in (gap, full))
         assert one == two
 

@@ -33,6 +33,8 @@ from uad_bench.cells import (
 )
 from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.protocols import PROTOCOLS
+from uad_bench.report.metrics import DEFAULTS, PREVALENCE, TITLES
 from uad_bench.report.model import Cell, Column, Group, Panel, Table, format_number
 from uad_bench.report.published import load_published
 from uad_bench.report.render import FORMATS, Format, render
@@ -95,6 +97,7 @@ def record(
             protocol=protocol,
             postprocessing=post,
         ),
+        protocol_version=PROTOCOLS[protocol].version,
         state="failed" if reason else "done",
         reason=reason,
         method_title=title or titles.get(method, method),
@@ -142,7 +145,10 @@ def study() -> tuple[CellRecord, ...]:
                     data=data,
                     title="Black",
                     scans=[base + 0.015 * k for k in range(6)],
-                    metrics={"hd95": Metric(value=70.0, unit="mm", better="lower", penalised=2)},
+                    metrics={
+                        "hd95": Metric(value=70.0, unit="mm", better="lower", penalised=2),
+                        "prevalence": Metric(value=base / 20, better=None),
+                    },
                 )
             )
     cells.append(
@@ -253,7 +259,7 @@ def test_the_caption_says_what_is_simulated() -> None:
 def test_the_caption_names_protocol_training_recipe_seeds_and_subjects() -> None:
     caption = build_table(study()).caption
     for part in (
-        "Protocol strict, version 1",
+        f"Protocol strict, version {PROTOCOLS['strict'].version}",
         "20 subjects of HI (simulated)",
         "recipe: median",
         "Seeds: 0, 1 (mean ± standard deviation",
@@ -327,7 +333,96 @@ def test_penalised_and_skipped_scans_are_counted() -> None:
     metric = Metric(value=3.0, unit="mm", better="lower", penalised=1, skipped=2)
     table = build_table([record("spa", metrics={"hd95": metric})], metrics=["hd95"])
     text = note_of(table, table.panels[0].cells[0][0].marks)
-    assert text.startswith("1 scan entered with the penalty of an empty prediction; 2 scans left")
+    assert text == (
+        "1 scan with lesions entered with the penalty of an empty prediction; "
+        "2 scans left out: no lesion in the mask."
+    )
+
+
+@pytest.mark.parametrize(
+    ("protocol", "name", "unit", "reason"),
+    [
+        ("strict", "auprc", "", "no lesion in the mask"),
+        ("strict", "hd", "mm", "no lesion in the mask"),
+        ("strict", "fpr", "", "no healthy voxel"),
+        ("strict", "lesion_recall_small", "", "no lesion below 0.1 ml"),
+        ("strict", "lesion_recall_medium", "", "no lesion of 0.1 to 1 ml"),
+        ("strict", "lesion_recall_large", "", "no lesion of 1 ml or more"),
+        ("paper", "hd", "px", "no slice with both lesion and prediction"),
+        ("paper", "hd_coverage", "", "no slice with lesion or prediction"),
+    ],
+)
+def test_a_footnote_says_what_the_scans_left_out_do_not_have(
+    protocol: ProtocolName, name: str, unit: str, reason: str
+) -> None:
+    metric = Metric(value=0.5, unit=unit, skipped=1)
+    table = build_table(
+        [record("spa", protocol=protocol, metrics={name: metric})], protocol, metrics=[name]
+    )
+    text = note_of(table, table.panels[0].cells[0][0].marks)
+    assert text == f"1 scan left out: {reason}."
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_numbers_of_another_version_of_the_protocol_are_not_passed_off_as_this_one(
+    protocol: ProtocolName,
+) -> None:
+    version = PROTOCOLS[protocol].version
+    old = record("spa", protocol=protocol).model_copy(update={"protocol_version": version - 1})
+    with pytest.raises(UadBenchError, match=f"version {version - 1}, .* version {version}") as told:
+        build_table([old, record("vae", protocol=protocol)], protocol)
+    assert "--overwrite all" in str(told.value)
+    without = CellRecord.model_validate(old.model_dump(exclude={"protocol_version"}))
+    assert without.protocol_version == 1  # what was written before the version was
+
+
+# --- metrics ---------------------------------------------------------------------------------
+
+
+def test_every_metric_of_a_protocol_has_a_title_and_its_defaults_are_its_own() -> None:
+    for name, protocol in PROTOCOLS.items():
+        assert set(protocol.metrics) <= set(TITLES)
+        assert set(DEFAULTS[name]) <= set(protocol.metrics)
+    assert set(TITLES) == {one for protocol in PROTOCOLS.values() for one in protocol.metrics}
+
+
+PREVALENT = {"prevalence": Metric(value=0.0084, better=None)}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_prevalence_stands_beside_auprc_in_every_format(form: Format) -> None:
+    cells = [record(name, dataset=one, metrics=PREVALENT) for name in "ab" for one in "cd"]
+    text = render([build_table(cells)], form)
+    assert "Prevalence" in text
+    shown_as = {"latex": r"\num{0.84}\,\%", "csv": "0.0084"}.get(form, "0.84 %")
+    assert text.count(shown_as) == 2
+
+
+def test_prevalence_is_of_the_dataset_and_beside_nothing_but_auprc() -> None:
+    cells = [record("spa", metrics=PREVALENT), record("vae", dataset="wmh")]
+    table = build_table([*cells, record("spa", dataset="wmh", reason="no")], compare="spa")
+    assert [panel.columns[-1].title for panel in table.panels[:2]] == ["Prevalence", "SPA"]
+    first, second, summary = (row[-1] for row in table.panels[0].cells)
+    assert (first.text, first.rank) == ("0.84 %", 0)
+    assert second.state == "undefined"
+    assert summary.state == "absent"
+    assert set(PREVALENCE) == {one for one in TITLES if one.startswith("auprc")}
+
+
+@pytest.mark.parametrize("asked", [None, ["hd"], ["hd", "auprc"], ["hd_coverage", "hd"]])
+def test_a_distance_per_slice_never_stands_without_its_share_of_slices(
+    asked: list[str] | None,
+) -> None:
+    values = {
+        "hd": Metric(value=9.0, unit="px", better="lower"),
+        "hd_coverage": Metric(value=0.3),
+    }
+    table = build_table([record("spa", protocol="paper", metrics=values)], "paper", metrics=asked)
+    names = [panel.metric for panel in table.panels]
+    assert {"hd", "hd_coverage"} <= set(names)
+    assert len(names) == len(set(names))
+    strict = build_table([record("spa", metrics={"hd": Metric(value=9.0)})], metrics=["hd"])
+    assert [panel.metric for panel in strict.panels] == ["hd"]
 
 
 def test_data_that_changed_between_cells_is_said() -> None:
@@ -375,6 +470,29 @@ def test_lower_is_better_for_distances() -> None:
     for panel in table.panels:
         assert [cell.rank for cell in panel.cells[0]] == [2, 1]
     assert table.panels[0].heading == "HD95 (mm) ↓"
+
+
+@given(st.lists(st.floats(0, 0.1), min_size=2, max_size=6))
+def test_what_has_a_target_ranks_by_its_distance_from_it(values: list[float]) -> None:
+    cells = [Cell("value", value=value) for value in values]
+    found = ranked(cells, [column(index) for index in range(len(values))], None, 0.01)
+    away = [round(abs(float(f"{value:.3f}") - 0.01), 9) for value in values]
+    order = sorted(set(away))
+    assert [cell.rank for cell in found] == [
+        order.index(one) + 1 if one in order[:2] else 0 for one in away
+    ]
+
+
+def test_a_rate_below_its_target_is_no_better_than_one_above() -> None:
+    values = {"spa": 0.0, "vae": 0.012, "gmvae": 0.03}
+    cells = [
+        record(name, metrics={"fpr": Metric(value=value, better=None, target=0.01)})
+        for name, value in values.items()
+    ]
+    panel = build_table(cells, metrics=["fpr"]).panels[0]
+    ranks = {one.title: cell.rank for one, cell in zip(panel.columns, panel.cells[0], strict=True)}
+    assert ranks == {"VAE": 1, "SPA": 2, "GMVAE": 0}
+    assert panel.heading == "FPR on test scans → 1 %"
 
 
 # --- comparisons ----------------------------------------------------------------------------
@@ -462,7 +580,7 @@ def test_published_numbers_stand_apart_unranked_and_explained() -> None:
 
 
 def test_a_panel_leaves_out_published_methods_that_say_nothing_there() -> None:
-    table = build_table([record("spa")], published=load_published())
+    table = build_table([record("spa")], published=load_published(), metrics=["auprc", "hd95"])
     hd95 = table.panels[-1]
     assert {column.group for column in hd95.columns} == {"detector"}
 

@@ -49,10 +49,11 @@ class Metric(_Record):
         value: the number; ``None`` where it is undefined (no subject has one).
         low: lower end of the 95 % patient-bootstrap interval, where one was made.
         high: upper end of it.
-        unit: ``""`` for a ratio, else ``mm`` or ``px``.
-        better: which direction is better.
+        unit: ``""`` for a ratio, else ``mm``, ``px`` or ``per scan``.
+        better: which direction is better; ``None`` where neither is.
+        target: the value that is best, where it is neither the highest nor the lowest.
         subjects: how many subjects it is a mean over (0: pooled over voxels).
-        penalised: scans that entered with the penalty of an empty prediction.
+        penalised: scans with lesions that entered with the penalty of an empty prediction.
         skipped: scans for which it is undefined and which were left out.
     """
 
@@ -60,7 +61,8 @@ class Metric(_Record):
     low: float | None = None
     high: float | None = None
     unit: str = ""
-    better: Direction = "higher"
+    better: Direction | None = "higher"
+    target: float | None = None
     subjects: int = 0
     penalised: int = 0
     skipped: int = 0
@@ -155,6 +157,8 @@ class CellRecord(_Record):
     Attributes:
         schema_version: version of this layout.
         spec: what was asked.
+        protocol_version: version of the protocol that its numbers follow; cells from before this
+            was written down are of version 1.
         state: ``done`` or ``failed``.
         reason: why it failed, in one line.
         method_title: column heading.
@@ -172,6 +176,7 @@ class CellRecord(_Record):
 
     schema_version: Literal[1] = 1
     spec: CellSpec
+    protocol_version: int = 1
     state: Literal["done", "failed"]
     reason: str = ""
     method_title: str

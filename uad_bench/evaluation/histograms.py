@@ -119,6 +119,15 @@ class ScoreHistogram:
         """Number of healthy voxels."""
         return int(self.healthy.sum())
 
+    @property
+    def prevalence(self) -> float | None:
+        """Share of the voxels that are lesion, the average precision of any constant score.
+
+        ``None`` where there is no lesion voxel, as average precision is undefined there.
+        """
+        lesion = self.lesion_voxels
+        return lesion / (lesion + self.healthy_voxels) if lesion else None
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PrecisionRecall:

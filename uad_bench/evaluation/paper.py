@@ -49,6 +49,7 @@ class _Scan:
         """The numbers of this scan at the threshold of the whole cohort."""
         values = {
             "auprc": average_precision(self.histogram),
+            "prevalence": self.histogram.prevalence,
             "max_dice": dice_at(self.histogram, threshold),
             "hd": _ratio(self.distance_sum, self.slices_with_both),
             "hd_coverage": _ratio(self.slices_with_both, self.slices_with_any),
@@ -92,14 +93,18 @@ def _metrics(
         [scan for scan in scans if scan.subject == subject]
         for subject in dict.fromkeys(scan.subject for scan in scans)
     ]
-    intervals = bootstrap_pooled(
-        [sum((s.histogram for s in own), ScoreHistogram.empty()) for own in people], seed
-    )
+    histograms = [sum((s.histogram for s in own), ScoreHistogram.empty()) for own in people]
+    intervals = bootstrap_pooled(histograms, seed)
+    lesions = [own.lesion_voxels for own in histograms]
+    voxels = [own.lesion_voxels + own.healthy_voxels for own in histograms]
     sums = [sum(scan.distance_sum for scan in own) for own in people]
     both = [sum(scan.slices_with_both for scan in own) for own in people]
     shown = [sum(scan.slices_with_any for scan in own) for own in people]
     return {
         "auprc": with_interval(average_precision(pooled), intervals.average_precision),
+        "prevalence": with_interval(
+            pooled.prevalence, bootstrap_ratio(lesions, voxels, seed), better=None
+        ),
         "max_dice": with_interval(dice, intervals.max_dice),
         "hd": with_interval(
             _ratio(sum(sums), sum(both)),

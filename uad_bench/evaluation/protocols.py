@@ -45,54 +45,61 @@ class Protocol:
 PROTOCOLS: dict[ProtocolName, Protocol] = {
     "strict": Protocol(
         name="strict",
-        version=1,
+        version=2,
         description=(
             "Every number is computed per scan inside the brain, averaged over the sessions of a "
             "subject and then over subjects. The threshold is the score that 1 % (5 % for "
             "dice_fpr5) of the healthy voxels of the validation scans reach; test labels never "
-            "choose it, except for max_dice, which is named an upper bound. Hausdorff distances "
-            "are in mm between 3D surfaces; where only one mask is empty the diagonal of the "
-            "brain's bounding box stands in and is counted, where both are empty the scan is "
-            "skipped and counted. Intervals are 95 % percentile intervals of a bootstrap over "
-            "subjects."
+            "choose it, except for max_dice, which is named an upper bound. Surface Dice counts "
+            "what lies within 2 mm; Hausdorff distances are in mm between 3D surfaces. Where a "
+            "scan has lesions and the prediction is empty, surface Dice is 0 and the distance is "
+            "the diagonal of the brain's bounding box, which is counted. Lesions and findings are "
+            "matched one to one from an intersection over union of 0.25 on. Scans without lesion "
+            "enter only what counts false positives."
         ),
         caption=(
-            "Protocol strict, version 1: means over patients; threshold at a false-positive rate "
+            "Protocol strict, version 2: means over patients; threshold at a false-positive rate "
             "of 1 % on healthy validation scans; maximum Dice is an upper bound searched on test "
-            "labels; Hausdorff distances in mm between 3D surfaces, with the diagonal of the "
-            "brain's bounding box for an empty prediction; 95 % patient-bootstrap intervals."
+            "labels; surface Dice within 2 mm in 3D."
         ),
         metrics=(
             "auprc",
+            "prevalence",
             "auprc_slice",
+            "prevalence_slice",
             "dice",
             "dice_fpr5",
             "max_dice",
+            "surface_dice",
             "hd95",
             "hd",
             "fpr",
+            "lesion_f1",
+            "panoptic_quality",
             "lesion_recall",
-            "lesion_precision",
+            "lesion_recall_small",
+            "lesion_recall_medium",
+            "lesion_recall_large",
+            "false_findings",
         ),
     ),
     "paper": Protocol(
         name="paper",
-        version=1,
+        version=2,
         description=(
             "What the SPA paper most likely did. All voxels of all slices that show brain, "
             "background included, are pooled over the cohort for average precision and for the "
             "maximum Dice, whose threshold is searched on the test labels. At that threshold the "
             "Hausdorff distance of each slice is taken in pixels and averaged over the slices "
             "that show both lesion and prediction; hd_coverage is their share of the slices that "
-            "show either. Intervals are 95 % percentile intervals of a bootstrap over subjects."
+            "show either, and stands wherever the distance does."
         ),
         caption=(
-            "Protocol paper, version 1: voxels pooled over all slices that show brain; maximum "
+            "Protocol paper, version 2: voxels pooled over all slices that show brain; maximum "
             "Dice with the threshold searched on test labels; mean 2D Hausdorff distance in "
-            "pixels at that threshold, over the slices that show both lesion and prediction; "
-            "95 % patient-bootstrap intervals."
+            "pixels at that threshold, over the slices that show both lesion and prediction."
         ),
-        metrics=("auprc", "max_dice", "hd", "hd_coverage"),
+        metrics=("auprc", "prevalence", "max_dice", "hd", "hd_coverage"),
     ),
 }
 """The protocols by name; the first is the default."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.cells import Metric, ScanScores
-from uad_bench.evaluation.hausdorff import box_diagonal, surface_distance
+from uad_bench.cells import Direction, Metric, ScanScores
+from uad_bench.evaluation.hausdorff import SurfaceDistance, box_diagonal, surface_distance
 from uad_bench.evaluation.histograms import (
     LEVELS,
     ScoreHistogram,
@@ -20,7 +20,7 @@ from uad_bench.evaluation.histograms import (
     largest_argmax,
     threshold_at_fpr,
 )
-from uad_bench.evaluation.lesions import count_lesions
+from uad_bench.evaluation.lesions import SIZES, LesionMatch, match_lesions
 from uad_bench.evaluation.scored import Evaluation, ScanSource, ScoredScan, as_score, with_interval
 from uad_bench.evaluation.statistics import (
     Interval,
@@ -29,8 +29,21 @@ from uad_bench.evaluation.statistics import (
     subject_means,
 )
 
-_UNITS = {"hd": "mm", "hd95": "mm"}
-_LOWER = frozenset({"hd", "hd95", "fpr"})
+_UNITS = {"hd": "mm", "hd95": "mm", "false_findings": "per scan"}
+_BETTER: dict[str, Direction | None] = {
+    "hd": "lower",
+    "hd95": "lower",
+    "false_findings": "lower",
+    "fpr": None,
+    "prevalence": None,
+    "prevalence_slice": None,
+}
+"""Where it is not the higher value that is better."""
+
+FPR = 0.01
+"""The false-positive rate that sets the threshold of everything but ``dice_fpr5``."""
+
+_TARGETS = {"fpr": FPR}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +76,7 @@ def evaluate_strict(source: ScanSource, validation: ScoreHistogram, seed: int) -
     Raises:
         UadBenchError: if the validation histogram has no healthy voxel.
     """
-    fpr1, fpr5 = threshold_at_fpr(validation, 0.01), threshold_at_fpr(validation, 0.05)
+    fpr1, fpr5 = threshold_at_fpr(validation, FPR), threshold_at_fpr(validation, 0.05)
     measured = [_measure(scan, fpr1, fpr5) for scan in source()]
     best = _best_threshold(measured)
     scans = tuple(_with_max_dice(scan, best.threshold) for scan in measured)
@@ -95,31 +108,50 @@ def _measure(scan: ScoredScan, fpr1: int, fpr5: int) -> _Scan:
     brain, whole = scan.brain_histogram(), scan.whole_slice_histogram()
     prediction = scan.volume(scan.predicted(fpr1) & scan.brain)
     lesion = scan.volume(scan.lesion_mask)
-    farthest = box_diagonal(scan.volume(scan.brain | scan.lesion_mask), scan.spacing)
-    distance = surface_distance(prediction, lesion, scan.spacing, penalty=farthest)
-    counts = count_lesions(prediction, lesion)
-    penalised = set()
-    if distance is not None and distance.missing is not None:
-        penalised |= {"hd", "hd95"}
-    if counts.lesions and not counts.findings:
-        penalised.add("lesion_precision")
+    distance = _distance(scan, prediction, lesion)
     scores = ScanScores(
         subject=scan.subject,
         session=scan.session,
         metrics={
             "auprc": average_precision(brain),
+            "prevalence": brain.prevalence,
             "auprc_slice": average_precision(whole),
+            "prevalence_slice": whole.prevalence,
             "dice": dice_at(brain, fpr1),
             "dice_fpr5": dice_at(brain, fpr5),
             "max_dice": None,
+            "surface_dice": None if distance is None else distance.dice,
             "hd95": None if distance is None else distance.hd95,
             "hd": None if distance is None else distance.hd,
             "fpr": false_positive_rate(brain, fpr1),
-            "lesion_recall": counts.recall,
-            "lesion_precision": counts.precision,
+            **_lesion_wise(match_lesions(prediction, lesion, scan.spacing)),
         },
     )
-    return _Scan(scan.name, scores, brain, whole, frozenset(penalised))
+    silent = distance is not None and distance.missing == "prediction"
+    penalised = frozenset({"hd", "hd95"} if silent else ())
+    return _Scan(scan.name, scores, brain, whole, penalised)
+
+
+def _distance(
+    scan: ScoredScan, prediction: NDArray[np.bool_], lesion: NDArray[np.bool_]
+) -> SurfaceDistance | None:
+    """The distances of a scan with lesions; ``None`` without, whatever was predicted there."""
+    if not lesion.any():
+        return None
+    farthest = box_diagonal(scan.volume(scan.brain | scan.lesion_mask), scan.spacing)
+    return surface_distance(prediction, lesion, scan.spacing, penalty=farthest)
+
+
+def _lesion_wise(found: LesionMatch) -> dict[str, float | None]:
+    """The numbers that count lesions and findings instead of voxels."""
+    by_size = {f"lesion_recall_{name}": found.recall(*limits) for name, limits in SIZES.items()}
+    return {
+        "lesion_f1": found.f1,
+        "panoptic_quality": found.panoptic_quality,
+        "lesion_recall": found.recall(),
+        **by_size,
+        "false_findings": float(found.false_findings),
+    }
 
 
 def _best_threshold(scans: Sequence[_Scan]) -> _BestThreshold:
@@ -167,7 +199,8 @@ def _metric(
         float(np.mean(values)) if values else None,
         interval,
         unit=_UNITS.get(name, ""),
-        better="lower" if name in _LOWER else "higher",
+        better=_BETTER.get(name, "higher"),
+        target=_TARGETS.get(name),
         subjects=len(values),
         penalised=penalised,
         skipped=sum(scan.metrics[name] is None for scan in scans),

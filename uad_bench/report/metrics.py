@@ -1,33 +1,70 @@
-"""How metrics are called in print, and which of them a table shows when nobody says."""
+"""How metrics are called in print, and which of them a table shows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
 
 TITLES = {
     "auprc": "AUPRC",
+    "prevalence": "Prevalence of lesion voxels",
     "auprc_slice": "AUPRC over whole slices",
+    "prevalence_slice": "Prevalence over whole slices",
     "dice": "Dice at 1 % FPR",
     "dice_fpr5": "Dice at 5 % FPR",
     "max_dice": "max Dice (upper bound)",
+    "surface_dice": "Surface Dice",
     "hd": "HD",
     "hd95": "HD95",
     "hd_coverage": "Share of slices with an HD",
     "fpr": "FPR on test scans",
+    "lesion_f1": "Lesion F1",
+    "panoptic_quality": "Panoptic quality",
     "lesion_recall": "Lesion recall",
-    "lesion_precision": "Lesion precision",
+    "lesion_recall_small": "Lesion recall below 0.1 ml",
+    "lesion_recall_medium": "Lesion recall, 0.1 to 1 ml",
+    "lesion_recall_large": "Lesion recall from 1 ml on",
+    "false_findings": "False findings",
 }
 """What tables call a metric; its definition is in the caption and on the metrics page."""
 
 DEFAULTS = {
-    "strict": ("auprc", "dice", "max_dice", "hd95"),
-    "paper": ("auprc", "max_dice", "hd"),
+    "strict": ("auprc", "dice", "max_dice", "surface_dice"),
+    "paper": ("auprc", "max_dice", "hd", "hd_coverage"),
     "published": ("auprc", "max_dice", "hd"),
 }
-"""The metrics of a table, by protocol: those of the paper's Tables 2, 4 and 5."""
+"""The metrics of a table, by protocol; those of the paper's Tables 2, 4 and 5 but for HD95.
+
+HD95 ranks random scores above a detector where lesions are small.
+"""
+
+PREVALENCE = {"auprc": "prevalence", "auprc_slice": "prevalence_slice"}
+"""The metric that says what a random score reaches; it stands beside the metric itself."""
+
+_NEVER_ALONE = {"hd": "hd_coverage"}
+"""A metric over a part of the slices, and the one that says how large that part is."""
+
+_UNDEFINED = {
+    "hd_coverage": "no slice with lesion or prediction",
+    "fpr": "no healthy voxel",
+    "lesion_recall_small": "no lesion below 0.1 ml",
+    "lesion_recall_medium": "no lesion of 0.1 to 1 ml",
+    "lesion_recall_large": "no lesion of 1 ml or more",
+}
+
+
+def why_undefined(metric: str, unit: str) -> str:
+    """Why a metric has no value for some scans, in words.
+
+    Args:
+        metric: its name.
+        unit: its unit; ``px`` is the distance per slice, ``mm`` that per scan.
+    """
+    if metric == "hd" and unit == "px":
+        return "no slice with both lesion and prediction"
+    return _UNDEFINED.get(metric, "no lesion in the mask")
 
 
 def chosen_metrics(
@@ -39,6 +76,9 @@ def chosen_metrics(
         asked: names, or ``None`` for the protocol's own.
         protocol: ``strict``, ``paper``, or ``published`` for the paper's numbers alone.
         records: what there is to show.
+
+    Returns:
+        The names in order. A metric that says little alone is followed by the one that it needs.
 
     Raises:
         UadBenchError: if an asked metric is in none of the records.
@@ -56,4 +96,12 @@ def chosen_metrics(
                 f"--metrics {name}: not in the results of protocol {protocol}; "
                 f"available: {available}"
             )
-    return names
+    return tuple(dict.fromkeys(_accompanied(names, known)))
+
+
+def _accompanied(names: Iterable[str], known: Container[str]) -> Iterator[str]:
+    """The names, each followed by the one that it must not stand without."""
+    for name in names:
+        yield name
+        if (other := _NEVER_ALONE.get(name)) is not None and other in known:
+            yield other

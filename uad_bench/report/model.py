@@ -7,11 +7,18 @@ from typing import Literal
 
 from uad_bench.cells import Direction, PostProcessing
 
-Group = Literal["detector", "supervised", "control", "published"]
+Group = Literal["detector", "supervised", "control", "published", "dataset"]
+"""What a column is about; ``dataset`` is a fact of the dataset, whatever the method."""
 CellState = Literal["value", "undefined", "failed", "absent"]
-Style = Literal["ratio", "distance", "percent", "p"]
+Style = Literal["ratio", "distance", "percent", "share", "p"]
 
-SYMBOLS: dict[Group, str] = {"detector": "", "supervised": "‡", "control": "†", "published": "§"}
+SYMBOLS: dict[Group, str] = {
+    "detector": "",
+    "supervised": "‡",
+    "control": "†",
+    "published": "§",
+    "dataset": "",
+}
 """The mark that follows a method's title, by group."""
 
 GROUPS: dict[Group, str] = {
@@ -19,6 +26,7 @@ GROUPS: dict[Group, str] = {
     "supervised": "Supervised",
     "control": "Controls",
     "published": "Published, other data",
+    "dataset": "Dataset",
 }
 """The heading over a group of methods, in the order in which groups stand."""
 
@@ -124,8 +132,9 @@ class Panel:
     Attributes:
         metric: its name in the records.
         title: its name in print, with unit.
-        unit: ``mm``, ``px`` or nothing.
+        unit: ``mm``, ``px``, ``per scan`` or nothing.
         better: which direction is better; ``None`` where there is none.
+        target: the value that is best, where it is neither the highest nor the lowest.
         columns: the methods.
         rows: the cohorts; summaries last.
         cells: ``cells[row][column]``.
@@ -138,11 +147,14 @@ class Panel:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     cells: tuple[tuple[Cell, ...], ...]
+    target: float | None = None
 
     @property
     def heading(self) -> str:
-        """Title, unit and an arrow to the better side."""
+        """Title, unit and an arrow to the better side or to the target."""
         arrow = {"higher": " ↑", "lower": " ↓", None: ""}[self.better]
+        if self.target is not None:
+            arrow = f" → {100 * self.target:g} %"
         return f"{self.title}{f' ({self.unit})' if self.unit else ''}{arrow}"
 
     def without_empty_columns(self) -> Panel:
@@ -198,11 +210,17 @@ class Table:
 
 
 def format_number(value: float, style: Style) -> str:
-    """Write a number: ratios with three decimals, distances with one, percentages signed."""
+    """Write a number.
+
+    Ratios get three decimals, distances one; changes are signed percentages, shares are unsigned
+    ones.
+    """
     if style == "ratio":
         return f"{value:.3f}"
     if style == "distance":
         return f"{value:.1f}"
     if style == "percent":
         return f"{value:+.1f} %"
+    if style == "share":
+        return f"{100 * value:.2f} %"
     return "<0.001" if value < 0.001 else f"{value:.3f}"

@@ -103,7 +103,7 @@ def legend(columns: Sequence[Column], cells: Sequence[Cell]) -> list[Note]:
     )
     groups = {column.group for column in columns}
     notes = [Note(SYMBOLS[group], text) for group, text in texts if group in groups]
-    if any(cell.state == "absent" and cell.style != "percent" for cell in cells):
+    if any(cell.state == "absent" and cell.style not in ("percent", "share") for cell in cells):
         notes.append(Note("–", "Not computed."))
     if any(cell.interval for cell in cells):
         average = ", ends averaged over seeds" if any(cell.sd is not None for cell in cells) else ""

@@ -115,6 +115,7 @@ def _csv(tables: Sequence[Table]) -> str:
                     if cell.state == "absent" and not cell.marks:
                         continue
                     printed = column.group == "published"
+                    of_dataset = column.group == "dataset"  # its method is a metric's name
                     about_row = () if printed else row.marks  # of our scans, not of the paper's
                     marks = dict.fromkeys((*about_row, *column.marks, *cell.marks))
                     writer.writerow(
@@ -122,13 +123,13 @@ def _csv(tables: Sequence[Table]) -> str:
                             "published" if printed else table.protocol,
                             row.dataset or row.label,
                             "simulated" if row.simulated and not printed else "",
-                            column.method,
+                            "" if of_dataset else column.method,
                             column.title,
                             column.group,
                             column.postprocessing,
                             column.params_hash,
                             column.training,
-                            panel.metric,
+                            column.method if of_dataset else panel.metric,
                             "%" if cell.style == "percent" else panel.unit,
                             cell.state,
                             cell.value,

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 from uad_bench.cells import CellRecord, Direction, PostProcessing, ProtocolName
 from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.protocols import PROTOCOLS
 from uad_bench.report.arrange import Arrangement, arrange
 from uad_bench.report.compare import paired_tests, with_improvement
-from uad_bench.report.metrics import TITLES, chosen_metrics
-from uad_bench.report.model import Panel, Table
+from uad_bench.report.metrics import PREVALENCE, TITLES, chosen_metrics
+from uad_bench.report.model import Cell, Column, Panel, Table
 from uad_bench.report.notes import Footnotes, caption, column_marks, legend, row_marks
 from uad_bench.report.published import PublishedNumber
-from uad_bench.report.values import own_cell, published_cell, ranked
+from uad_bench.report.values import dataset_cell, own_cell, published_cell, ranked
 
 
 def build_table(
@@ -39,7 +40,8 @@ def build_table(
             paired tests, are added.
 
     Raises:
-        UadBenchError: if there is nothing to show, or a metric or method is unknown.
+        UadBenchError: if there is nothing to show, a metric or method is unknown, or numbers
+            follow another version of the protocol than its caption.
     """
     mine = [
         record
@@ -52,6 +54,7 @@ def build_table(
             f"no results under protocol {protocol}; there are some under {', '.join(others)}: "
             f"say --protocol {others[0]}"
         )
+    _refuse_other_version(mine, protocol)
     printed = [number for number in published if number.postprocessing in postprocessing]
     if not mine and not printed:
         raise UadBenchError("nothing to show: no results and no published numbers")
@@ -65,6 +68,7 @@ def build_table(
         panel = _panel(arrangement, name, notes, intervals=intervals)
         if compare is not None and name == "auprc":
             panel = with_improvement(panel, compare, notes)
+        panel = _with_prevalence(panel, arrangement)
         panels.append(panel.without_empty_columns())
     explained = legend(
         arrangement.columns, [cell for one in panels for row in one.cells for cell in row]
@@ -78,6 +82,17 @@ def build_table(
         panels=tuple(panels),
         notes=(*explained, *notes.notes()),
     )
+
+
+def _refuse_other_version(records: Sequence[CellRecord], protocol: ProtocolName) -> None:
+    version = PROTOCOLS[protocol].version
+    for record in records:
+        if record.state == "done" and record.protocol_version != version:
+            raise UadBenchError(
+                f"{record.spec.name}: its numbers follow protocol {protocol}, version "
+                f"{record.protocol_version}, and this uad-bench says version {version}: run it "
+                "again with --overwrite all, or make the table with the uad-bench that computed it"
+            )
 
 
 def _marked(arrangement: Arrangement, notes: Footnotes) -> Arrangement:
@@ -99,10 +114,10 @@ def _panel(arrangement: Arrangement, metric: str, notes: Footnotes, *, intervals
         for record in some
         if metric in record.metrics
     ]
-    better: Direction = "lower" if metric.startswith("hd") else "higher"
-    unit = ""
+    better: Direction | None = "lower" if metric.startswith("hd") else "higher"
+    unit, target = "", None
     if found:
-        better, unit = found[0].better, found[0].unit
+        better, unit, target = found[0].better, found[0].unit, found[0].target
     cells = []
     for row in range(len(arrangement.rows)):
         line = [
@@ -113,7 +128,7 @@ def _panel(arrangement: Arrangement, metric: str, notes: Footnotes, *, intervals
             )
             for column, one in enumerate(arrangement.columns)
         ]
-        cells.append(ranked(line, arrangement.columns, better))
+        cells.append(ranked(line, arrangement.columns, better, target))
     return Panel(
         metric=metric,
         title=TITLES.get(metric, metric),
@@ -122,4 +137,24 @@ def _panel(arrangement: Arrangement, metric: str, notes: Footnotes, *, intervals
         columns=arrangement.columns,
         rows=arrangement.rows,
         cells=tuple(cells),
+        target=target,
+    )
+
+
+def _with_prevalence(panel: Panel, arrangement: Arrangement) -> Panel:
+    """Add the share of lesion voxels to a panel of AUPRC, which is what a random score reaches."""
+    metric = PREVALENCE.get(panel.metric)
+    if metric is None:
+        return panel
+    cells = []
+    for at, row in enumerate(panel.rows):
+        records = [one for (r, _), some in arrangement.own.items() if r == at for one in some]
+        cells.append(dataset_cell(records, metric) if row.dataset else Cell(style="share"))
+    if all(cell.value is None for cell in cells):
+        return panel
+    column = Column(metric, "Prevalence", "dataset", "none")
+    return replace(
+        panel,
+        columns=(*panel.columns, column),
+        cells=tuple((*line, cell) for line, cell in zip(panel.cells, cells, strict=True)),
     )

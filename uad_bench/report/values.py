@@ -7,6 +7,7 @@ from dataclasses import replace
 from statistics import fmean, stdev
 
 from uad_bench.cells import CellRecord, Direction, Metric
+from uad_bench.report.metrics import why_undefined
 from uad_bench.report.model import Cell, Column, Style, format_number
 from uad_bench.report.notes import Footnotes, sentence
 from uad_bench.report.published import PublishedNumber
@@ -34,7 +35,7 @@ def own_cell(
     found = [record.metrics[metric] for record in done if metric in record.metrics]
     if not found:
         return Cell(marks=tuple(marks))
-    if text := _counts(found):
+    if text := _counts(found, metric):
         marks.append(notes.mark(text))
     kept = [one for one in found if one.value is not None]
     style: Style = "distance" if found[0].unit else "ratio"
@@ -68,11 +69,27 @@ def published_cell(number: PublishedNumber | None, notes: Footnotes) -> Cell:
     return Cell("value", value=number.value, style=style, marks=marks)
 
 
+def dataset_cell(records: Sequence[CellRecord], metric: str) -> Cell:
+    """One cell for what a metric says of the dataset, the same for every method.
+
+    Args:
+        records: those of one dataset; the first that has a value gives it.
+        metric: name of the metric.
+    """
+    found = (one.metrics[metric].value for one in records if metric in one.metrics)
+    value = next((one for one in found if one is not None), None)
+    return Cell("undefined" if value is None else "value", value=value, style="share")
+
+
 def ranked(
-    cells: Sequence[Cell], columns: Sequence[Column], better: Direction | None
+    cells: Sequence[Cell],
+    columns: Sequence[Column],
+    better: Direction | None,
+    target: float | None = None,
 ) -> tuple[Cell, ...]:
     """Mark the best and the second best of one row, as shown.
 
+    With a target the nearest is the best, from whichever side; else the highest or the lowest.
     Only unsupervised detectors of our own compete: controls, supervised methods and published
     numbers do not. Numbers that look the same rank the same. A lone detector is not the best.
     """
@@ -81,6 +98,9 @@ def ranked(
         for index, (cell, column) in enumerate(zip(cells, columns, strict=True))
         if cell.value is not None and column.group == "detector"
     }
+    if target is not None:
+        shown = {index: round(abs(value - target), 9) for index, value in shown.items()}
+        better = "lower"
     if len(shown) < 2 or better is None:
         return tuple(cells)
     best_first = sorted(set(shown.values()), reverse=better == "higher")
@@ -121,16 +141,18 @@ def _failures(records: Sequence[CellRecord]) -> list[str]:
     ]
 
 
-def _counts(metrics: Sequence[Metric]) -> str:
+def _counts(metrics: Sequence[Metric], name: str) -> str:
     """How many scans did not enter a number as measured, in words."""
     penalised = sum(one.penalised for one in metrics)
     skipped = sum(one.skipped for one in metrics)
     seeds = f", over {len(metrics)} seeds" if len(metrics) > 1 else ""
     parts = []
     if penalised:
-        parts.append(f"{_scans(penalised)} entered with the penalty of an empty prediction")
+        parts.append(
+            f"{_scans(penalised)} with lesions entered with the penalty of an empty prediction"
+        )
     if skipped:
-        parts.append(f"{_scans(skipped)} left out, because the metric is undefined there")
+        parts.append(f"{_scans(skipped)} left out: {why_undefined(name, metrics[0].unit)}")
     return f"{'; '.join(parts)}{seeds}." if parts else ""
 
 

@@ -6,6 +6,7 @@ import shutil
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from uad_bench.cells import CellRecord, CellSpec, CohortUse, FitRecord, PostProcessing
 from uad_bench.errors import UadBenchError
@@ -14,7 +15,7 @@ from uad_bench.evaluation.histograms import (
     load_histograms,
     save_histograms,
 )
-from uad_bench.evaluation.protocols import evaluate, validation_histogram
+from uad_bench.evaluation.protocols import PROTOCOLS, evaluate, validation_histogram
 from uad_bench.method import Method, Params
 from uad_bench.report.figures import cell_picture
 from uad_bench.results import ResultsFolder, read_cell, storage_error, write_cell, write_whole
@@ -115,7 +116,7 @@ class _Run:
             self._seed(planned.method, params, seed, tuned)
 
     def refuse_other_data(self, planned: PlannedMethod, params: Params) -> None:
-        """Refuse to go on where a finished cell stands on other data or another prior.
+        """Refuse to go on where a finished cell stands on other data, prior or protocol version.
 
         Raises:
             UadBenchError: naming the first such cell. Its number is neither passed off as this
@@ -132,6 +133,7 @@ class _Run:
                     record = read_cell(path) if path.is_file() else None
                     if record is None or record.training is None or record.data is None:
                         continue
+                    _refuse_other_version(record, path)
                     stored = (record.training.manifest_hash, record.data.manifest_hash)
                     if stored != (training, cohort.manifest_hash):
                         raise UadBenchError(
@@ -279,6 +281,7 @@ class _Run:
         return CellRecord.model_validate(
             {
                 "spec": spec,
+                "protocol_version": PROTOCOLS[spec.protocol].version,
                 "state": state,
                 "method_title": method.title,
                 "control": method.control,
@@ -297,6 +300,16 @@ class _Run:
         self.records.append(record)
         self.computed += 1
         self.send(record)
+
+
+def _refuse_other_version(record: CellRecord, path: Path) -> None:
+    version = PROTOCOLS[record.spec.protocol].version
+    if record.protocol_version != version:
+        raise UadBenchError(
+            f"{path} follows protocol {record.spec.protocol}, version {record.protocol_version}, "
+            f"and this run computes version {version}: give this run its own --results folder, or "
+            "replace the cells with --overwrite all"
+        )
 
 
 def _written(write: Callable[[], None], results: ResultsFolder) -> None:

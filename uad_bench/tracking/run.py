@@ -30,6 +30,7 @@ def run_params(record: CellRecord) -> dict[str, str]:
         "seed": spec.seed,
         "dataset": spec.dataset,
         "protocol": spec.protocol,
+        "protocol_version": record.protocol_version,
         "postprocessing": spec.postprocessing,
         "device": record.environment.device,
         **dict(_flat("method", spec.params)),
