@@ -310,6 +310,7 @@ def planned(param: str, values: list[object] | None, monkeypatch: pytest.MonkeyP
     from uad_bench.runner.config import RunConfig
 
     monkeypatch.setattr(sweep_plan, "find_training", lambda config, registry: None)
+    monkeypatch.setattr(sweep_plan, "unfit_data", lambda config, sources: ())
     return plan_sweep(RunConfig(methods=("any",)), param, values, _Registry(), "cpu")
 
 

@@ -203,3 +203,15 @@ def short_hash(value: Any) -> str:
     """Eight hexadecimal digits of the SHA-256 of ``value`` as canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def shortened(name: str, most: int) -> str:
+    """Return ``name`` in at most ``most`` bytes: what is longer is cut, and its hash added.
+
+    A part of a file name that a person or a folder gave goes through here, because a file system
+    takes at most 255 bytes for the whole.
+    """
+    data = name.encode(errors="replace")
+    if len(data) <= most:
+        return name
+    return f"{data[: most - 9].decode(errors='ignore')}-{short_hash(name)}"

@@ -15,6 +15,9 @@ Kind = Literal["method", "dataset"]
 NAME_PATTERN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 """What a method or dataset may be called on the command line."""
 
+MOST_NAME = 64
+"""Characters that such a name may have: it is a part of every result's file name."""
+
 RESERVED = frozenset({"all"})
 """Names that the command line gives a meaning of their own."""
 
@@ -76,6 +79,8 @@ def name_fault(name: str) -> str | None:
     """Say what is wrong with a plugin's name, ``None`` where nothing is."""
     if not NAME_PATTERN.fullmatch(name):
         return f"name {name!r} must be lower-case letters, digits and single hyphens"
+    if len(name) > MOST_NAME:
+        return f"name {name!r} has {len(name)} characters, and {MOST_NAME} are the most: shorten it"
     if name in RESERVED:
         return f"name {name!r} is reserved by the command line"
     return None

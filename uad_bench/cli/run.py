@@ -139,7 +139,7 @@ def _run(config: RunConfig, *, dry_run: bool, messages: Console) -> int:
     """Run, print the tables, and return the number of failed cells."""
     # Heavy imports wait until the options are known to be right.
     from uad_bench.runner.environment import resolve_device
-    from uad_bench.runner.plan import make_plan, write_plan
+    from uad_bench.runner.plan import make_plan
 
     registry = open_registry(config.plugin)
     device = resolve_device(config.device)
@@ -156,17 +156,14 @@ def _run(config: RunConfig, *, dry_run: bool, messages: Console) -> int:
         print_plan(plan, stored_cells(results), results)
         return 0
 
-    from uad_bench.runner.execute import execute, forget_detectors
+    from uad_bench.runner.execute import execute
 
     command = shlex.join(["uad-bench", *sys.argv[1:]])
     with results.lock():
-        write_plan(plan, results, command)
-        if config.overwrite == "all":
-            forget_detectors(plan, results)
         send, finish = _sink(config, results, messages)
         try:
             with LiveProgress(messages) as progress:
-                outcome = execute(plan, results, device, progress, send)
+                outcome = execute(plan, results, device, progress, send, command=command)
         except KeyboardInterrupt:
             again = re.sub(r" --overwrite[ =]all\b", "", command)
             messages.print(

@@ -9,7 +9,8 @@ from uad_bench.registry import Registry
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data import Data, gather
 from uad_bench.runner.progress import Progress
-from uad_bench.runner.sources import Sources, find_training
+from uad_bench.runner.readiness import refuse, unfit_data, unwritable
+from uad_bench.runner.sources import Sources, cache_folder, find_training
 from uad_bench.volumes.atlas import Atlas, build_atlas, known_people, refuse_existing
 from uad_bench.volumes.store import PreparedCohort
 
@@ -30,7 +31,15 @@ def build_training_atlas(
     """
     refuse_existing(folder)
     training = find_training(config, registry)
-    data = gather(config, Sources(training, (), ()), progress)
+    sources = Sources(training, (), ())
+    refuse(
+        (
+            *unwritable("OUT", folder),
+            *unwritable("--cache", cache_folder(config.cache)),
+            *unfit_data(config, sources),
+        )
+    )
+    data = gather(config, sources, progress)
     progress.stage(f"build the atlas of {training.label}")
     return build_atlas(data.training, training.label, folder)
 

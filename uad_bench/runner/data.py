@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 
 from uad_bench.cells import short_hash
+from uad_bench.cohort import Cohort
 from uad_bench.errors import UadBenchError
 from uad_bench.phantom.cohorts import VERSION
 from uad_bench.phantom.labelmap import find_label_maps
@@ -50,7 +51,6 @@ def gather(config: RunConfig, sources: Sources, progress: Progress) -> Data:
         UadBenchError: if a cohort has no usable scan, or the training cohort lacks a split.
     """
     cache = cache_folder(config.cache)
-    recipe = find_recipe(config.recipe, config.template)
     tissues = tissue_source(config.tissues)
     everything = (sources.training, *sources.evaluated)
     folders = _simulate_missing(config, everything, cache, progress)
@@ -64,17 +64,8 @@ def gather(config: RunConfig, sources: Sources, progress: Progress) -> Data:
         for note in source.notes:
             progress.note(note)
         with locked(cache / STORES / source.label):
-            order = take_order(
-                source.cohort,
-                folder,
-                recipe,
-                cache / STORES,
-                simulated=simulated,
-                limit=config.limit,
-                template=config.template,
-                tissues=tissues if number == 0 else None,
-                mask_shift=config.mask_shift,
-            )
+            maps = tissues if number == 0 else None
+            order = source_order(config, source.cohort, folder, maps, simulated=simulated)
             store = prepare(
                 order,
                 cache / STORES,
@@ -94,6 +85,40 @@ def gather(config: RunConfig, sources: Sources, progress: Progress) -> Data:
     return Data(
         training,
         {source.label: prepared[number + 1] for number, source in enumerate(sources.evaluated)},
+    )
+
+
+def source_order(
+    config: RunConfig,
+    cohort: Cohort,
+    folder: Path,
+    tissues: TissueSource | None,
+    *,
+    simulated: bool,
+) -> Order:
+    """Return what a run prepares of one cohort.
+
+    Args:
+        config: the run.
+        cohort: the adapter.
+        folder: the cohort's own folder.
+        tissues: where the tissue maps of a training cohort come from.
+        simulated: whether its scans are phantoms.
+
+    Raises:
+        UadBenchError: no scan at all, the cohort contradicts itself, or its exclusions cannot be
+            read.
+    """
+    return take_order(
+        cohort,
+        folder,
+        find_recipe(config.recipe, config.template),
+        cache_folder(config.cache) / STORES,
+        simulated=simulated,
+        limit=config.limit,
+        template=config.template,
+        tissues=tissues,
+        mask_shift=config.mask_shift,
     )
 
 

@@ -24,8 +24,9 @@ from uad_bench.runner.data import Data, gather
 from uad_bench.runner.detectors import Trainer
 from uad_bench.runner.environment import Stopwatch
 from uad_bench.runner.failures import failure_reason
-from uad_bench.runner.plan import Plan, PlannedMethod, wanted
+from uad_bench.runner.plan import Plan, PlannedMethod, wanted, write_plan
 from uad_bench.runner.progress import Progress
+from uad_bench.runner.readiness import large_batches, refuse
 from uad_bench.runner.scoring import AnomalyMaps, anomaly_maps
 from uad_bench.tuning import Tuned
 
@@ -52,9 +53,26 @@ class Outcome:
 
 
 def execute(
-    plan: Plan, results: ResultsFolder, device: str, progress: Progress, send: Send
+    plan: Plan,
+    results: ResultsFolder,
+    device: str,
+    progress: Progress,
+    send: Send,
+    *,
+    command: str,
 ) -> Outcome:
     """Compute every wanted cell of the plan. A failing method stops nobody but itself.
+
+    Nothing is written to the results folder, nor deleted from it, before the prepared data have
+    been found fit for the plan.
+
+    Args:
+        plan: what to do.
+        results: where everything goes.
+        device: the resolved torch device.
+        progress: told about every step.
+        send: told about every new record.
+        command: how to go on, for ``status``.
 
     Raises:
         UadBenchError: if the data cannot be used, the results folder holds these cells from other
@@ -63,11 +81,16 @@ def execute(
     data = gather(plan.config, plan.sources, progress)
     if plan.atlas is not None:
         refuse_leaks(plan.atlas, data, plan.sources.training.label)
+    trained = [(planned.method.name, planned.params) for planned in plan.methods]
+    refuse(large_batches(data.training, trained))
     trainer = Trainer(data.training, results, plan.config, device, progress, plan.atlas)
     run = _Run(plan, results, device, progress, send, data, trainer)
     for planned in plan.methods:
         if not planned.tuned:  # the cells of others are known once they are tuned
             run.refuse_other_data(planned, planned.params)
+    write_plan(plan, results, command)
+    if plan.config.overwrite == "all":
+        forget_detectors(plan, results)
     for planned in plan.methods:
         run.method(planned)
     return Outcome(tuple(run.records), run.computed)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from uad_bench.cells import CellRecord, CellSpec, PostProcessing, ProtocolName
-from uad_bench.errors import UadBenchError
 from uad_bench.method import Method, Params, search_space
 from uad_bench.registry import Registry
 from uad_bench.results import ResultsFolder, read_cell, write_whole
 from uad_bench.runner.config import Overwrite, RunConfig
 from uad_bench.runner.controls import default_controls, followed
 from uad_bench.runner.detectors import given_params, validated
-from uad_bench.runner.sources import Sources, find_sources
+from uad_bench.runner.readiness import noted, refuse, unfit_data, unwritable
+from uad_bench.runner.sources import Sources, cache_folder, find_sources
 from uad_bench.volumes.atlas import Atlas, open_atlas, refuse_other_grid
 from uad_bench.volumes.recipe import find_recipe
 
@@ -104,7 +103,7 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
     problems: list[str] = []
     methods: list[PlannedMethod] = []
     for name in config.methods:
-        with _noted(problems):
+        with noted(problems):
             methods.append(_planned(registry.method(name), config, {}))
     beside = [(planned.method, planned.params) for planned in methods]
     controls = config.controls
@@ -112,7 +111,7 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
         controls = default_controls([planned.method for planned in methods])
     names = dict.fromkeys((*config.methods, *controls))
     for name in list(names)[len(config.methods) :]:
-        with _noted(problems):
+        with noted(problems):
             control = registry.method(name)
             methods.append(_planned(control, config, followed(control, beside, config.param)))
     for planned in methods:
@@ -124,23 +123,17 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
             problems.append(f"--param {key}: write METHOD.NAME=VALUE, such as spa.beta=1e-4")
         elif key.partition(".")[0] not in names:
             problems.append(f"--param {key}: its method is not part of this run")
+    problems += unwritable("--results", config.results)
+    problems += unwritable("--cache", cache_folder(config.cache))
     atlas, sources = None, None
-    with _noted(problems):
+    with noted(problems):
         atlas = _atlas(config)
-    with _noted(problems):
+    with noted(problems):
         sources = find_sources(config, registry)
-    if problems or sources is None:
-        raise UadBenchError("; ".join(dict.fromkeys(problems)))
+        problems += unfit_data(config, sources)
+    refuse(problems)
+    assert sources is not None
     return Plan(tuple(methods), sources, config, atlas)
-
-
-@contextmanager
-def _noted(problems: list[str]) -> Iterator[None]:
-    """Add what goes wrong to ``problems``, and go on."""
-    try:
-        yield
-    except UadBenchError as error:
-        problems.append(str(error))
 
 
 def _planned(

@@ -11,6 +11,7 @@ from uad_bench.errors import ScanError, UadBenchError
 from uad_bench.phantom.layouts import is_simulated
 from uad_bench.registry import Registry
 from uad_bench.runner.data import STORES, tissue_source
+from uad_bench.runner.readiness import absent_tools, missing_tools, refuse, unwritable
 from uad_bench.runner.sources import Source, cache_folder, find_source
 from uad_bench.volumes.prepare import NothingLeftError, Order, prepare, take_order
 from uad_bench.volumes.recipe import find_recipe
@@ -101,13 +102,14 @@ def take_orders(
         note: told what the user should know of a source, such as DICOM studies left out.
 
     Raises:
-        UadBenchError: a cohort that is unknown, not there, or contradicts itself; all at once.
+        UadBenchError: a cohort that is unknown, not there, contradicts itself or needs a tool that
+            is not installed, or a folder that cannot be written; all at once.
     """
     recipe = find_recipe(request.recipe, request.template)
     tissues = tissue_source(request.tissues)
     stores = cache_folder(request.cache) / STORES
     orders: list[tuple[str, Order]] = []
-    problems: list[str] = []
+    problems = [*unwritable("--page", request.page), *unwritable("--cache", stores.parent)]
     for source in _sources(request, registry, problems):
         folder = source.folder
         for text in source.notes:
@@ -134,8 +136,8 @@ def take_orders(
             problems.append(str(error))
         else:
             orders.append((source.label, order))
-    if problems:
-        raise UadBenchError("; ".join(problems))
+    needs = {label: absent_tools(order, stores) for label, order in orders}
+    refuse((*problems, *missing_tools(needs)))
     return tuple(orders)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from uad_bench.cells import shortened
 from uad_bench.processes import Workers
 from uad_bench.report.quality import QualityRow, State, quality_page
 from uad_bench.report.scan_picture import scan_picture
@@ -46,7 +47,7 @@ def write_page(
             picture = None
             if scan.standard is not None:
                 look = digest([facts(items[scan.name], paths=False), scan.standard.model_dump()])
-                picture = f"{PICTURES}/{cohort.label}-{scan.name}-{look}.png"
+                picture = f"{PICTURES}/{cohort.label}-{shortened(scan.name, 100)}-{look}.png"
                 title = f"{cohort.label} {scan.name}"
                 drawings.append(
                     _Drawing(

@@ -10,7 +10,7 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock
 
-from uad_bench.cells import short_hash
+from uad_bench.cells import short_hash, shortened
 from uad_bench.cohort import Cohort
 from uad_bench.errors import UadBenchError
 from uad_bench.locate import inspect, locate
@@ -20,6 +20,9 @@ from uad_bench.registry import Registry, split_dataset
 from uad_bench.results import write_whole
 from uad_bench.runner.config import RunConfig
 from uad_bench.volumes.dicom import convert_dicom, is_dicom_folder
+
+_LONGEST_LABEL = 100
+"""Bytes of a cohort's name in cells, tables and file names; a longer folder name is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,42 +55,64 @@ def find_sources(config: RunConfig, registry: Registry) -> Sources:
     """Decide which cohorts are real and which are simulated, without reading any volume.
 
     Raises:
-        UadBenchError: for an unknown or healthy cohort, a data root that does not exist, or a
-            named cohort that is not in it.
+        UadBenchError: a data root that does not exist; else naming every cohort that is unknown,
+            healthy, not there or of an unusable folder, all at once.
     """
-    root, cache = config.data_root, cache_folder(config.cache)
-    _check_root(root)
+    _check_root(config.data_root)
     missing: list[str] = []
+    problems: list[str] = []
     sources: dict[str, Source] = {}
     for name in config.datasets:
-        names = _evaluable(registry) if name == "all" else (name,)
-        for each in names:
-            source = find_source(each, root, registry, cache)
-            if source.folder is None and root is not None:
-                if name != "all":
-                    raise UadBenchError(
-                        f"cohort {each} is not in {root}: `uad-bench data {each}` shows what is "
-                        "expected where"
-                    )
-                missing.append(each)
+        for each in _evaluable(registry) if name == "all" else (name,):
+            try:
+                source = _evaluated(each, config, registry, is_named=name != "all")
+            except UadBenchError as error:
+                problems.append(str(error))
                 continue
-            if source.cohort.info.disease == "healthy":
-                raise UadBenchError(
-                    f"--datasets {each}: a healthy cohort trains detectors (--train {each}); "
-                    "there is nothing to detect in it"
+            if source is None:
+                missing.append(each)
+            elif sources.setdefault(source.label, source).folder != source.folder:
+                problems.append(
+                    f"--datasets: {sources[source.label].folder} and {source.folder} would both "
+                    f"be called {source.label}: rename one folder"
                 )
-            known = sources.setdefault(source.label, source)
-            if known.folder != source.folder:
-                raise UadBenchError(
-                    f"--datasets: {known.folder} and {source.folder} would both be called "
-                    f"{source.label}: rename one folder"
-                )
-    if not sources:
-        raise UadBenchError(
-            f"none of the cohorts is in {root}: `uad-bench data` shows what is expected where"
+    if not sources and not problems:
+        problems.append(
+            f"none of the cohorts is in {config.data_root}: `uad-bench data` shows what is "
+            "expected where"
         )
-    training = find_training(config, registry)
+    training = None
+    try:
+        training = find_training(config, registry)
+    except UadBenchError as error:
+        problems.append(str(error))
+    if problems or training is None:
+        raise UadBenchError("; ".join(dict.fromkeys(problems)))
     return Sources(training, tuple(sources.values()), tuple(missing))
+
+
+def _evaluated(
+    name: str, config: RunConfig, registry: Registry, *, is_named: bool
+) -> Source | None:
+    """Find a cohort to evaluate on; ``None`` where ``all`` means it and it is not there.
+
+    Raises:
+        UadBenchError: an unknown, absent or healthy cohort, or a folder that cannot be used.
+    """
+    source = find_source(name, config.data_root, registry, cache_folder(config.cache))
+    if source.folder is None and config.data_root is not None:
+        if not is_named:
+            return None
+        raise UadBenchError(
+            f"cohort {name} is not in {config.data_root}: `uad-bench data {name}` shows what is "
+            "expected where"
+        )
+    if source.cohort.info.disease == "healthy":
+        raise UadBenchError(
+            f"--datasets {name}: a healthy cohort trains detectors (--train {name}); "
+            "there is nothing to detect in it"
+        )
+    return source
 
 
 def find_training(config: RunConfig, registry: Registry) -> Source:
@@ -139,7 +164,8 @@ def find_source(name: str, root: Path | None, registry: Registry, cache: Path) -
     if path is not None:
         if not path.is_dir():
             raise UadBenchError(f"--datasets {name}: no such folder")
-        label = f"{base}-{re.sub(r'[^A-Za-z0-9]+', '-', path.resolve().name).strip('-')}"
+        words = re.sub(r"[^A-Za-z0-9]+", "-", path.resolve().name).strip("-")
+        label = shortened(f"{base}-{words}", _LONGEST_LABEL)
         notes: tuple[str, ...] = ()
         if is_dicom_folder(path):
             path, notes = converted(path, cache)
@@ -162,7 +188,7 @@ def converted(folder: Path, cache: Path) -> tuple[Path, tuple[str, ...]]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     stats = [(str(path.relative_to(folder)), path.stat()) for path in files]
     key = short_hash([[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats])
-    target = cache / "converted" / f"{folder.resolve().name}-{key}"
+    target = cache / "converted" / f"{shortened(folder.resolve().name, _LONGEST_LABEL)}-{key}"
     record = target.with_name(f"{target.name}.txt")
     with locked(target):
         if not record.is_file():  # it is written last

@@ -31,6 +31,7 @@ from uad_bench.runner.data import gather
 from uad_bench.runner.detectors import Trainer
 from uad_bench.runner.failures import failure_reason
 from uad_bench.runner.progress import Progress
+from uad_bench.runner.readiness import large_batches, refuse
 from uad_bench.runner.scoring import checked
 from uad_bench.runner.sources import Sources
 from uad_bench.runner.sweep_plan import SweepPlan
@@ -53,6 +54,7 @@ def run_sweep(plan: SweepPlan, results: ResultsFolder, device: str, progress: Pr
     if plan.atlas is not None:
         refuse_leaks(plan.atlas, data, plan.training.label)
     cohort = data.training
+    refuse(large_batches(cohort, ((plan.method.name, params) for params in plan.values.values())))
     trainer = Trainer(cohort, results, plan.config, device, progress, plan.atlas)
     held_out = _HeldOut.of(cohort)
     trainings: list[Training] = []

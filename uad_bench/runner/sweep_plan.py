@@ -17,7 +17,8 @@ from uad_bench.registry import Registry
 from uad_bench.report.sweep import Value
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.detectors import given_params, unknown_parameter
-from uad_bench.runner.sources import Source, find_training
+from uad_bench.runner.readiness import refuse, unfit_data, unwritable
+from uad_bench.runner.sources import Source, Sources, cache_folder, find_training
 from uad_bench.volumes.atlas import Atlas, open_atlas, refuse_other_grid
 from uad_bench.volumes.recipe import find_recipe
 
@@ -83,7 +84,15 @@ def plan_sweep(
     if atlas is not None:
         refuse_other_grid(atlas, find_recipe(config.recipe, config.template))
     log = _is_log(span, list(chosen))
-    return SweepPlan(config, method, param, chosen, log, find_training(config, registry), atlas)
+    training = find_training(config, registry)
+    refuse(
+        (
+            *unwritable("--results", config.results),
+            *unwritable("--cache", cache_folder(config.cache)),
+            *unfit_data(config, Sources(training, (), ())),
+        )
+    )
+    return SweepPlan(config, method, param, chosen, log, training, atlas)
 
 
 def _suited(method: type[Method], config: RunConfig, device: str) -> type[Method]:

