@@ -289,6 +289,14 @@ def test_intervals_are_shown_only_when_asked_for() -> None:
     assert any("95 % interval" in note.text for note in asked.notes)
 
 
+def test_a_number_without_an_interval_is_explained_where_intervals_are_asked_for() -> None:
+    cells = [record("spa", metrics={"dice": Metric(value=0.4, subjects=3)})]
+    for asked, metric in ((True, "dice"), (False, "dice"), (True, "auprc")):
+        table = build_table(cells, metrics=[metric], intervals=asked)
+        found = "No brackets: fewer than 4 subjects" in " ".join(note.text for note in table.notes)
+        assert found is (asked and metric == "dice")
+
+
 def test_a_failed_cell_is_shown_with_its_reason() -> None:
     table = build_table([record("spa"), record("vae", reason="no\nmemory")])
     cell = shown(table.panels[0])["MSLUB (simulated)", "VAE"]
@@ -549,13 +557,42 @@ def test_paired_tests_are_wilcoxon_over_subjects_with_holm_per_cohort() -> None:
 def test_few_subjects_cannot_reach_significance_and_the_table_says_so() -> None:
     cells = [record("spa", scans=(0.5, 0.6, 0.7)), record("vae", scans=(0.1, 0.1, 0.2))]
     table = build_table(cells, compare="spa")
-    assert "With 3 subjects no p below 0.250 is possible." in notes(table).values()
+    assert "With differences in 3 subjects no p below 0.250 is possible." in notes(table).values()
+
+
+def test_the_smallest_possible_p_counts_holms_correction() -> None:
+    own = [0.5 + 0.01 * index for index in range(6)]
+    others = [
+        record(name, scans=[value - 0.1 - 0.01 * shift for value in own])
+        for shift, name in enumerate(("vae", "gmvae", "thresholding", "one", "two"))
+    ]
+    table = build_table([record("spa", scans=own), *others], compare="spa")
+    values = {cell.value for row in table.panels[-1].cells for cell in row if cell.value}
+    assert values == {5 * 0.03125}
+    assert (
+        "With differences in 6 subjects no p below 0.031 is possible, and after Holm's correction "
+        "for 5 comparisons none below 0.156." in notes(table).values()
+    )
+
+
+def test_subjects_without_a_difference_do_not_make_a_smaller_p_possible() -> None:
+    cells = [record("spa", scans=[0.5] * 9), record("vae", scans=[0.5] * 5 + [0.4] * 4)]
+    table = build_table(cells, compare="spa")
+    assert "With differences in 4 subjects no p below 0.125 is possible." in notes(table).values()
+
+
+def test_where_a_small_p_is_possible_nothing_is_said_of_it() -> None:
+    cells = [
+        record("spa", scans=[0.5 + 0.01 * k for k in range(6)]),
+        record("vae", scans=[0.2] * 6),
+    ]
+    assert not any("possible" in text for text in notes(build_table(cells, compare="spa")).values())
 
 
 def test_one_subject_is_not_called_subjects() -> None:
     cells = [record("spa", scans=(0.5,)), record("vae", scans=(0.1,))]
     table = build_table(cells, compare="spa")
-    assert "With 1 subject no p below 1.000 is possible." in notes(table).values()
+    assert "With differences in 1 subject no p below 1.000 is possible." in notes(table).values()
 
 
 def test_the_paper_protocol_has_no_patients_to_pair() -> None:

@@ -47,7 +47,7 @@ class Metric(_Record):
 
     Attributes:
         value: the number; ``None`` where it is undefined (no subject has one).
-        low: lower end of the 95 % patient-bootstrap interval, where one was made.
+        low: lower end of the 95 % interval over subjects, where one can be had.
         high: upper end of it.
         unit: ``""`` for a ratio, else ``mm``, ``px`` or ``per scan``.
         better: which direction is better; ``None`` where neither is.

@@ -9,7 +9,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.evaluation.statistics import DRAWS, percentile_interval, resample
+DRAWS = 2000
+"""Bootstrap draws of an interval."""
 
 FEWEST = 4
 """People a verdict needs: an interval over fewer is little more than their smallest and largest."""
@@ -169,9 +170,15 @@ def estimate(values: Values | None) -> Estimate | None:
     size = weight.sum(axis=1)
     means = np.full(DRAWS, np.nan)
     np.divide((weight * drawn).sum(axis=1), size, out=means, where=size > 0)
-    interval = percentile_interval(means)
-    assert interval is not None
-    return Estimate(mean, interval.low, interval.high, len(table), seeds, above)
+    low, high = np.nanpercentile(means, (2.5, 97.5))
+    return Estimate(mean, float(low), float(high), len(table), seeds, above)
+
+
+def resample(units: int, draws: int, seed: int) -> NDArray[np.int64]:
+    """How often each unit is drawn, ``[draws, units]``; every row sums to ``units``."""
+    rng = np.random.default_rng(seed)
+    chance = np.full(units, 1.0 / units)
+    return rng.multinomial(units, chance, size=draws).astype(np.int64, copy=False)
 
 
 def verdict(found: Estimate | None, limit: float = 0.0) -> Verdict:

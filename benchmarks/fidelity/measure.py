@@ -173,7 +173,7 @@ def _patients(
             contrasts.append(_contrast(slices, reconstruction, lesion))
     posts = {}
     for post, scans in scored.items():
-        result = evaluate("strict", lambda scans=scans: iter(scans), thresholds[post], seed=0)
+        result = evaluate("strict", lambda scans=scans: iter(scans), thresholds[post])
         pooled = sum((scan.whole_slice_histogram() for scan in scans), ScoreHistogram.empty())
         posts[post] = {
             "auprc_pooled": average_precision(pooled),
@@ -196,7 +196,7 @@ def _lesion_free(
         return {}
     found = {}
     for post, scans in _scored(method, pack, cohort, split="test").items():
-        result = evaluate("strict", lambda scans=scans: iter(scans), thresholds[post], seed=0)
+        result = evaluate("strict", lambda scans=scans: iter(scans), thresholds[post])
         found[post] = [
             {"subject": scan.subject, "session": scan.session, "fpr": scan.metrics["fpr"]}
             for scan in result.scans

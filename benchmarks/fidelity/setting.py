@@ -6,12 +6,10 @@ import statistics
 from collections.abc import Iterable
 
 from arms import SIZES
-from effects import FEWEST
+from effects import DRAWS, FEWEST
 from notation import listed, several
 from pack import Pack
 from records import StoredResult, Study
-
-from uad_bench.evaluation.statistics import DRAWS
 
 
 def describe(study: Study) -> Iterable[str]:

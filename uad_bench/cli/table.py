@@ -25,7 +25,7 @@ def table(
         str | None, typer.Option(help="Metrics, as auprc,hd95.  [default: the protocol's]")
     ] = None,
     intervals: Annotated[
-        bool, typer.Option("--intervals", help="Show 95 % patient-bootstrap intervals.")
+        bool, typer.Option("--intervals", help="Show 95 % intervals over patients.")
     ] = False,
     published: Annotated[
         bool,

@@ -17,8 +17,8 @@ from uad_bench.evaluation.histograms import (
     dice_at,
     max_dice,
 )
+from uad_bench.evaluation.intervals import pooled_intervals, ratio_interval
 from uad_bench.evaluation.scored import Evaluation, ScanSource, as_score, with_interval
-from uad_bench.evaluation.statistics import bootstrap_pooled, bootstrap_ratio
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,12 +57,11 @@ class _Scan:
         return ScanScores(subject=self.subject, session=self.session, metrics=values)
 
 
-def evaluate_paper(source: ScanSource, seed: int) -> Evaluation:
+def evaluate_paper(source: ScanSource) -> Evaluation:
     """Evaluate under the protocol ``paper``. Reads the scans twice.
 
     Args:
         source: the scans of the cohort.
-        seed: every bootstrap draw follows from it.
     """
     histograms = {scan.name: scan.whole_slice_histogram() for scan in source()}
     pooled = sum(histograms.values(), ScoreHistogram.empty())
@@ -78,7 +77,7 @@ def evaluate_paper(source: ScanSource, seed: int) -> Evaluation:
         for scan in source()
     ]
     return Evaluation(
-        metrics=_metrics(scans, pooled, None if best is None else best[0], seed),
+        metrics=_metrics(scans, pooled, None if best is None else best[0]),
         scans=tuple(scan.scores(threshold) for scan in scans),
         thresholds={} if best is None else {"max_dice": as_score(threshold)},
         histograms={f"{name}/slice": histogram for name, histogram in histograms.items()},
@@ -86,7 +85,7 @@ def evaluate_paper(source: ScanSource, seed: int) -> Evaluation:
 
 
 def _metrics(
-    scans: Sequence[_Scan], pooled: ScoreHistogram, dice: float | None, seed: int
+    scans: Sequence[_Scan], pooled: ScoreHistogram, dice: float | None
 ) -> dict[str, Metric]:
     """The numbers of the cohort with their intervals."""
     people = [
@@ -94,7 +93,7 @@ def _metrics(
         for subject in dict.fromkeys(scan.subject for scan in scans)
     ]
     histograms = [sum((s.histogram for s in own), ScoreHistogram.empty()) for own in people]
-    intervals = bootstrap_pooled(histograms, seed)
+    intervals = pooled_intervals(histograms)
     lesions = [own.lesion_voxels for own in histograms]
     voxels = [own.lesion_voxels + own.healthy_voxels for own in histograms]
     sums = [sum(scan.distance_sum for scan in own) for own in people]
@@ -103,19 +102,19 @@ def _metrics(
     return {
         "auprc": with_interval(average_precision(pooled), intervals.average_precision),
         "prevalence": with_interval(
-            pooled.prevalence, bootstrap_ratio(lesions, voxels, seed), better=None
+            pooled.prevalence, ratio_interval(lesions, voxels, "share"), better=None
         ),
         "max_dice": with_interval(dice, intervals.max_dice),
         "hd": with_interval(
             _ratio(sum(sums), sum(both)),
-            bootstrap_ratio(sums, both, seed),
+            ratio_interval(sums, both, "amount"),
             unit="px",
             better="lower",
             skipped=sum(scan.slices_with_both == 0 for scan in scans),
         ),
         "hd_coverage": with_interval(
             _ratio(sum(both), sum(shown)),
-            bootstrap_ratio(both, shown, seed),
+            ratio_interval(both, shown, "share"),
             skipped=sum(scan.slices_with_any == 0 for scan in scans),
         ),
     }

@@ -55,7 +55,8 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
             "scan has lesions and the prediction is empty, surface Dice is 0 and the distance is "
             "the diagonal of the brain's bounding box, which is counted. Lesions and findings are "
             "matched one to one from an intersection over union of 0.25 on. Scans without lesion "
-            "enter only what counts false positives."
+            "enter only what counts false positives. Intervals are Student's t over subjects on a "
+            "logit or, for amounts, a log scale."
         ),
         caption=(
             "Protocol strict, version 2: means over patients; threshold at a false-positive rate "
@@ -92,7 +93,8 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
             "maximum Dice, whose threshold is searched on the test labels. At that threshold the "
             "Hausdorff distance of each slice is taken in pixels and averaged over the slices "
             "that show both lesion and prediction; hd_coverage is their share of the slices that "
-            "show either, and stands wherever the distance does."
+            "show either, and stands wherever the distance does. Intervals are Student's t on a "
+            "logit or, for hd, a log scale, with the standard error of a jackknife over subjects."
         ),
         caption=(
             "Protocol paper, version 2: voxels pooled over all slices that show brain; maximum "
@@ -110,9 +112,7 @@ def validation_histogram(scans: Iterable[ScoredScan]) -> ScoreHistogram:
     return sum((scan.brain_histogram() for scan in scans), ScoreHistogram.empty())
 
 
-def evaluate(
-    protocol: ProtocolName, scans: ScanSource, validation: ScoreHistogram, *, seed: int
-) -> Evaluation:
+def evaluate(protocol: ProtocolName, scans: ScanSource, validation: ScoreHistogram) -> Evaluation:
     """Evaluate one detector's scores on one cohort.
 
     Args:
@@ -120,7 +120,6 @@ def evaluate(
         scans: called to start reading; must yield the same scans every time, so that no more
             than one has to be in memory.
         validation: in-brain scores of healthy validation scans; ``paper`` does not use them.
-        seed: every bootstrap draw follows from it.
 
     Raises:
         UadBenchError: if there are no scans, two have one name, or a threshold needs healthy
@@ -128,8 +127,8 @@ def evaluate(
     """
     checked = _checked(scans)
     if protocol == "paper":
-        return evaluate_paper(checked, seed)
-    return evaluate_strict(checked, validation, seed)
+        return evaluate_paper(checked)
+    return evaluate_strict(checked, validation)
 
 
 def _checked(scans: ScanSource) -> ScanSource:

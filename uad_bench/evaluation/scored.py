@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from uad_bench.cells import Direction, Metric, ScanScores
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import IGNORED, LESION, LEVELS, ScoreHistogram
-from uad_bench.evaluation.statistics import Interval
+from uad_bench.evaluation.intervals import Interval
 
 Mask = NDArray[np.bool_]
 

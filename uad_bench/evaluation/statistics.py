@@ -1,4 +1,4 @@
-"""Statistics over people: bootstrap intervals, paired tests and Holm's correction.
+"""Statistics over people: subject means, paired tests and Holm's correction.
 
 A person is the unit: several sessions of one person are averaged before anything else.
 """
@@ -6,7 +6,6 @@ A person is the unit: several sessions of one person are averaged before anythin
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,25 +13,8 @@ from scipy import stats
 
 from uad_bench.cells import ScanScores
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.histograms import ScoreHistogram, at_or_above
 
-DRAWS = 2000
-"""Bootstrap draws of an interval for a mean over subjects."""
-
-CURVE_DRAWS = 500
-"""Bootstrap draws of an interval for a number that is searched or pooled anew in every draw."""
-
-_CHUNK = 50
 _EXACT_UP_TO = 50
-_LEVEL = 95.0
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A 95 % percentile interval of the bootstrap."""
-
-    low: float
-    high: float
 
 
 def subject_means(scans: Iterable[ScanScores], metric: str) -> dict[str, float]:
@@ -47,133 +29,6 @@ def subject_means(scans: Iterable[ScanScores], metric: str) -> dict[str, float]:
         if value is not None:
             values.setdefault(scan.subject, []).append(value)
     return {subject: float(np.mean(found)) for subject, found in values.items()}
-
-
-def resample(subjects: int, draws: int, seed: int) -> NDArray[np.int64]:
-    """How often each subject is drawn, ``[draws, subjects]``; every row sums to ``subjects``.
-
-    The same arguments give the same draws, so that metrics of one cell share theirs.
-    """
-    rng = np.random.default_rng(seed)
-    chance = np.full(subjects, 1.0 / subjects)
-    return rng.multinomial(subjects, chance, size=draws).astype(np.int64, copy=False)
-
-
-def percentile_interval(statistics: NDArray[np.float64]) -> Interval | None:
-    """The central 95 % of bootstrap statistics, undefined (NaN) draws left out."""
-    defined = statistics[~np.isnan(statistics)]
-    if not len(defined):
-        return None
-    tail = (100.0 - _LEVEL) / 2.0
-    low, high = np.percentile(defined, (tail, 100.0 - tail))
-    return Interval(float(low), float(high))
-
-
-def bootstrap_mean(values: Sequence[float], seed: int, draws: int = DRAWS) -> Interval | None:
-    """Percentile interval of the mean over subjects (Efron and Tibshirani 1993, chapter 13).
-
-    Args:
-        values: one number per subject.
-        seed: every draw follows from it.
-        draws: bootstrap samples.
-
-    Returns:
-        The interval, or ``None`` for fewer than two subjects, which show no spread.
-    """
-    if len(values) < 2:
-        return None
-    counts = resample(len(values), draws, seed)
-    return percentile_interval((counts * np.asarray(values, dtype=np.float64)).mean(axis=1))
-
-
-def bootstrap_ratio(
-    numerators: Sequence[float], denominators: Sequence[float], seed: int
-) -> Interval | None:
-    """Percentile interval of ``sum numerators / sum denominators``, one pair per subject.
-
-    ``None`` for fewer than two subjects.
-    """
-    if len(numerators) < 2:
-        return None
-    counts = resample(len(numerators), DRAWS, seed)
-    above = (counts * np.asarray(numerators, dtype=np.float64)).sum(axis=1)
-    below = (counts * np.asarray(denominators, dtype=np.float64)).sum(axis=1)
-    ratio = np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
-    return percentile_interval(ratio)
-
-
-def bootstrap_best_mean(
-    curves: NDArray[np.float64], seed: int, draws: int = CURVE_DRAWS
-) -> Interval | None:
-    """Percentile interval of the best mean over one common threshold, searched in every draw.
-
-    Args:
-        curves: ``[S, T]``, one curve over the thresholds per subject.
-        seed: every draw follows from it.
-        draws: bootstrap samples.
-
-    Returns:
-        The interval, or ``None`` for fewer than two subjects.
-    """
-    subjects = len(curves)
-    if subjects < 2:
-        return None
-    counts = resample(subjects, draws, seed).astype(np.float64)
-    best = [
-        (counts[start : start + _CHUNK] @ curves).max(axis=1, initial=0.0) / subjects
-        for start in range(0, draws, _CHUNK)
-    ]
-    return percentile_interval(np.concatenate(best))
-
-
-@dataclass(frozen=True, slots=True)
-class PooledIntervals:
-    """Intervals of the two pooled statistics of a set of score histograms."""
-
-    average_precision: Interval | None
-    max_dice: Interval | None
-
-
-def bootstrap_pooled(
-    subjects: Sequence[ScoreHistogram], seed: int, draws: int = CURVE_DRAWS
-) -> PooledIntervals:
-    """Percentile intervals of pooled average precision and maximum Dice, by drawing subjects.
-
-    A draw pools the histograms of the drawn subjects, each as often as it was drawn, and searches
-    the best threshold anew. Only levels that a lesion voxel has can change average precision or
-    be the best threshold, so only those are kept; all sums are of integers below 2^53 and
-    therefore exact.
-
-    Args:
-        subjects: one histogram per subject, its sessions added.
-        seed: every draw follows from it.
-        draws: bootstrap samples.
-
-    Returns:
-        The intervals, ``None`` for fewer than two subjects or no lesion voxel.
-    """
-    if len(subjects) < 2:
-        return PooledIntervals(None, None)
-    levels = np.flatnonzero(np.sum([one.lesion for one in subjects], axis=0))
-    if not len(levels):
-        return PooledIntervals(None, None)
-    lesion = np.array([one.lesion[levels] for one in subjects], dtype=np.float64)
-    true = np.array([at_or_above(one.lesion)[levels] for one in subjects], dtype=np.float64)
-    chosen = true + np.array([at_or_above(one.healthy)[levels] for one in subjects])
-    counts = resample(len(subjects), draws, seed).astype(np.float64)
-    precisions, dices = np.full(draws, np.nan), np.full(draws, np.nan)
-    searched = slice(1 if levels[0] == 0 else 0, None)
-    for start in range(0, draws, _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        hits, found = counts[rows] @ true, counts[rows] @ chosen
-        positives = hits[:, :1]
-        drawn = positives[:, 0] > 0
-        share = np.divide(hits, found, out=np.zeros_like(hits), where=found > 0)
-        gained = ((counts[rows] @ lesion) * share).sum(axis=1)
-        dice = 2.0 * hits[:, searched] / (found[:, searched] + np.maximum(positives, 1.0))
-        precisions[rows][drawn] = gained[drawn] / positives[drawn, 0]
-        dices[rows][drawn] = dice.max(axis=1, initial=0.0)[drawn]
-    return PooledIntervals(percentile_interval(precisions), percentile_interval(dices))
 
 
 def paired_comparison(values_a: Mapping[str, float], values_b: Mapping[str, float]) -> float:
@@ -199,6 +54,28 @@ def paired_comparison(values_a: Mapping[str, float], values_b: Mapping[str, floa
     if len(differences) > _EXACT_UP_TO:
         return float(stats.wilcoxon(differences).pvalue)
     return _exact_signed_rank(differences)
+
+
+def differing(values_a: Mapping[str, float], values_b: Mapping[str, float]) -> int:
+    """How many subjects have both values, and different ones: those that the test counts."""
+    return sum(values_a[name] != values_b[name] for name in values_a.keys() & values_b.keys())
+
+
+def smallest_p(subjects: Sequence[int]) -> tuple[float, float]:
+    """The smallest p-values that some signed-rank tests can reach, whatever the methods do.
+
+    All differences of ``n`` subjects have one sign in two of the ``2^n`` sign patterns, ties or
+    not, so no test goes below ``2^(1 - n)``. Holm's correction multiplies the smallest p-value by
+    the number of tests.
+
+    Args:
+        subjects: per test, the number of subjects with a difference; not empty.
+
+    Returns:
+        The smallest possible p-value of any of them before and after Holm's correction.
+    """
+    raw = min(1.0, 2.0 ** (1 - max(subjects)))
+    return raw, min(1.0, len(subjects) * raw)
 
 
 def _exact_signed_rank(differences: NDArray[np.float64]) -> float:

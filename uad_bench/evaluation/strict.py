@@ -20,14 +20,10 @@ from uad_bench.evaluation.histograms import (
     largest_argmax,
     threshold_at_fpr,
 )
+from uad_bench.evaluation.intervals import Interval, Scale, best_mean_interval, mean_interval
 from uad_bench.evaluation.lesions import SIZES, LesionMatch, match_lesions
 from uad_bench.evaluation.scored import Evaluation, ScanSource, ScoredScan, as_score, with_interval
-from uad_bench.evaluation.statistics import (
-    Interval,
-    bootstrap_best_mean,
-    bootstrap_mean,
-    subject_means,
-)
+from uad_bench.evaluation.statistics import subject_means
 
 _UNITS = {"hd": "mm", "hd95": "mm", "false_findings": "per scan"}
 _BETTER: dict[str, Direction | None] = {
@@ -65,13 +61,12 @@ class _BestThreshold:
     curves: NDArray[np.float64]
 
 
-def evaluate_strict(source: ScanSource, validation: ScoreHistogram, seed: int) -> Evaluation:
+def evaluate_strict(source: ScanSource, validation: ScoreHistogram) -> Evaluation:
     """Evaluate under the protocol ``strict``. Reads the scans once.
 
     Args:
         source: the scans of the cohort.
         validation: in-brain scores of healthy validation scans, which set the thresholds.
-        seed: every bootstrap draw follows from it.
 
     Raises:
         UadBenchError: if the validation histogram has no healthy voxel.
@@ -82,9 +77,9 @@ def evaluate_strict(source: ScanSource, validation: ScoreHistogram, seed: int) -
     scans = tuple(_with_max_dice(scan, best.threshold) for scan in measured)
     penalised = [name for scan in measured for name in scan.penalised]
     metrics = {
-        name: _metric(scans, name, penalised.count(name), bootstrap_best_mean(best.curves, seed))
+        name: _metric(scans, name, penalised.count(name), best_mean_interval(best.curves))
         if name == "max_dice"
-        else _metric(scans, name, penalised.count(name), _interval(scans, name, seed))
+        else _metric(scans, name, penalised.count(name), _interval(scans, name))
         for name in scans[0].metrics
     }
     return Evaluation(
@@ -185,9 +180,10 @@ def _with_max_dice(scan: _Scan, threshold: int) -> ScanScores:
     return scan.scores.model_copy(update={"metrics": metrics})
 
 
-def _interval(scans: Sequence[ScanScores], name: str, seed: int) -> Interval | None:
-    """Bootstrap interval of the mean of a metric over subjects."""
-    return bootstrap_mean(list(subject_means(scans, name).values()), seed)
+def _interval(scans: Sequence[ScanScores], name: str) -> Interval | None:
+    """The interval of the mean of a metric over subjects."""
+    scale: Scale = "amount" if name in _UNITS else "share"
+    return mean_interval(list(subject_means(scans, name).values()), scale)
 
 
 def _metric(

@@ -9,7 +9,13 @@ from statistics import fmean
 
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.statistics import holm, paired_comparison, subject_means
+from uad_bench.evaluation.statistics import (
+    differing,
+    holm,
+    paired_comparison,
+    smallest_p,
+    subject_means,
+)
 from uad_bench.report.arrange import Arrangement
 from uad_bench.report.metrics import TITLES
 from uad_bench.report.model import Cell, Column, Panel, Row
@@ -65,10 +71,12 @@ def paired_tests(arrangement: Arrangement, metric: str, method: str, notes: Foot
     for at, row in enumerate(arrangement.rows):
         subjects = [_subject_values(arrangement.own.get((at, index), ()), metric) for index in own]
         tested: dict[int, float] = {}
+        counted: list[int] = []
         for index, column in enumerate(columns):
             partner = _partner(columns, column, method)
             if partner not in (None, index) and subjects[partner].keys() & subjects[index].keys():
                 tested[index] = paired_comparison(subjects[partner], subjects[index])
+                counted.append(differing(subjects[partner], subjects[index]))
         corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
         cells.append(
             tuple(
@@ -79,15 +87,29 @@ def paired_tests(arrangement: Arrangement, metric: str, method: str, notes: Foot
             )
         )
         marks = row.marks
-        people = max((len(found) for found in subjects), default=0)
-        if tested and 2.0 ** (1 - people) > _LEVEL:
-            text = (
-                f"With {people_in_words(people)} no p below {2.0 ** (1 - people):.3f} is possible."
-            )
+        if text := _out_of_reach(counted):
             marks = (*marks, notes.mark(text))
         rows.append(replace(row, marks=marks))
     title = f"{TITLES.get(metric, metric)}: p of {label} against each (paired Wilcoxon, Holm)"
     return Panel(f"{metric}_p", title, "", None, columns, tuple(rows), tuple(cells))
+
+
+def _out_of_reach(counted: Sequence[int]) -> str:
+    """What p-values the tests of one cohort cannot reach, where 0.05 is among them.
+
+    Args:
+        counted: per test, the number of subjects with a difference; may be empty.
+    """
+    if not counted:
+        return ""
+    raw, corrected = smallest_p(counted)
+    if corrected <= _LEVEL:
+        return ""
+    text = f"With differences in {people_in_words(max(counted))} no p below {raw:.3f} is possible"
+    if corrected > raw:
+        text += f", and after Holm's correction for {len(counted)} comparisons none below "
+        text += f"{corrected:.3f}"
+    return f"{text}."
 
 
 def _subject_values(records: Sequence[CellRecord], metric: str) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from uad_bench.cells import CellRecord, CohortUse, ProtocolName
+from uad_bench.evaluation.intervals import FEWEST
 from uad_bench.evaluation.protocols import PROTOCOLS
 from uad_bench.report.arrange import Arrangement, training_title
 from uad_bench.report.model import SYMBOLS, Cell, Column, Group, Note
@@ -86,8 +87,14 @@ def caption(records: Sequence[CellRecord], arrangement: Arrangement, protocol: P
     return " ".join(parts)
 
 
-def legend(columns: Sequence[Column], cells: Sequence[Cell]) -> list[Note]:
-    """Notes that explain symbols, gaps and brackets, as far as the table has them."""
+def legend(columns: Sequence[Column], cells: Sequence[Cell], *, intervals: bool) -> list[Note]:
+    """Notes that explain symbols, gaps and brackets, as far as the table has them.
+
+    Args:
+        columns: the methods.
+        cells: all cells of the panels.
+        intervals: whether intervals were asked for, so that a number without one is explained.
+    """
     texts: tuple[tuple[Group, str], ...] = (
         ("supervised", "Supervised: saw lesion masks in training."),
         (
@@ -107,7 +114,10 @@ def legend(columns: Sequence[Column], cells: Sequence[Cell]) -> list[Note]:
         notes.append(Note("–", "Not computed."))
     if any(cell.interval for cell in cells):
         average = ", ends averaged over seeds" if any(cell.sd is not None for cell in cells) else ""
-        notes.append(Note("", f"Brackets: 95 % interval, bootstrap over patients{average}."))
+        notes.append(Note("", f"Brackets: 95 % interval over patients{average}."))
+    if intervals and any(cell.seeds and not cell.interval for cell in cells):
+        text = f"No brackets: fewer than {FEWEST} subjects, or no difference between them."
+        notes.append(Note("", text))
     return notes
 
 

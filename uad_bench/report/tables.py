@@ -71,7 +71,9 @@ def build_table(
         panel = _with_prevalence(panel, arrangement)
         panels.append(panel.without_empty_columns())
     explained = legend(
-        arrangement.columns, [cell for one in panels for row in one.cells for cell in row]
+        arrangement.columns,
+        [cell for one in panels for row in one.cells for cell in row],
+        intervals=intervals,
     )
     if compare is not None and kind == "strict":
         panels.append(paired_tests(arrangement, names[0], compare, notes))

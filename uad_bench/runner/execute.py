@@ -224,7 +224,6 @@ class _Run:
             spec.protocol,
             lambda: maps.scored(spec.postprocessing),
             trained.validation[spec.postprocessing],
-            seed=0,
         )
         histograms = self.results.histograms / f"{spec.name}.npz"
         _written(lambda: save_histograms(histograms, found.histograms), self.results)

@@ -1,0 +1,179 @@
+"""95 % intervals over subjects: Student's t on a scale that has no ends.
+
+A mean of a few values in [0, 1], or of a few skewed distances, is not normal. Its logit, or its
+logarithm, is nearly so. An interval is Student's t around the transformed estimate, with the
+standard error carried over by the delta method (for a mean) or found by leaving out one subject
+after the other (jackknife; Efron and Tibshirani 1993, chapter 11), and transformed back. It
+therefore always holds the estimate and never leaves the range of the metric. Nothing is drawn at
+random. ``benchmarks/coverage.py`` measures how often such intervals hold the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, log, sqrt
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from uad_bench.evaluation.histograms import ScoreHistogram, at_or_above
+
+FEWEST = 4
+"""Subjects that an interval needs."""
+
+Scale = Literal["share", "amount"]
+"""``share``: in [0, 1], such as Dice. ``amount``: 0 or more, such as a distance in mm."""
+
+_LEVELS: dict[Scale, float] = {"share": 0.95, "amount": 0.965}
+_POOLED_LEVEL = 0.965
+_TINY = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A 95 % interval."""
+
+    low: float
+    high: float
+
+
+def mean_interval(values: Sequence[float], scale: Scale) -> Interval | None:
+    """The interval of a mean over subjects.
+
+    Args:
+        values: one number per subject, in the range of ``scale``.
+        scale: where such a number can be.
+
+    Returns:
+        The interval; ``None`` for fewer than four subjects, and where all have the same value,
+        because such values do not show how much another subject would differ.
+    """
+    if len(values) < FEWEST:
+        return None
+    found = np.asarray(values, dtype=np.float64)
+    error = float(found.std(ddof=1)) / sqrt(len(found))
+    return _around(float(found.mean()), error, len(found), scale, _LEVELS[scale])
+
+
+def ratio_interval(
+    numerators: Sequence[float], denominators: Sequence[float], scale: Scale
+) -> Interval | None:
+    """The jackknife interval of ``sum numerators / sum denominators``, one pair per subject.
+
+    Subjects whose denominator is 0 say nothing about the ratio and are left out. ``None`` for
+    fewer than four others, and where leaving one out never changes the ratio.
+    """
+    above, below = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
+    above, below = above[below > 0], below[below > 0]
+    if len(below) < FEWEST:
+        return None
+    without = (above.sum() - above) / (below.sum() - below)
+    value = float(above.sum() / below.sum())
+    return _around(value, _jackknife_error(without), len(below), scale, _POOLED_LEVEL)
+
+
+def best_mean_interval(curves: NDArray[np.float64]) -> Interval | None:
+    """The jackknife interval of the best mean Dice over one common threshold.
+
+    The threshold is searched anew without each subject.
+
+    Args:
+        curves: ``[S, T]``, one curve over the thresholds per subject, in [0, 1].
+
+    Returns:
+        The interval, which holds the best mean; ``None`` as in :func:`mean_interval`.
+    """
+    subjects = len(curves)
+    if subjects < FEWEST:
+        return None
+    total = curves.sum(axis=0)
+    without = np.array([(total - curve).max() for curve in curves]) / (subjects - 1)
+    value = float(total.max()) / subjects
+    return _around(value, _jackknife_error(without), subjects, "share", _LEVELS["share"])
+
+
+@dataclass(frozen=True, slots=True)
+class PooledIntervals:
+    """Intervals of the two pooled statistics of a set of score histograms."""
+
+    average_precision: Interval | None
+    max_dice: Interval | None
+
+
+def pooled_intervals(subjects: Sequence[ScoreHistogram]) -> PooledIntervals:
+    """Jackknife intervals of pooled average precision and of pooled maximum Dice.
+
+    The histograms are pooled, and the threshold of the maximum Dice is searched, anew without
+    each subject. Only levels that a lesion voxel has can change average precision or be the best
+    threshold, so only those are kept.
+
+    Args:
+        subjects: one histogram per subject, its sessions added.
+
+    Returns:
+        The intervals; ``None`` for fewer than four subjects with a lesion voxel, and where
+        leaving one out never changes the number.
+    """
+    diseased = sum(one.lesion_voxels > 0 for one in subjects)
+    if diseased < FEWEST:
+        return PooledIntervals(None, None)
+    levels = np.flatnonzero(np.sum([one.lesion for one in subjects], axis=0))
+    true = np.array([at_or_above(one.lesion)[levels] for one in subjects], dtype=np.float64)
+    chosen = true + np.array([at_or_above(one.healthy)[levels] for one in subjects])
+    searched = slice(1 if levels[0] == 0 else 0, None)
+    hits, found = true.sum(axis=0), chosen.sum(axis=0)
+    values = _pooled(hits, found, searched)
+    without = np.array(
+        [
+            _pooled(hits - own, found - own_found, searched)
+            for own, own_found in zip(true, chosen, strict=True)
+        ]
+    )
+    precision, dice = (
+        _around(value, _jackknife_error(column), diseased, "share", _POOLED_LEVEL)
+        for value, column in zip(values, without.T, strict=True)
+    )
+    return PooledIntervals(precision, dice)
+
+
+def _pooled(
+    hits: NDArray[np.float64], found: NDArray[np.float64], searched: slice
+) -> tuple[float, float]:
+    """Average precision and maximum Dice of pooled counts at and above each level."""
+    gained = hits - np.append(hits[1:], 0.0)
+    share = np.divide(hits, found, out=np.zeros_like(hits), where=found > 0)
+    dice = 2.0 * hits[searched] / (found[searched] + hits[0])
+    return float((gained * share).sum() / hits[0]), float(dice.max(initial=0.0))
+
+
+def _jackknife_error(without: NDArray[np.float64]) -> float:
+    """The standard error of a statistic from its values without each subject."""
+    count = len(without)
+    return sqrt((count - 1) / count * float(np.square(without - without.mean()).sum()))
+
+
+def _around(
+    value: float, error: float, subjects: int, scale: Scale, level: float
+) -> Interval | None:
+    """Student's t around ``value`` on the logit scale of a share, or the log scale of an amount.
+
+    ``None`` where the subjects show no spread, or where an amount's error is larger than the
+    amount, so that one subject decides it (the error of a mean cannot be).
+    """
+    if error <= _TINY * value or (scale == "amount" and error > (1 + _TINY) * value):
+        return None
+    reach = float(stats.t.ppf((1.0 + level) / 2.0, subjects - 1)) * error / value
+    if scale == "amount":
+        return Interval(value * exp(-reach), value * exp(reach))
+    odds, reach = log(value / (1.0 - value)), reach / (1.0 - value)
+    return Interval(_expit(odds - reach), _expit(odds + reach))
+
+
+def _expit(log_odds: float) -> float:
+    """The share that has these log odds, exact near 0 and without overflow."""
+    if log_odds < 0:
+        return exp(log_odds) / (1.0 + exp(log_odds))
+    return 1.0 / (1.0 + exp(-log_odds))
