@@ -102,16 +102,12 @@ def open_registry(plugins: Sequence[Path] | None, *, strict: bool = True) -> Reg
 
 
 def scalar(text: str) -> Any:
-    """Read a parameter's value: a YAML scalar, but ``1e-4``, text in YAML 1.1, is a number."""
+    """Read a parameter's value: a scalar as in a YAML file, so that both take the same."""
     import yaml
 
+    from uad_bench.yaml_files import parse_yaml
+
     try:
-        value = yaml.safe_load(text)
+        return parse_yaml(text)
     except yaml.YAMLError:
         return text
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value

@@ -6,12 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+)
 
 from uad_bench.cells import PostProcessing, ProtocolName
 from uad_bench.errors import UadBenchError
 from uad_bench.volumes.recipe import find_recipe
+from uad_bench.yaml_files import read_yaml
 
 Overwrite = Literal["never", "missing", "failed", "all"]
 
@@ -30,6 +38,27 @@ def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 _List = (BeforeValidator(_split), AfterValidator(_once))
 Names = Annotated[tuple[str, ...], *_List]
+
+
+def _at_home(path: Path) -> Path:
+    """Expand ``~``, which no shell does inside a file."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path}: there is no such home folder") from None
+
+
+def _texts_at_home(values: dict[str, Any]) -> dict[str, Any]:
+    """Expand ``~`` in parameters that name a file."""
+    return {
+        key: str(_at_home(Path(value)))
+        if isinstance(value, str) and value.startswith("~")
+        else value
+        for key, value in values.items()
+    }
+
+
+UserPath = Annotated[Path, AfterValidator(_at_home)]
 
 
 class RunConfig(BaseModel):
@@ -78,33 +107,42 @@ class RunConfig(BaseModel):
 
     methods: Names = Field(min_length=1)
     datasets: Names = Field(default=("all",), min_length=1)
-    data_root: Path | None = None
+    data_root: UserPath | None = None
     train: str = "hi"
     controls: Names | None = None
     preset: str | None = None
-    param: dict[str, Any] = Field(default_factory=dict)
+    param: Annotated[dict[str, Any], AfterValidator(_texts_at_home)] = Field(default_factory=dict)
     protocol: Annotated[tuple[ProtocolName, ...], *_List] = Field(("strict",), min_length=1)
     postprocessing: Annotated[tuple[PostProcessing, ...], *_List] = Field(
         ("none", "star"), min_length=1
     )
     recipe: str = "median"
-    template: Path | None = None
+    template: UserPath | None = None
     tissues: str | None = None
     mask_shift: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
-    atlas: Path | None = None
+    atlas: UserPath | None = None
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], *_List] = Field((0,), min_length=1)
     trials: int = Field(default=3, ge=1)
     tune: bool = True
     phantoms: int = Field(default=3, ge=1)
-    anatomies: Path | None = None
+    anatomies: UserPath | None = None
     limit: int | None = Field(default=None, ge=1)
     device: str = "auto"
-    results: Path = Path("results")
-    cache: Path | None = None
+    results: UserPath = Path("results")
+    cache: UserPath | None = None
     jobs: int | None = Field(default=None, ge=1)
     overwrite: Overwrite = "missing"
     mlflow: bool = True
-    plugin: Annotated[tuple[Path, ...], *_List] = ()
+    plugin: Annotated[tuple[UserPath, ...], *_List] = ()
+
+    _file: Path | None = PrivateAttr(default=None)
+    _from_file: frozenset[str] = PrivateAttr(default=frozenset())
+
+    def said(self, key: str, value: object = "") -> str:
+        """Return how a message names a setting: the flag, or the file that it came from."""
+        text = f"{key} {value}".rstrip()
+        whole = f"param {value}" if key == "param" else key
+        return f"{self._file}: {text}" if whole in self._from_file else f"--{text}"
 
 
 def load_config(file: Path | None, flags: Mapping[str, Any]) -> RunConfig:
@@ -120,29 +158,34 @@ def load_config(file: Path | None, flags: Mapping[str, Any]) -> RunConfig:
     values = {} if file is None else _read_yaml(file)
     given = {key.replace("_", "-"): value for key, value in flags.items() if value is not None}
     both = {**values, **given}
-    if isinstance(values.get("param"), dict) and "param" in given:
-        both["param"] = {**values["param"], **given["param"]}
+    from_file = set(values) - set(given)
+    if isinstance(values.get("param"), dict):
+        flagged = given.get("param", {})
+        both["param"] = {**values["param"], **flagged}
+        from_file |= {f"param {key}" for key in set(values["param"]) - set(flagged)}
     try:
         config = RunConfig.model_validate(both)
     except ValidationError as error:
-        raise UadBenchError(_in_one_line(error, file, set(values))) from None
-    find_recipe(config.recipe, config.template)
+        raise UadBenchError(_in_one_line(error, file, from_file)) from None
+    config._file, config._from_file = file, frozenset(from_file)
+    try:
+        find_recipe(config.recipe, config.template)
+    except UadBenchError as error:
+        if "recipe" not in from_file:
+            raise
+        raise UadBenchError(f"{file}: {error}") from None
     return config
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(file.read_text())
-    except OSError as error:
-        raise UadBenchError(f"--config {file}: {error.strerror or error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        text = " ".join(str(error).split())
-        raise UadBenchError(f"--config {file}: not YAML ({text})") from None
-    if not isinstance(values, dict):
-        raise UadBenchError(
-            f"--config {file}: must hold `key: value` lines, such as `methods: spa`"
-        )
-    return {str(key): value for key, value in values.items()}
+    """Return a file's settings by flag name; ``data_root`` is ``data-root``, and both are twice."""
+    values: dict[str, Any] = {}
+    for written, value in read_yaml(file, "--config", ", such as `methods: spa`").items():
+        key = written.replace("_", "-")
+        if key in values:
+            raise UadBenchError(f"--config {file}: {key} is given twice, once as {written}")
+        values[key] = value
+    return values
 
 
 def _in_one_line(error: ValidationError, file: Path | None, from_file: set[str]) -> str:

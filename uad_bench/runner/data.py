@@ -128,7 +128,13 @@ def tissue_source(text: str | None) -> TissueSource | None:
     Raises:
         UadBenchError: a file that is no mapping.
     """
-    return "atropos" if text == "atropos" else None if text is None else load_mapping(Path(text))
+    return (
+        "atropos"
+        if text == "atropos"
+        else None
+        if text is None
+        else load_mapping(Path(text).expanduser())
+    )
 
 
 def _tally(order: Order, progress: Progress) -> Callable[[Outcome], None]:

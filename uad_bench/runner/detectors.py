@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -174,8 +174,20 @@ def given_params(param: Mapping[str, Any], method: str) -> dict[str, Any]:
     return {key.removeprefix(prefix): v for key, v in param.items() if key.startswith(prefix)}
 
 
-def validated(method: type[Method], values: Mapping[str, Any]) -> Params:
-    """Make the method's parameters, or say in one line which flag is wrong.
+def _as_flag(name: str) -> str:
+    """How a message names a parameter that came from the command line."""
+    return f"--param {name}"
+
+
+def validated(
+    method: type[Method], values: Mapping[str, Any], said: Callable[[str], str] = _as_flag
+) -> Params:
+    """Make the method's parameters, or say in one line which setting is wrong.
+
+    Args:
+        method: the method.
+        values: by name of the parameter.
+        said: how a message names ``method.name``, by where it came from.
 
     Raises:
         UadBenchError: naming each parameter that is unknown or out of range.
@@ -187,9 +199,10 @@ def validated(method: type[Method], values: Mapping[str, Any]) -> Params:
         for item in error.errors():
             name = ".".join(str(part) for part in item["loc"]) or "parameters"
             if item["type"] == "extra_forbidden":
-                problems.append(f"--param {method.name}.{name}: {unknown_parameter(method, name)}")
+                problem = unknown_parameter(method, name)
             else:
-                problems.append(f"--param {method.name}.{name}: {item['msg']}")
+                problem = item["msg"]
+            problems.append(f"{said(f'{method.name}.{name}')}: {problem}")
         raise UadBenchError("; ".join(problems)) from None
 
 

@@ -120,11 +120,13 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
         problems += _unused(config, methods)
     for key in config.param:
         if "." not in key:
-            problems.append(f"--param {key}: write METHOD.NAME=VALUE, such as spa.beta=1e-4")
+            problems.append(
+                f"{config.said('param', key)}: write METHOD.NAME=VALUE, such as spa.beta=1e-4"
+            )
         elif key.partition(".")[0] not in names:
-            problems.append(f"--param {key}: its method is not part of this run")
-    problems += unwritable("--results", config.results)
-    problems += unwritable("--cache", cache_folder(config.cache))
+            problems.append(f"{config.said('param', key)}: its method is not part of this run")
+    problems += unwritable(config.said("results"), config.results)
+    problems += unwritable(config.said("cache"), cache_folder(config.cache))
     atlas, sources = None, None
     with noted(problems):
         atlas = _atlas(config)
@@ -146,7 +148,11 @@ def _planned(
     """
     preset = method.presets.get(config.preset or "", {})
     given = given_params(config.param, method.name)
-    params = method.resolve(validated(method, {**preset, **taken_over, **given}))
+    params = method.resolve(
+        validated(
+            method, {**preset, **taken_over, **given}, lambda name: config.said("param", name)
+        )
+    )
     seeds = config.seeds if method.trains else config.seeds[:1]
     tuned = config.tune and bool(method.objective) and bool(search_space(method.Params))
     return PlannedMethod(method, params, seeds, tuned)
@@ -177,11 +183,15 @@ def _unused(config: RunConfig, methods: list[PlannedMethod]) -> list[str]:
     presets = {name for planned in methods for name in planned.method.presets}
     if config.preset is not None and config.preset not in presets:
         known = ", ".join(sorted(presets)) or "none"
-        problems.append(f"--preset {config.preset}: unknown; the methods of this run have: {known}")
+        problems.append(
+            f"{config.said('preset', config.preset)}: unknown; "
+            f"the methods of this run have: {known}"
+        )
     needs = {need for planned in methods for need in planned.method.needs}
     if config.atlas is not None and "tissue_prior" not in needs:
         problems.append(
-            f"--atlas {config.atlas}: no method of this run needs a tissue prior; leave it out"
+            f"{config.said('atlas', config.atlas)}: no method of this run needs a tissue prior; "
+            "leave it out"
         )
     return problems
 

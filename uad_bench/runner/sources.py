@@ -58,7 +58,7 @@ def find_sources(config: RunConfig, registry: Registry) -> Sources:
         UadBenchError: a data root that does not exist; else naming every cohort that is unknown,
             healthy, not there or of an unusable folder, all at once.
     """
-    _check_root(config.data_root)
+    _check_root(config)
     missing: list[str] = []
     problems: list[str] = []
     sources: dict[str, Source] = {}
@@ -73,8 +73,8 @@ def find_sources(config: RunConfig, registry: Registry) -> Sources:
                 missing.append(each)
             elif sources.setdefault(source.label, source).folder != source.folder:
                 problems.append(
-                    f"--datasets: {sources[source.label].folder} and {source.folder} would both "
-                    f"be called {source.label}: rename one folder"
+                    f"{config.said('datasets')}: {sources[source.label].folder} and "
+                    f"{source.folder} would both be called {source.label}: rename one folder"
                 )
     if not sources and not problems:
         problems.append(
@@ -109,7 +109,7 @@ def _evaluated(
         )
     if source.cohort.info.disease == "healthy":
         raise UadBenchError(
-            f"--datasets {name}: a healthy cohort trains detectors (--train {name}); "
+            f"{config.said('datasets', name)}: a healthy cohort trains detectors (--train {name}); "
             "there is nothing to detect in it"
         )
     return source
@@ -122,23 +122,26 @@ def find_training(config: RunConfig, registry: Registry) -> Source:
         UadBenchError: a cohort that is unknown, of patients, or neither there nor simulated, a
             data root that does not exist, or anatomies that cannot be used.
     """
-    _check_root(config.data_root)
+    _check_root(config)
     if config.anatomies is not None:
         find_label_maps(config.anatomies)
     training = find_source(config.train, config.data_root, registry, cache_folder(config.cache))
     if training.cohort.info.disease not in ("healthy", "any"):
         raise UadBenchError(
-            f"--train {config.train}: a cohort of patients; detectors learn from healthy people, "
-            "such as --train hi"
+            f"{config.said('train', config.train)}: a cohort of patients; detectors "
+            "learn from healthy people, such as --train hi"
         )
     if training.folder is None and training.label not in LAYOUTS:
-        raise UadBenchError(f"--train {config.train}: not found, and there is no phantom of it")
+        raise UadBenchError(
+            f"{config.said('train', config.train)}: not found, and there is no phantom of it"
+        )
     return training
 
 
-def _check_root(root: Path | None) -> None:
+def _check_root(config: RunConfig) -> None:
+    root = config.data_root
     if root is not None and not root.is_dir():
-        raise UadBenchError(f"--data-root {root}: no such folder")
+        raise UadBenchError(f"{config.said('data-root', root)}: no such folder")
 
 
 def _evaluable(registry: Registry) -> tuple[str, ...]:

@@ -87,8 +87,8 @@ def plan_sweep(
     training = find_training(config, registry)
     refuse(
         (
-            *unwritable("--results", config.results),
-            *unwritable("--cache", cache_folder(config.cache)),
+            *unwritable(config.said("results"), config.results),
+            *unwritable(config.said("cache"), cache_folder(config.cache)),
             *unfit_data(config, Sources(training, (), ())),
         )
     )
@@ -111,7 +111,7 @@ def _suited(method: type[Method], config: RunConfig, device: str) -> type[Method
         raise UadBenchError(f"{name} needs a GPU, and this sweep is on the CPU (--device)")
     if config.preset is not None and config.preset not in method.presets:
         known = ", ".join(method.presets) or "none"
-        raise UadBenchError(f"--preset {config.preset}: unknown; {name} has: {known}")
+        raise UadBenchError(f"{config.said('preset', config.preset)}: unknown; {name} has: {known}")
     return method
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from uad_bench.cells import short_hash
 from uad_bench.errors import UadBenchError
+from uad_bench.yaml_files import read_yaml
 
 StripTool = Literal["hd-bet", "robex"]
 """HD-BET (Isensee et al., Hum Brain Mapp 40, 2019), or ROBEX 1.2, the paper's (Iglesias et al.,
@@ -90,7 +90,7 @@ def find_recipe(name: str, template: Path | None = None) -> Recipe:
     if name in RECIPES:
         recipe = RECIPES[name]
     elif Path(name).suffix in {".yaml", ".yml"}:
-        recipe = _read_recipe(Path(name))
+        recipe = _read_recipe(Path(name).expanduser())
     else:
         raise UadBenchError(
             f"--recipe {name}: unknown; available: {', '.join(RECIPES)}, or a .yaml file"
@@ -101,14 +101,7 @@ def find_recipe(name: str, template: Path | None = None) -> Recipe:
 
 
 def _read_recipe(file: Path) -> Recipe:
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UadBenchError(f"--recipe {file}: {error.strerror or error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UadBenchError(f"--recipe {file}: not YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(values, dict):
-        raise UadBenchError(f"--recipe {file}: must hold `key: value` lines, such as `n4: true`")
+    values = read_yaml(file, "--recipe", ", such as `n4: true`")
     if values.get("name", file.stem) in RECIPES:
         raise UadBenchError(
             f"--recipe {file}: {values.get('name', file.stem)} is a built-in recipe's name; "

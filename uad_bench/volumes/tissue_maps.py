@@ -14,7 +14,6 @@ from typing import Annotated, Any
 
 import nibabel as nib
 import numpy as np
-import yaml
 from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from numpy.typing import NDArray
@@ -34,6 +33,7 @@ from uad_bench.errors import ScanError, UadBenchError
 from uad_bench.volumes.masks import whole_numbers
 from uad_bench.volumes.nifti import MAX_SHIFT, SCANNER, Volume, corner_distance, read_volume
 from uad_bench.volumes.resample import Affine, FloatArray, Grid, resample
+from uad_bench.yaml_files import read_yaml
 
 TISSUES = ("csf", "gm", "wm")
 """The tissues in the order of every array of shares."""
@@ -188,18 +188,7 @@ def load_mapping(path: Path) -> TissueMapping:
     Raises:
         UadBenchError: a file that is no mapping; one line for all that is wrong.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UadBenchError(f"--tissues {path}: {error.strerror or error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UadBenchError(
-            f"--tissues {path}: not YAML ({' '.join(str(error).split())})"
-        ) from None
-    if not isinstance(values, dict):
-        raise UadBenchError(
-            f"--tissues {path}: must hold `key: value` lines: file and labels, or csf, gm and wm"
-        )
+    values = read_yaml(path, "--tissues", ": file and labels, or csf, gm and wm")
     kind = LabelMapping if {"file", "labels"} & set(values) else ProbabilityMapping
     try:
         return kind.model_validate(values)
@@ -246,7 +235,7 @@ def mapping_files(mapping: TissueMapping, root: Path, scan: Scan) -> tuple[tuple
             session=session,
             session_id=(session or "").removeprefix("ses-"),
         )
-        files.append((key, root / name))
+        files.append((key, root / Path(name).expanduser()))
     return tuple(files)
 
 
