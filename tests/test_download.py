@@ -26,6 +26,7 @@ import pytest
 from uad_bench import cli
 from uad_bench.cohort import Cohort, Download, RemoteFile
 from uad_bench.errors import UadBenchError
+from uad_bench.locks import held
 from uad_bench.registry import discover
 from uad_bench.volumes import download as module
 from uad_bench.volumes.download import SUMS, FetchState, fetch
@@ -325,7 +326,7 @@ def test_a_full_disk_keeps_what_is_whole(
 def test_two_at_once_do_not_mix(server: Server, tmp_path: Path) -> None:
     server.files = {"a.nii.gz": nifti()}
     with (
-        module.FileLock(tmp_path / ".get.lock"),
+        held(tmp_path / ".get.lock"),
         pytest.raises(UadBenchError, match="another process is fetching"),
     ):
         quick(server.download(), tmp_path)

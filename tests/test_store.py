@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import nibabel as nib
 import numpy as np
@@ -537,3 +537,35 @@ def test_a_mask_that_cannot_be_read_excludes_its_scan(tmp_path: Path) -> None:
     store = prepare(Toy(scans), root, RECIPE, tmp_path / "s", simulated=True)
     assert [scan.name for scan in store.scans] == ["s08"]
     assert "s07_l0.nii.gz: cannot be read" in store.excluded[0].reason
+
+
+def test_a_whole_store_of_another_user_is_used_without_writing_beside_it(
+    raw: tuple[Path, list[Scan]], store: PreparedCohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, scans = raw
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    for name in ("os.open", "os.mkdir", "shutil.rmtree"):
+        monkeypatch.setattr(name, refuse)
+    again = prepare(Toy(scans), root, RECIPE, store.folder.parent, simulated=True)
+    assert again.manifest_hash == store.manifest_hash
+
+
+def test_a_store_that_another_user_does_not_share_is_named_and_kept(
+    raw: tuple[Path, list[Scan]], store: PreparedCohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, scans = raw
+    read = Path.read_text
+
+    def refuse(path: Path, *args: Any, **options: Any) -> str:
+        if path == store.folder / "manifest.json":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read(path, *args, **options)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(UadBenchError, match=r"is not yours to read: ask whoever made it.*--cache"):
+        prepare(Toy(scans), root, RECIPE, store.folder.parent, simulated=True)
+    monkeypatch.undo()
+    PreparedCohort.open(store.folder)

@@ -6,15 +6,15 @@ import errno
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
+from uad_bench.locks import HeldError, held
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +67,15 @@ class ResultsFolder:
         Raises:
             UadBenchError: if another run holds the folder.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.root / ".lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise UadBenchError(
-                f"another run is using {self.root}: wait for it, or give this one its own "
-                "--results folder"
-            ) from None
-        try:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(held(self.root / ".lock", wait=False))
+            except HeldError as error:
+                raise UadBenchError(
+                    f"another run is using {self.root} ({error.holder}): give this one its own "
+                    f"--results folder, {error.remedy}"
+                ) from None
             yield
-        finally:
-            lock.release()
 
 
 def write_whole(path: Path, data: bytes) -> None:

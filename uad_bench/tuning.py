@@ -15,6 +15,7 @@ finished trials.
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +24,13 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from uad_bench.errors import DivergenceError
+from uad_bench.errors import DivergenceError, UadBenchError
+from uad_bench.locks import held
 from uad_bench.method import SearchRange
+from uad_bench.results import write_whole
 
 _TINY = 1e-12
 
@@ -77,20 +80,16 @@ def tune(
             default is an int is tuned in whole numbers.
         trials: how many trials in all.
         seed: seed of the sampler.
-        journal: Optuna journal file; created if missing.
+        journal: Optuna journal file; created if missing. A last line that was cut off is dropped.
 
     Raises:
         DivergenceError: if every trial diverged.
+        UadBenchError: the journal is damaged, or another process tunes into it.
     """
-    journal.parent.mkdir(parents=True, exist_ok=True)
     distributions = {name: _distribution(span, default[name]) for name, span in space.items()}
     fixed = [dict(first)] + ([dict(default)] if dict(default) != dict(first) else [])
-    with _quiet():
-        study = optuna.create_study(
-            study_name=journal.stem,
-            storage=JournalStorage(JournalFileBackend(str(journal))),
-            load_if_exists=True,
-        )
+    with held(journal.with_name(f".{journal.name}.lock")), _quiet():
+        study = _open_study(journal)
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             study.tell(trial.number, state=TrialState.FAIL)
         while (number := len(_finished(study))) < trials:
@@ -137,6 +136,64 @@ def tune(
         trials=len(finished),
         diverged=len(finished) - len(done),
     )
+
+
+class _NoLock(JournalFileOpenLock):
+    """No lock around each line of a journal: the whole study is locked.
+
+    Optuna's own locks need symbolic links or are left behind by a kill, and are waited for without
+    end where the journal's path is relative.
+    """
+
+    def acquire(self) -> bool:
+        """Take nothing."""
+        return True
+
+    def release(self) -> None:
+        """Give nothing back."""
+
+
+def _open_study(journal: Path) -> optuna.Study:
+    """Open the study of a journal, or begin it."""
+    _drop_cut_line(journal)
+    backend = JournalFileBackend(str(journal), _NoLock(str(journal)))
+    try:
+        return optuna.create_study(
+            study_name=journal.stem, storage=JournalStorage(backend), load_if_exists=True
+        )
+    except Exception as error:  # Optuna reads the lines as they come, and fails in many ways
+        if isinstance(error, OSError):
+            raise
+        raise UadBenchError(
+            f"{journal}: its lines are no whole study ({type(error).__name__}): delete it, and the "
+            "next run tunes again"
+        ) from error
+
+
+def _drop_cut_line(journal: Path) -> None:
+    """Drop a last line that a full disk or a power loss cut off; its trial is done again.
+
+    Raises:
+        UadBenchError: a line before it is damaged.
+    """
+    if not journal.is_file():
+        return
+    *lines, rest = journal.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, 1):
+        if not _is_entry(line):
+            raise UadBenchError(
+                f"{journal}, line {number} of {len(lines)}: damaged: delete the file, and the next "
+                "run tunes again"
+            )
+    if rest:
+        write_whole(journal, b"".join(line + b"\n" for line in lines))
+
+
+def _is_entry(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
 
 
 def _distribution(span: SearchRange, default: float) -> BaseDistribution:

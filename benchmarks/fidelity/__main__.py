@@ -20,13 +20,13 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 
 from arms import ARMS, SIZES, Arm
-from filelock import FileLock, Timeout
 from measure import measure
 from pack import Pack, make_pack, read_pack
 from page import write_page
 from records import read_study
 
 from uad_bench.errors import UadBenchError
+from uad_bench.locks import HeldError, held
 
 
 def main() -> None:
@@ -108,9 +108,8 @@ def _run(arguments: argparse.Namespace) -> None:
 def _measure_once(arm: Arm, seed: int, pack: Pack, arguments: argparse.Namespace) -> None:
     """Do one job, unless it is done or another process is at it."""
     done = arguments.results / f"{arm.name}-s{seed}.json"
-    lock = FileLock(done.with_suffix(".lock"), blocking=False)
     try:
-        with lock:
+        with held(done.with_suffix(".lock"), wait=False):
             if done.is_file():
                 return
             started = time.perf_counter()
@@ -124,7 +123,7 @@ def _measure_once(arm: Arm, seed: int, pack: Pack, arguments: argparse.Namespace
             )
             seconds = time.perf_counter() - started
             print(f"{arm.name}, seed {seed}: {seconds:.0f} s", flush=True)
-    except Timeout:
+    except HeldError:
         return
     except UadBenchError as error:
         print(f"{arm.name}, seed {seed}: {error}", file=sys.stderr, flush=True)

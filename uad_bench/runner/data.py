@@ -63,15 +63,9 @@ def gather(config: RunConfig, sources: Sources, progress: Progress) -> Data:
         progress.stage(f"prepare {role} {source.label}{mark}")
         for note in source.notes:
             progress.note(note)
-        with locked(cache / STORES / source.label):
-            maps = tissues if number == 0 else None
-            order = source_order(config, source.cohort, folder, maps, simulated=simulated)
-            store = prepare(
-                order,
-                cache / STORES,
-                jobs=config.jobs,
-                on_scan=_tally(order, progress),
-            )
+        maps = tissues if number == 0 else None
+        order = source_order(config, source.cohort, folder, maps, simulated=simulated)
+        store = prepare(order, cache / STORES, jobs=config.jobs, on_scan=_tally(order, progress))
         for exclusion in store.excluded:
             progress.note(f"{source.label}: {exclusion.scan} is left out: {exclusion.reason}")
         prepared[number] = store

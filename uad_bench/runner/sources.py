@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
-from filelock import FileLock
 
 from uad_bench.cells import short_hash, shortened
 from uad_bench.cohort import Cohort
 from uad_bench.errors import UadBenchError
 from uad_bench.locate import inspect, locate
+from uad_bench.locks import held
 from uad_bench.phantom.labelmap import find_label_maps
 from uad_bench.phantom.layouts import LAYOUTS
 from uad_bench.registry import Registry, split_dataset
@@ -193,8 +194,10 @@ def converted(folder: Path, cache: Path) -> tuple[Path, tuple[str, ...]]:
     key = short_hash([[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats])
     target = cache / "converted" / f"{shortened(folder.resolve().name, _LONGEST_LABEL)}-{key}"
     record = target.with_name(f"{target.name}.txt")
+    if record.is_file():  # it is written last, and another user's needs no lock
+        return target, tuple(record.read_text().splitlines())
     with locked(target):
-        if not record.is_file():  # it is written last
+        if not record.is_file():
             shutil.rmtree(target, ignore_errors=True)
             problems: list[str] = []
             convert_dicom(folder, target, on_problem=problems.append)
@@ -207,7 +210,6 @@ def cache_folder(given: Path | None) -> Path:
     return given or platformdirs.user_cache_path("uad-bench")
 
 
-def locked(folder: Path) -> FileLock:
+def locked(folder: Path) -> AbstractContextManager[None]:
     """A lock beside ``folder``, so that two runs that share a cache do not write at once."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder.with_name(f".{folder.name}.lock"))
+    return held(folder.with_name(f".{folder.name}.lock"))

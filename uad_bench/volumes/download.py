@@ -27,7 +27,6 @@ from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 import nibabel as nib
-from filelock import FileLock, Timeout
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
@@ -35,6 +34,7 @@ from nibabel.wrapstruct import WrapStructError
 from uad_bench import __version__
 from uad_bench.cohort import Download, RemoteFile
 from uad_bench.errors import UadBenchError
+from uad_bench.locks import HeldError, held
 
 SUMS = "SHA256SUMS"
 """The record of checksums in the cohort's folder, in the format of ``sha256sum``."""
@@ -88,12 +88,12 @@ def fetch(
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".get.lock", timeout=0):
+        with held(folder / ".get.lock", wait=False):
             return _fetch(download, folder, connections, _Line(tuple(pauses)), on_progress)
-    except Timeout as error:
+    except HeldError as error:
         raise UadBenchError(
-            f"{folder}: another process is fetching into it; wait for it"
-        ) from error
+            f"{folder}: another process is fetching into it ({error.holder}): {error.remedy}"
+        ) from None
     except OSError as error:
         raise _disk_error(folder, error) from error
 

@@ -11,10 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from uad_bench.cohort import Cohort, Scan
 from uad_bench.errors import ScanError, UadBenchError
+from uad_bench.locks import held
 from uad_bench.volumes.exclusions import exclusion_of, read_exclusions
 from uad_bench.volumes.inputs import Files, ScanInput, cohort_scans, digest, facts, scan_inputs
 from uad_bench.volumes.recipe import Recipe
@@ -195,14 +194,14 @@ def prepare(
         UadBenchError: when no scan can be used, a tool is missing, or the store cannot be written.
     """
     folder = store_root / order.folder_name
+    if (whole := _whole_store(folder)) is not None:  # another user's needs no lock
+        return whole
     try:
-        store_root.mkdir(parents=True, exist_ok=True)
-        with FileLock(store_root / f".{folder.name}.lock"):
+        with held(store_root / f".{folder.name}.lock"):
+            if (whole := _whole_store(folder)) is not None:
+                return whole
             if folder.exists():
-                try:
-                    return PreparedCohort.open(folder)
-                except UadBenchError:
-                    shutil.rmtree(folder)
+                shutil.rmtree(folder)
             partial = store_root / f".{folder.name}.partial"
             shutil.rmtree(partial, ignore_errors=True)
             try:
@@ -215,6 +214,25 @@ def prepare(
     except OSError as error:
         raise UadBenchError(_write_failure(store_root, error)) from error
     return PreparedCohort.open(folder)
+
+
+def _whole_store(folder: Path) -> PreparedCohort | None:
+    """Open a store that is there and whole.
+
+    Raises:
+        UadBenchError: another user made it and does not share it.
+    """
+    if not folder.exists():
+        return None
+    try:
+        return PreparedCohort.open(folder)
+    except UadBenchError as error:
+        if isinstance(error.__cause__, PermissionError):
+            raise UadBenchError(
+                f"{folder} is not yours to read: ask whoever made it to share it "
+                f"(chmod -R a+rX), or name another folder with --cache"
+            ) from None
+        return None
 
 
 def _build(
@@ -294,4 +312,7 @@ def _excluded(item: ScanInput, left: LeftOut) -> ExcludedScan:
 def _write_failure(store_root: Path, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{store_root}: the disk is full; free space or choose another store folder"
-    return f"{store_root}: cannot be written ({error.strerror or error}); check its permissions"
+    return (
+        f"{error.filename or store_root}: cannot be written ({error.strerror or error}); check its "
+        "permissions, or name another folder with --cache"
+    )
