@@ -50,6 +50,7 @@ class Bids(Cohort):
     sub-01_[space-...]_dseg.nii.gz     1 CSF, 2 GM, 3 WM""",
         folders=(),
     )
+    asks_about_unclaimed = True
     lesions: ClassVar[bool | None] = None
     """Whether the dataset is one of patients or of healthy people; ``None`` where it says so."""
 
@@ -74,6 +75,7 @@ class Bids(Cohort):
             scans=tuple(self._with_mask(scan, root) for scan in scans),
             left=paired.left,
             images=index.images,
+            waived=index.waived,
         )
 
     def _with_mask(self, scan: Scan, root: Path) -> Scan:

@@ -84,13 +84,15 @@ class Reading:
     Attributes:
         scans: every scan, complete or not.
         left: files that the adapter understood and that no scan uses.
-        images: every volume below the folder, used or not; ``None`` where the adapter did not
-            look for them.
+        images: every volume below the folder that is not waived, used or not; ``None`` where the
+            adapter did not look for them.
+        waived: volumes that the dataset's ``.bidsignore`` waives.
     """
 
     scans: tuple[Scan, ...]
     left: tuple[LeftFile, ...] = ()
     images: tuple[Path, ...] | None = None
+    waived: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,9 @@ class Cohort(ABC):
     """A cohort adapter: ``info`` and ``scans``. One per file in ``datasets/``."""
 
     info: ClassVar[CohortInfo]
+    asks_about_unclaimed: ClassVar[bool] = False
+    """Whether a run stops where a volume that no scan uses may be a FLAIR or a lesion mask. It does
+    where the files' names decide, as in BIDS; a published layout is known as a whole."""
 
     @abstractmethod
     def scans(self, root: Path) -> Iterator[Scan]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from uad_bench.cohort import Cohort, CohortInfo, Scan
+from uad_bench.bidsignore import NAME, find_images
+from uad_bench.cohort import Cohort, CohortInfo, LeftFile, Reading, Scan
 from uad_bench.errors import UadBenchError
 from uad_bench.participants import Participants
+from uad_bench.unclaimed import scan_paths, unclaimed
+
+_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,11 @@ class Found:
         missing: paths that a scan must have and that are not there.
         problems: one line per incomplete scan, naming it and the file.
         people: the dataset's own list of people, where the adapter reads one.
+        incomplete: one line per test scan without a lesion mask of somebody whom nobody calls
+            healthy.
+        left: files that the adapter understood and that no scan uses.
+        unclaimed: files that nobody explains, see :mod:`uad_bench.unclaimed`.
+        waived: how many volumes the dataset's ``.bidsignore`` waives.
     """
 
     folder: Path
@@ -28,6 +39,10 @@ class Found:
     missing: tuple[Path, ...]
     problems: tuple[str, ...]
     people: Participants | None = None
+    incomplete: tuple[str, ...] = ()
+    left: tuple[LeftFile, ...] = ()
+    unclaimed: tuple[LeftFile, ...] = ()
+    waived: int = 0
 
 
 def locate(info: CohortInfo, data_root: Path) -> Path | None:
@@ -76,16 +91,13 @@ def inspect(cohort: Cohort, folder: Path) -> Found:
     name = cohort.info.name
     if not folder.is_dir():
         raise UadBenchError(f"{name}: the folder {folder} does not exist: give an existing one")
-    try:
-        scans = tuple(cohort.scans(folder))
-    except OSError as error:
-        raise UadBenchError(
-            f"{name}: {error.filename or folder} cannot be read: {error.strerror}"
-        ) from error
+    reading = read_folder(cohort, folder)
+    scans = reading.scans
+    unclaimed = unclaimed_files(cohort, reading, folder)
     if not scans:
         raise UadBenchError(
             f"{name}: {folder} holds no scan in the layout {_one_line(cohort.info.layout)} "
-            f"(run `uad-bench data {name}` for the whole layout)"
+            f"(run `uad-bench data {name}` for the whole layout){_seen(unclaimed)}"
         )
     twice = [scan for scan, count in Counter(scan.name for scan in scans).items() if count > 1]
     if twice:
@@ -93,19 +105,110 @@ def inspect(cohort: Cohort, folder: Path) -> Found:
             f"{name}: {folder} holds {len(twice)} scans more than once, {twice[0]} among them: "
             "keep one copy of each"
         )
-    lacking = [(scan, path) for scan in scans for path in _required(scan) if not path.is_file()]
+    lacking = [(scan, path) for scan in scans for path in scan_paths(scan) if not path.is_file()]
+    locked = [
+        (scan, path)
+        for scan in scans
+        for path in scan_paths(scan)
+        if path.is_file() and not os.access(path, os.R_OK)
+    ]
     return Found(
         folder=folder,
         scans=scans,
         missing=tuple(path for _, path in lacking),
-        problems=tuple(f"{scan.name}: {path} is missing" for scan, path in lacking),
+        problems=(
+            *(f"{scan.name}: {path} is missing" for scan, path in lacking),
+            *(f"{scan.name}: {path} may not be read by this user" for scan, path in locked),
+        ),
         people=cohort.participants(folder),
+        incomplete=tuple(scan.name for scan in scans if is_incomplete(scan)),
+        left=tuple(file for file in reading.left if not file.stops),
+        unclaimed=unclaimed,
+        waived=len(reading.waived),
     )
 
 
-def _required(scan: Scan) -> tuple[Path, ...]:
-    given = (scan.brain_mask, scan.tissues)
-    return (scan.flair, *scan.lesion, *(path for path in given if path is not None))
+def read_folder(cohort: Cohort, folder: Path) -> Reading:
+    """Let the adapter read the names below ``folder``.
+
+    Raises:
+        UadBenchError: a folder or a file of it that cannot be read.
+    """
+    try:
+        return cohort.read(folder)
+    except OSError as error:
+        raise _unreadable(cohort, folder, error) from error
+
+
+def unclaimed_files(cohort: Cohort, reading: Reading, folder: Path) -> tuple[LeftFile, ...]:
+    """Return the volumes below ``folder`` that no scan uses and the adapter does not explain.
+
+    One that may be a FLAIR or a lesion mask stops a run only where the adapter asks for that.
+
+    Raises:
+        UadBenchError: a folder that cannot be read.
+    """
+    images = reading.images
+    if images is None:
+        try:
+            images, _ = find_images(folder)
+        except OSError as error:
+            raise _unreadable(cohort, folder, error) from error
+    odd = [file for file in reading.left if file.stops]
+    odd += unclaimed(images, folder, reading.scans, reading.left)
+    if cohort.asks_about_unclaimed:
+        return tuple(odd)
+    return tuple(LeftFile(file.path, "not used by this layout") for file in odd)
+
+
+def grouped(files: Iterable[LeftFile]) -> dict[str, list[Path]]:
+    """The files by their reason, in the order in which reasons come first."""
+    groups: dict[str, list[Path]] = {}
+    for file in files:
+        groups.setdefault(file.reason, []).append(file.path)
+    return groups
+
+
+def refuse_unclaimed(found: Found, name: str) -> None:
+    """Refuse a dataset in which a file may be a FLAIR or a lesion mask that nobody read.
+
+    Args:
+        found: the dataset.
+        name: what the user calls it.
+
+    Raises:
+        UadBenchError: in one line, how many there are, the first of them and what to do.
+    """
+    odd = [file for file in found.unclaimed if file.stops]
+    if not odd:
+        return
+    names = ", ".join(file.path.relative_to(found.folder).as_posix() for file in odd[:_SHOWN])
+    more = f" and {len(odd) - _SHOWN} more" if len(odd) > _SHOWN else ""
+    what = "1 file is" if len(odd) == 1 else f"{len(odd)} files are"
+    raise UadBenchError(
+        f"{name}: {what} neither read nor known: {names}{more} ({odd[0].reason}); rename "
+        f"them, or list what is neither a FLAIR nor a lesion mask in {found.folder / NAME}"
+    )
+
+
+def _seen(files: Sequence[LeftFile]) -> str:
+    """What there is instead of scans."""
+    if not files:
+        return ""
+    first = files[0]
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    return f"; there are {first.path.name}{more} ({first.reason})"
+
+
+def is_incomplete(scan: Scan) -> bool:
+    """Whether a test scan has no lesion mask and nobody says that the subject is healthy."""
+    return scan.split == "test" and not scan.lesion and not scan.healthy
+
+
+def _unreadable(cohort: Cohort, folder: Path, error: OSError) -> UadBenchError:
+    return UadBenchError(
+        f"{cohort.info.name}: {error.filename or folder} cannot be read: {error.strerror}"
+    )
 
 
 def _one_line(layout: str) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uad_bench.bids.names import BidsFile, read_name
+from uad_bench.bidsignore import find_images
 from uad_bench.errors import UadBenchError
-from uad_bench.walk import is_image, walk_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +17,13 @@ class Index:
 
     Attributes:
         files: FLAIR volumes, lesion masks, brain masks and tissue maps, in the order of the walk.
-        images: every volume, those in ``files`` among them.
+        images: every volume that is not waived, those in ``files`` among them.
+        waived: the volumes that ``.bidsignore`` waives.
     """
 
     files: tuple[BidsFile, ...]
     images: tuple[Path, ...]
+    waived: tuple[Path, ...]
 
 
 def index_dataset(root: Path) -> Index:
@@ -34,17 +36,17 @@ def index_dataset(root: Path) -> Index:
         OSError: a folder that cannot be read.
         UadBenchError: a name that contradicts its folder, or two files that cannot be told apart.
     """
-    images = tuple(path for path in walk_files(root) if is_image(path.name))
+    images, waived = find_images(root)
     named = (read_name(path, root) for path in images if _may_matter(path.name))
     files = tuple(file for file in named if file is not None and matters(file))
     _refuse_twins(files)
-    return Index(files, images)
+    return Index(files, images, waived)
 
 
 def matters(file: BidsFile) -> bool:
     """Whether a file is a FLAIR volume, a lesion mask, a brain mask or a tissue map."""
     if file.suffix in ("mask", "roi"):
-        return file.shows("lesion") or file.shows("brain")
+        return file.shows_lesion or file.shows_brain
     return file.suffix == "FLAIR" or (file.suffix == "dseg" and "desc" not in file.entities)
 
 

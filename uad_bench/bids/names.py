@@ -61,10 +61,17 @@ class BidsFile:
         """The entities that tell one scan of a subject from another, such as ``run``."""
         return {key: v for key, v in self.entities.items() if key not in VERSION_ENTITIES}
 
-    def shows(self, what: str) -> bool:
-        """Whether this is a mask of ``what``, as its label or its description says."""
+    @property
+    def shows_lesion(self) -> bool:
+        """Whether this is a lesion mask, as its label or its description says."""
         names = {self.entities.get("label", ""), self.entities.get("desc", "")}
-        return self.suffix in {"mask", "roi"} and bool(names & {what, f"{what}s"})
+        return self.suffix in {"mask", "roi"} and bool(names & {"lesion", "lesions"})
+
+    @property
+    def shows_brain(self) -> bool:
+        """Whether this is a brain mask, as its label says, or else its description."""
+        name = self.entities.get("label", self.entities.get("desc"))
+        return self.suffix in {"mask", "roi"} and name == "brain" and not self.shows_lesion
 
     def agrees(self, other: BidsFile) -> bool:
         """Whether both lie in one space and state no entity differently, but ``desc``, ``label``.

@@ -79,12 +79,12 @@ def _subject(subject: str, files: Sequence[BidsFile], root: Path) -> Paired:
     """The scans of one subject."""
     acquisitions = _acquisitions([file for file in files if file.suffix == "FLAIR"])
     orphans: dict[str | None, list[BidsFile]] = defaultdict(list)
-    for mask in (file for file in files if file.shows("lesion")):
+    for mask in (file for file in files if file.shows_lesion):
         owner = _owner(mask, acquisitions)
         (orphans[mask.session] if owner is None else owner.lesions).append(mask)
     taken = [each for group in _by_session(acquisitions) for each in _taken(group)]
     for file in files:
-        if file.suffix != "FLAIR" and not file.shows("lesion"):
+        if file.suffix != "FLAIR" and not file.shows_lesion:
             owner = _owner(file, acquisitions, only=taken)
             if owner is not None:
                 owner.others.append(file)
@@ -276,7 +276,7 @@ def _left(
             yield LeftFile(file.path, "a further version of a FLAIR")
         elif owner is not None:
             yield LeftFile(file.path, "a lesion mask of another version or derivative")
-        elif not file.shows("lesion"):
+        elif not file.shows_lesion:
             what = "tissue map" if file.suffix == "dseg" else "brain mask"
             yield LeftFile(file.path, f"a {what} of another version, derivative or image")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,14 +13,15 @@ from rich.console import Console
 from rich.text import Text
 
 from uad_bench.cli.options import PluginPaths, open_registry
-from uad_bench.cohort import Cohort, CohortInfo, Scan, ScannerFacts
+from uad_bench.cohort import Cohort, CohortInfo, LeftFile, Scan, ScannerFacts
 from uad_bench.errors import PluginError, UadBenchError
-from uad_bench.locate import Found, inspect, locate
+from uad_bench.locate import Found, grouped, inspect, locate
 from uad_bench.registry import split_dataset
 
 _LABEL_WIDTH = 12
 _PROBLEMS_SHOWN = 5
 _NOTHING = "nothing"
+_WARNINGS = {"missing", "problem", "people", "incomplete", "unclaimed"}
 
 Row = tuple[str, str]
 
@@ -109,8 +110,8 @@ def _contents(found: Found, info: CohortInfo, full: bool) -> Iterator[Row]:
     yield "found", f"{found.folder}{mark}"
     yield "scans", _count(found.scans)
     yield "splits", _tally(scan.split for scan in found.scans)
-    if healthy := _healthy(found):
-        yield "healthy", healthy
+    yield "masks", _masks(found)
+    yield "healthy", _healthy(found) or "nobody is said to be"
     sites = [scan.site for scan in found.scans if scan.site is not None]
     if sites:
         yield "sites", _tally(sites)
@@ -121,12 +122,39 @@ def _contents(found: Found, info: CohortInfo, full: bool) -> Iterator[Row]:
     if absent := _absent(found, info):
         lines.append(f"{absent} of the published cohort's {info.expected_scans} scans")
     yield "missing", "\n".join(lines) or _NOTHING
+    if found.incomplete:
+        shown = found.incomplete if full else found.incomplete[:_PROBLEMS_SHOWN]
+        count, more = len(found.incomplete), len(found.incomplete) - len(shown)
+        names = ", ".join(shown) + (f" and {more} more" if more else "")
+        yield "incomplete", f"{count} with no lesion mask, and nobody says healthy: {names}"
+    yield "unclaimed", "\n".join(_grouped(found.unclaimed, found.folder, full)) or _NOTHING
+    if left := list(_grouped(found.left, found.folder, full)):
+        yield "left out", "\n".join(left)
+    if found.waived:
+        yield "waived", f"{found.waived} files, by .bidsignore"
     if found.people is not None:
         lines = [
             *found.people.notes,
             *found.people.mismatches(scan.subject for scan in found.scans),
         ]
         yield from (("people", f"{found.people.path.name}: {line}") for line in lines)
+
+
+def _masks(found: Found) -> str:
+    """``12 of lesions, for 10 scans``: how many lesion masks are there, and in how many scans."""
+    there = [[path for path in scan.lesion if path.is_file()] for scan in found.scans]
+    masks, scans = sum(map(len, there)), sum(map(bool, there))
+    return f"{masks} of lesions, for {scans} {'scan' if scans == 1 else 'scans'}"
+
+
+def _grouped(files: Sequence[LeftFile], folder: Path, full: bool) -> Iterator[str]:
+    """One line per reason with the number of files and their names, the first of them in short."""
+    for reason, paths in grouped(files).items():
+        names = [path.relative_to(folder).as_posix() for path in paths]
+        shown = names if full else names[:_PROBLEMS_SHOWN]
+        more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+        yield f"{len(names)} {'file' if len(names) == 1 else 'files'}: {reason}"
+        yield f"  {', '.join(shown)}{more}"
 
 
 def _healthy(found: Found) -> str:
@@ -196,7 +224,7 @@ def _print_rows(console: Console, name: str, title: str, rows: list[Row]) -> Non
         lines = text.splitlines()
         if console.is_terminal and len(lines) == 1:
             lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
-        style = "yellow" if label in {"missing", "problem", "people"} and text != _NOTHING else ""
+        style = "yellow" if label in _WARNINGS and text != _NOTHING else ""
         for number, line in enumerate(lines):
             head = label if number == 0 else ""
             console.print(

@@ -10,6 +10,7 @@ import typer
 from uad_bench.cli.options import PluginPaths, open_registry
 from uad_bench.cli.output import print_table
 from uad_bench.errors import UadBenchError
+from uad_bench.locate import read_folder
 
 
 def exclude(
@@ -59,7 +60,7 @@ def exclude(
             f"cohort {source.label} is {where}; `uad-bench data {source.label}` shows what is "
             "expected where"
         )
-    scans = tuple(source.cohort.scans(source.folder))
+    scans = read_folder(source.cohort, source.folder).scans
     if subject is not None:
         known = {name for scan in scans for name in (scan.subject, scan.name)}
         record = record_inclusion if undo else record_exclusion

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from uad_bench.cli.options import MaskShift, PluginPaths, open_registry
 from uad_bench.errors import PluginError, UadBenchError
-from uad_bench.locate import locate
+from uad_bench.locate import locate, read_folder
 from uad_bench.registry import Registry, split_dataset
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def validate(
     from uad_bench.volumes.validate import validate_cohort
 
     cohort, folder = _resolve(target, data_root, open_registry(plugin))
-    name, total = cohort.info.name, sum(1 for _ in cohort.scans(folder))
+    name, total = cohort.info.name, len(read_folder(cohort, folder).scans)
     done: list[str] = []
     with LiveProgress(Console(stderr=True)) as progress:
         progress.stage(f"{name}: {total} scans in {folder}")
@@ -98,7 +98,7 @@ def _adapter(folder: Path, registry: Registry) -> Cohort:
         place = locate(cohort.info, folder)
         if place is not None and place != folder:
             inside.append(f"{cohort.info.name}:{place}")
-        elif place is not None and any(cohort.scans(folder)):
+        elif place is not None and read_folder(cohort, folder).scans:
             return cohort
     if inside:
         raise UadBenchError(f"{folder} holds cohorts; name one: {', '.join(inside)}")
@@ -114,7 +114,7 @@ def _adapter(folder: Path, registry: Registry) -> Cohort:
 
 def _whole(cohort: Cohort, folder: Path) -> int:
     """How many scans an adapter finds whose FLAIR is there."""
-    return sum(scan.flair.is_file() for scan in cohort.scans(folder))
+    return sum(scan.flair.is_file() for scan in read_folder(cohort, folder).scans)
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:

@@ -13,7 +13,7 @@ import platformdirs
 from uad_bench.cells import short_hash, shortened
 from uad_bench.cohort import Cohort
 from uad_bench.errors import UadBenchError
-from uad_bench.locate import inspect, locate
+from uad_bench.locate import inspect, locate, refuse_unclaimed
 from uad_bench.locks import held
 from uad_bench.phantom.labelmap import find_label_maps
 from uad_bench.phantom.layouts import LAYOUTS
@@ -173,13 +173,13 @@ def find_source(name: str, root: Path | None, registry: Registry, cache: Path) -
         notes: tuple[str, ...] = ()
         if is_dicom_folder(path):
             path, notes = converted(path, cache)
-        inspect(cohort, path)
+        refuse_unclaimed(inspect(cohort, path), name)
         return Source(label, cohort, path, notes)
     if not cohort.info.folders:
         raise UadBenchError(f"--datasets {name}: say where it is, as {name}:PATH")
     folder = None if root is None else locate(cohort.info, root)
     if folder is not None:
-        inspect(cohort, folder)
+        refuse_unclaimed(inspect(cohort, folder), name)
     return Source(base, cohort, folder)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from uad_bench.cohort import Cohort, Scan
 from uad_bench.errors import UadBenchError
+from uad_bench.locate import read_folder
 from uad_bench.volumes.read import scan_files
 from uad_bench.volumes.store import SPLITS, InputFile
 
@@ -39,7 +40,7 @@ def cohort_scans(cohort: Cohort, root: Path, limit: int | None) -> list[Scan]:
     Raises:
         UadBenchError: no scan at all, a name twice, or a person in two splits.
     """
-    scans = sorted(cohort.scans(root), key=lambda scan: SPLITS.index(scan.split))
+    scans = sorted(read_folder(cohort, root).scans, key=lambda scan: SPLITS.index(scan.split))
     name = cohort.info.name
     if not scans:
         raise UadBenchError(

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from uad_bench.cohort import Cohort, Scan
+from uad_bench.cohort import Cohort, Reading, Scan
 from uad_bench.errors import UadBenchError
+from uad_bench.locate import grouped, read_folder, unclaimed_files
+from uad_bench.participants import shortened
 from uad_bench.volumes.findings import SEVERITIES, Finding
 from uad_bench.volumes.scan_checks import ScanReport, check_scan
 
@@ -51,7 +53,8 @@ def validate_cohort(
     Raises:
         UadBenchError: the adapter finds no scan, or cannot read the folder.
     """
-    scans = tuple(cohort.scans(root))
+    reading = read_folder(cohort, root)
+    scans = reading.scans
     name = cohort.info.name
     if not scans:
         raise UadBenchError(
@@ -66,6 +69,7 @@ def validate_cohort(
     found = [finding for report in reports for finding in report.findings]
     found += [
         *_people(cohort, root, scans),
+        *_unclaimed(cohort, reading, root),
         *_names(scans),
         *_duplicates(reports),
         *_outliers(name, reports),
@@ -93,6 +97,24 @@ def _people(cohort: Cohort, root: Path, scans: Sequence[Scan]) -> Iterator[Findi
         count = sum(people.healthy.values())
         columns = " and ".join(people.columns)
         yield Finding("note", name, file, f"{count} healthy people, by the column {columns}")
+
+
+def _unclaimed(cohort: Cohort, reading: Reading, root: Path) -> Iterator[Finding]:
+    """Volumes that no scan uses: an error where a run stops at them, and a note otherwise."""
+    name = cohort.info.name
+    odd = unclaimed_files(cohort, reading, root)
+    for stops in (True, False):
+        for reason, paths in grouped(file for file in odd if file.stops is stops).items():
+            names = shortened(path.relative_to(root).as_posix() for path in paths)
+            what = "1 file is not read" if len(paths) == 1 else f"{len(paths)} files are not read"
+            message = f"{what}: {names}: {reason}"
+            if stops:
+                message += "; rename them or list them in .bidsignore"
+            yield Finding("error" if stops else "note", name, "unclaimed", message)
+    explained = [file for file in reading.left if not file.stops]
+    for reason, paths in grouped(explained).items():
+        names = shortened(path.relative_to(root).as_posix() for path in paths)
+        yield Finding("note", name, "left out", f"{len(paths)} files: {names}: {reason}")
 
 
 def _names(scans: Sequence[Scan]) -> Iterator[Finding]:
