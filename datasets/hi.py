@@ -1,13 +1,10 @@
 """Healthy people, Klinikum rechts der Isar, Munich: the training cohort (Bercea et al., 2022)."""
 
-import hashlib
-
 from uad_bench.cohort import CohortInfo, ScannerFacts, Split
+from uad_bench.splits import TEST, TRAIN, VALIDATION, default_splits
 
 from ._klinikum import BIBTEX, CITATION, LICENCE
 from .bids import Bids
-
-_TRAIN, _VALIDATION, _TEST = 125, 15, 23
 
 
 class Hi(Bids):
@@ -38,7 +35,7 @@ class Hi(Bids):
             tr_te_ti_s=(10.0, 0.14, 2.75),
             age="69 ± 4",
             female_percent=56,
-            splits=(_TRAIN, _VALIDATION, _TEST),
+            splits=(TRAIN, VALIDATION, TEST),
         ),
         notes=("the paper's prior averages 136 of these people, more than its 125 for training",),
     )
@@ -46,13 +43,4 @@ class Hi(Bids):
 
     def default_splits(self, subjects: list[str]) -> dict[str, Split]:
         """Train, validation and test in the paper's proportions, none of them empty from three."""
-        ordered = sorted(subjects, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-        total = _TRAIN + _VALIDATION + _TEST
-        train = max(1, min(round(len(ordered) * _TRAIN / total), len(ordered) - 2))
-        validation = train + max(1, round(len(ordered) * _VALIDATION / total))
-        parts: tuple[tuple[Split, list[str]], ...] = (
-            ("train", ordered[:train]),
-            ("validation", ordered[train:validation]),
-            ("test", ordered[validation:]),
-        )
-        return {name: split for split, names in parts for name in names}
+        return default_splits(subjects)

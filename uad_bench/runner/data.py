@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -19,6 +19,7 @@ from uad_bench.phantom.scan import PhantomScan
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.progress import Progress
 from uad_bench.runner.sources import Source, Sources, cache_folder, locked
+from uad_bench.runner.training_data import refuse_same_voxels, refuse_unfit, tested_twice
 from uad_bench.volumes.prepare import Order, prepare, take_order
 from uad_bench.volumes.recipe import find_recipe
 from uad_bench.volumes.standardise import TissueSource
@@ -48,23 +49,32 @@ def gather(config: RunConfig, sources: Sources, progress: Progress) -> Data:
     """Simulate what is simulated and prepare everything, or take it from the cache.
 
     Raises:
-        UadBenchError: if a cohort has no usable scan, or the training cohort lacks a split.
+        UadBenchError: if a cohort has no usable scan, or the training cohort lacks a split, has
+            lesions, or is tested on.
     """
     cache = cache_folder(config.cache)
     tissues = tissue_source(config.tissues)
     everything = (sources.training, *sources.evaluated)
     folders = _simulate_missing(config, everything, cache, progress)
+    progress.stage("check the files of every cohort")
+    orders = [
+        source_order(
+            config,
+            source.cohort,
+            (folder := source.folder or folders[source.label]),
+            tissues if number == 0 else None,
+            simulated=source.folder is None or is_simulated(folder),
+        )
+        for number, source in enumerate(everything)
+    ]
+    _check_orders(sources, orders, progress)
     prepared = {}
-    for number, source in enumerate(everything):
+    for number, (source, order) in enumerate(zip(everything, orders, strict=True)):
         role = "training cohort" if number == 0 else "cohort"
-        folder = source.folder or folders[source.label]
-        simulated = source.folder is None or is_simulated(source.folder)
-        mark = " (simulated)" if simulated else ""
+        mark = " (simulated)" if order.simulated else ""
         progress.stage(f"prepare {role} {source.label}{mark}")
         for note in source.notes:
             progress.note(note)
-        maps = tissues if number == 0 else None
-        order = source_order(config, source.cohort, folder, maps, simulated=simulated)
         store = prepare(order, cache / STORES, jobs=config.jobs, on_scan=_tally(order, progress))
         for exclusion in store.excluded:
             progress.note(f"{source.label}: {exclusion.scan} is left out: {exclusion.reason}")
@@ -76,10 +86,22 @@ def gather(config: RunConfig, sources: Sources, progress: Progress) -> Data:
                 f"training cohort {config.train} has no {split} scan: set the column `split` of "
                 "its participants.tsv"
             )
-    return Data(
-        training,
-        {source.label: prepared[number + 1] for number, source in enumerate(sources.evaluated)},
-    )
+    evaluated = {
+        source.label: prepared[number + 1] for number, source in enumerate(sources.evaluated)
+    }
+    refuse_same_voxels(sources.training.label, training, evaluated)
+    return Data(training, evaluated)
+
+
+def _check_orders(sources: Sources, orders: Sequence[Order], progress: Progress) -> None:
+    """Refuse unfit training data, and tell which scans two evaluated cohorts share."""
+    training, *others = orders
+    evaluated = {
+        source.label: order for source, order in zip(sources.evaluated, others, strict=True)
+    }
+    refuse_unfit(sources.training.label, training, evaluated)
+    for note in tested_twice(evaluated):
+        progress.note(note)
 
 
 def source_order(

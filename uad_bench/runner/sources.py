@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections import Counter
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import platformdirs
@@ -13,13 +14,14 @@ import platformdirs
 from uad_bench.cells import short_hash, shortened
 from uad_bench.cohort import Cohort
 from uad_bench.errors import UadBenchError
-from uad_bench.locate import inspect, locate, refuse_unclaimed
+from uad_bench.locate import inspect, locate, read_folder, refuse_unclaimed
 from uad_bench.locks import held
 from uad_bench.phantom.labelmap import find_label_maps
 from uad_bench.phantom.layouts import LAYOUTS
 from uad_bench.registry import Registry, split_dataset
 from uad_bench.results import write_whole
 from uad_bench.runner.config import RunConfig
+from uad_bench.splits import ForTraining, divided
 from uad_bench.volumes.dicom import convert_dicom, is_dicom_folder
 
 _LONGEST_LABEL = 100
@@ -120,8 +122,9 @@ def find_training(config: RunConfig, registry: Registry) -> Source:
     """Decide whether the training cohort is real or simulated, without reading any volume.
 
     Raises:
-        UadBenchError: a cohort that is unknown, of patients, or neither there nor simulated, a
-            data root that does not exist, or anatomies that cannot be used.
+        UadBenchError: a cohort that is unknown, of patients, neither there nor simulated, or
+            without splits and impossible to divide, a data root that does not exist, or anatomies
+            that cannot be used.
     """
     _check_root(config)
     if config.anatomies is not None:
@@ -136,7 +139,24 @@ def find_training(config: RunConfig, registry: Registry) -> Source:
         raise UadBenchError(
             f"{config.said('train', config.train)}: not found, and there is no phantom of it"
         )
-    return training
+    return _for_training(training)
+
+
+def _for_training(source: Source) -> Source:
+    """The training cohort as detectors see it; a note tells where it was divided by the rule.
+
+    Raises:
+        UadBenchError: it names no split, and cannot be divided.
+    """
+    cohort, folder, notes = source.cohort, source.folder, source.notes
+    if folder is not None:
+        scans = read_folder(cohort, folder).scans
+        seen = divided(folder, scans, cohort.participants(folder))
+        if seen != scans:
+            counts = Counter({scan.subject: scan.split for scan in seen}.values())
+            parts = ", ".join(f"{count} {split}" for split, count in counts.items())
+            notes = (*notes, f"{source.label}: no column of splits; subjects by the rule: {parts}")
+    return replace(source, cohort=ForTraining(cohort), notes=notes)
 
 
 def _check_root(config: RunConfig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,18 @@ def read_volume(path: Path) -> Volume:
         ScanError: when the file is missing, damaged, not NIfTI, not 3D, or without orientation.
     """
     return parse_volume(path, read_content(path))
+
+
+def voxel_hash(data: NDArray[Any], affine: Affine) -> str:
+    """Hash values in the order right, anterior, superior: neither axes, type nor file matter.
+
+    Args:
+        data: ``[X, Y, Z]``.
+        affine: voxel to world, RAS+.
+    """
+    order = nib.io_orientation(affine)
+    canonical = np.ascontiguousarray(nib.apply_orientation(data, order), dtype=np.float32)
+    return hashlib.sha256(repr(canonical.shape).encode() + canonical.tobytes()).hexdigest()
 
 
 def read_content(path: Path) -> bytes:

@@ -6,7 +6,6 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +15,7 @@ from uad_bench.volumes.appearance import lesion_contrast, mirrored, seems_flippe
 from uad_bench.volumes.findings import Finding, Notes
 from uad_bench.volumes.image_checks import check_intensities, check_sequence, check_spacing
 from uad_bench.volumes.masks import check_labels, head, labels_on
-from uad_bench.volumes.nifti import Volume, parse_volume, read_content
+from uad_bench.volumes.nifti import Volume, parse_volume, read_content, voxel_hash
 from uad_bench.volumes.place import LOST, MAX_OUTSIDE, Labels, align, misplaced, share_outside
 from uad_bench.volumes.read import (
     MAX_NATIVE_BRAIN_ML,
@@ -116,19 +115,12 @@ def check_scan(scan: Scan, root: Path, mask_shift: float = 0.0) -> ScanReport:
         scan=scan,
         findings=tuple(notes.found),
         contents=contents,
-        voxels=_hash(image, flair),
+        voxels=voxel_hash(image, flair.affine),
         lesions=marks,
         spacing=sizes,
         has_skull=has_skull(image, flair.affine),
         skewness=skewness(values) if values.size else None,
     )
-
-
-def _hash(data: NDArray[np.generic], volume: Volume) -> str:
-    """Hash values in canonical order, so that neither axes, type nor compression matter."""
-    order = nib.io_orientation(volume.affine)
-    canonical = np.ascontiguousarray(nib.apply_orientation(data, order), dtype=np.float32)
-    return hashlib.sha256(repr(canonical.shape).encode() + canonical.tobytes()).hexdigest()
 
 
 def _check_grid(path: Path, volume: Volume, flair: Volume, mask_shift: float, notes: Notes) -> None:
@@ -197,7 +189,7 @@ def _check_lesions(
             continue
         read.append(labels)
         if is_lesion(labels, scan).any():
-            marks.append(_hash(labels, flair))
+            marks.append(voxel_hash(labels, flair.affine))
         elif len(scan.lesion) > 1:
             notes.add("warning", path, "this rater marked no lesion")
     if not read or len(read) < len(scan.lesion):

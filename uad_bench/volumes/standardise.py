@@ -27,6 +27,7 @@ from uad_bench.results import write_whole
 from uad_bench.volumes.atropos import segment_tissues
 from uad_bench.volumes.bias import correct_bias
 from uad_bench.volumes.inputs import ScanInput, digest
+from uad_bench.volumes.nifti import voxel_hash
 from uad_bench.volumes.place import misplaced
 from uad_bench.volumes.read import (
     LoadedScan,
@@ -169,6 +170,7 @@ def standardise(item: ScanInput, preparation: Preparation) -> tuple[LoadedScan, 
         displaced=tuple(
             Displaced(file=path.name, mm=round(mm, 3)) for path, mm in native.displaced
         ),
+        voxels=voxel_hash(native.image, native.affine),
         steps=tuple(ledger.steps),
     )
     return LoadedScan(image, brain, native.lesion, tissues, affine), standard

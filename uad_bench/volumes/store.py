@@ -70,6 +70,7 @@ class Standard(_Record):
         to_mni152: the scan's world to MNI152 world, mm, RAS+, row by row.
         regridded: masks that lay on another grid than the FLAIR and were resampled to it.
         displaced: masks whose header was not believed (``--mask-shift``).
+        voxels: hash of the FLAIR's values, however its file stores them.
         steps: what was done, and what it cost.
     """
 
@@ -78,6 +79,7 @@ class Standard(_Record):
     to_mni152: tuple[tuple[float, ...], ...]
     regridded: tuple[str, ...]
     displaced: tuple[Displaced, ...] = ()
+    voxels: str
     steps: tuple[Step, ...]
 
     @property

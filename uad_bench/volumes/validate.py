@@ -68,6 +68,7 @@ def validate_cohort(
                 on_scan(report.scan.name)
     found = [finding for report in reports for finding in report.findings]
     found += [
+        *_seen_lesions(reports),
         *_people(cohort, root, scans),
         *_unclaimed(cohort, reading, root),
         *_names(scans),
@@ -115,6 +116,20 @@ def _unclaimed(cohort: Cohort, reading: Reading, root: Path) -> Iterator[Finding
     for reason, paths in grouped(explained).items():
         names = shortened(path.relative_to(root).as_posix() for path in paths)
         yield Finding("note", name, "left out", f"{len(paths)} files: {names}: {reason}")
+
+
+def _seen_lesions(reports: Sequence[ScanReport]) -> Iterator[Finding]:
+    """Lesions and patients in the splits that a detector learns from."""
+    for report in reports:
+        scan = report.scan
+        if scan.split == "test":
+            continue
+        if report.lesions:
+            message = f"a lesion in a {scan.split} scan; only healthy people belong there"
+            yield Finding("error", scan.name, "lesion", message)
+        if scan.healthy is False:
+            message = f"called a patient, but in {scan.split}; only healthy people belong there"
+            yield Finding("error", scan.name, "split", message)
 
 
 def _names(scans: Sequence[Scan]) -> Iterator[Finding]:

@@ -1,0 +1,139 @@
+"""What a detector must not learn from: lesions, and the scans that it is tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from uad_bench.cohort import Split
+from uad_bench.errors import ScanError, UadBenchError
+from uad_bench.participants import shortened
+from uad_bench.volumes.inputs import ScanInput
+from uad_bench.volumes.masks import whole_numbers
+from uad_bench.volumes.nifti import read_volume
+from uad_bench.volumes.prepare import Order
+from uad_bench.volumes.read import is_lesion
+from uad_bench.volumes.store import PreparedCohort
+
+SEEN: tuple[Split, ...] = ("train", "validation")
+"""The splits that decide what a detector is."""
+
+Marks = Sequence[tuple[str, Split, str]]
+"""Scans of a dataset: name, split, and a hash of the FLAIR; empty where it cannot be read."""
+
+
+def refuse_unfit(label: str, training: Order, evaluated: Mapping[str, Order]) -> None:
+    """Refuse training data with lesions, or that are also tested on, before any work.
+
+    Args:
+        label: the training dataset's name in tables.
+        training: its scans and the hashes of their files.
+        evaluated: the same of the evaluated datasets, by name.
+
+    Raises:
+        UadBenchError: naming the scans, all problems at once.
+    """
+    problems = [
+        *_ill(label, training),
+        *_shared(
+            label, _marks(training), {name: _marks(order) for name, order in evaluated.items()}
+        ),
+    ]
+    if problems:
+        raise UadBenchError("; ".join(problems))
+
+
+def refuse_same_voxels(
+    label: str, training: PreparedCohort, evaluated: Mapping[str, PreparedCohort]
+) -> None:
+    """Refuse training scans that are tested on, stored as another file.
+
+    Args:
+        label: the training dataset's name in tables.
+        training: the dataset, prepared.
+        evaluated: the evaluated datasets, prepared, by name.
+
+    Raises:
+        UadBenchError: naming the scans.
+    """
+    others = {name: _voxels(cohort) for name, cohort in evaluated.items()}
+    problems = list(_shared(label, _voxels(training), others))
+    if problems:
+        raise UadBenchError("; ".join(problems))
+
+
+def _ill(label: str, training: Order) -> Iterator[str]:
+    """The patients and the lesions among the training scans."""
+    seen = [item for item in training.inputs if item.scan.split in SEEN]
+    patients = [item.scan.name for item in seen if item.scan.healthy is False]
+    lesions = [item.scan.name for item in seen if _marks_lesion(item)]
+    advice = "detectors learn from healthy people; name these as test in participants.tsv"
+    if lesions:
+        yield f"training dataset {label}: a lesion is marked in {shortened(lesions)}: {advice}"
+    if patients:
+        yield f"training dataset {label}: {shortened(patients)} called a patient: {advice}"
+
+
+def _marks_lesion(item: ScanInput) -> bool:
+    """Whether a rater marked a lesion; a mask that cannot be read is said when it is prepared."""
+    for path in item.scan.lesion:
+        try:
+            if is_lesion(whole_numbers(read_volume(path)), item.scan).any():
+                return True
+        except ScanError:
+            continue
+    return False
+
+
+def _shared(label: str, training: Marks, evaluated: Mapping[str, Marks]) -> Iterator[str]:
+    """The same FLAIR on both sides: training and validation, or training and test."""
+    splits = {split: {mark: name for name, its, mark in training if its == split} for split in SEEN}
+    train, validation = (splits[split] for split in SEEN)
+    both = [_pair(train[mark], validation[mark]) for mark in train if mark and mark in validation]
+    if both:
+        yield (
+            f"training dataset {label}: the same FLAIR in train and in validation: "
+            f"{shortened(both)}: keep one of each"
+        )
+    seen = {**train, **validation}
+    for other, scans in evaluated.items():
+        pairs = [
+            _pair(seen[mark], name)
+            for name, split, mark in scans
+            if split == "test" and mark and mark in seen
+        ]
+        if pairs:
+            yield (
+                f"{other} tests scans that training dataset {label} learns from: "
+                f"{shortened(pairs)}: take them out of one of the two"
+            )
+
+
+def _pair(one: str, other: str) -> str:
+    return one if one == other else f"{one} (there {other})"
+
+
+def _marks(order: Order) -> Marks:
+    return [
+        (item.scan.name, item.scan.split, "" if file.sha256 == "missing" else file.sha256)
+        for item in order.inputs
+        for file in item.files
+        if file.role == "flair"
+    ]
+
+
+def _voxels(cohort: PreparedCohort) -> Marks:
+    return [(scan.name, scan.split, scan.standard.voxels) for scan in cohort.scans]
+
+
+def tested_twice(evaluated: Mapping[str, Order]) -> Iterator[str]:
+    """Name the scans that two evaluated datasets share; both count, and the user should know."""
+    first: dict[str, tuple[str, str]] = {}
+    found: dict[tuple[str, str], list[str]] = {}
+    for label, order in evaluated.items():
+        for name, split, mark in _marks(order):
+            if split == "test" and mark:
+                other, _ = first.setdefault(mark, (label, name))
+                if other != label:
+                    found.setdefault((other, label), []).append(name)
+    for (one, other), names in found.items():
+        yield f"{one} and {other} test the same scans: {shortened(names)}"

@@ -1,0 +1,105 @@
+"""Which subjects train, validate and test where nobody says it: one rule for every dataset."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from uad_bench.cohort import Cohort, Reading, Scan, Split
+from uad_bench.errors import UadBenchError
+from uad_bench.participants import Participants, shortened
+
+TRAIN, VALIDATION, TEST = 125, 15, 23
+"""The proportions of the paper's healthy cohort (Bercea et al., 2022, Table 1)."""
+
+_FEWEST = 3
+_FIX = "name train and validation subjects in a column 'split' of its participants.tsv"
+
+
+def default_splits(subjects: Iterable[str]) -> dict[str, Split]:
+    """Order subjects by the SHA-256 of their names and divide them 125 : 15 : 23.
+
+    No part is empty where there are three subjects or more.
+    """
+    ordered = sorted(subjects, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    total = TRAIN + VALIDATION + TEST
+    train = max(1, min(round(len(ordered) * TRAIN / total), len(ordered) - 2))
+    validation = train + max(1, round(len(ordered) * VALIDATION / total))
+    parts: tuple[tuple[Split, list[str]], ...] = (
+        ("train", ordered[:train]),
+        ("validation", ordered[train:validation]),
+        ("test", ordered[validation:]),
+    )
+    return {name: split for split, names in parts for name in names}
+
+
+def divided(root: Path, scans: Sequence[Scan], people: Participants | None) -> tuple[Scan, ...]:
+    """Divide a dataset that has only test scans, so that detectors can learn from it.
+
+    A dataset whose own list of people names the splits stays as it is.
+
+    Args:
+        root: the dataset's own folder, for messages.
+        scans: its scans.
+        people: its own list of people, where it has one.
+
+    Raises:
+        UadBenchError: a dataset that names no split and cannot be divided: of patients, or of
+            fewer than three people.
+    """
+    named = people is not None and people.splits is not None
+    if named or any(scan.split != "test" for scan in scans):
+        return tuple(scans)
+    ill = dict.fromkeys(
+        scan.subject
+        for scan in scans
+        if scan.healthy is False or any(path.is_file() for path in scan.lesion)
+    )
+    if ill:
+        raise UadBenchError(
+            f"{root}: cannot be divided for training: {shortened(ill)} "
+            f"{'has a lesion mask or is' if len(ill) == 1 else 'have lesion masks or are'} called "
+            f"{'a patient' if len(ill) == 1 else 'patients'}; {_FIX}"
+        )
+    subjects = dict.fromkeys(scan.subject for scan in scans)
+    if 0 < len(subjects) < _FEWEST:
+        raise UadBenchError(
+            f"{root}: {len(subjects)} "
+            f"{'subject is' if len(subjects) == 1 else 'subjects are'} too few to be divided for "
+            f"training; give {_FEWEST} or more, or {_FIX}"
+        )
+    splits = default_splits(subjects)
+    return tuple(replace(scan, split=splits[scan.subject]) for scan in scans)
+
+
+class ForTraining(Cohort):
+    """A dataset as training sees it: one that has only test scans is divided by the rule."""
+
+    def __init__(self, cohort: Cohort) -> None:
+        """Take the dataset's adapter."""
+        self.cohort = cohort
+        self.info = cohort.info  # type: ignore[misc]  # a class has one, and so has this adapter
+
+    def scans(self, root: Path) -> Iterator[Scan]:
+        """Yield the adapter's scans, divided where they must be.
+
+        Raises:
+            UadBenchError: see :func:`divided`.
+        """
+        yield from self.read(root).scans
+
+    def read(self, root: Path) -> Reading:
+        """Read as the adapter does, and divide the scans where they must be.
+
+        Raises:
+            UadBenchError: see :func:`divided`.
+        """
+        reading = self.cohort.read(root)
+        people = self.participants(root) if reading.scans else None
+        return replace(reading, scans=divided(root, reading.scans, people))
+
+    def participants(self, root: Path) -> Participants | None:
+        """Read the adapter's list of people."""
+        return self.cohort.participants(root)
