@@ -1,14 +1,19 @@
 """A user's own cohort in BIDS layout, and the reading of BIDS names for the in-house cohorts."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from uad_bench.bids.index import index_dataset
 from uad_bench.bids.pairing import pair
 from uad_bench.cohort import Cohort, CohortInfo, Reading, Scan, Split
 from uad_bench.participants import Participants, read_participants
+
+if TYPE_CHECKING:
+    from uad_bench.file_mapping import FileMapping
 
 
 class Bids(Cohort):
@@ -54,13 +59,20 @@ class Bids(Cohort):
     lesions: ClassVar[bool | None] = None
     """Whether the dataset is one of patients or of healthy people; ``None`` where it says so."""
 
+    def __init__(self, mapping: FileMapping | None = None) -> None:
+        self._mapping = mapping
+
+    def mapped(self, mapping: FileMapping) -> Self:
+        """Return an adapter that takes the files of ``mapping`` for what it says they are."""
+        return type(self)(mapping)
+
     def scans(self, root: Path) -> Iterator[Scan]:
         """Yield the scans, sorted by subject and session."""
         yield from self.read(root).scans
 
     def read(self, root: Path) -> Reading:
         """Read every name once: the scans, and which files were left and why."""
-        index = index_dataset(root)
+        index = index_dataset(root, self._mapping)
         paired = pair(index.files, root)
         subjects = sorted({scan.subject for scan in paired.scans})
         people = self.participants(root) if subjects else None
@@ -76,6 +88,7 @@ class Bids(Cohort):
             left=paired.left,
             images=index.images,
             waived=index.waived,
+            mapped=sum(file.mapped for file in index.files),
         )
 
     def _with_mask(self, scan: Scan, root: Path) -> Scan:

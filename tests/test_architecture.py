@@ -8,7 +8,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 BLOCKS = {
     "methods": ("uad_bench.models", "uad_bench.training"),
-    "datasets": ("uad_bench.bids", "uad_bench.participants"),
+    "datasets": (
+        "uad_bench.bids",
+        "uad_bench.file_mapping",
+        "uad_bench.participants",
+        "uad_bench.splits",
+    ),
 }
 CONTRACTS = ("uad_bench.method", "uad_bench.cohort", "uad_bench.errors")
 FILES = sorted([*ROOT.glob("methods/*.py"), *ROOT.glob("datasets/*.py")])

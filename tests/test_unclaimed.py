@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from uad_bench.datasets.bids import Bids
 from uad_bench.datasets.mslub import Mslub
 
+from uad_bench.cli import main
 from uad_bench.cohort import LeftFile
 from uad_bench.errors import UadBenchError
 from uad_bench.locate import Found, inspect, refuse_unclaimed
@@ -195,6 +196,44 @@ def test_an_unreadable_folder_names_itself(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(os, "scandir", guarded)
     with pytest.raises(UadBenchError, match="anat cannot be read: Permission denied"):
         inspect(Bids(), tmp_path)
+
+
+def test_a_run_stops_before_any_work_with_exit_2_and_data_shows_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = tmp_path / "dataset"
+    touch(dataset, FLAIR, "derivatives/sub-01/sub-01_msk.nii.gz")
+    target = f"bids:{dataset}"
+    for command in (
+        ["run", "--methods", "thresholding", "--results", str(tmp_path / "results")],
+        ["prepare", "--page", str(tmp_path / "page")],
+    ):
+        where = ["--datasets", target, "--cache", str(tmp_path / "cache")]
+        assert main([*command, *where]) == 2
+        said = capsys.readouterr().err
+        assert "1 file is neither read nor known" in said
+        assert len(said.splitlines()) == 1
+    assert not (tmp_path / "results").exists()
+    assert main(["data", target]) == 0
+    shown = capsys.readouterr().out
+    assert "1 file: a lesion mask? BIDS names it _label-lesion_mask, not _msk" in shown
+    assert "1 with no lesion mask, and nobody says healthy: sub-01" in shown
+    assert main(["data", target, "--lesion-pattern", "*_msk.nii.gz"]) == 0
+    mapped = capsys.readouterr().out
+    assert "masks       1 of lesions, for 1 scan" in mapped
+    assert "unclaimed   nothing" in mapped
+
+
+def test_a_pattern_that_fits_nothing_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    touch(tmp_path, FLAIR, "derivatives/manual/sub-01/anat/sub-01_label-lesion_mask.nii.gz")
+    arguments = ["--lesion-pattern", "*_msk.nii.gz", "--cache", str(tmp_path / "cache")]
+    run = ["run", "--methods", "thresholding", "--datasets", f"bids:{tmp_path}"]
+    assert main([*run, *arguments]) == 2
+    assert "fits no file of this run's datasets" in capsys.readouterr().err
+    assert main(["validate", f"bids:{tmp_path}", *arguments[:2]]) == 2
+    assert "fits no file of" in capsys.readouterr().err
 
 
 # --- whatever the files are called ---------------------------------------------------------------

@@ -13,6 +13,7 @@ from uad_bench.errors import UadBenchError
 from uad_bench.walk import Identity, identity_of
 
 if TYPE_CHECKING:
+    from uad_bench.file_mapping import FileMapping
     from uad_bench.participants import Participants
 
 Split = Literal["train", "validation", "test"]
@@ -87,12 +88,14 @@ class Reading:
         images: every volume below the folder that is not waived, used or not; ``None`` where the
             adapter did not look for them.
         waived: volumes that the dataset's ``.bidsignore`` waives.
+        mapped: how many files are what the user said, and not what their names say.
     """
 
     scans: tuple[Scan, ...]
     left: tuple[LeftFile, ...] = ()
     images: tuple[Path, ...] | None = None
     waived: tuple[Path, ...] = ()
+    mapped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +210,17 @@ class Cohort(ABC):
             root: the cohort's own folder.
         """
         return Reading(tuple(self.scans(root)))
+
+    def mapped(self, mapping: FileMapping) -> Cohort:
+        """Return an adapter that takes files for what the user says they are.
+
+        An adapter of a fixed layout is returned as it is.
+
+        Args:
+            mapping: patterns of lesion masks and of FLAIR volumes.
+        """
+        del mapping
+        return self
 
     def participants(self, root: Path) -> Participants | None:
         """Return the list of people that ``scans`` goes by; ``None`` where it reads none.

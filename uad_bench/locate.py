@@ -32,6 +32,7 @@ class Found:
         left: files that the adapter understood and that no scan uses.
         unclaimed: files that nobody explains, see :mod:`uad_bench.unclaimed`.
         waived: how many volumes the dataset's ``.bidsignore`` waives.
+        mapped: how many files are what the user said, and not what their names say.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class Found:
     left: tuple[LeftFile, ...] = ()
     unclaimed: tuple[LeftFile, ...] = ()
     waived: int = 0
+    mapped: int = 0
 
 
 def locate(info: CohortInfo, data_root: Path) -> Path | None:
@@ -125,6 +127,7 @@ def inspect(cohort: Cohort, folder: Path) -> Found:
         left=tuple(file for file in reading.left if not file.stops),
         unclaimed=unclaimed,
         waived=len(reading.waived),
+        mapped=reading.mapped,
     )
 
 
@@ -187,7 +190,8 @@ def refuse_unclaimed(found: Found, name: str) -> None:
     what = "1 file is" if len(odd) == 1 else f"{len(odd)} files are"
     raise UadBenchError(
         f"{name}: {what} neither read nor known: {names}{more} ({odd[0].reason}); rename "
-        f"them, or list what is neither a FLAIR nor a lesion mask in {found.folder / NAME}"
+        "them, say which are lesion masks (--lesion-pattern), or list what is neither a FLAIR nor "
+        f"a mask in {found.folder / NAME}"
     )
 
 

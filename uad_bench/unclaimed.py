@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 
+from uad_bench.bids.names import leading_entities
 from uad_bench.cohort import LeftFile, Scan
 
 
@@ -86,7 +87,7 @@ def _judged(path: Path, root: Path, names: set[str]) -> LeftFile | None:
     """What a file seems to be; ``None`` for what is known to be neither a FLAIR nor a mask."""
     below = path.relative_to(root)
     stem, ending = _parts(path.name)
-    entities, suffix = _entities(stem)
+    entities, suffix = leading_entities(stem)
     if ending == ".hdr" and any(f"{below.as_posix()[:-4]}{e}" in names for e in (".img", ".IMG")):
         return None  # one half of a pair that the other half stands for
     if _is_other(below, entities, suffix) or _is_anatomy(below, entities, suffix, names):
@@ -164,16 +165,6 @@ def _parts(name: str) -> tuple[str, str]:
     """A name without its ending, and the ending."""
     match = re.fullmatch(r"(.*?)(\.nii\.gz|\.nii|\.img|\.hdr|\.mgz|\.mgh)", name, re.IGNORECASE)
     return (match[1], match[2]) if match else (name, "")
-
-
-def _entities(stem: str) -> tuple[dict[str, str], str]:
-    """The entities that a name begins with, and the rest of it."""
-    parts = stem.split("_")
-    entities = {}
-    while parts and (match := re.fullmatch(r"([a-z]+)-(.+)", parts[0])):
-        entities[match[1]] = match[2]
-        parts.pop(0)
-    return entities, "_".join(parts)
 
 
 def _is_in_place(below: PurePath) -> bool:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from uad_bench.bids.names import BidsFile, read_name
+from uad_bench.bids.names import BidsFile, read_mapped, read_name
 from uad_bench.bidsignore import find_images
 from uad_bench.errors import UadBenchError
+
+if TYPE_CHECKING:
+    from uad_bench.file_mapping import FileMapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +30,46 @@ class Index:
     waived: tuple[Path, ...]
 
 
-def index_dataset(root: Path) -> Index:
+def index_dataset(root: Path, mapping: FileMapping | None = None) -> Index:
     """Find every volume of a dataset and read the names of those that matter.
 
     Args:
         root: the dataset's own folder.
+        mapping: what the user says of files with other names; it wins over ``.bidsignore``.
 
     Raises:
         OSError: a folder that cannot be read.
-        UadBenchError: a name that contradicts its folder, or two files that cannot be told apart.
+        UadBenchError: a name that contradicts its folder, two files that cannot be told apart, or
+            a mapped file that is not understood.
     """
     images, waived = find_images(root)
-    named = (read_name(path, root) for path in images if _may_matter(path.name))
-    files = tuple(file for file in named if file is not None and matters(file))
+    mapped = {} if mapping is None else _mapped(mapping, root, (*images, *waived))
+    images = (*images, *(path for path in waived if path in mapped))
+    named = (
+        read_name(path, root) for path in images if path not in mapped and _may_matter(path.name)
+    )
+    files = [file for file in named if file is not None and matters(file)]
+    files += mapped.values()
     _refuse_twins(files)
-    return Index(files, images, waived)
+    return Index(tuple(files), images, tuple(path for path in waived if path not in mapped))
+
+
+def _mapped(mapping: FileMapping, root: Path, images: Iterable[Path]) -> dict[Path, BidsFile]:
+    """The files that the user's patterns fit."""
+    from uad_bench.file_mapping import compiled
+
+    rules = [("mask", compiled(pattern)) for pattern in mapping.lesion]
+    rules += [("FLAIR", compiled(pattern)) for pattern in mapping.flair]
+    found: dict[Path, BidsFile] = {}
+    for path in images:
+        below = path.relative_to(root).as_posix()
+        for suffix, rule in rules:
+            if (match := rule.fullmatch(below)) is None:
+                continue
+            file = read_mapped(path, root, suffix, match.groupdict())
+            if found.setdefault(path, file).suffix != suffix:
+                raise UadBenchError(f"{path}: fits patterns of lesion masks and of FLAIR volumes")
+    return found
 
 
 def matters(file: BidsFile) -> bool:
@@ -67,6 +96,6 @@ def _refuse_twins(files: Iterable[BidsFile]) -> None:
         other = known.setdefault((file.source, file.subject, file.suffix, entities), file)
         if other is not file:
             raise UadBenchError(
-                f"{other.path} and {file.path} have the same name but for their ending or their "
-                "folder; keep one of them"
+                f"{other.path} and {file.path} state the same subject, session and entities; keep "
+                "one of them"
             )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -31,6 +32,7 @@ class BidsFile:
         suffix: the last word of the name, such as ``FLAIR``.
         entities: the value of every other entity that the name states, and the session that only
             a folder states.
+        mapped: whether the user said what it is, and not its name.
     """
 
     path: Path
@@ -38,6 +40,7 @@ class BidsFile:
     subject: str
     suffix: str
     entities: Mapping[str, str]
+    mapped: bool = False
 
     @property
     def session(self) -> str | None:
@@ -106,8 +109,72 @@ def read_name(path: Path, root: Path) -> BidsFile | None:
         return None
     entities, suffix = dict(parsed["entities"]), parsed["suffix"]
     whole = "_".join((*(f"{key}-{v}" for key, v in entities.items()), suffix))
-    if f"{whole}{parsed['extension']}" != path.name or not entities.get("sub"):
+    is_whole = f"{whole}{parsed['extension']}" == path.name
+    if not is_whole or "sub" not in entities or not all((suffix, *entities.values())):
         return None
+    return _file(path, source, suffix, entities, folders)
+
+
+def read_mapped(path: Path, root: Path, suffix: str, stated: Mapping[str, str]) -> BidsFile:
+    """Read what the name of a file says of which the user said what it is.
+
+    Args:
+        path: the file.
+        root: the dataset's own folder.
+        suffix: ``FLAIR`` or ``mask``, for a lesion mask.
+        stated: what the user's pattern says of it: subject and session, with prefix or without.
+
+    Raises:
+        UadBenchError: nothing says whose file it is, or two things say it differently.
+    """
+    folders = path.relative_to(root).parts[:-1]
+    stem, dot, ending = path.name.partition(".nii")
+    if not dot or ending not in ("", ".gz"):
+        raise UadBenchError(f"{path}: fits --lesion-pattern, but only .nii and .nii.gz are read")
+    entities, rest = leading_entities(stem)
+    for name, text in stated.items():
+        key = name[:3]
+        value = text.removeprefix(f"{key}-")
+        if entities.setdefault(key, value) != value:
+            raise UadBenchError(
+                f"{path}: fits --lesion-pattern as {key}-{value}, its name says "
+                f"{key}-{entities[key]}"
+            )
+    subject = folder_entities(folders).get("sub")
+    if not entities.get("sub", subject):
+        raise UadBenchError(
+            f"{path}: fits --lesion-pattern, but neither name nor folder says whose it is; say it "
+            "in the pattern, as masks/{subject_id}.nii.gz"
+        )
+    entities.setdefault("sub", subject or "")
+    if suffix == "mask":
+        shown = (entities.get("label"), entities.get("desc"), rest)
+        entities["desc"] = "-".join(part for part in shown if part)
+        entities["label"] = "lesion"
+    source = source_of((*folders, path.name))
+    if source is None:
+        source = folders[0] if folders else ""
+    return replace(_file(path, source, suffix, entities, folders), mapped=True)
+
+
+def leading_entities(stem: str) -> tuple[dict[str, str], str]:
+    """The entities that a name begins with, and the rest of it.
+
+    Args:
+        stem: a file's name without its ending.
+    """
+    parts = stem.split("_")
+    entities = {}
+    while parts and (match := re.fullmatch(r"([a-z]+)-(.+)", parts[0])):
+        entities[match[1]] = match[2]
+        parts.pop(0)
+    return entities, "_".join(parts)
+
+
+def _file(
+    path: Path, source: str, suffix: str, entities: dict[str, str], folders: tuple[str, ...]
+) -> BidsFile:
+    """The file, if its name and its folders say the same."""
     subject = f"sub-{entities.pop('sub')}"
     for key, folder in folder_entities(folders).items():
         stated = subject.removeprefix("sub-") if key == "sub" else entities.setdefault(key, folder)

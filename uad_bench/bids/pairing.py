@@ -224,14 +224,16 @@ def _scan(subject: str, session: str | None, acquisition: _Acquisition) -> Scan:
 def _raters(flair: BidsFile, lesions: Sequence[BidsFile]) -> list[BidsFile]:
     """The lesion masks of one derivative: ``manual*`` if there is one, else the first by name.
 
+    Masks that the user named by a pattern come before all others.
+
     Raises:
         UadBenchError: two of them that differ in more than ``desc`` and ``label``.
     """
     masks = [mask for mask in lesions if flair.agrees(mask)]
     if not masks:
         return []
-    source = min((not mask.source.startswith("manual"), mask.source) for mask in masks)[1]
-    first, *others = raters = [mask for mask in masks if mask.source == source]
+    best = min(_preference(mask) for mask in masks)
+    first, *others = raters = [mask for mask in masks if _preference(mask) == best]
     for other in others:
         if _told_apart(first) != _told_apart(other):
             raise UadBenchError(
@@ -239,6 +241,10 @@ def _raters(flair: BidsFile, lesions: Sequence[BidsFile]) -> list[BidsFile]:
                 f"are no raters of {flair.path.name}; rename one or list it in .bidsignore"
             )
     return raters
+
+
+def _preference(mask: BidsFile) -> tuple[bool, bool, str]:
+    return not mask.mapped, not mask.source.startswith("manual"), mask.source
 
 
 def _told_apart(mask: BidsFile) -> tuple[str, dict[str, str]]:

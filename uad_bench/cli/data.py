@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from uad_bench.cli.options import PluginPaths, open_registry
+from uad_bench.cli.options import LesionPattern, PluginPaths, open_registry
 from uad_bench.cohort import Cohort, CohortInfo, LeftFile, Scan, ScannerFacts
 from uad_bench.errors import PluginError, UadBenchError
 from uad_bench.locate import Found, grouped, inspect, locate
@@ -35,10 +35,13 @@ def data(
         Path | None,
         typer.Option(envvar="UAD_BENCH_DATA", help="Folder with the real cohorts."),
     ] = None,
+    lesion_pattern: LesionPattern = None,
     plugin: PluginPaths = None,
 ) -> None:
     """Show where each cohort is looked for, what is found, what is missing and how to get it."""
-    registry = open_registry(plugin)
+    from uad_bench.file_mapping import file_mapping
+
+    registry, mapping = open_registry(plugin), file_mapping(lesion_pattern)
     wanted = [split_dataset(name) for name in names or registry.names("dataset")]
     console = Console(highlight=False)
     for name, path in wanted:
@@ -49,6 +52,8 @@ def data(
                 raise
             _print_rows(console, name, "", [("problem", str(error))])
             continue
+        if mapping is not None:
+            cohort = cohort.mapped(mapping)
         rows = list(_rows(cohort, path, data_root, full=bool(names)))
         _print_rows(console, name, cohort.info.title, rows)
     if not names:
@@ -130,6 +135,8 @@ def _contents(found: Found, info: CohortInfo, full: bool) -> Iterator[Row]:
     yield "unclaimed", "\n".join(_grouped(found.unclaimed, found.folder, full)) or _NOTHING
     if left := list(_grouped(found.left, found.folder, full)):
         yield "left out", "\n".join(left)
+    if found.mapped:
+        yield "mapped", f"{found.mapped} files, by --lesion-pattern"
     if found.waived:
         yield "waived", f"{found.waived} files, by .bidsignore"
     if found.people is not None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from uad_bench.cli.options import PluginPaths, open_registry
+from uad_bench.cli.options import LesionPattern, PluginPaths, open_registry
 from uad_bench.cli.output import print_table
 from uad_bench.errors import UadBenchError
 from uad_bench.locate import read_folder
@@ -34,6 +34,7 @@ def exclude(
         Path | None, typer.Option(help="Where converted DICOM is kept.  [default: user cache]")
     ] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Let it take part again.")] = False,
+    lesion_pattern: LesionPattern = None,
     plugin: PluginPaths = None,
 ) -> None:
     """Leave a scan out of a cohort, with the reason, and list what is left out.
@@ -53,7 +54,9 @@ def exclude(
         raise UadBenchError("say which cohort: --datasets NAME or --datasets NAME:PATH")
     if subject is None and (because or undo):
         raise UadBenchError("say which scan: uad-bench exclude SUBJECT --datasets ...")
-    source = find_source(datasets, data_root, open_registry(plugin), cache_folder(cache))
+    source = find_source(
+        datasets, data_root, open_registry(plugin), cache_folder(cache), lesion_pattern
+    )
     if source.folder is None:
         where = f"not in {data_root}" if data_root else "nowhere without --data-root"
         raise UadBenchError(

@@ -47,6 +47,12 @@ Tissues = Annotated[
     str | None,
     typer.Option(help="Tissue maps for the shape prior: atropos, or a YAML mapping file."),
 ]
+LesionPattern = Annotated[
+    str | None,
+    typer.Option(
+        help="Files that are lesion masks, as '*_msk.nii.gz', or a YAML mapping file. BIDS only."
+    ),
+]
 MaskShift = Annotated[
     float | None,
     typer.Option(

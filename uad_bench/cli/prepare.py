@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from uad_bench.cli.options import MaskShift, PluginPaths, open_registry
+from uad_bench.cli.options import LesionPattern, MaskShift, PluginPaths, open_registry
 from uad_bench.cli.progress import LiveProgress
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def prepare(
         str | None,
         typer.Option(help="Tissue maps of healthy scans: atropos, or a YAML mapping file."),
     ] = None,
+    lesion_pattern: LesionPattern = None,
     mask_shift: MaskShift = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most this many subjects per cohort and split.")
@@ -69,6 +70,7 @@ def prepare(
         recipe=recipe,
         template=template,
         tissues=tissues,
+        lesion_pattern=lesion_pattern,
         mask_shift=mask_shift or 0.0,
         limit=limit,
         jobs=jobs or os.cpu_count() or 1,

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from uad_bench.cli.options import MaskShift, PluginPaths, open_registry
+from uad_bench.cli.options import LesionPattern, MaskShift, PluginPaths, open_registry
 from uad_bench.errors import PluginError, UadBenchError
 from uad_bench.locate import locate, read_folder
 from uad_bench.registry import Registry, split_dataset
@@ -34,6 +34,7 @@ def validate(
         Path | None,
         typer.Option(envvar="UAD_BENCH_DATA", help="Folder with the real cohorts."),
     ] = None,
+    lesion_pattern: LesionPattern = None,
     mask_shift: MaskShift = None,
     plugin: PluginPaths = None,
 ) -> None:
@@ -42,10 +43,16 @@ def validate(
     Exits with 1 if there is an error: a scan that cannot be used, or wrong results.
     """
     from uad_bench.cli.progress import LiveProgress
+    from uad_bench.file_mapping import file_mapping, no_file_fits
     from uad_bench.volumes.validate import validate_cohort
 
     cohort, folder = _resolve(target, data_root, open_registry(plugin))
-    name, total = cohort.info.name, len(read_folder(cohort, folder).scans)
+    if (mapping := file_mapping(lesion_pattern)) is not None:
+        cohort = cohort.mapped(mapping)
+    reading = read_folder(cohort, folder)
+    if lesion_pattern is not None and not reading.mapped:
+        raise UadBenchError(no_file_fits(lesion_pattern, str(folder)))
+    name, total = cohort.info.name, len(reading.scans)
     done: list[str] = []
     with LiveProgress(Console(stderr=True)) as progress:
         progress.stage(f"{name}: {total} scans in {folder}")

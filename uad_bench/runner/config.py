@@ -79,6 +79,8 @@ class RunConfig(BaseModel):
         template: folder of the SRI24 template, where scans are registered to it.
         tissues: where the tissue maps of the training cohort come from: ``atropos``, or a YAML
             file that says where maps lie; the cohort's own if not given.
+        lesion_pattern: which files of BIDS datasets are lesion masks though their names do not say
+            it: a file pattern, or a YAML file of patterns of lesion masks and FLAIR volumes.
         mask_shift: up to how many mm away a mask's header may place the FLAIR's own voxels; such a
             mask is laid voxel on voxel, and tables say so.
         atlas: folder of the tissue prior of every method that needs one; that of the training
@@ -119,6 +121,7 @@ class RunConfig(BaseModel):
     recipe: str = "median"
     template: UserPath | None = None
     tissues: str | None = None
+    lesion_pattern: str | None = None
     mask_shift: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     atlas: UserPath | None = None
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], *_List] = Field((0,), min_length=1)

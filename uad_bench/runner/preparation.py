@@ -44,6 +44,7 @@ class Request:
         recipe: name or YAML file of the recipe.
         template: the user's SRI24.
         tissues: as of ``run``.
+        lesion_pattern: as of ``run``.
         mask_shift: as of ``run``.
         limit: only the first subjects of every split.
         jobs: worker processes.
@@ -56,6 +57,7 @@ class Request:
     recipe: str
     template: Path | None
     tissues: str | None
+    lesion_pattern: str | None
     mask_shift: float
     limit: int | None
     jobs: int
@@ -148,12 +150,15 @@ def _sources(request: Request, registry: Registry, problems: list[str]) -> Itera
         if request.data_root is None:
             raise UadBenchError("say what to prepare: --data-root DIR, or --datasets bids:PATH")
         named = [name for name in registry.names("dataset") if registry.cohort(name).info.folders]
-        found = [find_source(name, request.data_root, registry, cache) for name in named]
+        found = [
+            find_source(name, request.data_root, registry, cache, request.lesion_pattern)
+            for name in named
+        ]
         yield from (source for source in found if source.folder is not None)
         return
     for name in request.datasets:
         try:
-            yield find_source(name, request.data_root, registry, cache)
+            yield find_source(name, request.data_root, registry, cache, request.lesion_pattern)
         except UadBenchError as error:
             problems.append(str(error))
 

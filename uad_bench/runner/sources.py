@@ -14,6 +14,7 @@ import platformdirs
 from uad_bench.cells import short_hash, shortened
 from uad_bench.cohort import Cohort
 from uad_bench.errors import UadBenchError
+from uad_bench.file_mapping import file_mapping, no_file_fits
 from uad_bench.locate import inspect, locate, read_folder, refuse_unclaimed
 from uad_bench.locks import held
 from uad_bench.phantom.labelmap import find_label_maps
@@ -37,12 +38,14 @@ class Source:
         cohort: its adapter.
         folder: its folder; ``None`` where it is to be simulated.
         notes: what the user should know of it, such as DICOM studies that were left out.
+        mapped: how many files ``--lesion-pattern`` fits.
     """
 
     label: str
     cohort: Cohort
     folder: Path | None
     notes: tuple[str, ...] = ()
+    mapped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,9 @@ def find_sources(config: RunConfig, registry: Registry) -> Sources:
         problems.append(str(error))
     if problems or training is None:
         raise UadBenchError("; ".join(dict.fromkeys(problems)))
+    is_mapped = any(source.mapped for source in (training, *sources.values()))
+    if config.lesion_pattern is not None and not is_mapped:
+        raise UadBenchError(no_file_fits(config.lesion_pattern, "this run's datasets"))
     return Sources(training, tuple(sources.values()), tuple(missing))
 
 
@@ -102,7 +108,9 @@ def _evaluated(
     Raises:
         UadBenchError: an unknown, absent or healthy cohort, or a folder that cannot be used.
     """
-    source = find_source(name, config.data_root, registry, cache_folder(config.cache))
+    source = find_source(
+        name, config.data_root, registry, cache_folder(config.cache), config.lesion_pattern
+    )
     if source.folder is None and config.data_root is not None:
         if not is_named:
             return None
@@ -129,7 +137,9 @@ def find_training(config: RunConfig, registry: Registry) -> Source:
     _check_root(config)
     if config.anatomies is not None:
         find_label_maps(config.anatomies)
-    training = find_source(config.train, config.data_root, registry, cache_folder(config.cache))
+    training = find_source(
+        config.train, config.data_root, registry, cache_folder(config.cache), config.lesion_pattern
+    )
     if training.cohort.info.disease not in ("healthy", "any"):
         raise UadBenchError(
             f"{config.said('train', config.train)}: a cohort of patients; detectors "
@@ -175,16 +185,31 @@ def _evaluable(registry: Registry) -> tuple[str, ...]:
     return tuple(names)
 
 
-def find_source(name: str, root: Path | None, registry: Registry, cache: Path) -> Source:
+def find_source(
+    name: str,
+    root: Path | None,
+    registry: Registry,
+    cache: Path,
+    lesion_pattern: str | None = None,
+) -> Source:
     """Find one cohort's adapter and folder; a folder without scans is refused here.
 
     A folder of DICOM files becomes a BIDS cohort in the cache first.
+
+    Args:
+        name: the cohort, or ``NAME:PATH``.
+        root: the data root.
+        registry: the adapters.
+        cache: where converted DICOM files go.
+        lesion_pattern: which files are lesion masks, see ``--lesion-pattern``.
 
     Raises:
         UadBenchError: an unknown cohort, a folder that does not exist, or one without scans.
     """
     base, path = split_dataset(name)
     cohort = registry.cohort(base)()
+    if (mapping := file_mapping(lesion_pattern)) is not None:
+        cohort = cohort.mapped(mapping)
     if path is not None:
         if not path.is_dir():
             raise UadBenchError(f"--datasets {name}: no such folder")
@@ -193,13 +218,16 @@ def find_source(name: str, root: Path | None, registry: Registry, cache: Path) -
         notes: tuple[str, ...] = ()
         if is_dicom_folder(path):
             path, notes = converted(path, cache)
-        refuse_unclaimed(inspect(cohort, path), name)
-        return Source(label, cohort, path, notes)
+        found = inspect(cohort, path)
+        refuse_unclaimed(found, name)
+        return Source(label, cohort, path, notes, found.mapped)
     if not cohort.info.folders:
         raise UadBenchError(f"--datasets {name}: say where it is, as {name}:PATH")
     folder = None if root is None else locate(cohort.info, root)
     if folder is not None:
-        refuse_unclaimed(inspect(cohort, folder), name)
+        found = inspect(cohort, folder)
+        refuse_unclaimed(found, name)
+        return Source(base, cohort, folder, mapped=found.mapped)
     return Source(base, cohort, folder)
 
 

@@ -110,7 +110,7 @@ def _unclaimed(cohort: Cohort, reading: Reading, root: Path) -> Iterator[Finding
             what = "1 file is not read" if len(paths) == 1 else f"{len(paths)} files are not read"
             message = f"{what}: {names}: {reason}"
             if stops:
-                message += "; rename them or list them in .bidsignore"
+                message += "; rename them, map them (--lesion-pattern) or list them in .bidsignore"
             yield Finding("error" if stops else "note", name, "unclaimed", message)
     explained = [file for file in reading.left if not file.stops]
     for reason, paths in grouped(explained).items():
