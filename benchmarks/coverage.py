@@ -26,6 +26,7 @@ from uad_bench.evaluation.histograms import (
 from uad_bench.evaluation.intervals import (
     Interval,
     Scale,
+    auroc_interval,
     best_mean_interval,
     mean_interval,
     pooled_intervals,
@@ -235,6 +236,49 @@ def ratio_rows(samples: int) -> Iterable[tuple[str, list[str]]]:
     yield "`paper` hd_coverage", cells[1]
 
 
+# --- areas under the ROC curve of a few people ------------------------------------------------
+
+GROUPS = ((4, 4), (6, 6), (10, 4), (4, 10), (10, 10), (20, 10), (30, 30))
+DETECTORS: dict[str, tuple[Draw, Draw]] = {
+    "no difference": (
+        lambda rng, shape: rng.normal(0, 1, shape),
+        lambda rng, shape: rng.normal(0, 1, shape),
+    ),
+    "one standard deviation": (
+        lambda rng, shape: rng.normal(1, 1, shape),
+        lambda rng, shape: rng.normal(0, 1, shape),
+    ),
+    "two standard deviations": (
+        lambda rng, shape: rng.normal(2, 1, shape),
+        lambda rng, shape: rng.normal(0, 1, shape),
+    ),
+    "log-normal": (
+        lambda rng, shape: rng.lognormal(1.5, 1.2, shape),
+        lambda rng, shape: rng.lognormal(0, 0.6, shape),
+    ),
+    "three patients in ten silent": (
+        lambda rng, shape: rng.normal(2.5, 1, shape) * (rng.random(shape) < 0.7),
+        lambda rng, shape: rng.normal(0, 0.5, shape),
+    ),
+}
+"""Scores of patients and of healthy people."""
+
+
+def area_rows(samples: int) -> Iterable[tuple[str, list[str]]]:
+    """Coverage of the area under the ROC curve, by the numbers of patients and healthy people."""
+    for name, (sick, well) in DETECTORS.items():
+        rng = np.random.default_rng(len(name))
+        crowd = np.sort(well(rng, (200_000,)))
+        true = float(np.searchsorted(crowd, sick(rng, (200_000,))).mean()) / len(crowd)
+        cells = []
+        for patients, healthy in GROUPS:
+            one, other = sick(rng, (samples, patients)), well(rng, (samples, healthy))
+            areas = (one[:, :, None] > other[:, None]).mean(axis=(1, 2))
+            known = {a: auroc_interval(float(a), patients, healthy) for a in np.unique(areas)}
+            cells.append(_cell([known[area] for area in areas], true))
+        yield name, cells
+
+
 # --- tables -----------------------------------------------------------------------------------
 
 
@@ -271,7 +315,7 @@ def _cell(found: Sequence[Interval | None], true: float) -> str:
     return f"{covered:.1f} ({width:.2f})"
 
 
-def _print(title: str, sizes: Sequence[int], rows: Iterable[tuple[str, list[str]]]) -> None:
+def _print(title: str, sizes: Sequence[object], rows: Iterable[tuple[str, list[str]]]) -> None:
     print(f"\n| {title} | {' | '.join(map(str, sizes))} |")
     print(f"|---|{'--:|' * len(sizes)}")
     for name, cells in rows:
@@ -286,6 +330,8 @@ def main() -> None:
     _print("mean over subjects", SIZES, mean_rows(samples))
     _print("ratio of sums", SIZES, ratio_rows(samples))
     _print("pooled or searched", SIZES, pooled_rows(samples // 5))
+    groups = [f"{patients} and {healthy}" for patients, healthy in GROUPS]
+    _print("`patient_auroc`, patients and healthy", groups, area_rows(samples))
     _print("another method for means", (*BELOW, *SIZES), other_rows(samples // 10))
 
 

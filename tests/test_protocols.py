@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.hausdorff import box_diagonal, slice_distances, surface_distance
@@ -89,7 +89,9 @@ def test_every_protocol_reports_exactly_the_metrics_it_names(cohort, validation)
         result = run(name, scans, validation)
         assert tuple(result.metrics) == protocol.metrics
         for scan in result.scans:
-            assert set(scan.metrics) == set(protocol.metrics)
+            whole = {one for one in protocol.metrics if one.startswith("patient_")}
+            own = {"patient_score"} if whole else set()
+            assert set(scan.metrics) == set(protocol.metrics) - whole | own
         assert protocol.name == name
         assert f"version {protocol.version}" in protocol.caption
         assert not set("&\\_{}$#~^\n") & set(protocol.caption)
@@ -251,7 +253,9 @@ def test_a_patient_without_lesion_is_skipped_and_counted(cohort, validation):
     healthy = make_scan("d", 5, lesions=False)
     metrics = run("strict", [*cohort, healthy], validation).metrics
     alone = run("strict", cohort, validation).metrics
-    for name in set(metrics) - FALSE_POSITIVES - {"lesion_recall_medium", "lesion_recall_large"}:
+    absent = {name for name, metric in metrics.items() if metric.value is None}
+    assert absent == {name for name, metric in alone.items() if metric.value is None}
+    for name in set(metrics) - FALSE_POSITIVES - absent:
         assert metrics[name].value == alone[name].value, name
         assert (metrics[name].skipped, metrics[name].subjects) == (1, 3), name
         assert metrics[name].penalised == 0
@@ -329,6 +333,56 @@ def test_a_scan_without_lesion_has_no_distance_whatever_was_predicted(cohort, va
     metrics = run("strict", [*cohort, empty], validation).metrics
     for name in ("hd", "hd95", "surface_dice", "lesion_f1"):
         assert (metrics[name].penalised, metrics[name].skipped) == (0, 1)
+
+
+def test_healthy_subjects_stand_beside_patients(cohort, validation):
+    quiet = [replace(make_scan(f"h{k}", 20 + k, lesions=False), healthy=True) for k in range(4)]
+    loud = replace(
+        quiet[0], subject="h4", scores=quiet[0].scores + np.uint16(20_000) * quiet[0].brain
+    )
+    scans = [*cohort, *quiet, loud, make_scan("d", 6)]
+    result = run("strict", scans, validation)
+    of_scan = {
+        s.name: one.metrics["patient_score"] for s, one in zip(scans, result.scans, strict=True)
+    }
+    for scan in scans:
+        inside = np.sort(scan.scores[kept(scan) & scan.brain])[::-1]
+        highest = inside[: int(np.ceil(len(inside) / 100))].mean() / (LEVELS - 1)
+        assert of_scan[scan.name] == pytest.approx(highest)
+    people = {
+        name: np.mean([of_scan[scan.name] for scan in scans if scan.subject == name])
+        for name in ("a", "b", "c", "d", "h0", "h1", "h2", "h3", "h4")
+    }
+    truth = [not name.startswith("h") for name in people]
+    metrics = result.metrics
+    area = roc_auc_score(truth, list(people.values()))
+    assert 0.5 < area < 1
+    assert metrics["patient_auroc"].value == pytest.approx(area)
+    assert metrics["patient_auroc"].low < area < metrics["patient_auroc"].high
+    precision = average_precision_score(truth, list(people.values()))
+    assert metrics["patient_auprc"].value == pytest.approx(precision)
+    assert metrics["patient_prevalence"].value == 4 / 9
+    assert metrics["patient_sensitivity"].value == 0  # one loud healthy person of five
+    threshold = threshold_at_fpr(validation, 0.01)
+    volumes = [
+        ((s.scores >= threshold) & s.brain & kept(s)).sum() * np.prod(SPACING) / 1000
+        for s in [*quiet, loud]
+    ]
+    assert metrics["healthy_volume"].value == pytest.approx(np.mean(volumes))
+    assert (metrics["healthy_volume"].unit, metrics["healthy_volume"].subjects) == ("ml", 5)
+
+
+def test_without_healthy_subjects_detection_is_undefined(cohort, validation):
+    metrics = run("strict", cohort, validation).metrics
+    for name in ("patient_auroc", "patient_auprc", "patient_sensitivity", "healthy_volume"):
+        assert metrics[name].value is None
+
+
+def test_a_patient_with_one_session_without_lesion_is_still_a_patient(cohort, validation):
+    empty = replace(make_scan("b", 5, "3", lesions=False), healthy=True)
+    metrics = run("strict", [*cohort, empty], validation).metrics
+    assert metrics["patient_auroc"].value is None
+    assert metrics["healthy_volume"].value is None
 
 
 def test_a_threshold_above_every_score_predicts_nothing(cohort):

@@ -293,7 +293,7 @@ def test_a_number_without_an_interval_is_explained_where_intervals_are_asked_for
     cells = [record("spa", metrics={"dice": Metric(value=0.4, subjects=3)})]
     for asked, metric in ((True, "dice"), (False, "dice"), (True, "auprc")):
         table = build_table(cells, metrics=[metric], intervals=asked)
-        found = "No brackets: fewer than 4 subjects" in " ".join(note.text for note in table.notes)
+        found = "fewer than 4 subjects" in " ".join(note.text for note in table.notes)
         assert found is (asked and metric == "dice")
 
 
@@ -414,7 +414,7 @@ def test_prevalence_is_of_the_dataset_and_beside_nothing_but_auprc() -> None:
     assert (first.text, first.rank) == ("0.84 %", 0)
     assert second.state == "undefined"
     assert summary.state == "absent"
-    assert set(PREVALENCE) == {one for one in TITLES if one.startswith("auprc")}
+    assert set(PREVALENCE) == {one for one in TITLES if "auprc" in one}
 
 
 @pytest.mark.parametrize("asked", [None, ["hd"], ["hd", "auprc"], ["hd_coverage", "hd"]])
@@ -579,6 +579,24 @@ def test_subjects_without_a_difference_do_not_make_a_smaller_p_possible() -> Non
     cells = [record("spa", scans=[0.5] * 9), record("vae", scans=[0.5] * 5 + [0.4] * 4)]
     table = build_table(cells, compare="spa")
     assert "With differences in 4 subjects no p below 0.125 is possible." in notes(table).values()
+
+
+def test_detection_is_shown_where_a_dataset_has_healthy_subjects_and_nowhere_else() -> None:
+    names = ["patient_auroc", "patient_auprc", "patient_sensitivity"]
+    some: dict[str, Metric] = {name: Metric(value=0.9, subjects=9) for name in names}
+    none: dict[str, Metric] = {name: Metric(value=None) for name in names}
+    share = {"patient_prevalence": Metric(value=0.4, better=None)}
+    without = build_table([record("spa", metrics=none), record("vae", metrics=none)])
+    assert not {panel.metric for panel in without.panels} & set(names)
+    assert "Detection" not in " ".join(notes(without).values())
+    table = build_table(
+        [record("spa", metrics=none), record("spa", dataset="w", metrics=some | share)]
+    )
+    found = {panel.metric: panel for panel in table.panels}
+    assert [panel.metric for panel in table.panels][-3:] == names
+    assert [row[0].text for row in found["patient_auroc"].cells] == ["n/a", "0.900"]
+    assert [column.title for column in found["patient_auprc"].columns] == ["SPA", "Prevalence"]
+    assert "highest 1 % of the scores" in " ".join(note.text for note in table.notes)
 
 
 def test_where_a_small_p_is_possible_nothing_is_said_of_it() -> None:

@@ -55,8 +55,10 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
             "scan has lesions and the prediction is empty, surface Dice is 0 and the distance is "
             "the diagonal of the brain's bounding box, which is counted. Lesions and findings are "
             "matched one to one from an intersection over union of 0.25 on. Scans without lesion "
-            "enter only what counts false positives. Intervals are Student's t over subjects on a "
-            "logit or, for amounts, a log scale."
+            "enter only what counts false positives. A patient's score, the mean of the highest "
+            "1 % of the scores in the brain, is compared with that of healthy test subjects, who "
+            "also set the threshold of patient_sensitivity. Intervals are Student's t over "
+            "subjects on a logit or, for amounts, a log scale."
         ),
         caption=(
             "Protocol strict, version 2: means over patients; threshold at a false-positive rate "
@@ -82,6 +84,11 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
             "lesion_recall_medium",
             "lesion_recall_large",
             "false_findings",
+            "healthy_volume",
+            "patient_auroc",
+            "patient_auprc",
+            "patient_prevalence",
+            "patient_sensitivity",
         ),
     ),
     "paper": Protocol(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from uad_bench.cells import Direction, Metric, ScanScores
+from uad_bench.evaluation.detection import Person, detect, patient_score
 from uad_bench.evaluation.hausdorff import SurfaceDistance, box_diagonal, surface_distance
 from uad_bench.evaluation.histograms import (
     LEVELS,
@@ -20,16 +22,23 @@ from uad_bench.evaluation.histograms import (
     largest_argmax,
     threshold_at_fpr,
 )
-from uad_bench.evaluation.intervals import Interval, Scale, best_mean_interval, mean_interval
+from uad_bench.evaluation.intervals import (
+    Interval,
+    Scale,
+    auroc_interval,
+    best_mean_interval,
+    mean_interval,
+)
 from uad_bench.evaluation.lesions import SIZES, LesionMatch, match_lesions
 from uad_bench.evaluation.scored import Evaluation, ScanSource, ScoredScan, as_score, with_interval
 from uad_bench.evaluation.statistics import subject_means
 
-_UNITS = {"hd": "mm", "hd95": "mm", "false_findings": "per scan"}
+_UNITS = {"hd": "mm", "hd95": "mm", "false_findings": "per scan", "healthy_volume": "ml"}
 _BETTER: dict[str, Direction | None] = {
     "hd": "lower",
     "hd95": "lower",
     "false_findings": "lower",
+    "healthy_volume": "lower",
     "fpr": None,
     "prevalence": None,
     "prevalence_slice": None,
@@ -50,6 +59,8 @@ class _Scan:
     scores: ScanScores
     brain: ScoreHistogram
     whole: ScoreHistogram
+    healthy: bool
+    predicted_ml: float
     penalised: frozenset[str]
 
 
@@ -74,16 +85,18 @@ def evaluate_strict(source: ScanSource, validation: ScoreHistogram) -> Evaluatio
     fpr1, fpr5 = threshold_at_fpr(validation, FPR), threshold_at_fpr(validation, 0.05)
     measured = [_measure(scan, fpr1, fpr5) for scan in source()]
     best = _best_threshold(measured)
-    scans = tuple(_with_max_dice(scan, best.threshold) for scan in measured)
+    patients = {scan.scores.subject for scan in measured if not scan.healthy}
+    scans = tuple(_completed(scan, best.threshold, patients) for scan in measured)
     penalised = [name for scan in measured for name in scan.penalised]
     metrics = {
         name: _metric(scans, name, penalised.count(name), best_mean_interval(best.curves))
         if name == "max_dice"
         else _metric(scans, name, penalised.count(name), _interval(scans, name))
         for name in scans[0].metrics
+        if name != "patient_score"
     }
     return Evaluation(
-        metrics=metrics,
+        metrics=metrics | _detection(scans, patients),
         scans=scans,
         thresholds={
             "fpr1": as_score(fpr1),
@@ -120,11 +133,14 @@ def _measure(scan: ScoredScan, fpr1: int, fpr5: int) -> _Scan:
             "hd": None if distance is None else distance.hd,
             "fpr": false_positive_rate(brain, fpr1),
             **_lesion_wise(match_lesions(prediction, lesion, scan.spacing)),
+            "healthy_volume": None,
+            "patient_score": patient_score(brain),
         },
     )
     silent = distance is not None and distance.missing == "prediction"
     penalised = frozenset({"hd", "hd95"} if silent else ())
-    return _Scan(scan.name, scores, brain, whole, penalised)
+    predicted_ml = int(prediction.sum()) * prod(scan.spacing) / 1000.0
+    return _Scan(scan.name, scores, brain, whole, scan.healthy, predicted_ml, penalised)
 
 
 def _distance(
@@ -174,10 +190,38 @@ def _best_threshold(scans: Sequence[_Scan]) -> _BestThreshold:
     return _BestThreshold(int(levels[largest_argmax(curves.mean(axis=0))]), curves)
 
 
-def _with_max_dice(scan: _Scan, threshold: int) -> ScanScores:
-    """The scan's numbers with its Dice at the common threshold filled in."""
-    metrics = scan.scores.metrics | {"max_dice": dice_at(scan.brain, threshold)}
-    return scan.scores.model_copy(update={"metrics": metrics})
+def _completed(scan: _Scan, threshold: int, patients: Container[str]) -> ScanScores:
+    """The scan's numbers with what only all scans together tell filled in.
+
+    That is its Dice at the common threshold and, where all scans of the subject are healthy, the
+    volume that was predicted in it.
+    """
+    filled = {
+        "max_dice": dice_at(scan.brain, threshold),
+        "healthy_volume": None if scan.scores.subject in patients else scan.predicted_ml,
+    }
+    return scan.scores.model_copy(update={"metrics": scan.scores.metrics | filled})
+
+
+def _detection(scans: Sequence[ScanScores], patients: Container[str]) -> dict[str, Metric]:
+    """How well the scores of subjects tell patients from healthy people; no values without both."""
+    scores = subject_means(scans, "patient_score")
+    found = detect(Person(score, name not in patients) for name, score in scores.items())
+    if found is None:
+        return {
+            "patient_auroc": Metric(value=None),
+            "patient_auprc": Metric(value=None),
+            "patient_prevalence": Metric(value=None, better=None),
+            "patient_sensitivity": Metric(value=None),
+        }
+    people = found.patients + found.healthy
+    area = auroc_interval(found.auroc, found.patients, found.healthy)
+    return {
+        "patient_auroc": with_interval(found.auroc, area, subjects=people),
+        "patient_auprc": Metric(value=found.auprc, subjects=people),
+        "patient_prevalence": Metric(value=found.prevalence, better=None, subjects=people),
+        "patient_sensitivity": Metric(value=found.sensitivity, subjects=people),
+    }
 
 
 def _interval(scans: Sequence[ScanScores], name: str) -> Interval | None:

@@ -27,6 +27,11 @@ TITLES = {
     "lesion_recall_medium": "Lesion recall, 0.1 to 1 ml",
     "lesion_recall_large": "Lesion recall from 1 ml on",
     "false_findings": "False findings",
+    "healthy_volume": "False-positive volume in healthy people",
+    "patient_auroc": "Detection of patients: AUROC",
+    "patient_auprc": "Detection of patients: AUPRC",
+    "patient_prevalence": "Share of patients",
+    "patient_sensitivity": "Sensitivity at 1 false alarm in 10 healthy people",
 }
 """What tables call a metric; its definition is in the caption and on the metrics page."""
 
@@ -40,13 +45,27 @@ DEFAULTS = {
 HD95 ranks random scores above a detector where lesions are small.
 """
 
-PREVALENCE = {"auprc": "prevalence", "auprc_slice": "prevalence_slice"}
+DETECTION = ("patient_auroc", "patient_auprc", "patient_sensitivity")
+"""Metrics that stand in the default table of any protocol where a cohort has a value for them."""
+
+DETECTION_NOTE = (
+    "Detection of patients: a subject's score is the mean of the highest 1 % of the scores in the "
+    "brain, compared with healthy test subjects, from whom the threshold of the sensitivity comes."
+)
+"""What a table says of them."""
+
+PREVALENCE = {
+    "auprc": "prevalence",
+    "auprc_slice": "prevalence_slice",
+    "patient_auprc": "patient_prevalence",
+}
 """The metric that says what a random score reaches; it stands beside the metric itself."""
 
 _NEVER_ALONE = {"hd": "hd_coverage"}
 """A metric over a part of the slices, and the one that says how large that part is."""
 
 _UNDEFINED = {
+    "healthy_volume": "not of a healthy subject",
     "hd_coverage": "no slice with lesion or prediction",
     "fpr": "no healthy voxel",
     "lesion_recall_small": "no lesion below 0.1 ml",
@@ -83,11 +102,13 @@ def chosen_metrics(
     Raises:
         UadBenchError: if an asked metric is in none of the records.
     """
+    records = list(records)
     known = {name for record in records for name in record.metrics}
     if protocol == "published":
         known = set(DEFAULTS["published"])
     if asked is None:
-        return tuple(name for name in DEFAULTS[protocol] if name in known) or ("auprc",)
+        shown = tuple(name for name in DEFAULTS[protocol] if name in known) or ("auprc",)
+        return (*shown, *(name for name in DETECTION if _has_value(name, records)))
     names = tuple(dict.fromkeys(asked))
     for name in names:
         if name not in known:
@@ -97,6 +118,12 @@ def chosen_metrics(
                 f"available: {available}"
             )
     return tuple(dict.fromkeys(_accompanied(names, known)))
+
+
+def _has_value(name: str, records: Iterable[CellRecord]) -> bool:
+    """Whether any record has a number for this metric."""
+    metrics = (record.metrics.get(name) for record in records)
+    return any(metric is not None and metric.value is not None for metric in metrics)
 
 
 def _accompanied(names: Iterable[str], known: Container[str]) -> Iterator[str]:

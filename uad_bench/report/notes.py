@@ -116,7 +116,10 @@ def legend(columns: Sequence[Column], cells: Sequence[Cell], *, intervals: bool)
         average = ", ends averaged over seeds" if any(cell.sd is not None for cell in cells) else ""
         notes.append(Note("", f"Brackets: 95 % interval over patients{average}."))
     if intervals and any(cell.seeds and not cell.interval for cell in cells):
-        text = f"No brackets: fewer than {FEWEST} subjects, or no difference between them."
+        text = (
+            "No brackets: there is no interval that would hold the truth often enough, as with "
+            f"fewer than {FEWEST} subjects or without a difference between them."
+        )
         notes.append(Note("", text))
     return notes
 

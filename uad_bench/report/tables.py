@@ -10,8 +10,8 @@ from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.protocols import PROTOCOLS
 from uad_bench.report.arrange import Arrangement, arrange
 from uad_bench.report.compare import paired_tests, with_improvement
-from uad_bench.report.metrics import PREVALENCE, TITLES, chosen_metrics
-from uad_bench.report.model import Cell, Column, Panel, Table
+from uad_bench.report.metrics import DETECTION, DETECTION_NOTE, PREVALENCE, TITLES, chosen_metrics
+from uad_bench.report.model import Cell, Column, Note, Panel, Table
 from uad_bench.report.notes import Footnotes, caption, column_marks, legend, row_marks
 from uad_bench.report.published import PublishedNumber
 from uad_bench.report.values import dataset_cell, own_cell, published_cell, ranked
@@ -75,6 +75,8 @@ def build_table(
         [cell for one in panels for row in one.cells for cell in row],
         intervals=intervals,
     )
+    if not set(DETECTION).isdisjoint(names):
+        explained.append(Note("", DETECTION_NOTE))
     if compare is not None and kind == "strict":
         panels.append(paired_tests(arrangement, names[0], compare, notes))
     return Table(
