@@ -154,6 +154,19 @@ def test_a_lock_whose_file_was_deleted_is_another_lock(tmp_path):
             pass
 
 
+def test_a_folder_that_cannot_be_written_is_told_as_such(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks.os, "open", _refuse)
+    with (
+        pytest.raises(UadBenchError, match=r"a\.lock: Permission denied, and"),
+        held(tmp_path / "a.lock"),
+    ):
+        pass
+
+
+def _refuse(path, *_):
+    raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+
 def test_a_place_without_room_for_a_lock_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with (

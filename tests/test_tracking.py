@@ -541,3 +541,45 @@ def test_files_never_go_to_the_working_directory(tmp_path: Path) -> None:
     inside = (tmp_path / "mlartifacts").as_uri()
     assert artifact_location("postgresql://host/x", tmp_path) == inside
     assert artifact_location("https://mlflow.example.org", tmp_path) is None
+
+
+@pytest.mark.parametrize("said", ["table experiments already exists", "database is locked"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_store_that_another_process_is_at_is_tried_once_more(
+    said: str, times: int, tracker: Tracker, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    find = Tracker._experiment_id
+
+    def busy(self: Tracker, client: Any, folder: Path) -> str:
+        calls.append(said)
+        if len(calls) <= times:
+            raise RuntimeError(f"(sqlite3.OperationalError) {said}")
+        return find(self, client, folder)
+
+    monkeypatch.setattr(Tracker, "_experiment_id", busy)
+    monkeypatch.setattr(tracker_module, "_PAUSE_S", 0.0)
+    record = cell()
+    write_cell(ResultsFolder(results), record)
+    if times == 1:
+        tracker.send(record, results, None)
+    else:
+        with pytest.raises(TrackingError, match=said):
+            tracker.send(record, results, None)
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o002])
+def test_who_may_read_the_database_and_its_files_the_umask_decides(
+    umask: int, results: Path
+) -> None:
+    record = cell()
+    before = os.umask(umask)
+    try:
+        write_cell(ResultsFolder(results), record)
+        default_tracker(results).send(record, results, None)
+    finally:
+        os.umask(before)
+    files = [results / "mlflow.db", *results.glob("mlartifacts/*/artifacts/*.json")]
+    assert len(files) == 2
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o666 & ~umask}

@@ -210,8 +210,10 @@ def _try(file: Path) -> _Lock | None:
 def _open(file: Path) -> int:
     try:
         return os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    except PermissionError:  # another user's file can be locked without being written to
-        return os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS) or not file.exists():
+            raise
+        return os.open(file, os.O_RDONLY | os.O_NOFOLLOW)  # another user's can be locked so
 
 
 def _try_mark(mark: Path) -> _Lock | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import math
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from uad_bench.kernels import compiled
 
 Array = NDArray[np.float32]
 Shape = tuple[int, int, int]
@@ -74,7 +75,7 @@ def upsample(coarse: Array, shape: Shape, spacing: int) -> Array:
     return separable(coarse, (x, y, z))
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def sample_maps(maps: Array, shift: Array, gate: int, floor: float, fill: Array) -> Array:
     """Pull many maps through one displacement, trilinearly.
 

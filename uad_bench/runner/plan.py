@@ -15,7 +15,7 @@ from uad_bench.results import ResultsFolder, read_cell, write_whole
 from uad_bench.runner.config import Overwrite, RunConfig
 from uad_bench.runner.controls import default_controls, followed
 from uad_bench.runner.detectors import given_params, validated
-from uad_bench.runner.readiness import noted, refuse, unfit_data, unwritable
+from uad_bench.runner.readiness import noted, refuse, unfit_data, unwritable, unwritable_cache
 from uad_bench.runner.sources import Sources, cache_folder, find_sources
 from uad_bench.volumes.atlas import Atlas, open_atlas, refuse_other_grid
 from uad_bench.volumes.recipe import find_recipe
@@ -126,7 +126,7 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
         elif key.partition(".")[0] not in names:
             problems.append(f"{config.said('param', key)}: its method is not part of this run")
     problems += unwritable(config.said("results"), config.results)
-    problems += unwritable(config.said("cache"), cache_folder(config.cache))
+    problems += unwritable_cache(config.said("cache"), cache_folder(config.cache))
     atlas, sources = None, None
     with noted(problems):
         atlas = _atlas(config)

@@ -11,7 +11,13 @@ from uad_bench.errors import ScanError, UadBenchError
 from uad_bench.phantom.layouts import is_simulated
 from uad_bench.registry import Registry
 from uad_bench.runner.data import STORES, tissue_source
-from uad_bench.runner.readiness import absent_tools, missing_tools, refuse, unwritable
+from uad_bench.runner.readiness import (
+    absent_tools,
+    missing_tools,
+    refuse,
+    unwritable,
+    unwritable_cache,
+)
 from uad_bench.runner.sources import Source, cache_folder, find_source
 from uad_bench.volumes.prepare import NothingLeftError, Order, prepare, take_order
 from uad_bench.volumes.recipe import find_recipe
@@ -111,7 +117,7 @@ def take_orders(
     tissues = tissue_source(request.tissues)
     stores = cache_folder(request.cache) / STORES
     orders: list[tuple[str, Order]] = []
-    problems = [*unwritable("--page", request.page), *unwritable("--cache", stores.parent)]
+    problems = [*unwritable("--page", request.page), *unwritable_cache("--cache", stores.parent)]
     for source in _sources(request, registry, problems):
         folder = source.folder
         for text in source.notes:

@@ -49,6 +49,12 @@ def unwritable(flag: str, folder: Path) -> Iterator[str]:
         yield f"{flag} {folder}: cannot be written ({reason}); name a folder that can"
 
 
+def unwritable_cache(flag: str, folder: Path) -> Iterator[str]:
+    """As `unwritable`; a cache with prepared datasets may be another user's, and all we need."""
+    if not (folder / STORES).is_dir():
+        yield from unwritable(flag, folder)
+
+
 def unfit_data(config: RunConfig, sources: Sources) -> Iterator[str]:
     """Say what is wrong with the datasets of a run, as far as names and headers tell.
 

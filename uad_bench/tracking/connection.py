@@ -29,10 +29,15 @@ _CHATTER = ("mlflow", "alembic", "urllib3")
 _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _PROBE_S = 3.0
 _REASON_LENGTH = 160
+_BUSY = ("already exists", "database is locked")
 
 
 class TrackingError(UadBenchError):
     """MLflow did not take a cell. The cell's JSON is whole, and ``sync`` sends it later."""
+
+
+class BusyError(TrackingError):
+    """Another process wrote to the store, or was creating it, at the same moment."""
 
 
 @contextmanager
@@ -47,7 +52,8 @@ def connect(uri: str, results: Path) -> Iterator[Any]:
         results: the results folder, for the message.
 
     Raises:
-        TrackingError: whatever MLflow, or what it stands on, fails with.
+        TrackingError: whatever MLflow, or what it stands on, fails with; ``BusyError`` where the
+            same may succeed a moment later.
     """
     with _environment():
         try:
@@ -62,7 +68,8 @@ def connect(uri: str, results: Path) -> Iterator[Any]:
         # MLflow fails in the ways of SQLAlchemy, requests and every cloud store behind it,
         # and none of these may end a run.
         except Exception as error:
-            raise TrackingError(
+            kind = BusyError if any(text in str(error) for text in _BUSY) else TrackingError
+            raise kind(
                 f"MLflow at {public_uri(uri)} did not take it ({_why(error, uri)}): the results "
                 f"are safe, `uad-bench sync --results {quote(str(results))}` sends them later"
             ) from error

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from uad_bench.cells import CellRecord
 from uad_bench.results import ResultsFolder, load_cells
-from uad_bench.tracking.connection import TrackingError, artifact_location, connect, public_uri
+from uad_bench.tracking.connection import (
+    BusyError,
+    TrackingError,
+    artifact_location,
+    connect,
+    public_uri,
+)
 from uad_bench.tracking.run import (
     run_datasets,
     run_metrics,
@@ -26,6 +34,11 @@ _PARAMS_PER_BATCH = 100
 _METRICS_PER_BATCH = 900
 _RUNS_PER_PAGE = 1000
 _DIGEST_LENGTH = 36
+
+_PAUSE_S = 3.0
+"""Seconds before the second try where another process was at the store."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +89,11 @@ class Tracker:
             picture: a PNG to attach, where there is one.
 
         Raises:
-            TrackingError: if MLflow cannot be reached or refuses the cell.
+            TrackingError: if MLflow cannot be reached or refuses the cell, twice where it was busy.
         """
+        _twice_if_busy(lambda: self._send(record, folder, picture))
+
+    def _send(self, record: CellRecord, folder: Path, picture: Path | None) -> None:
         source = ResultsFolder(folder).cell(record.spec.name)
         with connect(self.uri, folder) as client:
             tags = run_tags(record, folder, _sha256(source))
@@ -113,6 +129,9 @@ class Tracker:
             TrackingError: if MLflow cannot be reached.
             UadBenchError: if the folder holds no cells, or one of them cannot be read.
         """
+        return _twice_if_busy(lambda: self._unsent(folder))
+
+    def _unsent(self, folder: Path) -> tuple[CellRecord, ...]:
         records = load_cells(folder)
         files = ResultsFolder(folder)
         with connect(self.uri, folder) as client:
@@ -142,6 +161,15 @@ class Tracker:
                 "MLFLOW_TRACKING_URI"
             )
         return str(experiment.experiment_id)
+
+
+def _twice_if_busy(action: Callable[[], T]) -> T:
+    """Try once more where another process was at the store; what was half-sent is completed."""
+    try:
+        return action()
+    except BusyError:
+        time.sleep(_PAUSE_S)
+        return action()
 
 
 def default_tracker(results: Path) -> Tracker:

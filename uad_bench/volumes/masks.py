@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from uad_bench.errors import ScanError
+from uad_bench.kernels import compiled
 from uad_bench.volumes.nifti import MAX_SHIFT, Volume
 from uad_bench.volumes.place import Labels, align, refuse_displaced
 from uad_bench.volumes.resample import Affine
@@ -155,7 +155,7 @@ def _percent(share: float) -> str:
     return f"{math.floor(1000 * share) / 10:g} %"
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _most_frequent(
     labels: Labels,
     m: Affine,

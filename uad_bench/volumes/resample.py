@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from uad_bench.kernels import compiled
 
 Affine = NDArray[np.float64]
 FloatArray = NDArray[np.float32]
@@ -108,7 +109,7 @@ def _target_box(
     return None if (low >= high).any() else np.stack([low, high])
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _block_means(
     source: FloatArray,
     m: Affine,

@@ -1,0 +1,109 @@
+"""A machine where little can be written: a read-only package, no HOME, somebody else's cache."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from uad_bench import kernels
+
+ROOT = Path(__file__).parents[1]
+RUN = (
+    "run",
+    "--methods",
+    "thresholding",
+    "--controls",
+    "control-black",
+    "--postprocessing",
+    "none",
+)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the program, and an empty home, that nobody may write to."""
+    folder = tmp_path_factory.mktemp("installed")
+    for part in ("uad_bench", "methods", "datasets"):
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / part, folder / part, ignore=ignore)
+    shutil.copy(ROOT / "pyproject.toml", folder)  # tells a checkout from an installed package
+    (folder / "home").mkdir()
+    lock_up(folder)
+    return folder
+
+
+def lock_up(folder: Path) -> None:
+    """Let nobody write below a folder."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(path.stat().st_mode & ~0o222)
+
+
+def program(installed: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run as a user whom permissions bind; root is one without its capabilities."""
+    powerless: tuple[str, ...] = ()
+    if os.getuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("permissions do not bind root, and setpriv is not installed")
+        powerless = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+    keep = {"PATH", "OMP_NUM_THREADS", "LANG"}
+    return subprocess.run(
+        [*powerless, sys.executable, "-m", "uad_bench", *arguments],
+        env={name: value for name, value in os.environ.items() if name in keep}
+        | {"HOME": str(installed / "home"), "PYTHONPATH": str(installed)},
+        cwd=cwd,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_a_read_only_package_and_home_are_enough(installed, lab, tmp_path):
+    """numba/numba#4908: a container has no place for compiled code."""
+    data = ("--datasets", "wmh", "--data-root", str(lab), "--cache", "c", "-j1")
+    first = program(installed, *RUN, *data, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "2 cells, 2 computed now" in first.stderr
+    assert "MLflow" not in first.stderr
+    assert (tmp_path / "results" / "mlflow.db").is_file()
+
+    lock_up(tmp_path / "c")  # a second user finds the first one's cache
+    second = program(installed, *RUN, *data, "--results", "r2", "--no-mlflow", cwd=tmp_path)
+    assert second.returncode == 0, second.stderr
+    assert second.stdout == first.stdout
+
+    other = program(installed, *RUN, *data, "--recipe", "paper", "--results", "r3", cwd=tmp_path)
+    assert other.returncode == 2
+    assert "Permission denied" in other.stderr.splitlines()[-1]
+    assert "--cache" in other.stderr.splitlines()[-1]
+    assert "Traceback" not in other.stderr
+
+
+def test_validate_needs_no_place_to_write(installed, lab):
+    shown = program(installed, "validate", f"bids:{lab / 'HI'}", cwd=installed)
+    assert "Traceback" not in shown.stderr
+    assert "error" not in shown.stderr, shown.stderr
+
+
+def test_a_home_that_cannot_be_written_asks_for_a_cache(installed, lab, tmp_path):
+    data = ("--datasets", "wmh", "--data-root", str(lab))
+    shown = program(installed, *RUN, *data, cwd=tmp_path)
+    assert (shown.returncode, shown.stdout) == (2, "")
+    assert len(shown.stderr.splitlines()) == 1
+    assert "--cache" in shown.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_without_room_for_a_cache_a_kernel_is_compiled_anew(monkeypatch):
+    njit = kernels.numba.njit
+
+    def no_room(function, **options):
+        if options.pop("cache", False):
+            raise RuntimeError("cannot cache function: no locator available")
+        return njit(function, **options)
+
+    monkeypatch.setattr(kernels.numba, "njit", no_room)
+    assert kernels.compiled(lambda number: number + 1)(2) == 3
