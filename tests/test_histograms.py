@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from sklearn.metrics import average_precision_score, precision_recall_curve
+from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import (
@@ -59,6 +59,17 @@ def test_average_precision_is_that_of_scikit_learn(voxels):
         assert found == pytest.approx(average_precision_score(truth, values), abs=1e-12)
     else:
         assert found is None
+
+
+@pytest.mark.parametrize(("levels", "larger"), [(8, True), (60_000, False)])
+def test_the_trapezoid_is_another_number_on_either_side(levels, larger):
+    rng = np.random.default_rng(0)
+    lesion = (rng.random(2000) < 0.05).astype(np.uint8)
+    scores = np.clip(levels * (0.4 + 0.1 * rng.normal(size=2000) + 0.1 * lesion), 0, levels)
+    found = average_precision(ScoreHistogram.of(scores.astype(np.uint16), lesion))
+    precision, recall, _ = precision_recall_curve(lesion, scores.astype(np.uint16))
+    assert abs(auc(recall, precision) - found) > 1e-4
+    assert (auc(recall, precision) > found) is larger
 
 
 def test_average_precision_of_many_tied_voxels_is_that_of_scikit_learn():

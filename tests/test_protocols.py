@@ -372,6 +372,27 @@ def test_healthy_subjects_stand_beside_patients(cohort, validation):
     assert (metrics["healthy_volume"].unit, metrics["healthy_volume"].subjects) == ("ml", 5)
 
 
+def test_a_lesion_outside_the_brain_is_missed_in_the_brain_and_can_be_found_on_the_slice(
+    validation,
+):
+    scan = make_scan("a", 1)
+    lesion = scan.lesion.copy()
+    lesion[:, 0] = 1
+    loud = scan.scores.copy()
+    loud[:, 0] = LEVELS - 1
+    quiet = scan.scores.copy()
+    quiet[:, 0] = 0
+    one, two = (
+        run("strict", [replace(scan, lesion=lesion, scores=scores)], validation).metrics
+        for scores in (loud, quiet)
+    )
+    alone = run("strict", [scan], validation).metrics
+    for name in ("auprc", "dice", "max_dice", "surface_dice", "lesion_recall"):
+        assert one[name] == two[name]
+        assert one[name].value < alone[name].value
+    assert one["auprc_slice"].value > alone["auprc_slice"].value > two["auprc_slice"].value
+
+
 def test_without_healthy_subjects_detection_is_undefined(cohort, validation):
     metrics = run("strict", cohort, validation).metrics
     for name in ("patient_auroc", "patient_auprc", "patient_sensitivity", "healthy_volume"):

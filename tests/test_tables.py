@@ -283,7 +283,9 @@ def test_seeds_become_mean_and_standard_deviation() -> None:
 
 
 def test_intervals_are_shown_only_when_asked_for() -> None:
-    assert build_table([record("spa")]).panels[0].cells[0][0].interval == ""
+    plain_table = build_table([record("spa")])
+    assert plain_table.panels[0].cells[0][0].interval == ""
+    assert "interval" not in " ".join([plain_table.caption, *notes(plain_table).values()])
     asked = build_table([record("spa")], intervals=True)
     assert asked.panels[0].cells[0][0].interval == "[0.450, 0.550]"
     assert any("95 % interval" in note.text for note in asked.notes)
