@@ -54,6 +54,7 @@ class Bids(Cohort):
     sub-01_[space-...]_desc-brain_mask.nii.gz
     sub-01_[space-...]_dseg.nii.gz     1 CSF, 2 GM, 3 WM""",
         folders=(),
+        released=False,
     )
     asks_about_unclaimed = True
     lesions: ClassVar[bool | None] = None

@@ -19,6 +19,7 @@ class Gbi(Bids):
         obtain="not released; put glioblastoma scans of your own there, or use the simulated ones",
         layout="gbi/\n" + PATIENT_LAYOUT,
         folders=("gbi",),
+        released=False,
         expected_scans=94,
         facts=ScannerFacts(
             scanner="Siemens Verio",

@@ -28,6 +28,7 @@ class Hi(Bids):
     sub-01_space-MNI152NLin2009aSym_desc-brain_FLAIR.nii.gz
     sub-01_space-MNI152NLin2009aSym_dseg.nii.gz       1 CSF, 2 GM, 3 WM""",
         folders=("hi",),
+        released=False,
         expected_scans=163,
         facts=ScannerFacts(
             scanner="Philips Achieva",

@@ -19,6 +19,7 @@ class Msi(Bids):
         obtain="not released; put MS scans of your own there, or use the simulated ones",
         layout="msi/\n" + PATIENT_LAYOUT,
         folders=("msi",),
+        released=False,
         expected_scans=48,
         facts=ScannerFacts(
             scanner="Philips Achieva",

@@ -172,8 +172,14 @@ def test_a_scan_that_two_datasets_test_is_told(
 def test_a_dataset_without_splits_is_divided_by_the_rule_and_this_is_told(
     tmp_path: Path, people: Path, patients: Path
 ) -> None:
-    code, _, err = run(tmp_path, people, patients)
+    people = shutil.copytree(people, tmp_path / "people")
+    (people / "dataset_description.json").write_text('{"Name": "Clinic_1"}')
+    code, out, err = run(tmp_path, people, patients)
     assert code == 0, err
+    assert "learned from 2 subjects of Clinic_1 (simulated)" in " ".join(out.split())
+    assert '"title":"Clinic_1"' in "".join(
+        file.read_text().replace(" ", "") for file in (tmp_path / "results/cells").glob("*.json")
+    )
     assert "bids-people: no column of splits; subjects by the rule: 2 train, 1 validation" in err
     assert "1 test" in err
 

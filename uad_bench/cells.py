@@ -88,6 +88,7 @@ class CohortUse(_Record):
 
     Attributes:
         cohort: name of the cohort.
+        title: what tables call it, where its data are a user's own; empty otherwise.
         simulated: whether its scans are phantoms.
         manifest_hash: hash of the prepared store's manifest (recipe, files, versions).
         recipe: name of the preparation recipe.
@@ -101,6 +102,7 @@ class CohortUse(_Record):
     """
 
     cohort: str
+    title: str = ""
     simulated: bool
     manifest_hash: str
     recipe: str

@@ -168,6 +168,8 @@ class CohortInfo:
         facts: what the paper says about it, where it is one of the paper's cohorts.
         notes: remarks for a reader, one line each.
         download: how to fetch it, where its licence allows that; ``None`` means by hand.
+        released: whether its data can be had, so that its folder holds these and no others. Tables
+            give data of one's own the name of their description or folder.
     """
 
     name: str
@@ -183,6 +185,7 @@ class CohortInfo:
     facts: ScannerFacts | None = None
     notes: tuple[str, ...] = field(default=())
     download: Download | None = None
+    released: bool = True
 
 
 class Cohort(ABC):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,7 +41,7 @@ def arrange(records: Sequence[CellRecord], published: Sequence[PublishedNumber])
     of parameters gets a column for each. Published numbers stand in rows that our records have,
     or, without any record, in rows of their own.
     """
-    kinds = _kinds(records)
+    kinds, titles = _kinds(records), dataset_titles(records)
     own: defaultdict[tuple[Row, ColumnKey], list[CellRecord]] = defaultdict(list)
     printed: dict[tuple[Row, ColumnKey, str], PublishedNumber] = {}
     columns: dict[ColumnKey, Column] = {}
@@ -52,7 +52,7 @@ def arrange(records: Sequence[CellRecord], published: Sequence[PublishedNumber])
         known = columns.get(key)
         if known is None or not known.training:
             columns[key] = _column(record, labels[spec.method, spec.params_hash])
-        own[_row(record, kinds), key].append(record)
+        own[_row(record, kinds, titles), key].append(record)
     rows = sorted({row for row, _ in own}, key=_row_order)
     for number in published:
         key = (True, number.method, "", number.postprocessing)
@@ -84,7 +84,21 @@ def training_title(use: CohortUse | None) -> str:
     """What a detector learned from, in words; nothing where it is not known."""
     if use is None:
         return ""
-    return f"{cohort_title(use.cohort)} (simulated)" if use.simulated else cohort_title(use.cohort)
+    title = use.title or cohort_title(use.cohort)
+    return f"{title} (simulated)" if use.simulated else title
+
+
+def dataset_titles(records: Iterable[CellRecord]) -> dict[str, str]:
+    """What tables call each evaluated dataset; its name in cells where two have one title."""
+    titles: dict[str, str] = {}
+    for record in records:
+        use, dataset = record.data, record.spec.dataset
+        if use is not None and use.title:
+            titles[dataset] = use.title
+        else:
+            titles.setdefault(dataset, cohort_title(dataset))
+    counts = Counter(titles.values())
+    return {name: title if counts[title] == 1 else name for name, title in titles.items()}
 
 
 def _kinds(records: Iterable[CellRecord]) -> dict[str, bool]:
@@ -98,10 +112,10 @@ def _kinds(records: Iterable[CellRecord]) -> dict[str, bool]:
     return kinds
 
 
-def _row(record: CellRecord, kinds: Mapping[str, bool]) -> Row:
+def _row(record: CellRecord, kinds: Mapping[str, bool], titles: Mapping[str, str]) -> Row:
     dataset = record.spec.dataset
     simulated = kinds.get(dataset, False) if record.data is None else record.data.simulated
-    return Row(dataset, cohort_title(dataset), simulated)
+    return Row(dataset, titles[dataset], simulated)
 
 
 def _column(record: CellRecord, label: str) -> Column:

@@ -19,8 +19,9 @@ from uad_bench.evaluation.histograms import (
     load_histograms,
     precision_recall,
 )
+from uad_bench.report.arrange import dataset_titles
 from uad_bench.report.figures import png
-from uad_bench.report.published import COHORTS, cohort_title
+from uad_bench.report.published import COHORTS
 
 _COLUMNS = 3
 _PANEL = (3.3, 3.7)
@@ -70,6 +71,7 @@ def curves_picture(records: Sequence[CellRecord], root: Path, protocol: Protocol
         cohorts[spec.dataset][key].append(record)
     order = [*COHORTS, *sorted(set(cohorts) - set(COHORTS))]
     names = [name for name in order if name in cohorts]
+    titles = dataset_titles(done)
     columns = min(_COLUMNS, len(names))
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(_PANEL[0] * columns, _PANEL[1] * rows), dpi=_DPI, layout="constrained")
@@ -78,7 +80,7 @@ def curves_picture(records: Sequence[CellRecord], root: Path, protocol: Protocol
         if place >= len(names):
             axes.set_axis_off()
             continue
-        _panel(axes, names[place], cohorts[names[place]], root)
+        _panel(axes, titles[names[place]], cohorts[names[place]], root)
     if any(record.training is not None and record.training.simulated for record in done):
         figure.supxlabel("Simulated: the training data", fontsize=7)
     return png(figure)
@@ -86,7 +88,7 @@ def curves_picture(records: Sequence[CellRecord], root: Path, protocol: Protocol
 
 def _panel(
     axes: Axes,
-    name: str,
+    title: str,
     cells: Mapping[tuple[str, str, str], Sequence[CellRecord]],
     root: Path,
 ) -> None:
@@ -111,7 +113,8 @@ def _panel(
             label=f"{first.method_title}{star}{'†' if is_control else ''} {area:.2f}",
         )
     simulated = all(r.data is not None and r.data.simulated for rs in cells.values() for r in rs)
-    axes.set_title(cohort_title(name) + (" (simulated)" if simulated else ""), fontsize=9)
+    words = title + (" (simulated)" if simulated else "")
+    axes.set_title(words, fontsize=9, parse_math=False)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     axes.set_xlabel("recall", fontsize=8)

@@ -127,7 +127,7 @@ def legend(columns: Sequence[Column], cells: Sequence[Cell], *, intervals: bool)
 def _simulated(records: Sequence[CellRecord], arrangement: Arrangement) -> list[str]:
     trained = _uses(record.training for record in records)
     cohorts = [row.label for row in arrangement.rows if row.simulated]
-    learned = sorted({cohort_title(use.cohort) for use in trained if use.simulated})
+    learned = sorted({use.title or cohort_title(use.cohort) for use in trained if use.simulated})
     priors = any(record.fit is not None and record.fit.simulated_prior for record in records)
     if not cohorts and not learned and not priors:
         return []
@@ -175,7 +175,7 @@ def _subjects(arrangement: Arrangement) -> list[str]:
 def _uses(uses: Iterable[CohortUse | None]) -> list[CohortUse]:
     """The different ones, as far as a caption can tell them apart."""
     different = {
-        (use.cohort, use.simulated, use.subjects, use.recipe): use
+        (use.cohort, use.title, use.simulated, use.subjects, use.recipe): use
         for use in uses
         if use is not None
     }

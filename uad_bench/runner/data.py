@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def gather(config: RunConfig, sources: Sources, progress: Progress) -> Data:
         store = prepare(order, cache / STORES, jobs=config.jobs, on_scan=_tally(order, progress))
         for exclusion in store.excluded:
             progress.note(f"{source.label}: {exclusion.scan} is left out: {exclusion.reason}")
-        prepared[number] = store
+        prepared[number] = replace(store, title=source.title)
     training = prepared.pop(0)
     for split in ("train", "validation"):
         if len(training.split(split)) == 0:

@@ -18,11 +18,12 @@ from uad_bench.file_mapping import file_mapping, no_file_fits
 from uad_bench.locate import inspect, locate, read_folder, refuse_unclaimed
 from uad_bench.locks import held
 from uad_bench.phantom.labelmap import find_label_maps
-from uad_bench.phantom.layouts import LAYOUTS
+from uad_bench.phantom.layouts import LAYOUTS, is_simulated
 from uad_bench.registry import Registry, split_dataset
 from uad_bench.results import write_whole
 from uad_bench.runner.config import RunConfig
 from uad_bench.splits import ForTraining, divided
+from uad_bench.titles import own_title
 from uad_bench.volumes.dicom import convert_dicom, is_dicom_folder
 
 _LONGEST_LABEL = 100
@@ -39,6 +40,7 @@ class Source:
         folder: its folder; ``None`` where it is to be simulated.
         notes: what the user should know of it, such as DICOM studies that were left out.
         mapped: how many files ``--lesion-pattern`` fits.
+        title: what tables call it, where its data are a user's own; empty otherwise.
     """
 
     label: str
@@ -46,6 +48,7 @@ class Source:
     folder: Path | None
     notes: tuple[str, ...] = ()
     mapped: int = 0
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,18 +219,21 @@ def find_source(
         words = re.sub(r"[^A-Za-z0-9]+", "-", path.resolve().name).strip("-")
         label = shortened(f"{base}-{words}", _LONGEST_LABEL)
         notes: tuple[str, ...] = ()
+        title = "" if cohort.info.released else own_title(path)
         if is_dicom_folder(path):
             path, notes = converted(path, cache)
         found = inspect(cohort, path)
         refuse_unclaimed(found, name)
-        return Source(label, cohort, path, notes, found.mapped)
+        return Source(label, cohort, path, notes, found.mapped, title)
     if not cohort.info.folders:
         raise UadBenchError(f"--datasets {name}: say where it is, as {name}:PATH")
     folder = None if root is None else locate(cohort.info, root)
     if folder is not None:
         found = inspect(cohort, folder)
         refuse_unclaimed(found, name)
-        return Source(base, cohort, folder, mapped=found.mapped)
+        is_own = not cohort.info.released and not is_simulated(folder)
+        title = own_title(folder) if is_own else ""
+        return Source(base, cohort, folder, mapped=found.mapped, title=title)
     return Source(base, cohort, folder)
 
 

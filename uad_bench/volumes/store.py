@@ -181,11 +181,13 @@ class PreparedCohort:
         folder: where it lies.
         manifest: what is in it.
         z: int64 ``[N]``, the template slice of every stored slice.
+        title: what tables call it; empty where they know its name.
     """
 
     folder: Path
     manifest: Manifest
     z: NDArray[np.int64]
+    title: str = ""
 
     @classmethod
     def open(cls, folder: Path) -> PreparedCohort:
@@ -291,6 +293,7 @@ class PreparedCohort:
         shifts = [max((mask.mm for mask in s.standard.displaced), default=0.0) for s in scans]
         return CohortUse(
             cohort=self.name,
+            title=self.title,
             simulated=self.simulated,
             manifest_hash=self.manifest_hash,
             recipe=self.recipe.name,
