@@ -118,6 +118,21 @@ def test_each_fault_of_a_map_is_named(change, rule):
     assert rule in broken_rules(with_score(change))
 
 
+@pytest.mark.parametrize("change", [lambda s: s * np.float32(1e-4), lambda s: (s * 9).clip(0, 1)])
+def test_scores_that_16_bits_cannot_rank_are_found(change):
+    assert broken_rules(detector_with(change)) == {"levels"}
+
+
+def detector_with(change):
+    """A method without reconstruction whose score is what ``change`` makes of the image."""
+
+    def score(self, slices):
+        return change(slices.image).astype(np.float32)
+
+    return type("Detector", (method.Method,), {"name": "d", "title": "D", "score": score,
+        "fit": lambda self, *a: FitReport()})  # fmt: skip
+
+
 def test_a_fit_that_ignores_the_seed_is_found():
     def fit(self, train, validation, context):
         report = Mean.fit(self, train, validation, context)

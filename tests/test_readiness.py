@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -296,3 +297,52 @@ def test_a_program_that_is_not_installed_names_the_index(monkeypatch):
 
     monkeypatch.setattr(extras, "distribution", absent)
     assert extras.install_command("prepare") == "pip install 'uad-bench[prepare]'"
+
+
+def healthy_without_maps(lab: Path, folder: Path) -> Path:
+    """The healthy cohort of the lab, without its tissue maps."""
+    shutil.copytree(lab / "HI", folder)
+    for file in [*folder.rglob("*dseg*"), *folder.rglob("*probseg*")]:
+        file.unlink()
+    return folder
+
+
+def test_a_prior_of_the_template_is_told_by_the_plan_the_run_and_the_table(lab, tmp_path, capsys):
+    train = healthy_without_maps(lab, tmp_path / "HI")
+    few = ["--methods", "outlier", "--datasets", "wmh", "--limit", "2", "--postprocessing", "none"]
+    command = [
+        *("run", "--data-root", lab, "--train", f"bids:{train}", *few, "--controls", ""),
+        *("--no-mlflow", "--cache", tmp_path / "cache", "--results", tmp_path / "results"),
+    ]
+    for more in (["--dry-run"], []):
+        assert main([*map(str, command), *more]) == 0
+        said = capsys.readouterr()
+        assert said.err.count("the MNI152 template's maps (fallback)") == 1
+    assert "Tissue prior of" in said.out
+    assert "(fallback)" in said.out
+
+
+def test_a_method_without_a_prior_has_no_note_of_one(lab, tmp_path, capsys):
+    train = healthy_without_maps(lab, tmp_path / "HI")
+    more = ("--train", f"bids:{train}", "--dry-run", "--cache", tmp_path / "cache")
+    assert main(["run", *map(str, arguments(lab, tmp_path, "wmh", *more))]) == 0
+    assert "fallback" not in capsys.readouterr().err
+
+
+def test_a_cache_that_can_only_be_read_serves_where_all_is_prepared(
+    lab, tmp_path, capsys, monkeypatch, run
+):
+    quick = arguments(lab, tmp_path, "wmh", "--cache", tmp_path / "shared")
+
+    def refused(flag: str, folder: Path) -> list[str]:
+        return [f"{flag} {folder}: cannot be written"] if flag == "--cache" else []
+
+    with monkeypatch.context() as patch:
+        patch.setattr(readiness, "unwritable", refused)
+        assert main(["run", *map(str, quick)]) == 2
+        assert "shared: cannot be written" in capsys.readouterr().err
+    assert main(["run", *map(str, quick)]) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(readiness, "unwritable", refused)
+        assert main(["run", *map(str, quick)]) == 0
+        assert main(["run", *map(str, quick), "--recipe", "paper"]) == 2

@@ -363,6 +363,13 @@ def _sweep(values: tuple, *, log: bool, failed: tuple = ()) -> Sweep:
     return Sweep("any", "Any", "beta", values, log, trainings, use, use, "test", shown)
 
 
+def test_a_tissue_prior_of_the_template_is_told_below_the_table():
+    sweep = _sweep((1.0, 2.0), log=False)
+    assert "fallback" not in " ".join(sweep.notes())
+    fallen = tuple(replace(one, fallback_prior=True) for one in sweep.trainings)
+    assert "(fallback)" in " ".join(replace(sweep, trainings=fallen).notes())
+
+
 def test_zero_stands_left_of_the_smallest_value_on_a_logarithmic_axis():
     sweep = _sweep((0.0, 1e-4, 1e-2), log=True)
     axes = Figure().subplots()

@@ -245,6 +245,25 @@ def test_an_atlas_of_phantoms_is_told_where_all_cohorts_are_real() -> None:
     assert "imulated" not in build_table([record("spa", **real)]).caption
 
 
+def test_a_tissue_prior_of_the_template_is_told_by_the_method_that_used_it() -> None:
+    fit = FitRecord(detector="spa-1", fallback_prior=True)
+    cell = record("spa").model_copy(update={"fit": fit})
+    caption = build_table([cell, record("vae")]).caption
+    assert "Tissue prior of SPA: the MNI152 template's maps (fallback)" in caption
+    assert "fallback" not in build_table([record("spa"), record("vae")]).caption
+
+
+def test_what_a_record_says_of_its_numbers_is_a_footnote_of_them() -> None:
+    cell = record("spa").model_copy(update={"notes": ("its scores saturate",)})
+    table = build_table([cell, record("vae")])
+    texts = [note for note in table.notes if "saturate" in note.text]
+    assert [note.text for note in texts] == ["SPA: its scores saturate."]
+    for panel in table.panels:
+        cells = shown(panel)
+        marked = {title for (_, title), one in cells.items() if one.marks}
+        assert marked == {"SPA"}
+
+
 def test_the_caption_says_what_is_simulated() -> None:
     assert build_table([record("spa")]).caption.startswith("All data are simulated.")
     both = build_table([record("spa")], published=load_published()).caption

@@ -127,6 +127,7 @@ class FitRecord(_Record):
         trials: tuning trials that ran.
         curves: per training metric, pairs of step and value.
         simulated_prior: whether its tissue prior is an atlas of phantoms.
+        fallback_prior: whether its tissue prior is the template's, for want of subjects with maps.
         notes: facts worth keeping.
     """
 
@@ -139,6 +140,7 @@ class FitRecord(_Record):
     trials: int = 0
     curves: dict[str, tuple[tuple[int, float], ...]] = Field(default_factory=dict)
     simulated_prior: bool = False
+    fallback_prior: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -173,6 +175,7 @@ class CellRecord(_Record):
         metrics: the numbers, by name.
         scans: per-scan numbers.
         histograms: file of the score histograms, relative to the results folder.
+        notes: what a reader of the numbers must know, one sentence each.
         environment: versions, commit, device, times.
     """
 
@@ -191,6 +194,7 @@ class CellRecord(_Record):
     metrics: dict[str, Metric] = Field(default_factory=dict)
     scans: tuple[ScanScores, ...] = ()
     histograms: str | None = None
+    notes: tuple[str, ...] = ()
     environment: Environment
 
     @property

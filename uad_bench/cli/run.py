@@ -148,11 +148,8 @@ def _run(config: RunConfig, *, dry_run: bool, messages: Console) -> int:
     device = resolve_device(config.device)
     plan = make_plan(config, registry, device)
     results = ResultsFolder(config.results)
-    if plan.sources.missing:
-        messages.print(
-            f"not in {config.data_root}, left out: {', '.join(plan.sources.missing)}",
-            highlight=False,
-        )
+    for note in plan.notes:
+        messages.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     if dry_run:
         from uad_bench.cli.plan_table import print_plan
 

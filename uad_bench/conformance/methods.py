@@ -15,6 +15,7 @@ from uad_bench.conformance.findings import Findings, Stop, Violation, check_scor
 from uad_bench.conformance.params import check_params
 from uad_bench.conformance.toy import ToyCohort, toy_cohort
 from uad_bench.declarations import name_fault
+from uad_bench.evaluation.ordering import ordering
 from uad_bench.method import (
     FitContext,
     FitReport,
@@ -102,6 +103,7 @@ def _check_behaviour(cls: type[Method], params: Params, findings: Findings) -> N
         for fault in check_score(score, scan):
             faults.setdefault(fault.rule, fault)
     findings.add(list(faults.values()))
+    _check_levels(method, toy, findings)
     if isinstance(method, ReconstructionMethod):
         _check_reconstruction(method, toy.scans[0], scores[0], findings)
     again = [_score(method, scan, findings) for scan in reversed(toy.scans)]
@@ -177,6 +179,16 @@ def _score(method: Method, scan: Slices, findings: Findings) -> Any:
     is_kept = _bits(given) == _bits(scan)
     findings.check(is_kept, "input", "score must not modify the arrays that it is given")
     return score
+
+
+def _check_levels(method: Method, toy: ToyCohort, findings: Findings) -> None:
+    """The scores of healthy slices still rank voxels as 16-bit numbers."""
+    score = _score(method, toy.validation, findings)
+    if check_score(score, toy.validation):
+        return  # said of the scans
+    values = score[toy.validation.brain]
+    for fault in ordering(values, np.ones(values.shape, np.bool_)).faults:
+        findings.check(False, "levels", fault)
 
 
 def _check_reconstruction(

@@ -77,6 +77,7 @@ def caption(records: Sequence[CellRecord], arrangement: Arrangement, protocol: P
     if trainings:
         sources = [f"{people_in_words(use.subjects)} of {training_title(use)}" for use in trainings]
         parts.append(f"Detectors learned from {' and from '.join(sources)}.")
+    parts += _fallback(records)
     recipes = sorted({use.recipe for use in _uses(record.data for record in records)})
     if recipes:
         parts.append(f"Preparation recipe: {', '.join(recipes)}.")
@@ -142,6 +143,18 @@ def _simulated(records: Sequence[CellRecord], arrangement: Arrangement) -> list[
     if priors and not learned:
         parts.append("the tissue prior (--atlas)")
     return [f"Simulated: {' and '.join(parts)}."]
+
+
+def _fallback(records: Sequence[CellRecord]) -> list[str]:
+    """Which methods took the template for the tissues of healthy people."""
+    using = [r for r in records if r.fit is not None and r.fit.fallback_prior]
+    titles = sorted({record.method_title for record in using})
+    if not titles:
+        return []
+    return [
+        f"Tissue prior of {', '.join(titles)}: the MNI152 template's maps (fallback), because the "
+        "training data have tissue maps of fewer than two subjects."
+    ]
 
 
 def _seeds(records: Sequence[CellRecord]) -> str:

@@ -35,6 +35,7 @@ class Training:
             the training failed.
         detector: key of the stored detector; empty where the training failed.
         simulated_prior: whether its tissue prior is an atlas of phantoms.
+        fallback_prior: whether its tissue prior is the template's.
         reason: why it failed.
     """
 
@@ -43,6 +44,7 @@ class Training:
     measures: Mapping[str, float]
     detector: str = ""
     simulated_prior: bool = False
+    fallback_prior: bool = False
     reason: str = ""
 
 
@@ -164,6 +166,11 @@ class Sweep:
             yield "KL is training's own, on its healthy validation slices."
         if self.simulated_prior:
             yield "Simulated: the tissue prior, an atlas of phantoms."
+        if any(one.fallback_prior for one in self.trainings):
+            yield (
+                "Tissue prior: the MNI152 template's maps (fallback), because the training data "
+                "have tissue maps of fewer than two subjects."
+            )
         listed = ", ".join(map(str, self.seeds))
         several = len(self.seeds) > 1
         yield f"Seeds: {listed}; mean (lowest to highest)." if several else f"Seed: {listed}."

@@ -23,7 +23,8 @@ def own_cell(
     Args:
         records: one per seed, of one method, cohort and post-processing; may be empty.
         metric: name of the metric.
-        notes: takes the reasons of failures and the counts of penalised and skipped scans.
+        notes: takes the reasons of failures, what the records say of their numbers, and the counts
+            of penalised and skipped scans.
         intervals: whether to keep the 95 % intervals.
     """
     if not records:
@@ -35,6 +36,7 @@ def own_cell(
     found = [record.metrics[metric] for record in done if metric in record.metrics]
     if not found:
         return Cell(marks=tuple(marks))
+    marks += [notes.mark(text) for text in _remarks(done)]
     if text := _counts(found, metric):
         marks.append(notes.mark(text))
     kept = [one for one in found if one.value is not None]
@@ -139,6 +141,12 @@ def _failures(records: Sequence[CellRecord]) -> list[str]:
         for record in records
         if record.state == "failed"
     ]
+
+
+def _remarks(records: Sequence[CellRecord]) -> list[str]:
+    """What the records say of their numbers, of each method by name."""
+    texts = (f"{one.method_title}: {note}" for one in records for note in one.notes)
+    return list(dict.fromkeys(sentence(text) for text in texts))
 
 
 def _counts(metrics: Sequence[Metric], name: str) -> str:

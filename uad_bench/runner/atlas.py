@@ -9,8 +9,8 @@ from uad_bench.registry import Registry
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data import Data, gather
 from uad_bench.runner.progress import Progress
-from uad_bench.runner.readiness import refuse, unfit_data, unwritable, unwritable_cache
-from uad_bench.runner.sources import Sources, cache_folder, find_training
+from uad_bench.runner.readiness import refuse, unfit_data, unwritable
+from uad_bench.runner.sources import Sources, find_training
 from uad_bench.volumes.atlas import Atlas, build_atlas, known_people, refuse_existing
 from uad_bench.volumes.store import PreparedCohort
 
@@ -35,7 +35,6 @@ def build_training_atlas(
     refuse(
         (
             *unwritable("OUT", folder),
-            *unwritable_cache("--cache", cache_folder(config.cache)),
             *unfit_data(config, sources),
         )
     )

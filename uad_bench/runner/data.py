@@ -55,7 +55,7 @@ def gather(config: RunConfig, sources: Sources, progress: Progress) -> Data:
     cache = cache_folder(config.cache)
     tissues = tissue_source(config.tissues)
     everything = (sources.training, *sources.evaluated)
-    folders = _simulate_missing(config, everything, cache, progress)
+    folders = _simulate_missing(config, everything, progress)
     progress.stage("check the files of every cohort")
     orders = [
         source_order(
@@ -159,19 +159,25 @@ def _tally(order: Order, progress: Progress) -> Callable[[Outcome], None]:
     return lambda outcome: progress.step(next(done), len(order.inputs), outcome.name)
 
 
+def phantom_folder(config: RunConfig, source: Source) -> tuple[Path, int]:
+    """Return where the phantoms of a cohort are or will be, and how many subjects they are."""
+    version = short_hash([VERSION, PHANTOM_SEED, _fingerprint(config.anatomies)])
+    healthy = source.cohort.info.disease == "healthy"
+    subjects = config.phantoms * (HEALTHY_FACTOR if healthy else 1)
+    name = f"{source.label}-{subjects}-{version}"
+    return cache_folder(config.cache) / "phantoms" / name, subjects
+
+
 def _simulate_missing(
-    config: RunConfig, sources: tuple[Source, ...], cache: Path, progress: Progress
+    config: RunConfig, sources: tuple[Source, ...], progress: Progress
 ) -> dict[str, Path]:
     """Write the phantoms that the cache lacks, each cohort whole or not at all."""
-    version = short_hash([VERSION, PHANTOM_SEED, _fingerprint(config.anatomies)])
     folders: dict[str, Path] = {}
     missing: list[tuple[str, int]] = []
     for source in sources:
         if source.folder is not None:
             continue
-        healthy = source.cohort.info.disease == "healthy"
-        subjects = config.phantoms * (HEALTHY_FACTOR if healthy else 1)
-        folder = cache / "phantoms" / f"{source.label}-{subjects}-{version}"
+        folder, subjects = phantom_folder(config, source)
         folders[source.label] = folder
         if not folder.is_dir():
             missing.append((source.label, subjects))

@@ -22,7 +22,7 @@ from uad_bench.runner.progress import Progress
 from uad_bench.tuning import Tuned, tune
 from uad_bench.volumes.atlas import Atlas
 from uad_bench.volumes.store import PreparedCohort
-from uad_bench.volumes.tissue_prior import tissue_prior
+from uad_bench.volumes.tissue_prior import prior_subjects, tissue_prior
 
 TRIAL_SHARE = 8
 """A tuning trial takes an eighth of a full training's steps."""
@@ -120,10 +120,19 @@ class Trainer:
                 and self.atlas.manifest.simulated
                 and "tissue_prior" in method.needs
             ),
+            fallback_prior=self.falls_back(method),
             notes=report.notes,
         )
         _store(folder, fitted, record)
         return fitted, record
+
+    def falls_back(self, method: type[Method]) -> bool:
+        """Whether a method's tissue prior is the template's, for want of subjects with maps."""
+        if "tissue_prior" not in method.needs:
+            return False
+        if self.atlas is not None:
+            return self.atlas.manifest.fallback
+        return not prior_subjects(self.training)
 
     def key(self, method: type[Method], params: Params, seed: int) -> str:
         """What identifies a detector: method, parameters, seed, training data, and any atlas."""

@@ -26,7 +26,7 @@ from uad_bench.runner.environment import Stopwatch
 from uad_bench.runner.failures import failure_reason
 from uad_bench.runner.plan import Plan, PlannedMethod, wanted, write_plan
 from uad_bench.runner.progress import Progress
-from uad_bench.runner.readiness import large_batches, refuse
+from uad_bench.runner.readiness import fallback_note, large_batches, refuse
 from uad_bench.runner.scoring import AnomalyMaps, anomaly_maps
 from uad_bench.tuning import Tuned
 
@@ -85,6 +85,9 @@ def execute(
     refuse(large_batches(data.training, trained))
     trainer = Trainer(data.training, results, plan.config, device, progress, plan.atlas)
     run = _Run(plan, results, device, progress, send, data, trainer)
+    titles = [one.method.title for one in plan.methods if trainer.falls_back(one.method)]
+    if titles and fallback_note(titles) not in plan.notes:
+        progress.note(fallback_note(titles))
     for planned in plan.methods:
         if not planned.tuned:  # the cells of others are known once they are tuned
             run.refuse_other_data(planned, planned.params)
@@ -235,6 +238,7 @@ class _Run:
                 "metrics": found.metrics,
                 "scans": found.scans,
                 "histograms": str(histograms.relative_to(self.results.root)),
+                "notes": maps.orderings[spec.postprocessing].faults,
             }
         )
         if (example := maps.example) is not None:

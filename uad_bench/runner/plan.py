@@ -15,10 +15,18 @@ from uad_bench.results import ResultsFolder, read_cell, write_whole
 from uad_bench.runner.config import Overwrite, RunConfig
 from uad_bench.runner.controls import default_controls, followed
 from uad_bench.runner.detectors import given_params, validated
-from uad_bench.runner.readiness import noted, refuse, unfit_data, unwritable, unwritable_cache
-from uad_bench.runner.sources import Sources, cache_folder, find_sources
+from uad_bench.runner.readiness import (
+    fallback_note,
+    noted,
+    refuse,
+    stated_tissues,
+    unfit_data,
+    unwritable,
+)
+from uad_bench.runner.sources import Sources, find_sources
 from uad_bench.volumes.atlas import Atlas, open_atlas, refuse_other_grid
 from uad_bench.volumes.recipe import find_recipe
+from uad_bench.volumes.tissue_prior import MIN_SUBJECTS
 
 
 class PlannedCell(BaseModel):
@@ -66,12 +74,14 @@ class Plan:
         config: what was asked.
         atlas: the tissue prior of all methods that need one; that of the training cohort itself
             if ``None``.
+        notes: what the user should know before any work.
     """
 
     methods: tuple[PlannedMethod, ...]
     sources: Sources
     config: RunConfig
     atlas: Atlas | None = None
+    notes: tuple[str, ...] = ()
 
     def cells(self) -> Iterator[PlannedCell]:
         """Every cell, in the order of execution."""
@@ -126,7 +136,6 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
         elif key.partition(".")[0] not in names:
             problems.append(f"{config.said('param', key)}: its method is not part of this run")
     problems += unwritable(config.said("results"), config.results)
-    problems += unwritable_cache(config.said("cache"), cache_folder(config.cache))
     atlas, sources = None, None
     with noted(problems):
         atlas = _atlas(config)
@@ -135,7 +144,24 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
         problems += unfit_data(config, sources)
     refuse(problems)
     assert sources is not None
-    return Plan(tuple(methods), sources, config, atlas)
+    notes = _notes(config, methods, sources, atlas)
+    return Plan(tuple(methods), sources, config, atlas, tuple(notes))
+
+
+def _notes(
+    config: RunConfig, methods: list[PlannedMethod], sources: Sources, atlas: Atlas | None
+) -> Iterator[str]:
+    """What the user should know before any work."""
+    if sources.missing:
+        yield f"not in {config.data_root}, left out: {', '.join(sources.missing)}"
+    if atlas is None:
+        known = stated_tissues(config, sources.training)
+        falls_back = known is not None and known < MIN_SUBJECTS
+    else:
+        falls_back = atlas.manifest.fallback
+    titles = [one.method.title for one in methods if "tissue_prior" in one.method.needs]
+    if falls_back and titles:
+        yield fallback_note(titles)
 
 
 def _planned(

@@ -16,7 +16,6 @@ from uad_bench.runner.readiness import (
     missing_tools,
     refuse,
     unwritable,
-    unwritable_cache,
 )
 from uad_bench.runner.sources import Source, cache_folder, find_source
 from uad_bench.volumes.prepare import NothingLeftError, Order, prepare, take_order
@@ -117,7 +116,7 @@ def take_orders(
     tissues = tissue_source(request.tissues)
     stores = cache_folder(request.cache) / STORES
     orders: list[tuple[str, Order]] = []
-    problems = [*unwritable("--page", request.page), *unwritable_cache("--cache", stores.parent)]
+    problems = [*unwritable("--page", request.page)]
     for source in _sources(request, registry, problems):
         folder = source.folder
         for text in source.notes:
@@ -144,6 +143,8 @@ def take_orders(
             problems.append(str(error))
         else:
             orders.append((source.label, order))
+    if not all((stores / order.folder_name).is_dir() for _, order in orders):
+        problems += unwritable("--cache", stores.parent)
     needs = {label: absent_tools(order, stores) for label, order in orders}
     refuse((*problems, *missing_tools(needs)))
     return tuple(orders)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from uad_bench.extras import install_command, is_installed
 from uad_bench.method import Params
 from uad_bench.phantom.layouts import is_simulated
 from uad_bench.runner.config import RunConfig
-from uad_bench.runner.data import STORES, source_order, tissue_source
+from uad_bench.runner.data import STORES, phantom_folder, source_order, tissue_source
 from uad_bench.runner.sources import Source, Sources, cache_folder
 from uad_bench.volumes.prepare import Order, chosen_scans
 from uad_bench.volumes.recipe import Recipe, find_recipe
@@ -49,12 +49,6 @@ def unwritable(flag: str, folder: Path) -> Iterator[str]:
         yield f"{flag} {folder}: cannot be written ({reason}); name a folder that can"
 
 
-def unwritable_cache(flag: str, folder: Path) -> Iterator[str]:
-    """As `unwritable`; a cache with prepared datasets may be another user's, and all we need."""
-    if not (folder / STORES).is_dir():
-        yield from unwritable(flag, folder)
-
-
 def unfit_data(config: RunConfig, sources: Sources) -> Iterator[str]:
     """Say what is wrong with the datasets of a run, as far as names and headers tell.
 
@@ -66,6 +60,7 @@ def unfit_data(config: RunConfig, sources: Sources) -> Iterator[str]:
     except UadBenchError as error:
         yield str(error)
         return
+    unkept = tuple(unwritable(config.said("cache"), cache_folder(config.cache)))
     needs: dict[str, frozenset[str]] = {}
     for source in (sources.training, *sources.evaluated):
         is_training = source is sources.training
@@ -73,6 +68,8 @@ def unfit_data(config: RunConfig, sources: Sources) -> Iterator[str]:
             if source.folder is not None:
                 yield from _missing_splits(config, source, is_training=is_training)
             maps = tissues if is_training else None
+            if unkept and not _is_prepared(config, source, maps):
+                yield from unkept
             absent = _absent_tools(config, source, recipe, maps)
         except UadBenchError as error:
             yield str(error)
@@ -137,6 +134,16 @@ def _absent_tools(
     return absent_tools(order, stores)
 
 
+def _is_prepared(config: RunConfig, source: Source, tissues: TissueSource | None) -> bool:
+    """Whether the cache holds all that a run needs of a dataset, so that it only reads there."""
+    folder = source.folder or phantom_folder(config, source)[0]
+    if not folder.is_dir():
+        return False
+    simulated = source.folder is None or is_simulated(folder)
+    order = source_order(config, source.cohort, folder, tissues, simulated=simulated)
+    return (cache_folder(config.cache) / STORES / order.folder_name).is_dir()
+
+
 def _not_installed(recipe: Recipe) -> frozenset[str]:
     steps: tuple[StepName, ...] = ("strip", "register")
     tools = {step_tool(step, recipe) for step in steps}
@@ -164,6 +171,29 @@ def _missing_splits(config: RunConfig, source: Source, *, is_training: bool) -> 
             f"cohort {source.label} has no test scan: set the column `split` of its "
             "participants.tsv"
         )
+
+
+def stated_tissues(config: RunConfig, training: Source) -> int | None:
+    """Return how many training subjects bring tissue maps, by names alone.
+
+    ``None`` where names do not tell: of phantoms, and where ``--tissues`` makes or maps them.
+
+    Raises:
+        UadBenchError: the cohort contradicts itself, or its exclusions cannot be read.
+    """
+    if training.folder is None or config.tissues is not None:
+        return None
+    scans, _ = chosen_scans(training.cohort, training.folder, config.limit)
+    return len({scan.subject for scan in scans if scan.split == "train" and scan.tissues})
+
+
+def fallback_note(titles: Sequence[str]) -> str:
+    """Say whose tissue prior is the template's and not that of the training subjects."""
+    return (
+        f"tissue prior of {', '.join(titles)}: the MNI152 template's maps (fallback), because the "
+        "training data have tissue maps of fewer than two subjects; --tissues says where maps "
+        "come from"
+    )
 
 
 def large_batches(training: PreparedCohort, trained: Iterable[tuple[str, Params]]) -> Iterator[str]:

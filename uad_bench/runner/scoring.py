@@ -15,6 +15,7 @@ from uad_bench.cells import PostProcessing
 from uad_bench.cohort import Split
 from uad_bench.errors import PluginError
 from uad_bench.evaluation.histograms import quantise
+from uad_bench.evaluation.ordering import Ordering, mean_ordering, ordering
 from uad_bench.evaluation.postprocessing import postprocess
 from uad_bench.evaluation.protocols import ScoredScan
 from uad_bench.method import FloatArray, Method, ReconstructionMethod, Slices
@@ -51,12 +52,14 @@ class AnomalyMaps:
         scans: the scans that were scored, in order.
         levels: per post-processing, uint16 ``[N, H, W]`` over the slices of all scans.
         example: what to show, ``None`` where no scan has a lesion.
+        orderings: per post-processing, what 16 bits keep of the maps' order.
     """
 
     cohort: PreparedCohort
     scans: Sequence[PreparedScan]
     levels: Mapping[PostProcessing, NDArray[np.uint16]]
     example: Example | None
+    orderings: Mapping[PostProcessing, Ordering]
 
     def scored(self, postprocessing: PostProcessing) -> Iterator[ScoredScan]:
         """Yield scan after scan what the evaluation needs."""
@@ -96,6 +99,7 @@ def anomaly_maps(
     with tempfile.TemporaryDirectory(prefix="uad-bench-") as folder:
         files = {name: Path(folder) / f"{name}.u16" for name in postprocessings}
         example, shape = None, (0, 0)
+        found: dict[PostProcessing, list[Ordering]] = {name: [] for name in postprocessings}
         for number, scan in enumerate(scans):
             slices = cohort.slices(scan)
             residual, reconstruction = signed_residual(method, slices)
@@ -103,6 +107,9 @@ def anomaly_maps(
             scores = {name: postprocess(residual, name) for name in postprocessings}
             for name, score in scores.items():
                 _append(files[name], quantise(score))
+                brain = np.asarray(slices.brain[:, 0])
+                healthy = np.asarray(cohort.lesion(scan))[brain] == 0
+                found[name].append(ordering(score[brain], healthy))
             if scan is shown:
                 example = _example(scan, slices, cohort, reconstruction, scores)
             progress.step(number + 1, len(scans), scan.name)
@@ -111,7 +118,8 @@ def anomaly_maps(
             for name, file in files.items()
             if file.exists()
         }
-        yield AnomalyMaps(cohort, scans, levels, example)
+        orderings = {name: mean_ordering(some) for name, some in found.items()}
+        yield AnomalyMaps(cohort, scans, levels, example, orderings)
 
 
 def _append(file: Path, levels: NDArray[np.uint16]) -> None:

@@ -75,7 +75,16 @@ def run_sweep(plan: SweepPlan, results: ResultsFolder, device: str, progress: Pr
             views.setdefault(value, view)
             between = {"KL": fit.validation["kl"]} if "kl" in fit.validation else {}
             measures = {"L1": means.pop("L1"), **between, **means}
-            trainings.append(Training(value, seed, measures, fit.detector, fit.simulated_prior))
+            trainings.append(
+                Training(
+                    value,
+                    seed,
+                    measures,
+                    fit.detector,
+                    simulated_prior=fit.simulated_prior,
+                    fallback_prior=fit.fallback_prior,
+                )
+            )
     return Sweep(
         method=plan.method.name,
         title=plan.method.title,

@@ -17,8 +17,8 @@ from uad_bench.registry import Registry
 from uad_bench.report.sweep import Value
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.detectors import given_params, unknown_parameter
-from uad_bench.runner.readiness import refuse, unfit_data, unwritable, unwritable_cache
-from uad_bench.runner.sources import Source, Sources, cache_folder, find_training
+from uad_bench.runner.readiness import refuse, unfit_data, unwritable
+from uad_bench.runner.sources import Source, Sources, find_training
 from uad_bench.volumes.atlas import Atlas, open_atlas, refuse_other_grid
 from uad_bench.volumes.recipe import find_recipe
 
@@ -88,7 +88,6 @@ def plan_sweep(
     refuse(
         (
             *unwritable(config.said("results"), config.results),
-            *unwritable_cache(config.said("cache"), cache_folder(config.cache)),
             *unfit_data(config, Sources(training, (), ())),
         )
     )
