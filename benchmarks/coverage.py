@@ -103,7 +103,8 @@ def hall(values: Values) -> Ends:
 def _bootstrap_means(values: Values) -> Values:
     count = values.shape[1]
     drawn = np.random.default_rng(1).multinomial(count, np.full(count, 1 / count), 1000)
-    return values @ drawn.T / count
+    means: Values = values @ drawn.T / count
+    return means
 
 
 def percentile(values: Values, tail: float = 0.025) -> Ends:
