@@ -77,6 +77,7 @@ def test_what_may_be_a_flair_or_a_mask_is_named_and_stops_a_run(
     [
         "sub-01/anat/sub-01_T1w.nii.gz",
         "sub-01/anat/sub-01_space-FLAIR_T1w.nii.gz",
+        "sub-01/anat/sub-01_part-phase_FLAIR.nii.gz",
         "sub-01/func/sub-01_task-rest_bold.nii.gz",
         "sub-01/dwi/sub-01_desc-brain_mask.nii.gz",
         "sub-01/fmap/sub-01_magnitude1.nii.gz",

@@ -107,7 +107,7 @@ def _judged(path: Path, root: Path, names: set[str]) -> LeftFile | None:
 def _is_other(below: PurePath, entities: dict[str, str], suffix: str) -> bool:
     """Whether this is another sequence, or a file that comes with one."""
     if _shows_flair(entities, suffix):
-        return suffix.lower() == "xfm"
+        return suffix.lower() == "xfm" or entities.get("part", "mag") != "mag"
     if suffix.lower() in _OTHER_SUFFIXES:
         return True
     if below.parent.name in _OTHER_FOLDERS:

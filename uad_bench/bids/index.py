@@ -73,10 +73,12 @@ def _mapped(mapping: FileMapping, root: Path, images: Iterable[Path]) -> dict[Pa
 
 
 def matters(file: BidsFile) -> bool:
-    """Whether a file is a FLAIR volume, a lesion mask, a brain mask or a tissue map."""
+    """Whether a file is a FLAIR's magnitude, a lesion mask, a brain mask or a tissue map."""
     if file.suffix in ("mask", "roi"):
         return file.shows_lesion or file.shows_brain
-    return file.suffix == "FLAIR" or (file.suffix == "dseg" and "desc" not in file.entities)
+    if file.suffix == "FLAIR":
+        return file.entities.get("part", "mag") == "mag"
+    return file.suffix == "dseg" and "desc" not in file.entities
 
 
 def _may_matter(name: str) -> bool:
