@@ -404,3 +404,28 @@ def test_tuned_deep_method_is_trained_once_and_recorded(lab, cache, box, tmp_pat
     assert cells[0].spec.params["beta"] == cells[0].fit.tuned["beta"]
     stored = json.loads((tmp_path / "results/cells" / f"{cells[0].spec.name}.json").read_text())
     assert stored["environment"]["device"].startswith("cpu")
+
+
+def test_native_space_stands_beside_the_template_grid(lab, cache, box, tmp_path):
+    """Both in one results folder, in cells and tables of their own, thresholds included."""
+    command = quick(lab, cache, box)
+    assert uad_bench(*command, cwd=tmp_path).returncode == 0
+    done = uad_bench(*command, "--space", "native", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Scored on each scan's own voxels (native space)." in " ".join(done.stdout.split())
+    cells = {cell.spec.space: cell for cell in load_cells(tmp_path / "results")}
+    assert cells["native"].spec.name == f"{cells['template'].spec.name}-native"
+    detectors = tmp_path / "results" / "detectors"
+    assert list(detectors.glob("*/validation.npz"))
+    assert list(detectors.glob("*/validation-native.npz"))
+    assert cells["native"].metrics["auprc"].value != cells["template"].metrics["auprc"].value
+    text = table(tmp_path)
+    assert text.count("**AUPRC") == 2
+    assert text.count("native space") == 1
+    only = uad_bench("table", "--space", "template", "-f", "markdown", cwd=tmp_path)
+    assert only.stdout.count("**AUPRC") == 1
+    assert "native" not in only.stdout
+    assert uad_bench("curves", "--space", "native", cwd=tmp_path).returncode == 0
+    wrong = uad_bench("table", "--space", "own", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "--space own: unknown; available: template, native" in wrong.stderr

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 State = Literal["planned", "running", "done", "failed"]
 PostProcessing = Literal["none", "star"]
 ProtocolName = Literal["strict", "paper"]
+EvaluationSpace = Literal["template", "native"]
+"""The voxels that scores and masks are compared on: the template grid's, or each scan's own."""
 Direction = Literal["higher", "lower"]
 
 
@@ -19,7 +21,7 @@ class _Record(BaseModel):
 
 
 class CellSpec(_Record):
-    """What identifies a cell: method, parameters, seed, dataset, protocol, post-processing."""
+    """What identifies a cell: method, parameters, seed, dataset and how it is evaluated."""
 
     method: str
     params: dict[str, Any] = Field(default_factory=dict)
@@ -27,6 +29,7 @@ class CellSpec(_Record):
     dataset: str
     protocol: ProtocolName
     postprocessing: PostProcessing
+    space: EvaluationSpace = "template"
 
     @property
     def params_hash(self) -> str:
@@ -39,6 +42,7 @@ class CellSpec(_Record):
         return (
             f"{self.method}-{self.params_hash}-s{self.seed}"
             f"-{self.dataset}-{self.protocol}-{self.postprocessing}"
+            f"{'-native' if self.space == 'native' else ''}"
         )
 
 

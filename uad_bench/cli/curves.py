@@ -8,6 +8,7 @@ from typing import Annotated, get_args
 import typer
 
 from uad_bench.cells import ProtocolName
+from uad_bench.cli.options import SpaceName, one_space
 from uad_bench.errors import UadBenchError
 from uad_bench.results import load_cells, write_whole
 
@@ -15,6 +16,7 @@ from uad_bench.results import load_cells, write_whole
 def curves(
     results: Annotated[Path, typer.Option(help="A run's results folder.")] = Path("results"),
     protocol: Annotated[str, typer.Option(help="strict or paper.")] = "strict",
+    space: SpaceName = "template",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -29,7 +31,7 @@ def curves(
     chosen = next((name for name in known if name == protocol), None)
     if chosen is None:
         raise UadBenchError(f"--protocol {protocol}: unknown; available: {', '.join(known)}")
-    picture = curves_picture(load_cells(results), results, chosen)
+    picture = curves_picture(load_cells(results), results, chosen, one_space(space))
     file = output or results / "curves.png"
     write_whole(file, picture)
     typer.echo(str(file))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
-from uad_bench.errors import PluginError
+from uad_bench.cells import EvaluationSpace
+from uad_bench.errors import PluginError, UadBenchError
 from uad_bench.registry import PLUGINS_VARIABLE, PluginSources, Registry, discover
 
 PluginPaths = Annotated[
@@ -82,6 +83,7 @@ Jobs = Annotated[
     int | None,
     typer.Option("-j", "--jobs", help="Preparation processes.  [default: all cores]"),
 ]
+SpaceName = Annotated[str, typer.Option(help="Voxels that were scored: template or native.")]
 ConfigFile = Annotated[
     Path | None, typer.Option(help="YAML file with options of `run`; flags win.")
 ]
@@ -105,6 +107,19 @@ def open_registry(plugins: Sequence[Path] | None, *, strict: bool = True) -> Reg
             if entry.state != "ready" and entry.path in sources.paths:
                 raise PluginError(entry.reason)
     return registry
+
+
+def one_space(text: str) -> EvaluationSpace:
+    """Return the space of that name.
+
+    Raises:
+        UadBenchError: there is none.
+    """
+    known: tuple[EvaluationSpace, ...] = get_args(EvaluationSpace)
+    chosen = next((space for space in known if space == text), None)
+    if chosen is None:
+        raise UadBenchError(f"--space {text}: unknown; available: {', '.join(known)}")
+    return chosen
 
 
 def scalar(text: str) -> Any:

@@ -65,6 +65,10 @@ def run(
     postprocessing: Annotated[
         str | None, typer.Option(help="none, star, or both.  [default: none,star]")
     ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(help="Voxels to score: template, or each scan's native.  [default: template]"),
+    ] = None,
     recipe: Recipe = None,
     template: Template = None,
     tissues: Tissues = None,
@@ -110,6 +114,7 @@ def run(
         "param": _parameters(param) if param else None,
         "protocol": protocol,
         "postprocessing": postprocessing,
+        "space": space,
         "recipe": recipe,
         "template": template,
         "tissues": tissues,
@@ -244,7 +249,9 @@ def _print_tables(records: tuple[CellRecord, ...], config: RunConfig) -> None:
 
     console = Console()
     for protocol in config.protocol if records else ():
-        table = build_table(records, protocol, postprocessing=config.postprocessing)
+        table = build_table(
+            records, protocol, postprocessing=config.postprocessing, space=config.space
+        )
         if console.is_terminal:
             console.print(terminal(table, console.width))
         else:

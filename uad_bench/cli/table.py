@@ -8,7 +8,8 @@ from typing import Annotated, get_args
 
 import typer
 
-from uad_bench.cells import CellRecord, ProtocolName
+from uad_bench.cells import CellRecord, EvaluationSpace, ProtocolName
+from uad_bench.cli.options import one_space
 from uad_bench.errors import UadBenchError
 from uad_bench.results import ResultsFolder, load_cells, write_whole
 
@@ -20,6 +21,9 @@ def table(
     ] = "terminal",
     protocol: Annotated[
         str | None, typer.Option(help="strict, paper or both.  [default: all that were run]")
+    ] = None,
+    space: Annotated[
+        str | None, typer.Option(help="template or native.  [default: all that were run]")
     ] = None,
     metrics: Annotated[
         str | None, typer.Option(help="Metrics, as auprc,hd95.  [default: the protocol's]")
@@ -62,8 +66,10 @@ def table(
             intervals=intervals,
             published=load_published() if published else (),
             compare=compare,
+            space=kind,
         )
         for name in _protocols(protocol, records)
+        for kind in _spaces(space, name, records)
     ]
     if output is None and chosen == "terminal" and sys.stdout.isatty():
         from rich.console import Console
@@ -96,6 +102,17 @@ def _protocols(asked: str | None, records: tuple[CellRecord, ...]) -> tuple[Prot
         if name not in known:
             raise UadBenchError(f"--protocol {name}: unknown; available: {', '.join(known)}")
     return tuple(name for name in known if name in names)
+
+
+def _spaces(
+    asked: str | None, protocol: ProtocolName, records: tuple[CellRecord, ...]
+) -> tuple[EvaluationSpace, ...]:
+    """The spaces to show of one protocol: the one that is asked for, or every one that is there."""
+    if asked is not None:
+        return (one_space(asked),)
+    known: tuple[EvaluationSpace, ...] = get_args(EvaluationSpace)
+    there = {record.spec.space for record in records if record.spec.protocol == protocol}
+    return tuple(space for space in known if space in there) or known[:1]
 
 
 def _names(text: str) -> tuple[str, ...]:

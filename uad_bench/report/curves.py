@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from uad_bench.cells import CellRecord, ProtocolName
+from uad_bench.cells import CellRecord, EvaluationSpace, ProtocolName
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import (
     PrecisionRecall,
@@ -46,7 +46,12 @@ def pooled(records: Sequence[CellRecord], root: Path) -> ScoreHistogram:
     return total
 
 
-def curves_picture(records: Sequence[CellRecord], root: Path, protocol: ProtocolName) -> bytes:
+def curves_picture(
+    records: Sequence[CellRecord],
+    root: Path,
+    protocol: ProtocolName,
+    space: EvaluationSpace = "template",
+) -> bytes:
     """Draw one panel per cohort with the curve of every method, as PNG.
 
     Voxels of all patients are pooled, so that the area (AP) is that of protocol ``paper``; the
@@ -56,13 +61,17 @@ def curves_picture(records: Sequence[CellRecord], root: Path, protocol: Protocol
         records: the cells, in any order.
         root: the results folder.
         protocol: whose cells are drawn; both protocols score the same voxels.
+        space: whose voxels.
 
     Raises:
         UadBenchError: no finished cell of this protocol, or a damaged file of histograms.
     """
-    done = [r for r in records if r.state == "done" and r.spec.protocol == protocol]
+    kind = protocol, space
+    done = [r for r in records if r.state == "done" and (r.spec.protocol, r.spec.space) == kind]
     if not done:
-        raise UadBenchError(f"{root}: no finished cell of protocol {protocol} to draw")
+        raise UadBenchError(
+            f"{root}: no finished cell of protocol {protocol} in {space} space to draw"
+        )
     cohorts: defaultdict[str, defaultdict[tuple[str, str, str], list[CellRecord]]]
     cohorts = defaultdict(lambda: defaultdict(list))
     for record in sorted(done, key=lambda record: record.spec.name):

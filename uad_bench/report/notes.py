@@ -73,6 +73,8 @@ def caption(records: Sequence[CellRecord], arrangement: Arrangement, protocol: P
     if not records:
         return "As printed in the paper (Bercea et al. 2022, Tables 2 to 5)."
     parts = [*_simulated(records, arrangement), PROTOCOLS[protocol].caption]
+    if any(record.spec.space == "native" for record in records):
+        parts.append("Scored on each scan's own voxels (native space).")
     trainings = _uses(record.training for record in records)
     if trainings:
         sources = [f"{people_in_words(use.subjects)} of {training_title(use)}" for use in trainings]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from uad_bench.cells import CellRecord, Direction, PostProcessing, ProtocolName
+from uad_bench.cells import CellRecord, Direction, EvaluationSpace, PostProcessing, ProtocolName
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.protocols import PROTOCOLS
 from uad_bench.report.arrange import Arrangement, arrange
@@ -22,6 +22,7 @@ def build_table(
     protocol: ProtocolName = "strict",
     *,
     postprocessing: Sequence[PostProcessing] = ("none", "star"),
+    space: EvaluationSpace = "template",
     metrics: Sequence[str] | None = None,
     intervals: bool = False,
     published: Sequence[PublishedNumber] = (),
@@ -33,6 +34,7 @@ def build_table(
         records: cell records; those of other protocols and post-processings are passed over.
         protocol: the evaluation protocol.
         postprocessing: the variants to show.
+        space: the voxels that were scored; records of the other are passed over.
         metrics: names of metrics; the protocol's own if not given.
         intervals: whether to show 95 % intervals.
         published: the paper's numbers, to stand beside ours; alone where there are no records.
@@ -46,10 +48,13 @@ def build_table(
     mine = [
         record
         for record in records
-        if record.spec.protocol == protocol and record.spec.postprocessing in postprocessing
+        if (record.spec.protocol, record.spec.space) == (protocol, space)
+        and record.spec.postprocessing in postprocessing
     ]
     if records and not mine:
         others = sorted({record.spec.protocol for record in records})
+        if protocol in others:
+            raise UadBenchError(f"no results in {space} space under protocol {protocol}")
         raise UadBenchError(
             f"no results under protocol {protocol}; there are some under {', '.join(others)}: "
             f"say --protocol {others[0]}"
@@ -59,6 +64,7 @@ def build_table(
     if not mine and not printed:
         raise UadBenchError("nothing to show: no results and no published numbers")
     kind = protocol if mine else "published"
+    label = f"{kind}-native" if space == "native" else kind
     names = chosen_metrics(metrics, kind, mine)
     arrangement = arrange(mine, [number for number in printed if number.metric in names])
     notes = Footnotes()
@@ -80,8 +86,8 @@ def build_table(
     if compare is not None and kind == "strict":
         panels.append(paired_tests(arrangement, names[0], compare, notes))
     return Table(
-        name=f"uad-bench-{kind}",
-        protocol=kind,
+        name=f"uad-bench-{label}",
+        protocol=label,
         caption=caption(mine, arrangement, protocol),
         panels=tuple(panels),
         notes=(*explained, *notes.notes()),

@@ -16,7 +16,7 @@ from pydantic import (
     ValidationError,
 )
 
-from uad_bench.cells import PostProcessing, ProtocolName
+from uad_bench.cells import EvaluationSpace, PostProcessing, ProtocolName
 from uad_bench.errors import UadBenchError
 from uad_bench.volumes.recipe import find_recipe
 from uad_bench.yaml_files import read_yaml
@@ -75,6 +75,7 @@ class RunConfig(BaseModel):
         param: parameters by ``method.name``.
         protocol: evaluation protocols.
         postprocessing: post-processing variants.
+        space: the voxels that are scored: those of the template grid, or each scan's own.
         recipe: name of the preparation recipe, or a YAML file of one.
         template: folder of the SRI24 template, where scans are registered to it.
         tissues: where the tissue maps of the training cohort come from: ``atropos``, or a YAML
@@ -118,6 +119,7 @@ class RunConfig(BaseModel):
     postprocessing: Annotated[tuple[PostProcessing, ...], *_List] = Field(
         ("none", "star"), min_length=1
     )
+    space: EvaluationSpace = "template"
     recipe: str = "median"
     template: UserPath | None = None
     tissues: str | None = None

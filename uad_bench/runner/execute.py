@@ -225,7 +225,7 @@ class _Run:
         """Evaluate one cell and write its histograms and picture."""
         found = evaluate(
             spec.protocol,
-            lambda: maps.scored(spec.postprocessing),
+            lambda: maps.scored(spec.postprocessing, spec.space),
             trained.validation[spec.postprocessing],
         )
         histograms = self.results.histograms / f"{spec.name}.npz"
@@ -257,18 +257,23 @@ class _Run:
     def _validation(
         self, detector: Method, fit: FitRecord, variants: Iterable[PostProcessing]
     ) -> dict[PostProcessing, ScoreHistogram]:
-        """Score histograms of healthy validation scans; kept beside the detector."""
-        file = self.results.detectors / fit.detector / "validation.npz"
+        """Score histograms of healthy validation scans; kept beside the detector.
+
+        In native space they are those of the scans' own voxels, so that 1 % means the same voxels.
+        """
+        space = self.plan.config.space
+        name = "validation-native.npz" if space == "native" else "validation.npz"
+        file = self.results.detectors / fit.detector / name
         known = load_histograms(file) if file.is_file() else {}
-        missing = [name for name in variants if name not in known]
+        missing = [variant for variant in variants if variant not in known]
         if missing:
             self.progress.stage(f"score healthy validation with {detector.name}")
             training = self.data.training
             with anomaly_maps(detector, training, "validation", missing, self.progress) as maps:
-                for name in missing:
-                    known[name] = validation_histogram(maps.scored(name))
+                for variant in missing:
+                    known[variant] = validation_histogram(maps.scored(variant, space))
             _written(lambda: save_histograms(file, known), self.results)
-        return {name: known[name] for name in variants}
+        return {variant: known[variant] for variant in variants}
 
     def _specs(self, method: type[Method], params: Params, seed: int, label: str) -> list[CellSpec]:
         """The cells of one detector on one cohort."""
@@ -280,6 +285,7 @@ class _Run:
                 dataset=label,
                 protocol=protocol,
                 postprocessing=postprocessing,
+                space=self.plan.config.space,
             )
             for protocol in self.plan.config.protocol
             for postprocessing in self.plan.config.postprocessing

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from uad_bench.cells import CellRecord, CellSpec, PostProcessing, ProtocolName
+from uad_bench.cells import CellRecord, CellSpec, EvaluationSpace, PostProcessing, ProtocolName
 from uad_bench.method import Method, Params, search_space
 from uad_bench.registry import Registry
 from uad_bench.results import ResultsFolder, read_cell, write_whole
@@ -40,6 +40,7 @@ class PlannedCell(BaseModel):
     dataset: str
     protocol: ProtocolName
     postprocessing: PostProcessing
+    space: EvaluationSpace = "template"
 
     def matches(self, spec: CellSpec) -> bool:
         """Whether ``spec`` is this cell after tuning."""
@@ -100,6 +101,7 @@ class Plan:
                                 dataset=source.label,
                                 protocol=protocol,
                                 postprocessing=postprocessing,
+                                space=self.config.space,
                             )
 
 

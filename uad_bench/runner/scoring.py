@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.cells import PostProcessing
+from uad_bench.cells import EvaluationSpace, PostProcessing
 from uad_bench.cohort import Split
 from uad_bench.errors import PluginError
 from uad_bench.evaluation.histograms import quantise
@@ -21,6 +21,7 @@ from uad_bench.evaluation.protocols import ScoredScan
 from uad_bench.method import FloatArray, Method, ReconstructionMethod, Slices
 from uad_bench.results import storage_error
 from uad_bench.runner.progress import Progress
+from uad_bench.volumes.native import scores_on
 from uad_bench.volumes.store import PreparedCohort, PreparedScan
 
 
@@ -61,23 +62,43 @@ class AnomalyMaps:
     example: Example | None
     orderings: Mapping[PostProcessing, Ordering]
 
-    def scored(self, postprocessing: PostProcessing) -> Iterator[ScoredScan]:
-        """Yield scan after scan what the evaluation needs."""
+    def scored(
+        self, postprocessing: PostProcessing, space: EvaluationSpace = "template"
+    ) -> Iterator[ScoredScan]:
+        """Yield scan after scan what the evaluation needs, on the grid or on its own voxels."""
         start = 0
         for scan in self.scans:
-            slices = self.cohort.slices(scan)
-            stop = start + len(slices)
-            yield ScoredScan(
-                subject=scan.subject,
-                session=scan.session,
-                scores=np.asarray(self.levels[postprocessing][start:stop]),
-                lesion=np.asarray(self.cohort.lesion(scan)),
-                brain=np.asarray(slices.brain[:, 0]),
-                spacing=slices.spacing,
-                z=slices.z,
-                healthy=scan.healthy,
-            )
+            stop = start + scan.stop - scan.start
+            scores = np.asarray(self.levels[postprocessing][start:stop])
+            yield self._native(scan, scores) if space == "native" else self._on_grid(scan, scores)
             start = stop
+
+    def _on_grid(self, scan: PreparedScan, scores: NDArray[np.uint16]) -> ScoredScan:
+        slices = self.cohort.slices(scan)
+        return ScoredScan(
+            subject=scan.subject,
+            session=scan.session,
+            scores=scores,
+            lesion=np.asarray(self.cohort.lesion(scan)),
+            brain=np.asarray(slices.brain[:, 0]),
+            spacing=slices.spacing,
+            z=slices.z,
+            healthy=scan.healthy,
+        )
+
+    def _native(self, scan: PreparedScan, scores: NDArray[np.uint16]) -> ScoredScan:
+        native, z = self.cohort.native(scan), self.cohort.slices(scan).z
+        shown = native.shown
+        return ScoredScan(
+            subject=scan.subject,
+            session=scan.session,
+            scores=scores_on(native, scores, z, self.cohort.grid)[shown],
+            lesion=native.lesion[shown],
+            brain=native.brain[shown],
+            spacing=native.spacing,
+            z=shown,
+            healthy=scan.healthy,
+        )
 
 
 @contextmanager

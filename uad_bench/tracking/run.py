@@ -32,6 +32,7 @@ def run_params(record: CellRecord) -> dict[str, str]:
         "protocol": spec.protocol,
         "protocol_version": record.protocol_version,
         "postprocessing": spec.postprocessing,
+        "space": spec.space,
         "device": record.environment.device,
         **dict(_flat("method", spec.params)),
     }

@@ -24,7 +24,7 @@ from uad_bench.volumes.tissue_maps import mapping_files
 from uad_bench.volumes.workers import LeftOut, Outcome, Ready, prepare_scans
 from uad_bench.volumes.write import StoreWriter, sync_folder
 
-PREPARATION = 4
+PREPARATION = 5
 """Version of the preparation: raised whenever the same files would become other slices."""
 
 STEPS_FOLDER = "steps"
@@ -251,7 +251,9 @@ def _build(
     ):
         for item, outcome in zip(order.inputs, outcomes, strict=True):
             if isinstance(outcome, Ready):
-                scans.append(_prepared(item, outcome, writer.append(outcome.slices)))
+                scans.append(
+                    _prepared(item, outcome, writer.append(outcome.slices, outcome.native))
+                )
             else:
                 excluded.append(_excluded(item, outcome))
         if not scans:

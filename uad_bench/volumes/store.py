@@ -2,8 +2,9 @@
 
 ``image.npy`` float32 ``[N, H, W]``, ``brain.npy`` and ``lesion.npy`` uint8 ``[N, H, W]``,
 ``tissue.npy`` uint8 ``[N, 3, H, W]`` (255 x probability of CSF, GM, WM) where any scan has tissues,
-``index.csv`` with one row per slice, and ``manifest.json``. Scans stand in the order train,
-validation, test, so that every split is one view of the arrays.
+``native.npz`` with the masks of scans that are scored on their own voxels, ``index.csv`` with one
+row per slice, and ``manifest.json``. Scans stand in the order train, validation, test, so that
+every split is one view of the arrays.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +23,13 @@ from uad_bench.cells import CohortUse, Exclusion
 from uad_bench.cohort import Split
 from uad_bench.errors import UadBenchError
 from uad_bench.method import Slices
+from uad_bench.volumes.native import NativeMasks
 from uad_bench.volumes.quality import ScanQuality
 from uad_bench.volumes.recipe import Recipe
+from uad_bench.volumes.resample import Grid
+
+NATIVE = "native.npz"
+"""The masks of validation and test scans on their own voxels."""
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
@@ -286,6 +293,28 @@ class PreparedCohort:
         """Return 255 x probability of CSF, GM, WM of one scan that has it, ``[N, 3, H, W]``."""
         tissue: NDArray[np.uint8] = self._array("tissue")[scan.rows]
         return tissue
+
+    @property
+    def grid(self) -> Grid:
+        """The template grid that the slices lie on."""
+        return Grid(np.array(self.manifest.grid_affine), self.manifest.grid_shape)
+
+    def native(self, scan: PreparedScan) -> NativeMasks:
+        """Return the masks of a validation or test scan on its own voxels.
+
+        Raises:
+            UadBenchError: when they cannot be read.
+        """
+        number = self.scans.index(scan)
+        try:
+            with np.load(self.folder / NATIVE, allow_pickle=False) as stored:
+                names = [key for key in stored.files if key.startswith(f"{number}/")]
+                return NativeMasks.unpack({key.partition("/")[2]: stored[key] for key in names})
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise UadBenchError(
+                f"{self.folder / NATIVE}: cannot be read; delete the store's folder and prepare "
+                "again"
+            ) from error
 
     def use(self, split: Split | None = None) -> CohortUse:
         """Return the record of which data stands behind a cell: one split, or everything."""

@@ -10,9 +10,12 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+import numpy as np
+
 from uad_bench.errors import ScanError
 from uad_bench.processes import Workers
 from uad_bench.volumes.inputs import ScanInput
+from uad_bench.volumes.native import NativeMasks, Packed
 from uad_bench.volumes.quality import ScanQuality, failed, measure
 from uad_bench.volumes.slices import ScanSlices, slice_scan
 from uad_bench.volumes.standardise import Preparation, standardise
@@ -27,12 +30,21 @@ _AHEAD = 4
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A scan that is prepared: its slices, how it came to the template, and how it lies there."""
+    """A scan that is prepared: its slices, how it came to the template, and how it lies there.
+
+    Attributes:
+        name: of the scan.
+        slices: its slices on the template grid.
+        standard: how it came to the template.
+        quality: how it lies there.
+        native: its masks on its own voxels; ``None`` for a training scan, which nobody scores.
+    """
 
     name: str
     slices: ScanSlices
     standard: Standard
     quality: ScanQuality
+    native: Packed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +89,11 @@ def prepare_scan(item: ScanInput, preparation: Preparation) -> Outcome:
     step = Step(name="slice", seconds=round(time.perf_counter() - started, 2))
     steps = (*standard.steps, step)
     standard = standard.model_copy(update={"steps": steps})
-    return Ready(name, slices, standard, quality.after(slices))
+    native = None
+    if item.scan.split != "train":
+        to_mni152 = np.array(standard.to_mni152)
+        native = NativeMasks.of(loaded, to_mni152, preparation.grid).pack()
+    return Ready(name, slices, standard, quality.after(slices), native)
 
 
 def prepare_scans(

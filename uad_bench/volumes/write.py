@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
+import zipfile
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from uad_bench.volumes.native import Packed
 from uad_bench.volumes.recipe import SIZE
 from uad_bench.volumes.slices import ScanSlices
-from uad_bench.volumes.store import Manifest, PreparedScan
+from uad_bench.volumes.store import NATIVE, Manifest, PreparedScan
 
 _SLICE = (SIZE, SIZE)
 
@@ -50,6 +53,32 @@ class ArrayFile:
         np.lib.format.write_array_header_1_0(self._stream, header)  # type: ignore[no-untyped-call]
 
 
+class NativeFile:
+    """An ``.npz`` file of scans' own masks, whose bytes depend on nothing but them."""
+
+    def __init__(self, path: Path) -> None:
+        self._stream = path.open("wb")
+        self._zip = zipfile.ZipFile(self._stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
+
+    def append(self, number: int, packed: Packed) -> None:
+        """Write the masks of the scan that is this many in the manifest, from 0."""
+        for name, array in packed.items():
+            entry = zipfile.ZipInfo(f"{number}/{name}.npy")  # a fixed date, not today's
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            buffer = io.BytesIO()
+            np.save(buffer, array, allow_pickle=False)
+            self._zip.writestr(entry, buffer.getvalue())
+
+    def close(self) -> None:
+        """Write the directory and bring everything to the disk; once is enough."""
+        if self._stream.closed:
+            return
+        self._zip.close()
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self._stream.close()
+
+
 class StoreWriter:
     """Writes the files of a store into ``folder``; a context manager that closes them."""
 
@@ -63,6 +92,7 @@ class StoreWriter:
         if with_tissue:
             self._arrays["tissue"] = ArrayFile(folder / "tissue.npy", "|u1", (3, *_SLICE))
         self._z: list[NDArray[np.int64]] = []
+        self._native = NativeFile(folder / NATIVE)
 
     def __enter__(self) -> StoreWriter:
         return self
@@ -75,9 +105,16 @@ class StoreWriter:
     ) -> None:
         for array in self._arrays.values():
             array.abandon()
+        self._native.close()
 
-    def append(self, slices: ScanSlices) -> tuple[int, int]:
-        """Write one scan's slices; return its first row and the one behind its last."""
+    def append(self, slices: ScanSlices, native: Packed | None) -> tuple[int, int]:
+        """Write one scan's slices and its own masks, if it has any to be scored on.
+
+        Returns:
+            Its first row and the one behind its last.
+        """
+        if native is not None:
+            self._native.append(len(self._z), native)
         start = self._arrays["image"].length
         self._arrays["image"].append(slices.image)
         self._arrays["brain"].append(slices.brain)
@@ -92,6 +129,7 @@ class StoreWriter:
         """Close the arrays and write the index and the manifest, all brought to the disk."""
         for array in self._arrays.values():
             array.close()
+        self._native.close()
         with (self._folder / "index.csv").open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream, lineterminator="\n")
             writer.writerow(["scan", "subject", "session", "split", "z"])
