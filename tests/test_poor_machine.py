@@ -41,7 +41,9 @@ def lock_up(folder: Path) -> None:
         path.chmod(path.stat().st_mode & ~0o222)
 
 
-def program(installed: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def program(
+    installed: Path, *arguments: str, cwd: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run as a user whom permissions bind; root is one without its capabilities."""
     powerless: tuple[str, ...] = ()
     if os.getuid() == 0:
@@ -52,7 +54,8 @@ def program(installed: Path, *arguments: str, cwd: Path) -> subprocess.Completed
     return subprocess.run(
         [*powerless, sys.executable, "-m", "uad_bench", *arguments],
         env={name: value for name, value in os.environ.items() if name in keep}
-        | {"HOME": str(installed / "home"), "PYTHONPATH": str(installed)},
+        | {"HOME": str(installed / "home"), "PYTHONPATH": str(installed)}
+        | environment,
         cwd=cwd,
         check=False,
         capture_output=True,
@@ -64,10 +67,12 @@ def program(installed: Path, *arguments: str, cwd: Path) -> subprocess.Completed
 def test_a_read_only_package_and_home_are_enough(installed, lab, tmp_path):
     """numba/numba#4908: a container has no place for compiled code."""
     data = ("--datasets", "wmh", "--data-root", str(lab), "--cache", "c", "-j1")
-    first = program(installed, *RUN, *data, cwd=tmp_path)
+    first = program(installed, *RUN, *data, cwd=tmp_path, PYTHONWARNDEFAULTENCODING="1")
     assert first.returncode == 0, first.stderr
     assert "2 cells, 2 computed now" in first.stderr
     assert "MLflow" not in first.stderr
+    ours = [line for line in first.stderr.splitlines() if line.startswith(str(installed))]
+    assert not [line for line in ours if "EncodingWarning" in line], "files are always in UTF-8"
     assert (tmp_path / "results" / "mlflow.db").is_file()
 
     lock_up(tmp_path / "c")  # a second user finds the first one's cache

@@ -236,7 +236,7 @@ def _store(folder: Path, fitted: Method, record: FitRecord) -> None:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         (partial / "state.safetensors").write_bytes(save(fitted.state()))
-        (partial / "fit.json").write_text(record.model_dump_json(indent=1))
+        (partial / "fit.json").write_bytes(record.model_dump_json(indent=1).encode())
         shutil.rmtree(folder, ignore_errors=True)
         partial.replace(folder)
     except OSError as error:

@@ -93,7 +93,8 @@ def git_commit() -> str | None:
             subprocess.run(
                 ["git", "-C", str(root), *command],
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
                 check=True,
                 timeout=10,
                 env=environment,

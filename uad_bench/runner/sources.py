@@ -249,14 +249,14 @@ def converted(folder: Path, cache: Path) -> tuple[Path, tuple[str, ...]]:
     target = cache / "converted" / f"{shortened(folder.resolve().name, _LONGEST_LABEL)}-{key}"
     record = target.with_name(f"{target.name}.txt")
     if record.is_file():  # it is written last, and another user's needs no lock
-        return target, tuple(record.read_text().splitlines())
+        return target, tuple(record.read_text(encoding="utf-8").splitlines())
     with locked(target):
         if not record.is_file():
             shutil.rmtree(target, ignore_errors=True)
             problems: list[str] = []
             convert_dicom(folder, target, on_problem=problems.append)
             write_whole(record, "\n".join(problems).encode())
-        return target, tuple(record.read_text().splitlines())
+        return target, tuple(record.read_text(encoding="utf-8").splitlines())
 
 
 def cache_folder(given: Path | None) -> Path:

@@ -222,7 +222,7 @@ def _convert(program: str, folder: Path, target: Path) -> list[str]:
     result = subprocess.run(
         [program, *options, "-o", str(target), str(folder)],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         errors="replace",
         check=False,
     )

@@ -138,7 +138,14 @@ def _robex(image: FloatArray, affine: Affine) -> NDArray[np.bool_]:
         nib.save(nib.Nifti1Image(image, affine), head)
         command = [str(home / "ROBEX"), head.name, "brain.nii", mask.name, str(_SEED)]
         try:
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                check=False,
+            )
         except OSError as error:
             raise UadBenchError(
                 f"{command[0]}: cannot be run here ({error.strerror}); strip with hd-bet"
