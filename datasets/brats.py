@@ -20,13 +20,22 @@ _CASE = re.compile(
     re.IGNORECASE,
 )
 
+_TREATED = 100
+"""The first time point after treatment, in the names of BraTS 2024."""
+
+_UNTREATED = (
+    "4 is enhancing tumour up to BraTS 2021 and a resection cavity in 2024, where time points "
+    "count from 100: take names and masks from one release"
+)
+
 
 class Brats(Cohort):
     """BraTS training cases; the challenge's own validation cases carry no masks and are left out.
 
-    The 2023 naming separates subject and time point (``BraTS-GLI-00005-001``) and marks resection
-    cavities of treated patients with label 4, which are ignored; before 2023, 4 is enhancing
-    tumour. In 2020, the mask of case 355 was released under a stray name.
+    The 2023 naming separates subject and time point (``BraTS-GLI-00005-001``). Enhancing tumour is
+    label 4 up to 2021 and label 3 since. Treated patients, whose time points count from 100 (2024),
+    have resection cavities with label 4, which are ignored; in an untreated case 4 is refused. In
+    2020, the mask of case 355 was released under a stray name.
     """
 
     info = CohortInfo(
@@ -104,6 +113,7 @@ class Brats(Cohort):
             )
         for match, folder in sorted(cases, key=lambda case: case[1].name):
             dashed = "-" in match["release"]
+            treated = dashed and int(match["session"] or 0) >= _TREATED
             flair, mask = (
                 (f"{folder.name}-t2f", f"{folder.name}-seg")
                 if dashed
@@ -117,6 +127,7 @@ class Brats(Cohort):
                     find_nifti(folder, mask, "W39_1998.09.19_Segm") or folder / f"{mask}.nii.gz",
                 ),
                 lesion_labels=frozenset({1, 2, 3}) | (frozenset() if dashed else {4}),
-                ignore_labels=frozenset({4}) if dashed else frozenset(),
+                ignore_labels=frozenset({4}) if treated else frozenset(),
+                label_advice=_UNTREATED if dashed and not treated else "check the mask",
                 space="sri24",
             )

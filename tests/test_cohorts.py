@@ -143,6 +143,24 @@ def test_brats_whole_tumour_is_every_label_but_a_resection_cavity(tmp_path: Path
     assert (new.lesion_labels, new.ignore_labels) == ({1, 2, 3}, {4})
 
 
+@pytest.mark.parametrize(
+    ("case", "ignored"),
+    [
+        ("BraTS-GLI-00000-000", frozenset()),
+        ("BraTS-GLI-00000-001", frozenset()),
+        ("BraTS-GLI-02063-100", {4}),
+        ("BraTS-GLI-02063-106", {4}),
+    ],
+)
+def test_label_4_is_a_resection_cavity_only_after_treatment(
+    tmp_path: Path, case: str, ignored: frozenset[int]
+) -> None:
+    touch(tmp_path, f"{case}/x")
+    (scan,) = read("brats", tmp_path)
+    assert (scan.lesion_labels, scan.ignore_labels) == ({1, 2, 3}, ignored)
+    assert ("take names and masks from one release" in scan.label_advice) == (not ignored)
+
+
 def test_brats_time_points_of_one_person_are_one_subject(tmp_path: Path) -> None:
     touch(tmp_path, *(f"BraTS-GLI-00005-00{time}/x" for time in range(2)))
     scans = read("brats", tmp_path)

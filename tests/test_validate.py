@@ -227,6 +227,42 @@ def test_unexpected_labels(lab: Path, tmp_path: Path) -> None:
     assert "unexpected labels 7" in message
 
 
+def glioma(mslub: Path, root: Path, time: str, numbering: dict[str, tuple[int, int]]) -> Path:
+    """Patients under the names of BraTS-GLI; each has two labels in the halves of its lesion."""
+    for patient, (low, high) in numbering.items():
+        case = f"BraTS-GLI-000{patient[-2:]}-{time}"
+        (root / case).mkdir(parents=True)
+        shutil.copy(mslub / patient / "FLAIR.nii.gz", root / case / f"{case}-t2f.nii.gz")
+        mask = shutil.copy(
+            mslub / patient / "consensus_gt.nii.gz", root / case / f"{case}-seg.nii.gz"
+        )
+
+        def halves(lesion: np.ndarray, labels: tuple[int, int] = (low, high)) -> np.ndarray:
+            upper = np.arange(lesion.shape[2]) > np.argwhere(lesion)[:, 2].mean()
+            return (lesion * np.where(upper, *labels[::-1])).astype(np.uint8)
+
+        edit(Path(mask), halves)
+    return root
+
+
+def test_label_4_in_a_glioma_before_treatment_is_an_error(mslub: Path, tmp_path: Path) -> None:
+    root = glioma(mslub, tmp_path / "brats", "000", {"patient11": (2, 4), "patient12": (2, 3)})
+    severity, scan, _, message = the_one(root, "brats")
+    assert (severity, scan) == ("error", "BraTS-GLI-00011_000")
+    assert "unexpected labels 4 (expected 0, 1, 2, 3); 4 is enhancing tumour up to" in message
+
+
+def test_a_resection_cavity_is_asked_about_where_no_mask_has_enhancing_tumour(
+    mslub: Path, tmp_path: Path
+) -> None:
+    old = glioma(mslub, tmp_path / "old", "100", {"patient11": (2, 4), "patient12": (1, 2)})
+    severity, scan, _, message = the_one(old, "brats")
+    assert (severity, scan) == ("warning", "brats")
+    assert message.startswith("label 4 is ignored, and 3 is in no mask: are these masks numbered")
+    new = {"patient11": (2, 4), "patient12": (1, 3)}
+    assert not serious(glioma(mslub, tmp_path / "new", "100", new), "brats")
+
+
 def test_a_lesion_outside_the_brain(mslub: Path) -> None:
     """Away from the middle, so that its mirror image is outside as well."""
 

@@ -39,6 +39,7 @@ class Scan:
         split: which part of the protocol may see this scan.
         lesion_labels: the mask values that mean lesion; ``None`` means every value above 0.
         ignore_labels: mask values counted neither as lesion nor as healthy.
+        label_advice: what to do about a mask with any other value, in a few words.
         space: the template space the cohort is published in; ``None`` where it is not known.
         site: scanner or centre, where the cohort has several.
     """
@@ -53,6 +54,7 @@ class Scan:
     split: Split = "test"
     lesion_labels: frozenset[int] | None = None
     ignore_labels: frozenset[int] = frozenset()
+    label_advice: str = "check the mask"
     space: Space | None = None
     site: str | None = None
 

@@ -79,8 +79,16 @@ def whole_numbers(mask: Volume) -> Labels:
     return np.asarray(labels, dtype=np.int64)
 
 
-def check_labels(mask: Volume, labels: Labels, allowed: Iterable[int] | None) -> None:
+def check_labels(
+    mask: Volume, labels: Labels, allowed: Iterable[int] | None, advice: str = "check the mask"
+) -> None:
     """Refuse labels outside ``allowed``; without one, negative labels.
+
+    Args:
+        mask: the file, for its name.
+        labels: its values.
+        allowed: the values that it may hold, 0 among them.
+        advice: what to do about any other.
 
     Raises:
         ScanError: naming them.
@@ -90,9 +98,7 @@ def check_labels(mask: Volume, labels: Labels, allowed: Iterable[int] | None) ->
     if odd:
         listed = ", ".join(str(value) for value in sorted(odd)[:5])
         expected = "0 and above" if allowed is None else ", ".join(map(str, sorted(set(allowed))))
-        raise ScanError(
-            f"{mask.path}: unexpected labels {listed} (expected {expected}); check the mask"
-        )
+        raise ScanError(f"{mask.path}: unexpected labels {listed} (expected {expected}); {advice}")
 
 
 def one_of(labels: Labels, wanted: Iterable[int]) -> NDArray[np.bool_]:

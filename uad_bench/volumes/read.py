@@ -228,7 +228,7 @@ def _lesion(
     raters = []
     for mask in masks:
         raters.append(labels_on(mask, flair, brain, mask_shift))
-        check_labels(mask, raters[-1], allowed_labels(scan))
+        check_labels(mask, raters[-1], allowed_labels(scan), scan.label_advice)
     lesion = majority(scan, raters)
     if (problem := contradiction(scan, raters, lesion)) is not None:
         raise ScanError(f"{masks[0].path}: {problem}")

@@ -46,6 +46,8 @@ class ScanReport:
         contents: SHA-256 of the FLAIR's file.
         voxels: hash of the FLAIR's values in the order right, anterior, superior.
         lesions: the same of every lesion mask that is not empty.
+        labels: of the values that mean lesion or are ignored, those that the masks hold, where the
+            dataset ignores any.
         spacing: the FLAIR's voxel size in mm, from the smallest.
         has_skull: whether it is a head.
         skewness: of the intensities inside.
@@ -56,6 +58,7 @@ class ScanReport:
     contents: str | None = None
     voxels: str | None = None
     lesions: tuple[str, ...] = ()
+    labels: frozenset[int] = frozenset()
     spacing: tuple[float, ...] | None = None
     has_skull: bool | None = None
     skewness: float | None = None
@@ -97,7 +100,7 @@ def check_scan(scan: Scan, root: Path, mask_shift: float = 0.0) -> ScanReport:
         _check_grid(path, volume, flair, mask_shift, notes)
     brain = _check_brain(scan, image, flair, volumes, notes, mask_shift=mask_shift)
     inside = head(image) if brain is None else brain
-    lesion, marks = _check_lesions(scan, flair, brain, volumes, notes, mask_shift=mask_shift)
+    lesion, marks, found = _check_lesions(scan, flair, brain, volumes, notes, mask_shift=mask_shift)
     if lesion is not None and lesion.any():
         _check_place(image, lesion, inside, flair, notes)
     if scan.tissues in volumes:
@@ -117,6 +120,7 @@ def check_scan(scan: Scan, root: Path, mask_shift: float = 0.0) -> ScanReport:
         contents=contents,
         voxels=voxel_hash(image, flair.affine),
         lesions=marks,
+        labels=found,
         spacing=sizes,
         has_skull=has_skull(image, flair.affine),
         skewness=skewness(values) if values.size else None,
@@ -174,8 +178,8 @@ def _check_lesions(
     notes: Notes,
     *,
     mask_shift: float,
-) -> tuple[Mask | None, tuple[str, ...]]:
-    """Return where most raters marked lesion, and the hashes of their masks."""
+) -> tuple[Mask | None, tuple[str, ...], frozenset[int]]:
+    """Return where most raters marked lesion, the hashes of their masks, and their labels."""
     read: list[Labels] = []
     marks = []
     for path in scan.lesion:
@@ -183,7 +187,7 @@ def _check_lesions(
             continue
         try:
             labels = labels_on(volumes[path], flair, brain, mask_shift)
-            check_labels(volumes[path], labels, allowed_labels(scan))
+            check_labels(volumes[path], labels, allowed_labels(scan), scan.label_advice)
         except ScanError as error:
             notes.refuse(path, error)
             continue
@@ -192,14 +196,16 @@ def _check_lesions(
             marks.append(voxel_hash(labels, flair.affine))
         elif len(scan.lesion) > 1:
             notes.add("warning", path, "this rater marked no lesion")
+    wanted = scan.ignore_labels and scan.ignore_labels | (scan.lesion_labels or frozenset())
+    found = frozenset(value for value in wanted if any((labels == value).any() for labels in read))
     if not read or len(read) < len(scan.lesion):
-        return None, tuple(marks)
+        return None, tuple(marks), found
     combined = majority(scan, read)
     if (problem := contradiction(scan, read, combined)) is not None:
         notes.add("error", scan.lesion[0], problem)
     elif not any(labels.any() for labels in read):
         notes.add("note", scan.lesion[0], "all zero: the subject counts as healthy")
-    return combined == 1, tuple(marks)
+    return combined == 1, tuple(marks), found
 
 
 def _check_place(

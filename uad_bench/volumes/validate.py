@@ -69,6 +69,7 @@ def validate_cohort(
     found = [finding for report in reports for finding in report.findings]
     found += [
         *_seen_lesions(reports),
+        *_numbering(name, reports),
         *_people(cohort, root, scans),
         *_unclaimed(cohort, reading, root),
         *_names(scans),
@@ -130,6 +131,28 @@ def _seen_lesions(reports: Sequence[ScanReport]) -> Iterator[Finding]:
         if scan.healthy is False:
             message = f"called a patient, but in {scan.split}; only healthy people belong there"
             yield Finding("error", scan.name, "split", message)
+
+
+def _numbering(cohort: str, reports: Sequence[ScanReport]) -> Iterator[Finding]:
+    """A label that is ignored beside one that never occurs: perhaps of another release."""
+    by_rule: dict[tuple[frozenset[int], frozenset[int]], list[ScanReport]] = {}
+    for report in reports:
+        ignored, lesion = report.scan.ignore_labels, report.scan.lesion_labels
+        if ignored and lesion and report.labels:
+            by_rule.setdefault((ignored, lesion), []).append(report)
+    for (ignored, lesion), group in by_rule.items():
+        found = frozenset().union(*(report.labels for report in group))
+        never, odd = lesion - found, ignored & found
+        if never and odd:
+            message = (
+                f"label {_listed(odd)} is ignored, and {_listed(never)} is in no mask: are these "
+                "masks numbered as another release numbers them?"
+            )
+            yield Finding("warning", cohort, "lesion", message)
+
+
+def _listed(labels: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(labels)))
 
 
 def _names(scans: Sequence[Scan]) -> Iterator[Finding]:
