@@ -17,9 +17,9 @@ from scipy.ndimage import map_coordinates
 
 from uad_bench.cells import EvaluationSpace, ProtocolName
 from uad_bench.cohort import Cohort, CohortInfo, Scan
-from uad_bench.evaluation.histograms import quantise
 from uad_bench.evaluation.protocols import Evaluation, evaluate, validation_histogram
-from uad_bench.runner.scoring import AnomalyMaps
+from uad_bench.method import FitContext, FitReport, Method, Slices
+from uad_bench.runner.scoring import anomaly_maps
 from uad_bench.volumes.native import NativeMasks, scores_on
 from uad_bench.volumes.prepare import prepare, take_order
 from uad_bench.volumes.read import LoadedScan
@@ -145,20 +145,41 @@ def on_the_grid(tmp_path_factory: pytest.TempPathFactory) -> PreparedCohort:
     return prepare(order, root / "s")
 
 
+class Image(Method):
+    """How bright a voxel is."""
+
+    name = "image"
+    title = "Image"
+
+    def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
+        return FitReport(steps=0, slices_seen=0)
+
+    def score(self, slices: Slices) -> np.ndarray:
+        return slices.image
+
+
+class Silent:
+    """Nobody listens."""
+
+    def stage(self, text: str) -> None: ...
+    def step(self, done: int, total: int, detail: str = "") -> None: ...
+    def note(self, text: str) -> None: ...
+
+
 @pytest.mark.parametrize("protocol", ["strict", "paper"])
 def test_a_scan_on_the_template_grid_has_the_same_numbers_in_both_spaces(
     on_the_grid: PreparedCohort, protocol: ProtocolName
 ) -> None:
-    def maps(split: str) -> AnomalyMaps:
-        scans = on_the_grid.scans_of(split)
-        levels = [quantise(on_the_grid.slices(scan).image[:, 0]) for scan in scans]
-        return AnomalyMaps(on_the_grid, scans, {"none": np.concatenate(levels)}, None)
+    with (
+        anomaly_maps(Image(), on_the_grid, "validation", ["none"], Silent()) as healthy,
+        anomaly_maps(Image(), on_the_grid, "test", ["none"], Silent()) as patients,
+    ):
 
-    def numbers(space: EvaluationSpace) -> Evaluation:
-        validation = validation_histogram(maps("validation").scored("none", space))
-        return evaluate(protocol, lambda: maps("test").scored("none", space), validation)
+        def numbers(space: EvaluationSpace) -> Evaluation:
+            validation = validation_histogram(healthy.scored("none", space))
+            return evaluate(protocol, lambda: patients.scored("none", space), validation)
 
-    template, native = numbers("template"), numbers("native")
+        template, native = numbers("template"), numbers("native")
     assert dict(native.metrics) == dict(template.metrics)
     assert native.scans == template.scans
     assert native.thresholds == template.thresholds
