@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from uad_bench.methods.control_centre import ControlCentre
 from uad_bench.methods.control_denoising import ControlDenoising
+from uad_bench.methods.control_random import ControlRandom
 from uad_bench.methods.dae import DAE
 
 from uad_bench.cli import main
 from uad_bench.cli.options import open_registry
 from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.histograms import ScoreHistogram, average_precision, quantise
+from uad_bench.method import FitContext, Slices
 from uad_bench.runner.config import load_config
 from uad_bench.runner.plan import make_plan
 
-UNTRAINED = ["control-black", "control-mean"]
+UNTRAINED = ["control-random", "control-centre", "control-black", "control-mean"]
 TRAINED = ["control-no-prior", "control-denoising"]
 
 
@@ -23,7 +32,7 @@ def planned(methods: str, **flags) -> dict[str, dict[str, object]]:
     return {one.method.name: one.params.model_dump() for one in made.methods}
 
 
-def test_networks_stand_beside_four_controls_and_what_trains_nothing_beside_two():
+def test_networks_stand_beside_six_controls_and_what_trains_nothing_beside_four():
     assert list(planned("vae")) == ["vae", *UNTRAINED, *TRAINED]
     assert list(planned("outlier,thresholding")) == ["outlier", "thresholding", *UNTRAINED]
 
@@ -96,3 +105,84 @@ def test_an_unknown_control_is_one_line_with_the_known_ones():
     with pytest.raises(UadBenchError, match="control-blakc") as caught:
         planned("spa", controls="control-blakc")
     assert "\n" not in str(caught.value)
+
+
+# --- controls that see no image ---------------------------------------------------------------
+
+BLIND = (ControlRandom, ControlCentre)
+MM = (2.0, 1.5, 1.5)
+
+
+def fitted(control, seed=0):
+    method, slices = control(), head(0)
+    method.fit(slices, slices, FitContext(seed=seed))
+    return method
+
+
+def head(seed, depth=9):
+    """A brain of an ellipsoid, some slices of which are missing, with a noisy image."""
+    rng = np.random.default_rng(seed)
+    z, y, x = np.ogrid[:depth, :32, :28]
+    centre = (depth / 2, 16 + rng.normal(), 14 + rng.normal())
+    brain = sum(((a - c) / c) ** 2 for a, c in zip((z, y, x), centre, strict=True)) < 0.8
+    kept = np.flatnonzero(rng.random(depth) > 0.2)
+    image = (rng.random((len(kept), 1, 32, 28)) * brain[kept][:, None]).astype(np.float32)
+    return Slices(image, brain[kept][:, None], kept + 40, MM)
+
+
+@pytest.mark.parametrize("control", BLIND)
+@given(seed=st.integers(0, 50))
+@settings(deadline=None, max_examples=20)
+def test_a_blind_control_scores_the_same_whatever_the_image_shows(control, seed):
+    method, scan = fitted(control), head(seed)
+    other = replace(scan, image=np.where(scan.brain, np.float32(0.3), np.float32(0)))
+    score = method.score(scan)
+    assert np.array_equal(score, method.score(other))
+    assert score.dtype == np.float32
+    assert score.min() >= 0
+    assert score.max() <= 1
+    assert not score[~scan.brain].any()
+
+
+def test_random_scores_follow_from_the_seed_the_place_and_the_brain_and_not_from_the_batch():
+    scan, method = head(1), fitted(ControlRandom)
+    whole = method.score(scan)
+    for row in range(len(scan)):
+        one = slice(row, row + 1)
+        part = Slices(scan.image[one], scan.brain[one], scan.z[one], scan.spacing)
+        assert np.array_equal(method.score(part), whole[one])
+    assert not np.array_equal(fitted(ControlRandom, seed=1).score(scan), whole)
+    assert not np.array_equal(method.score(replace(scan, z=scan.z + 1)), whole)
+    again = ControlRandom()
+    again.load(method.state())
+    assert np.array_equal(again.score(scan), whole)
+
+
+def test_random_scores_are_uniform_and_their_auprc_is_the_prevalence():
+    scan = head(2, depth=41)
+    scores, brain = fitted(ControlRandom).score(scan), scan.brain
+    share, _ = np.histogram(scores[brain], bins=10, range=(0, 1))
+    assert share / brain.sum() == pytest.approx(0.1, abs=0.01)
+    lesion = (brain & (np.random.default_rng(0).random(brain.shape) < 0.1)).astype(np.uint8)
+    histogram = ScoreHistogram.of(quantise(scores), lesion, brain)
+    assert average_precision(histogram) == pytest.approx(histogram.prevalence, abs=0.01)
+
+
+@given(seed=st.integers(0, 50), threshold=st.floats(0.7, 0.99))
+@settings(deadline=None, max_examples=20)
+def test_the_centre_control_predicts_the_brain_within_a_ball_in_mm(seed, threshold):
+    scan = head(seed)
+    score = fitted(ControlCentre).score(scan)
+    row, _, y, x = np.nonzero(scan.brain)
+    places = np.stack([scan.z[row], y, x], axis=1) * np.array(MM)
+    away = np.linalg.norm(places - places.mean(axis=0), axis=1)
+    inside = score[scan.brain] >= threshold
+    assert away[inside].max(initial=0) <= 150 * (1 - threshold) + 1e-3
+    assert away[~inside].min(initial=np.inf) >= 150 * (1 - threshold) - 1e-3
+
+
+@pytest.mark.parametrize("control", BLIND)
+def test_a_blind_control_scores_a_scan_without_brain(control):
+    scan = head(3)
+    empty = replace(scan, brain=np.zeros_like(scan.brain))
+    assert not fitted(control).score(empty).any()

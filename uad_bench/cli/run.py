@@ -51,8 +51,8 @@ def run(
     controls: Annotated[
         str | None,
         typer.Option(
-            help="Controls in every table.  [default: control-black,control-mean, and beside "
-            "networks control-no-prior,control-denoising]"
+            help="Controls in every table.  [default: control-random,control-centre,"
+            "control-black,control-mean, and beside networks control-no-prior,control-denoising]"
         ),
     ] = None,
     preset: Preset = None,

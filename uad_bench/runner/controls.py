@@ -8,7 +8,7 @@ from typing import Any
 
 from uad_bench.method import Method, Params
 
-UNTRAINED = ("control-black", "control-mean")
+UNTRAINED = ("control-random", "control-centre", "control-black", "control-mean")
 TRAINED = ("control-no-prior", "control-denoising")
 """Beside networks only: they cost as much as one."""
 
