@@ -34,7 +34,7 @@ class ControlRandom(Method):
         """Return the draws ``[N, 1, H, W]``, 0 outside the brain."""
         score = np.zeros(slices.brain.shape, np.float32)
         for drawn, brain, z in zip(score, slices.brain, slices.z, strict=True):
-            draws = np.random.default_rng((self.seed_, int(z), crc32(np.packbits(brain))))
+            draws = np.random.default_rng((self.seed_, int(z), crc32(np.packbits(brain).tobytes())))
             drawn[brain] = draws.random(int(brain.sum()), dtype=np.float32)
         return score
 

@@ -63,7 +63,8 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
         caption=(
             "Protocol strict, version 2: means over patients; threshold at a false-positive rate "
             "of 1 % on healthy validation scans; maximum Dice is an upper bound searched on test "
-            "labels; surface Dice within 2 mm in 3D."
+            "labels; surface Dice within 2 mm in 3D; lesions and findings matched one to one from "
+            "an IoU of 0.25 on."
         ),
         metrics=(
             "auprc",
