@@ -454,6 +454,7 @@ def test_paper_distance_is_the_mean_over_slices_with_both_masks_and_says_how_man
     assert hd.value == pytest.approx(found[both].mean())
     assert (hd.unit, hd.better) == ("px", "lower")
     assert coverage.value == pytest.approx(both.sum() / (~np.isnan(found)).sum())
+    assert coverage.better is None  # what stands behind hd; a ball in the centre covers most slices
 
 
 def test_paper_without_any_lesion_is_undefined_not_wrong(validation):

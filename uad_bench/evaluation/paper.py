@@ -115,6 +115,7 @@ def _metrics(
         "hd_coverage": with_interval(
             _ratio(sum(both), sum(shown)),
             ratio_interval(both, shown, "share"),
+            better=None,
             skipped=sum(scan.slices_with_any == 0 for scan in scans),
         ),
     }
