@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from uad_bench.errors import UadBenchError
+from uad_bench.extras import install_command
 from uad_bench.registry import discover
 from uad_bench.volumes import dicom as module
 from uad_bench.volumes.dicom import convert_dicom, is_dicom_folder
@@ -359,7 +361,7 @@ def test_without_dcm2niix_the_extra_is_named(
 
     monkeypatch.setattr(module, "import_module", absent)
     monkeypatch.setattr(module.shutil, "which", lambda name: None)
-    with pytest.raises(UadBenchError, match=r"pip install 'uad-bench\[prepare\]'"):
+    with pytest.raises(UadBenchError, match=re.escape(install_command("prepare"))):
         convert_dicom(tmp_path, tmp_path / "bids")
 
 

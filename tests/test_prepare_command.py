@@ -20,6 +20,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from uad_bench.cli import main
+from uad_bench.extras import install_command
 from uad_bench.phantom.scan import PhantomScan
 from uad_bench.volumes import standardise as steps
 from uad_bench.volumes import write
@@ -345,7 +346,7 @@ def test_without_ants_one_line_says_what_to_install(
     monkeypatch.setitem(sys.modules, "ants", None)
     assert lab.run() == 2
     (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error")]
-    assert "pip install 'uad-bench[prepare]'" in line
+    assert install_command("prepare") in line
     assert not lab.page.exists()
 
 

@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from uad_bench.cohort import Scan
 from uad_bench.errors import ScanError, UadBenchError
+from uad_bench.extras import install_command
 from uad_bench.phantom.cohorts import simulate_subject
 from uad_bench.volumes import tissue_maps
 from uad_bench.volumes.atropos import segment_tissues
@@ -369,7 +370,7 @@ def test_without_ants_it_says_what_to_install(
     truth: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ants", None)
-    with pytest.raises(UadBenchError, match=re.escape("pip install 'uad-bench[prepare]'")):
+    with pytest.raises(UadBenchError, match=re.escape(install_command("prepare"))):
         segment_tissues(flair_of(truth), truth > 0, GRID.affine)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
@@ -15,6 +16,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from uad_bench.errors import ScanError, UadBenchError
+from uad_bench.extras import install_command
 from uad_bench.volumes.atropos import segment_tissues
 from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.register import Target, load_target, register
@@ -143,7 +145,7 @@ def test_without_ants_one_line_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ants", None)
     raw = scanned(spacing=(4, 4, 4))
-    with pytest.raises(UadBenchError, match=r"pip install 'uad-bench\[prepare\]'"):
+    with pytest.raises(UadBenchError, match=re.escape(install_command("prepare"))):
         register(raw.image, raw.brain, raw.affine, target, "affine-fast")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from nibabel.orientations import axcodes2ornt, inv_ornt_aff
 from numpy.typing import NDArray
 
 from uad_bench.errors import ScanError, UadBenchError
+from uad_bench.extras import install_command
 from uad_bench.volumes.strip import StripTool, strip, tool_version
 
 CODES = [a + b + c for a in "LR" for b in "AP" for c in "IS"]
@@ -185,7 +187,7 @@ def test_a_missing_tool_names_the_extra(
     tool: StripTool, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(UadBenchError, match=r"pip install 'uad-bench\[prepare\]'"):
+    with pytest.raises(UadBenchError, match=re.escape(install_command("prepare"))):
         strip(*egg(), tool)
 
 
@@ -196,7 +198,7 @@ def test_the_version_is_the_package_that_carries_the_tool() -> None:
 
 def test_the_version_of_a_missing_tool_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("uad_bench.volumes.strip.PACKAGES", {"hd-bet": "no-such-distribution"})
-    with pytest.raises(UadBenchError, match=r"pip install 'uad-bench\[prepare\]'"):
+    with pytest.raises(UadBenchError, match=re.escape(install_command("prepare"))):
         tool_version("hd-bet")
 
 
