@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -590,3 +591,30 @@ def test_who_may_read_the_database_and_its_files_the_umask_decides(
     files = [results / "mlflow.db", *results.glob("mlartifacts/*/artifacts/*.json")]
     assert len(files) == 2
     assert {file.stat().st_mode & 0o777 for file in files} == {0o666 & ~umask}
+
+
+def test_runs_that_create_one_database_at_once_all_arrive(results: Path, tmp_path: Path) -> None:
+    """MLflow's own lock is in TMPDIR, which two machines or jobs do not share."""
+    write_cell(ResultsFolder(results), cell())
+    environment = os.environ | {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'shared.db'}",
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+    }
+    command = [sys.executable, "-m", "uad_bench", "sync", "--results"]
+    runs = []
+    for number in range(3):
+        folder, temporary = tmp_path / f"results-{number}", tmp_path / f"tmp-{number}"
+        shutil.copytree(results, folder)
+        temporary.mkdir()
+        runs.append(
+            subprocess.Popen(
+                [*command, str(folder)],
+                env=environment | {"TMPDIR": str(temporary)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    told = [run.communicate(timeout=300) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0, 0], told
+    assert sum("1 cells sent" in out for out, _ in told) >= 1, told

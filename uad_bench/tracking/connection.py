@@ -7,7 +7,7 @@ import os
 import socket
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from shlex import quote
 from textwrap import shorten
@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from uad_bench.errors import UadBenchError
+from uad_bench.locks import held
 
 # Patients' data may not leave the lab, so telemetry is off whatever the user's shell says.
 _ALWAYS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
@@ -62,7 +63,10 @@ def connect(uri: str, results: Path) -> Iterator[Any]:
             from mlflow import MlflowClient
 
             with _quiet():
-                yield MlflowClient(tracking_uri=uri)
+                with _alone(uri):
+                    client = MlflowClient(tracking_uri=uri)
+                    client.search_experiments(max_results=1)
+                yield client
         except UadBenchError:
             raise
         # MLflow fails in the ways of SQLAlchemy, requests and every cloud store behind it,
@@ -106,6 +110,26 @@ def _probe(uri: str) -> None:
             database.execute("PRAGMA schema_version")
     elif (port := _DATABASE_PORTS.get(_dialect(parts))) and parts.hostname:
         socket.create_connection((parts.hostname, parts.port or port), _PROBE_S).close()
+
+
+@contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    """Let one process at a time create the tables of an SQLite file.
+
+    MLflow migrates a new database in many steps, and two processes at it break it for good.
+
+    Raises:
+        TrackingError: the lock beside the file cannot be had.
+    """
+    parts = urlsplit(uri)
+    with ExitStack() as stack:
+        if _is_sqlite(parts):
+            file = _sqlite_file(parts)
+            try:
+                stack.enter_context(held(file.with_name(f".{file.name}.lock")))
+            except UadBenchError as error:
+                raise TrackingError(str(error)) from None
+        yield
 
 
 def _dialect(parts: SplitResult) -> str:
