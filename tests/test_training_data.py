@@ -180,8 +180,10 @@ def test_a_dataset_without_splits_is_divided_by_the_rule_and_this_is_told(
     assert '"title":"Clinic_1"' in "".join(
         file.read_text().replace(" ", "") for file in (tmp_path / "results/cells").glob("*.json")
     )
-    assert "bids-people: no column of splits; subjects by the rule: 2 train, 1 validation" in err
-    assert "1 test" in err
+    assert (
+        "bids-people: no column of splits; subjects by the rule: 2 train, 1 validation, 1 test"
+        in err
+    )
 
 
 def test_a_dataset_of_patients_without_splits_is_refused_at_once(

@@ -8,11 +8,12 @@ from collections import Counter
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import platformdirs
 
 from uad_bench.cells import short_hash, shortened
-from uad_bench.cohort import Cohort
+from uad_bench.cohort import Cohort, Split
 from uad_bench.errors import UadBenchError
 from uad_bench.file_mapping import file_mapping, no_file_fits
 from uad_bench.locate import inspect, locate, read_folder, refuse_unclaimed
@@ -167,7 +168,7 @@ def _for_training(source: Source) -> Source:
         seen = divided(folder, scans, cohort.participants(folder))
         if seen != scans:
             counts = Counter({scan.subject: scan.split for scan in seen}.values())
-            parts = ", ".join(f"{count} {split}" for split, count in counts.items())
+            parts = ", ".join(f"{counts[split]} {split}" for split in get_args(Split))
             notes = (*notes, f"{source.label}: no column of splits; subjects by the rule: {parts}")
     return replace(source, cohort=ForTraining(cohort), notes=notes)
 
