@@ -1,6 +1,7 @@
 """The plugin folders: no package file, one plugin per file, nothing but contracts and blocks."""
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,16 @@ def test_a_plugin_imports_contracts_and_blocks_only(file):
 @pytest.mark.parametrize("file", sorted(ROOT.glob("methods/*.py")), ids=lambda file: file.name)
 def test_a_method_file_stays_small(file):
     assert len(file.read_text().splitlines()) <= 130
+
+
+def test_the_lowest_versions_that_are_tested_are_those_that_are_stated():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    stated = [*project["dependencies"], *extras["prepare"], *extras["test"]]
+    lowest = {line.replace(">=", "==") for line in stated if not line.startswith("torch>=")}
+    text = (ROOT / "constraints-lowest.txt").read_text()
+    tested = {line for line in text.splitlines() if not line.startswith("#")}
+    pinned = set((ROOT / "constraints.txt").read_text().splitlines())
+    (torch,) = tested - lowest
+    assert torch in pinned
+    assert tested - {torch} == lowest

@@ -69,7 +69,7 @@ def test_the_trapezoid_is_another_number_on_either_side(levels, larger):
     found = average_precision(ScoreHistogram.of(scores.astype(np.uint16), lesion))
     precision, recall, _ = precision_recall_curve(lesion, scores.astype(np.uint16))
     assert abs(auc(recall, precision) - found) > 1e-4
-    assert (auc(recall, precision) > found) is larger
+    assert bool(auc(recall, precision) > found) is larger
 
 
 def test_average_precision_of_many_tied_voxels_is_that_of_scikit_learn():

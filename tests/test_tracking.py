@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -132,6 +133,8 @@ def mlflow_server(folder: Path, port: int) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, 9)
             process.wait(15)
+        with contextlib.suppress(ProcessLookupError):  # its workers may outlive it
+            os.killpg(process.pid, 9)
 
 
 @pytest.fixture(scope="module")

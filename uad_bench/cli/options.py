@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from uad_bench.cells import EvaluationSpace
 from uad_bench.errors import PluginError, UadBenchError
 from uad_bench.registry import PLUGINS_VARIABLE, PluginSources, Registry, discover
+
+if TYPE_CHECKING:
+    from uad_bench.cells import EvaluationSpace
 
 PluginPaths = Annotated[
     list[Path] | None,
@@ -115,6 +117,9 @@ def one_space(text: str) -> EvaluationSpace:
     Raises:
         UadBenchError: there is none.
     """
+    # `list` uses this module too, and starts without pydantic.
+    from uad_bench.cells import EvaluationSpace
+
     known: tuple[EvaluationSpace, ...] = get_args(EvaluationSpace)
     chosen = next((space for space in known if space == text), None)
     if chosen is None:
