@@ -65,6 +65,7 @@ def test_the_flair_with_the_mask_is_taken_and_the_other_named(tmp_path: Path) ->
     (left,) = reading.left
     assert left.path.name == "sub-01_acq-2D_FLAIR.nii.gz"
     assert "without a lesion mask" in left.reason
+    assert left.told
 
 
 def test_a_mask_that_may_belong_to_two_flairs_is_refused(tmp_path: Path) -> None:

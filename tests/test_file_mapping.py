@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 from uad_bench.datasets.bids import Bids
 from uad_bench.datasets.mslub import Mslub
 
+from uad_bench.cli import main
+from uad_bench.cli.options import open_registry
 from uad_bench.cohort import Reading
 from uad_bench.errors import UadBenchError
 from uad_bench.file_mapping import FileMapping, compiled, file_mapping
 from uad_bench.locate import inspect
+from uad_bench.runner.sources import find_source
 
 
 def read(root: Path, pattern: str, *paths: str) -> Reading:
@@ -180,3 +183,42 @@ def test_a_pattern_without_wildcards_fits_its_own_name_only(name: str) -> None:
     rule = compiled(name)
     assert rule.fullmatch(f"some/folder/{name}")
     assert not rule.fullmatch(f"some/folder/x{name}")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("prepare", "--datasets", "bids:data", "--page", "page"),
+        ("run", "--methods", "thresholding", "--datasets", "bids:data", "--results", "r"),
+        ("atlas", "build", "at", "--train", "bids:data"),
+        ("sweep", "vae", "--param", "beta", "--train", "bids:data", "--results", "r"),
+        ("validate", "bids:data"),
+    ],
+)
+def test_a_pattern_that_fits_nothing_is_refused_before_any_work(
+    tmp_path: Path,
+    command: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("sub-1", "sub-2", "sub-3"):
+        path = tmp_path / f"data/{name}/anat/{name}_FLAIR.nii.gz"
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert main([*command, "--lesion-pattern", "*_nothing.nii"]) == 2
+    assert "--lesion-pattern *_nothing.nii" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_run_tells_which_flair_was_left(tmp_path: Path) -> None:
+    for path in (
+        "sub-1/anat/sub-1_acq-2D_FLAIR.nii",
+        "sub-1/anat/sub-1_acq-3D_FLAIR.nii",
+        "derivatives/manual/sub-1/anat/sub-1_acq-3D_label-lesion_mask.nii",
+    ):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    source = find_source(f"bids:{tmp_path}", None, open_registry(None), tmp_path / "cache")
+    (note,) = source.notes
+    assert "left out: sub-1/anat/sub-1_acq-2D_FLAIR.nii: a further FLAIR" in note

@@ -249,7 +249,7 @@ def test_one_bad_patient_is_left_out_by_name(lab, cache, box, tmp_path):
         ),
         (["--methods", "thresholding", "--param", "thresholding.sigma=1"], "unknown; thresholding"),
         (["--param", "beta"], "write METHOD.NAME=VALUE"),
-        (["--config", "nested.yaml"], "--param box: write METHOD.NAME=VALUE"),
+        (["--config", "nested.yaml"], "nested.yaml: param box: write METHOD.NAME=VALUE"),
         (["--device", "cuda:7"], "--device cuda:7"),
         (["--methods", "spa", "--param", "spa.snr=0"], "--param spa.snr"),
         (["--methods", "spa", "--param", "spa.snr=["], "--param spa.snr"),

@@ -73,11 +73,13 @@ class LeftFile:
         reason: why, or what it seems to be, in a few words.
         stops: whether it may be a FLAIR or a lesion mask that was not understood. A run must not
             go on before somebody has said what it is.
+        told: whether a run says that it was left, because a user may have wanted it.
     """
 
     path: Path
     reason: str
     stops: bool = False
+    told: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ class Participants:
         lacking = [subject for subject in subjects if subject not in self.splits]
         if lacking:
             raise UadBenchError(
-                f"{self.path}: no split for {shortened(lacking)}: write train, validation or test "
+                f"{self.path}: no split for {first_of(lacking)}: write train, validation or test "
                 "into the column 'split', for every subject or for none"
             )
         return {subject: self.splits[subject] for subject in subjects}
@@ -93,9 +93,9 @@ class Participants:
         unlisted = [subject for subject in files if subject not in self.subjects]
         lines = []
         if without:
-            lines.append(f"in the table, but without a scan: {shortened(without)}")
+            lines.append(f"in the table, but without a scan: {first_of(without)}")
         if unlisted:
-            lines.append(f"with a scan, but not in the table: {shortened(unlisted)}")
+            lines.append(f"with a scan, but not in the table: {first_of(unlisted)}")
         return tuple(lines)
 
 
@@ -137,7 +137,7 @@ def read_participants(root: Path) -> Participants | None:
     )
 
 
-def shortened(names: Iterable[str]) -> str:
+def first_of(names: Iterable[str]) -> str:
     """The first names of a list, and how many more there are."""
     names = list(names)
     more = len(names) - _SHOWN
@@ -178,7 +178,7 @@ def _read_table(path: Path) -> _Table:
         raise UadBenchError(f"{path}: not a table ({error}); {_SAVE_AS}") from None
     if twice:
         raise UadBenchError(
-            f"{path}: several different lines for {shortened(dict.fromkeys(twice))}; keep one line "
+            f"{path}: several different lines for {first_of(dict.fromkeys(twice))}; keep one line "
             "for each person"
         )
     return _Table(path, tuple(header), rows, notes)
@@ -318,7 +318,7 @@ def _health(table: _Table) -> tuple[Mapping[str, bool], tuple[str, ...], tuple[s
         values = [repr(value) for value, count in unclear.items() if count]
         if values:
             notes.append(
-                f"column {column!r}: {shortened(values)}: not known as healthy, so not read as such"
+                f"column {column!r}: {first_of(values)}: not known as healthy, so not read as such"
             )
     return (
         {subject: said for subject, (said, _) in found.items()},

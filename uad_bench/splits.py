@@ -9,7 +9,7 @@ from pathlib import Path
 
 from uad_bench.cohort import Cohort, Reading, Scan, Split
 from uad_bench.errors import UadBenchError
-from uad_bench.participants import Participants, shortened
+from uad_bench.participants import Participants, first_of
 
 TRAIN, VALIDATION, TEST = 125, 15, 23
 """The proportions of the paper's healthy cohort (Bercea et al., 2022, Table 1)."""
@@ -59,7 +59,7 @@ def divided(root: Path, scans: Sequence[Scan], people: Participants | None) -> t
     )
     if ill:
         raise UadBenchError(
-            f"{root}: cannot be divided for training: {shortened(ill)} "
+            f"{root}: cannot be divided for training: {first_of(ill)} "
             f"{'has a lesion mask or is' if len(ill) == 1 else 'have lesion masks or are'} called "
             f"{'a patient' if len(ill) == 1 else 'patients'}; {_FIX}"
         )

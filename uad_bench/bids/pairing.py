@@ -277,7 +277,8 @@ def _left(
         if file.path in used:
             continue
         if owner is not None and owner not in taken:
-            yield LeftFile(file.path, "a further FLAIR without a lesion mask; another one has one")
+            reason = "a further FLAIR without a lesion mask; another one has one"
+            yield LeftFile(file.path, reason, told=file.suffix == "FLAIR")
         elif file.suffix == "FLAIR":
             yield LeftFile(file.path, "a further version of a FLAIR")
         elif owner is not None:

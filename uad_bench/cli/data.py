@@ -55,6 +55,8 @@ def data(
         if mapping is not None:
             cohort = cohort.mapped(mapping)
         rows = list(_rows(cohort, path, data_root, full=bool(names)))
+        if lesion_pattern is not None and names and not any(label == "mapped" for label, _ in rows):
+            rows.append(("mapped", "no file, by --lesion-pattern"))
         _print_rows(console, name, cohort.info.title, rows)
     if not names:
         console.print(

@@ -10,7 +10,7 @@ from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data import Data, gather
 from uad_bench.runner.progress import Progress
 from uad_bench.runner.readiness import refuse, unfit_data, unwritable
-from uad_bench.runner.sources import Sources, find_training
+from uad_bench.runner.sources import Sources, find_training, refuse_useless_pattern
 from uad_bench.volumes.atlas import Atlas, build_atlas, known_people, refuse_existing
 from uad_bench.volumes.store import PreparedCohort
 
@@ -31,6 +31,7 @@ def build_training_atlas(
     """
     refuse_existing(folder)
     training = find_training(config, registry)
+    refuse_useless_pattern(config.lesion_pattern, (training,))
     sources = Sources(training, (), ())
     refuse(
         (

@@ -17,7 +17,12 @@ from uad_bench.runner.readiness import (
     refuse,
     unwritable,
 )
-from uad_bench.runner.sources import Source, cache_folder, find_source
+from uad_bench.runner.sources import (
+    Source,
+    cache_folder,
+    find_source,
+    refuse_useless_pattern,
+)
 from uad_bench.volumes.prepare import NothingLeftError, Order, prepare, take_order
 from uad_bench.volumes.recipe import find_recipe
 from uad_bench.volumes.standardise import (
@@ -117,7 +122,10 @@ def take_orders(
     stores = cache_folder(request.cache) / STORES
     orders: list[tuple[str, Order]] = []
     problems = [*unwritable("--page", request.page)]
-    for source in _sources(request, registry, problems):
+    sources = tuple(_sources(request, registry, problems))
+    if not problems:
+        refuse_useless_pattern(request.lesion_pattern, sources)
+    for source in sources:
         folder = source.folder
         for text in source.notes:
             note(text)

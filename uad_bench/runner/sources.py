@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +17,9 @@ from uad_bench.cells import short_hash, shortened
 from uad_bench.cohort import Cohort, Split
 from uad_bench.errors import UadBenchError
 from uad_bench.file_mapping import file_mapping, no_file_fits
-from uad_bench.locate import inspect, locate, read_folder, refuse_unclaimed
+from uad_bench.locate import Found, grouped, inspect, locate, read_folder, refuse_unclaimed
 from uad_bench.locks import held
+from uad_bench.participants import first_of
 from uad_bench.phantom.labelmap import find_label_maps
 from uad_bench.phantom.layouts import LAYOUTS, is_simulated
 from uad_bench.registry import Registry, split_dataset
@@ -98,9 +100,7 @@ def find_sources(config: RunConfig, registry: Registry) -> Sources:
         problems.append(str(error))
     if problems or training is None:
         raise UadBenchError("; ".join(dict.fromkeys(problems)))
-    is_mapped = any(source.mapped for source in (training, *sources.values()))
-    if config.lesion_pattern is not None and not is_mapped:
-        raise UadBenchError(no_file_fits(config.lesion_pattern, "this run's datasets"))
+    refuse_useless_pattern(config.lesion_pattern, (training, *sources.values()))
     return Sources(training, tuple(sources.values()), tuple(missing))
 
 
@@ -225,6 +225,7 @@ def find_source(
             path, notes = converted(path, cache)
         found = inspect(cohort, path)
         refuse_unclaimed(found, name)
+        notes = (*notes, *_left_out(label, found))
         return Source(label, cohort, path, notes, found.mapped, title)
     if not cohort.info.folders:
         raise UadBenchError(f"--datasets {name}: say where it is, as {name}:PATH")
@@ -234,8 +235,26 @@ def find_source(
         refuse_unclaimed(found, name)
         is_own = not cohort.info.released and not is_simulated(folder)
         title = own_title(folder) if is_own else ""
-        return Source(base, cohort, folder, mapped=found.mapped, title=title)
+        notes = tuple(_left_out(base, found))
+        return Source(base, cohort, folder, notes, found.mapped, title)
     return Source(base, cohort, folder)
+
+
+def _left_out(label: str, found: Found) -> Iterator[str]:
+    """The files that were left and that a user may have wanted, one line for each reason."""
+    for reason, paths in grouped(file for file in found.left if file.told).items():
+        names = first_of(path.relative_to(found.folder).as_posix() for path in paths)
+        yield f"{label}: left out: {names}: {reason}"
+
+
+def refuse_useless_pattern(pattern: str | None, sources: Iterable[Source]) -> None:
+    """Refuse a ``--lesion-pattern`` that fits no file of any of these cohorts.
+
+    Raises:
+        UadBenchError: in one line.
+    """
+    if pattern is not None and not any(source.mapped for source in sources):
+        raise UadBenchError(no_file_fits(pattern, "these datasets"))
 
 
 def converted(folder: Path, cache: Path) -> tuple[Path, tuple[str, ...]]:

@@ -18,7 +18,12 @@ from uad_bench.report.sweep import Value
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.detectors import given_params, unknown_parameter
 from uad_bench.runner.readiness import refuse, unfit_data, unwritable
-from uad_bench.runner.sources import Source, Sources, find_training
+from uad_bench.runner.sources import (
+    Source,
+    Sources,
+    find_training,
+    refuse_useless_pattern,
+)
 from uad_bench.volumes.atlas import Atlas, open_atlas, refuse_other_grid
 from uad_bench.volumes.recipe import find_recipe
 
@@ -85,6 +90,7 @@ def plan_sweep(
         refuse_other_grid(atlas, find_recipe(config.recipe, config.template))
     log = _is_log(span, list(chosen))
     training = find_training(config, registry)
+    refuse_useless_pattern(config.lesion_pattern, (training,))
     refuse(
         (
             *unwritable(config.said("results"), config.results),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from uad_bench.cohort import Split
 from uad_bench.errors import ScanError, UadBenchError
-from uad_bench.participants import shortened
+from uad_bench.participants import first_of
 from uad_bench.volumes.inputs import ScanInput
 from uad_bench.volumes.masks import whole_numbers
 from uad_bench.volumes.nifti import read_volume
@@ -68,9 +68,9 @@ def _ill(label: str, training: Order) -> Iterator[str]:
     lesions = [item.scan.name for item in seen if _marks_lesion(item)]
     advice = "detectors learn from healthy people; name these as test in participants.tsv"
     if lesions:
-        yield f"training dataset {label}: a lesion is marked in {shortened(lesions)}: {advice}"
+        yield f"training dataset {label}: a lesion is marked in {first_of(lesions)}: {advice}"
     if patients:
-        yield f"training dataset {label}: {shortened(patients)} called a patient: {advice}"
+        yield f"training dataset {label}: {first_of(patients)} called a patient: {advice}"
 
 
 def _marks_lesion(item: ScanInput) -> bool:
@@ -92,7 +92,7 @@ def _shared(label: str, training: Marks, evaluated: Mapping[str, Marks]) -> Iter
     if both:
         yield (
             f"training dataset {label}: the same FLAIR in train and in validation: "
-            f"{shortened(both)}: keep one of each"
+            f"{first_of(both)}: keep one of each"
         )
     seen = {**train, **validation}
     for other, scans in evaluated.items():
@@ -104,7 +104,7 @@ def _shared(label: str, training: Marks, evaluated: Mapping[str, Marks]) -> Iter
         if pairs:
             yield (
                 f"{other} tests scans that training dataset {label} learns from: "
-                f"{shortened(pairs)}: take them out of one of the two"
+                f"{first_of(pairs)}: take them out of one of the two"
             )
 
 
@@ -136,4 +136,4 @@ def tested_twice(evaluated: Mapping[str, Order]) -> Iterator[str]:
                 if other != label:
                     found.setdefault((other, label), []).append(name)
     for (one, other), names in found.items():
-        yield f"{one} and {other} test the same scans: {shortened(names)}"
+        yield f"{one} and {other} test the same scans: {first_of(names)}"

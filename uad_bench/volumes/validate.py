@@ -14,7 +14,7 @@ import numpy as np
 from uad_bench.cohort import Cohort, Reading, Scan
 from uad_bench.errors import UadBenchError
 from uad_bench.locate import grouped, read_folder, unclaimed_files
-from uad_bench.participants import shortened
+from uad_bench.participants import first_of
 from uad_bench.volumes.findings import SEVERITIES, Finding
 from uad_bench.volumes.scan_checks import ScanReport, check_scan
 
@@ -107,7 +107,7 @@ def _unclaimed(cohort: Cohort, reading: Reading, root: Path) -> Iterator[Finding
     odd = unclaimed_files(cohort, reading, root)
     for stops in (True, False):
         for reason, paths in grouped(file for file in odd if file.stops is stops).items():
-            names = shortened(path.relative_to(root).as_posix() for path in paths)
+            names = first_of(path.relative_to(root).as_posix() for path in paths)
             what = "1 file is not read" if len(paths) == 1 else f"{len(paths)} files are not read"
             message = f"{what}: {names}: {reason}"
             if stops:
@@ -115,7 +115,7 @@ def _unclaimed(cohort: Cohort, reading: Reading, root: Path) -> Iterator[Finding
             yield Finding("error" if stops else "note", name, "unclaimed", message)
     explained = [file for file in reading.left if not file.stops]
     for reason, paths in grouped(explained).items():
-        names = shortened(path.relative_to(root).as_posix() for path in paths)
+        names = first_of(path.relative_to(root).as_posix() for path in paths)
         yield Finding("note", name, "left out", f"{len(paths)} files: {names}: {reason}")
 
 
