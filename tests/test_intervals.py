@@ -65,7 +65,7 @@ def test_a_share_is_strictly_inside_its_interval_which_is_inside_0_and_1(values)
         assert 0 <= interval.low < np.mean(values) < interval.high <= 1
 
 
-@given(st.lists(st.floats(0, 1e4), min_size=4, max_size=12))
+@given(st.lists(st.just(0.0) | st.floats(1e-100, 1e4), min_size=4, max_size=12))
 def test_an_amount_is_strictly_inside_its_interval_and_is_never_negative(values):
     interval = mean_interval(values, "amount")
     if interval is None:
