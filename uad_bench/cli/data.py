@@ -63,7 +63,7 @@ def data(
             "`uad-bench data NAME` shows a cohort's layout, facts, licence and citation.",
             soft_wrap=True,
         )
-    if data_root is None:
+    if data_root is None and not all(path for _, path in wanted):
         console.print(
             "No data root is set: `uad-bench run` works on simulated cohorts.", soft_wrap=True
         )
