@@ -75,6 +75,14 @@ def test_the_patient_score_is_the_mean_of_the_highest_percent(voxels, seed):
     assert patient_score(labelled) == found
 
 
+@given(st.integers(1, 700), st.integers(0, 300), st.integers(0, 99))
+def test_lesion_voxels_outside_the_brain_change_no_patient_score(voxels, outside, seed):
+    scores = np.random.default_rng(seed).integers(0, LEVELS, voxels).astype(np.uint16)
+    inside = ScoreHistogram.of(scores, np.zeros(voxels, np.uint8))
+    lost = ScoreHistogram.of(np.zeros(outside, np.uint16), np.ones(outside, np.uint8))
+    assert patient_score(inside + lost, outside) == patient_score(inside)
+
+
 def test_a_scan_without_a_voxel_has_no_score():
     assert patient_score(ScoreHistogram.empty()) is None
 

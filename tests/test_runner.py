@@ -267,6 +267,26 @@ def test_bad_input_is_one_line_and_writes_nothing(lab, cache, box, tmp_path, cha
     assert not (tmp_path / "results").exists()
 
 
+def test_overwrite_all_trains_again_what_it_runs_and_touches_nothing_else(
+    lab, cache, box, tmp_path
+):
+    command = quick(lab, cache, box)
+    assert uad_bench(*command, cwd=tmp_path).returncode == 0
+    detectors, tuning = tmp_path / "results/detectors", tmp_path / "results/tuning"
+    (trained,) = detectors.glob("box-s0-*")
+    (trained / "mark").touch()
+    others = [detectors / "box-small-s0-deadbeef", detectors / "box-s7-deadbeef"]
+    for folder in others:
+        folder.mkdir()
+    tuning.mkdir(exist_ok=True)
+    (tuning / "box-small-x.log").touch()
+    assert uad_bench(*command, "--overwrite", "all", cwd=tmp_path).returncode == 0
+    assert trained.is_dir()
+    assert not (trained / "mark").exists()
+    assert all(path.is_dir() for path in others)
+    assert (tuning / "box-small-x.log").is_file()
+
+
 def test_overwrite_failed_where_nothing_is_yet_computes_nothing(lab, cache, box, tmp_path):
     done = uad_bench(*quick(lab, cache, box), "--overwrite", "failed", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

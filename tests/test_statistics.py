@@ -105,6 +105,12 @@ def test_ties_allow_no_smaller_p_either():
     assert paired_comparison(named([1] * 6), named([0] * 6)) == smallest_p([6])[0]
 
 
+def test_differences_that_are_equal_on_paper_are_ties():
+    a, b = named([0.1, 0.9, 0.4, 0.8]), named([0.3, 0.7, 0.2, 0.6])
+    assert paired_comparison(a, b) == paired_comparison(named([-1, 1, 1, 1]), named([0] * 4))
+    assert differing(named([0.1 + 0.2]), named([0.3])) == 0
+
+
 def test_subjects_differ_where_both_have_a_value_and_not_the_same():
     assert differing({"a": 1.0, "b": 2.0, "c": 3.0}, {"b": 2.0, "c": 4.0, "d": 5.0}) == 1
 

@@ -3,7 +3,8 @@
 A person's score is the mean over their scans of the mean of the highest 1 % of the scores in the
 brain. That is as many voxels as the protocol's threshold marks in a healthy brain. The score
 rises with the size of lesions and with their contrast, no single voxel decides it, it needs no
-threshold, and it follows from a stored score histogram.
+threshold, and it follows from a stored score histogram and the number of lesion voxels outside
+the brain.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Detection:
     Attributes:
         auroc: chance that a patient scores higher than a healthy person, ties counted half.
         auprc: average precision of the patients.
-        prevalence: share of patients, which a random score reaches as ``auprc``.
+        prevalence: share of patients, which a constant score has as ``auprc``.
         sensitivity: share of the patients above a score that at most 1 in 10 of these healthy
             people exceed.
         patients: number of patients.
@@ -60,19 +61,21 @@ class Detection:
     healthy: int
 
 
-def patient_score(brain: ScoreHistogram) -> float | None:
+def patient_score(brain: ScoreHistogram, outside: int = 0) -> float | None:
     """The mean of the highest 1 % of the scores in the brain, in [0, 1].
 
     Rounded up to whole voxels. Lesions do not matter: healthy and lesion voxels count alike.
 
     Args:
         brain: the scores of one scan in the brain.
+        outside: how many of its voxels are lesion outside of the brain, which have score 0 and do
+            not belong to the brain.
 
     Returns:
         The score; ``None`` without any voxel.
     """
     counts = brain.healthy + brain.lesion
-    voxels = int(counts.sum())
+    voxels = int(counts.sum()) - outside
     if not voxels:
         return None
     kept = ceil(TOP * voxels)

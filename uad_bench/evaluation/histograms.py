@@ -193,8 +193,8 @@ def dice_curve(histogram: ScoreHistogram) -> FloatCurve:
 def max_dice(histogram: ScoreHistogram) -> tuple[float, int] | None:
     """The largest Dice over the thresholds 1 ... 65535, and the threshold that gives it.
 
-    Of several thresholds that give it, the largest is taken, which is always a score that a voxel
-    has. ``None`` where there is no lesion voxel.
+    Of several thresholds that give it, the largest is taken. It is a score that a lesion voxel has,
+    unless all of them have score 0. ``None`` where there is no lesion voxel.
     """
     if not histogram.lesion_voxels:
         return None

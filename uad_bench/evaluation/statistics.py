@@ -16,6 +16,9 @@ from uad_bench.errors import UadBenchError
 
 _EXACT_UP_TO = 50
 
+_DECIMALS = 12
+"""Differences of floats that are equal on paper are equal to this many decimals."""
+
 
 def subject_means(scans: Iterable[ScanScores], metric: str) -> dict[str, float]:
     """Mean of a metric per subject over the sessions for which it is defined.
@@ -47,7 +50,7 @@ def paired_comparison(values_a: Mapping[str, float], values_b: Mapping[str, floa
             "two methods have no subject in common, so they cannot be compared: evaluate both on "
             "the same cohort"
         )
-    differences = np.array([values_a[subject] - values_b[subject] for subject in shared])
+    differences = np.array([_difference(values_a[name], values_b[name]) for name in shared])
     differences = differences[differences != 0]
     if not len(differences):
         return 1.0
@@ -58,7 +61,13 @@ def paired_comparison(values_a: Mapping[str, float], values_b: Mapping[str, floa
 
 def differing(values_a: Mapping[str, float], values_b: Mapping[str, float]) -> int:
     """How many subjects have both values, and different ones: those that the test counts."""
-    return sum(values_a[name] != values_b[name] for name in values_a.keys() & values_b.keys())
+    shared = values_a.keys() & values_b.keys()
+    return sum(_difference(values_a[name], values_b[name]) != 0 for name in shared)
+
+
+def _difference(one: float, other: float) -> float:
+    """The difference of two values, so that 0.3 - 0.1 and 0.9 - 0.7 are a tie."""
+    return round(one - other, _DECIMALS)
 
 
 def smallest_p(subjects: Sequence[int]) -> tuple[float, float]:

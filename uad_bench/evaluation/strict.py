@@ -134,7 +134,7 @@ def _measure(scan: ScoredScan, fpr1: int, fpr5: int) -> _Scan:
             "fpr": false_positive_rate(brain, fpr1),
             **_lesion_wise(match_lesions(prediction, lesion, scan.spacing)),
             "healthy_volume": None,
-            "patient_score": patient_score(brain),
+            "patient_score": patient_score(brain, int((scan.lesion_mask & ~scan.brain).sum())),
         },
     )
     silent = distance is not None and distance.missing == "prediction"

@@ -60,7 +60,7 @@ PREVALENCE = {
     "auprc_slice": "prevalence_slice",
     "patient_auprc": "patient_prevalence",
 }
-"""The metric that says what a random score reaches; it stands beside the metric itself."""
+"""The metric that says what a constant score reaches; it stands beside the metric itself."""
 
 _NEVER_ALONE = {"hd": "hd_coverage"}
 """A metric over a part of the slices, and the one that says how large that part is."""

@@ -152,7 +152,7 @@ def _panel(arrangement: Arrangement, metric: str, notes: Footnotes, *, intervals
 
 
 def _with_prevalence(panel: Panel, arrangement: Arrangement) -> Panel:
-    """Add the share of lesion voxels to a panel of AUPRC, which is what a random score reaches."""
+    """Add the share of lesion voxels to a panel of AUPRC: what a constant score reaches."""
     metric = PREVALENCE.get(panel.metric)
     if metric is None:
         return panel

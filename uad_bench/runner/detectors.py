@@ -80,6 +80,9 @@ class Trainer:
             name: (int if fields[name].annotation is int else float)(getattr(params, name))
             for name in space
         }
+        journal = self.results.tuning / f"{method.name}-{key}.log"
+        if self.config.overwrite == "all":
+            journal.unlink(missing_ok=True)
         first = {k: v for k, v in method.first_trial.items() if k in space and k not in start}
         tuned = tune(
             evaluate,
@@ -89,16 +92,21 @@ class Trainer:
             default=default,
             trials=trials,
             seed=seed,
-            journal=self.results.tuning / f"{method.name}-{key}.log",
+            journal=journal,
         )
         return validated(method, params.model_dump() | tuned.params), tuned
 
     def detector(
         self, method: type[Method], params: Params, seed: int, tuned: Tuned | None
     ) -> tuple[Method, FitRecord]:
-        """Train a detector, or load it where it was trained before."""
+        """Train a detector, or load it where it was trained before.
+
+        ``--overwrite all`` trains it again, and leaves every other detector alone.
+        """
         key = self.key(method, params, seed)
         folder = self.results.detectors / key
+        if self.config.overwrite == "all" and folder.exists():
+            shutil.rmtree(folder)
         if (folder / "fit.json").is_file():
             fitted = method(params)
             fitted.load(load_file(folder / "state.safetensors"), self.device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -92,8 +91,6 @@ def execute(
         if not planned.tuned:  # the cells of others are known once they are tuned
             run.refuse_other_data(planned, planned.params)
     write_plan(plan, results, command)
-    if plan.config.overwrite == "all":
-        forget_detectors(plan, results)
     for planned in plan.methods:
         run.method(planned)
     return Outcome(tuple(run.records), run.computed)
@@ -350,12 +347,3 @@ def _written(write: Callable[[], None], results: ResultsFolder) -> None:
         write()
     except OSError as error:
         raise storage_error(error, results.root) from error
-
-
-def forget_detectors(plan: Plan, results: ResultsFolder) -> None:
-    """Drop stored detectors and studies, so that ``--overwrite all`` trains again."""
-    for planned in plan.methods:
-        for folder in results.detectors.glob(f"{planned.method.name}-s*"):
-            shutil.rmtree(folder)
-        for journal in results.tuning.glob(f"{planned.method.name}-*.log*"):
-            journal.unlink()
