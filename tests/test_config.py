@@ -1,8 +1,10 @@
 """One vocabulary: a YAML key is a flag's name, flags win, and every mistake is named at once."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,6 +57,13 @@ def test_a_preset_is_a_key_of_the_file_and_a_flag(tmp_path):
         ("- spa\n", "must hold `key: value` lines"),
         ("methods: [spa\n", "not YAML"),
         ("datasets: all\n", "--methods is needed"),
+        ("methods:\n", "methods: names nothing; give one or several"),
+        ("methods: spa\nseeds:\n", "seeds: names nothing; give one or several"),
+        ("methods: spa\ntrials: !!int abc\n", "'abc' does not fit !!int in "),
+        ("methods: spa\ntrials: !!float abc\n", "'abc' does not fit !!float in "),
+        ("methods: spa\ntune: !!bool abc\n", "'abc' does not fit !!bool in "),
+        ("methods: spa\ntrials: !!timestamp abc\n", "'abc' does not fit !!timestamp in "),
+        ("[" * 3000, "nested too deeply"),
     ],
 )
 def test_a_wrong_file_is_one_line(tmp_path, text, said):
@@ -62,6 +71,32 @@ def test_a_wrong_file_is_one_line(tmp_path, text, said):
         load_config(yaml_file(tmp_path, text), {})
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["seeds", "trials", "phantoms", "limit", "jobs", "mask-shift"])
+@pytest.mark.parametrize("switch", ["yes", "no", "true", "off", "[on]"])
+def test_a_switch_where_a_number_is_meant_is_refused(tmp_path, key, switch):
+    """Python counts True as 1."""
+    if switch == "[on]" and key != "seeds":
+        switch = "on"
+    with pytest.raises(UadBenchError, match=f": {key}: must be a number, not a switch"):
+        load_config(yaml_file(tmp_path, f"methods: spa\n{key}: {switch}\n"), {})
+
+
+_TAGS = ("int", "float", "bool", "null", "timestamp", "binary", "str", "map", "seq", "set", "omap")
+
+
+@given(
+    tag=st.sampled_from([*_TAGS, "pairs", "merge", "value", "python/name:os.system", "nobody"]),
+    value=st.sampled_from(["", "abc", "0x", "1:2:x", "9" * 5000, "2026-99-99", "[a]", "{a: b}"])
+    | st.text("0123456789abcxo.:-+ _", max_size=12),
+    around=st.sampled_from(["{}", "a: {}", "[{}]", "? {}\n: b", "{{<<: {}}}"]),
+)
+def test_a_value_that_does_not_fit_its_tag_is_no_traceback(tag, value, around):
+    text = around.format(f"!!{tag} {value}")
+    with suppress(yaml.YAMLError):
+        parse_yaml(text)
+    scalar(text)
 
 
 def test_every_mistake_is_named_at_once(tmp_path):

@@ -83,3 +83,51 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
         UadBenchError, match=r"cannot write .*cell\.json: (Not a directory|File exists)"
     ):
         write_whole(tmp_path / "file" / "cells" / "cell.json", b"new")
+
+
+@given(depth=st.integers(1, 3), there=st.booleans())
+def test_a_symbolic_link_stays_and_its_target_is_replaced(depth, there, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    target = folder / "elsewhere" / "table.txt"
+    target.parent.mkdir()
+    if there:
+        target.write_bytes(b"old")
+    link = target
+    for number in range(depth):
+        link, former = folder / f"link{number}", link
+        link.symlink_to(former)
+    write_whole(link, b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    assert [path.name for path in target.parent.iterdir()] == ["table.txt"]
+
+
+def test_a_link_to_itself_is_one_line_and_stays(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "a")
+    with pytest.raises(UadBenchError, match=r"cannot write .*a: "):
+        write_whole(tmp_path / "a", b"new")
+    assert (tmp_path / "a").is_symlink()
+
+
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_whole(pipe, b"new")
+    assert os.read(reader, 10) == b"new"
+    os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_a_device_is_written_to_and_stays_a_device(tmp_path):
+    (tmp_path / "link").symlink_to(os.devnull)
+    for path in (Path(os.devnull), tmp_path / "link"):
+        write_whole(path, b"new")
+    assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_device_that_takes_nothing_is_one_line():
+    with pytest.raises(UadBenchError, match="the disk is full while writing /dev/full"):
+        write_whole(Path("/dev/full"), b"new")

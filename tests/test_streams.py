@@ -7,12 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from uad_bench.cli.streams import open_streams
+from uad_bench.cli.streams import echo, open_streams
 
 CODECS = ("ascii", "latin-1", "cp1252", "cp437", "koi8-r", "shift_jis", "utf-8")
 anything = st.text(st.characters(codec=None, exclude_characters="\x1b"), max_size=40)
@@ -46,7 +45,7 @@ def test_every_text_can_be_printed_in_every_encoding(text, codec, errors):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", stream)
         open_streams()
-        typer.echo(f"{text} 0.51 ± 0.02")
+        echo(f"{text} 0.51 ± 0.02")
         Console(width=200).print(f"{text} 0.51 ± 0.02", markup=False)
         stream.flush()
     assert stream.buffer.getvalue().count(b"0.51 ") == 2
@@ -58,6 +57,40 @@ def test_a_narrow_terminal_gets_the_whole_answer(codec):
     narrow = program("uad-bench show hi; uad-bench data hi", PYTHONIOENCODING=codec)
     assert (narrow.returncode, narrow.stderr) == (0, "")
     assert len(narrow.stdout.splitlines()) > len(wide.stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}],
+)
+def test_what_an_ascii_terminal_lacks_is_a_question_mark(environment, tmp_path):
+    """``typer.echo`` takes ASCII for a mistake and writes UTF-8."""
+    table = f"table --published -f markdown --results {tmp_path}"
+    wide = program(f"uad-bench {table}; uad-bench show \u2264", PYTHONIOENCODING="utf-8")
+    assert not wide.stdout.isascii()
+    assert not wide.stderr.isascii()
+    narrow = program(f"uad-bench {table}; uad-bench show \u2264", **environment)
+    for had, got in ((wide.stdout, narrow.stdout), (wide.stderr, narrow.stderr)):
+        assert got.isascii()
+        assert got.count("\n") == had.count("\n")
+    assert "?" in narrow.stdout
+
+
+def test_the_command_line_prints_with_its_own_echo():
+    source = Path(__file__).parents[1] / "uad_bench" / "cli"
+    texts = {file.name: file.read_text() for file in source.glob("*.py")}
+    assert not [name for name, text in texts.items() if "typer.echo(" in text]
+
+
+@pytest.mark.parametrize("stream", ["", "| cat", "> {}/out; cat {}/out", ">> {}/out; cat {}/out"])
+def test_a_table_can_be_written_to_dev_stdout(stream, tmp_path):
+    behind = stream.replace("{}", str(tmp_path))
+    table = f"uad-bench table --published -f csv --results {tmp_path}"
+    shown = program(f"{{ echo before; {table} -o /dev/stdout; echo after; }} {behind}")
+    assert shown.stderr == ""
+    first, *rows, last = shown.stdout.splitlines()
+    assert (first, last) == ("before", "after")
+    assert rows == program(table).stdout.splitlines()
 
 
 def test_a_reader_who_goes_away_is_told_nothing():

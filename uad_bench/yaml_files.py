@@ -21,7 +21,11 @@ _INT = re.compile(r"[-+]?[0-9]+|0x[0-9a-fA-F]+|0o[0-7]+")
 _FLOAT = re.compile(
     r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
 )
+_UNFIT = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
+"""What PyYAML raises beside its own errors where a value does not fit its tag."""
 _TAG = "tag:yaml.org,2002:"
+_SHOWN = 40
+"""Characters of a wrong value that a message repeats."""
 
 
 class GivenTwiceError(yaml.YAMLError):
@@ -31,8 +35,19 @@ class GivenTwiceError(yaml.YAMLError):
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with the numbers of YAML 1.2 that refuses a key given twice."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Return the value of a node; one that does not fit its tag is told with its line."""
+        try:
+            return super().construct_object(node, deep)
+        except _UNFIT:
+            kind = node.tag.removeprefix(_TAG)
+            text = f"{str(node.value)[:_SHOWN]!r} does not fit !!{kind}"
+            raise yaml.constructor.ConstructorError(None, None, text, node.start_mark) from None
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Return a mapping; ``<<`` brings keys that the mapping's own ones may replace."""
+        if not isinstance(node, yaml.MappingNode):  # PyYAML says what it is
+            return super().construct_mapping(node, deep)
         lines: dict[Any, int] = {}
         for key_node, _ in node.value:
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == f"{_TAG}merge":
@@ -74,9 +89,14 @@ def parse_yaml(text: str) -> Any:
     """Return what YAML text says.
 
     Raises:
-        yaml.YAMLError: no YAML, or a key that is given twice.
+        yaml.YAMLError: no YAML, a value that does not fit its tag, or a key that is given twice.
     """
-    return yaml.load(text, Loader=_Loader)
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except RecursionError:
+        raise yaml.YAMLError("nested too deeply") from None
+    except _UNFIT as error:
+        raise yaml.YAMLError(f"a value does not fit its tag: {error}") from None
 
 
 def read_yaml(file: Path, flag: str, example: str) -> dict[str, Any]:

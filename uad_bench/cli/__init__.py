@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from uad_bench import __version__
-from uad_bench.cli.streams import close_broken_stdout, open_streams
+from uad_bench.cli.streams import close_broken_stdout, echo, open_streams
 from uad_bench.errors import UadBenchError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fail(message: str) -> int:
     """Say what is wrong, in one line on stderr."""
     with suppress(OSError):  # where stderr is gone too, nobody can be told
-        typer.echo(f"error: {' '.join(message.split())}", err=True)
+        echo(f"error: {' '.join(message.split())}", err=True)
     return EXIT_BAD_INPUT
 
 
@@ -145,13 +145,13 @@ def _not_invoked() -> None:
 
 def _print_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"uad-bench {__version__}")
+        echo(f"uad-bench {__version__}")
         raise typer.Exit
 
 
 def _print_help(context: typer.Context, asked: bool) -> None:
     if asked:
-        typer.echo(context.get_help())
+        echo(context.get_help())
         raise typer.Exit
 
 

@@ -23,6 +23,7 @@ from uad_bench.cli.options import (
     open_registry,
 )
 from uad_bench.cli.output import print_facts
+from uad_bench.cli.streams import echo
 
 atlas = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -92,7 +93,7 @@ def show(
     picture = folder.resolve().with_name(f"{folder.resolve().name}.png")
     write_whole(picture, atlas_picture(open_atlas(folder)))
     _print(folder)
-    typer.echo(f"look at it: {picture}")
+    echo(f"look at it: {picture}")
 
 
 def _print(folder: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from uad_bench.cli.options import PluginPaths, open_registry
+from uad_bench.cli.streams import echo
 from uad_bench.conformance import Violation, check_cohort, check_method
 from uad_bench.entry import Entry
 from uad_bench.errors import PluginError, UadBenchError
@@ -40,11 +41,11 @@ def check(
         violations = _violations(entry, root)
         broken += len(violations)
         for violation in violations:
-            typer.echo(f"{entry.name}: {violation}")
+            echo(f"{entry.name}: {violation}")
         if not violations:
-            typer.echo(f"{entry.name}: keeps every rule ({entry.origin})")
+            echo(f"{entry.name}: keeps every rule ({entry.origin})")
     if broken:
-        typer.echo(f"{broken} broken {'rule' if broken == 1 else 'rules'}", err=True)
+        echo(f"{broken} broken {'rule' if broken == 1 else 'rules'}", err=True)
         raise typer.Exit(1)
 
 

@@ -9,6 +9,7 @@ import typer
 
 from uad_bench.cells import ProtocolName
 from uad_bench.cli.options import SpaceName, one_space
+from uad_bench.cli.streams import echo
 from uad_bench.errors import UadBenchError
 from uad_bench.results import load_cells, write_whole
 
@@ -34,4 +35,4 @@ def curves(
     picture = curves_picture(load_cells(results), results, chosen, one_space(space))
     file = output or results / "curves.png"
     write_whole(file, picture)
-    typer.echo(str(file))
+    echo(str(file))

@@ -9,6 +9,7 @@ import typer
 
 from uad_bench.cli.options import LesionPattern, PluginPaths, open_registry
 from uad_bench.cli.output import print_table
+from uad_bench.cli.streams import echo
 from uad_bench.errors import UadBenchError
 from uad_bench.locate import read_folder
 
@@ -72,4 +73,4 @@ def exclude(
     if excluded:
         print_table(("excluded", "because"), list(excluded.items()))
     left = sum(exclusion_of(scan, excluded) is None for scan in scans)
-    typer.echo(f"{left} of {len(scans)} scans in {source.folder} take part", err=True)
+    echo(f"{left} of {len(scans)} scans in {source.folder} take part", err=True)

@@ -9,6 +9,7 @@ import typer
 
 from uad_bench.cli.options import PluginPaths, open_registry
 from uad_bench.cli.output import print_block, print_facts
+from uad_bench.cli.streams import echo
 from uad_bench.cohort import Cohort, CohortInfo, Download
 from uad_bench.errors import UadBenchError
 from uad_bench.locate import inspect, locate
@@ -83,7 +84,7 @@ def _print_offer(info: CohortInfo, download: Download, folder: Path) -> None:
         ]
     )
     print_block("BibTeX", info.bibtex)
-    typer.echo()
+    echo()
 
 
 def _fetch(cohort: Cohort, download: Download, folder: Path) -> None:
@@ -109,7 +110,7 @@ def _fetch(cohort: Cohort, download: Download, folder: Path) -> None:
             f"{name}: {folder} has {len(found.scans)} of {cohort.info.expected_scans} scans"
         )
     kept = len(download.files) - len(fetched)
-    typer.echo(
+    echo(
         f"{name}: {len(found.scans)} scans, all files right "
         f"({len(fetched)} fetched, {kept} were there)"
     )

@@ -9,6 +9,7 @@ import typer
 
 from uad_bench.cli.options import PluginPaths, open_registry
 from uad_bench.cli.output import print_table
+from uad_bench.cli.streams import echo
 from uad_bench.entry import Entry
 
 
@@ -37,7 +38,7 @@ def list_plugins(
     shown = [(heading, entries) for heading, entries in tables if entries]
     for index, (heading, entries) in enumerate(shown):
         if index:
-            typer.echo()
+            echo()
         print_table((heading, "STATE", "SOURCE", "SUMMARY"), [_row(entry) for entry in entries])
 
 

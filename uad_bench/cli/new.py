@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from uad_bench.cli.options import PluginPaths, open_registry
+from uad_bench.cli.streams import echo
 from uad_bench.declarations import Kind, name_fault
 from uad_bench.errors import UadBenchError
 
@@ -45,9 +46,9 @@ def new(
     except FileExistsError as error:
         raise UadBenchError(f"{path} exists; give another name, or remove it first") from error
     flag = "--methods" if word == "method" else "--datasets"
-    typer.echo(f"wrote {path}")
-    typer.echo(f"next: uad-bench check {path}", err=True)
-    typer.echo(f"then: uad-bench run --plugin {path} {flag} {name}", err=True)
+    echo(f"wrote {path}")
+    echo(f"next: uad-bench check {path}", err=True)
+    echo(f"then: uad-bench run --plugin {path} {flag} {name}", err=True)
 
 
 def _source(kind: Kind, name: str) -> str:

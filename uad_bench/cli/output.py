@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 import typer
 
+from uad_bench.cli.streams import echo
+
 _GAP = "  "
 _LEAST_WIDTH = 30
 """Columns left to a table's last column on a narrow terminal."""
@@ -28,7 +30,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         last = textwrap.wrap(line[-1], max(room, _LEAST_WIDTH)) if room else [line[-1]]
         text = f"\n{' ' * indent}".join(last)
         row = _GAP.join([*cells, text]).rstrip()
-        typer.echo(typer.style(row, bold=True) if line is columns else row)
+        echo(typer.style(row, bold=True) if line is columns and sys.stdout.isatty() else row)
 
 
 def print_facts(facts: Sequence[tuple[str, str]]) -> None:
@@ -36,14 +38,14 @@ def print_facts(facts: Sequence[tuple[str, str]]) -> None:
     known = [(name, value) for name, value in facts if value]
     width = max(len(name) for name, _ in known)
     for name, value in known:
-        typer.echo(f"{name.ljust(width)}{_GAP}{value}")
+        echo(f"{name.ljust(width)}{_GAP}{value}")
 
 
 def print_block(heading: str, text: str) -> None:
     """Print a heading and indented text after an empty line; nothing for empty text."""
     if text:
         lines = (f"{_GAP}{line}".rstrip() for line in text.splitlines())
-        typer.echo("\n".join(["", heading, *lines]))
+        echo("\n".join(["", heading, *lines]))
 
 
 def _terminal_width() -> int:

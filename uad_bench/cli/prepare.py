@@ -14,6 +14,7 @@ from rich.console import Console
 
 from uad_bench.cli.options import LesionPattern, MaskShift, PluginPaths, open_registry
 from uad_bench.cli.progress import LiveProgress
+from uad_bench.cli.streams import echo
 
 if TYPE_CHECKING:
     from uad_bench.runner.preparation import PreparedOrder, Request
@@ -98,8 +99,8 @@ def prepare(
         )
         raise typer.Exit(130) from None
     for cohort in prepared:
-        typer.echo(_summary(cohort))
-    typer.echo(f"look at every scan: {page / 'index.html'}")
+        echo(_summary(cohort))
+    echo(f"look at every scan: {page / 'index.html'}")
     if any(cohort.store is None for cohort in prepared):
         raise typer.Exit(1)
 
@@ -162,4 +163,4 @@ def _print_plan(label: str, order: Order, request: Request) -> None:
     seconds = expected_seconds(scans, order.preparation, request.jobs)
     minutes, rest = divmod(round(seconds), 60)
     time = f"{minutes} min {rest} s" if minutes else f"{rest} s"
-    typer.echo(f"about {time} with {request.jobs} processes\n")
+    echo(f"about {time} with {request.jobs} processes\n")

@@ -36,6 +36,7 @@ from uad_bench.cli.options import (
     scalar,
 )
 from uad_bench.cli.progress import LiveProgress
+from uad_bench.cli.streams import echo
 from uad_bench.errors import UadBenchError
 from uad_bench.results import ResultsFolder, stored_cells
 from uad_bench.runner.config import RunConfig, load_config
@@ -139,7 +140,8 @@ def run(
     messages = Console(stderr=True)
     failed = _run(settings, dry_run=dry_run, messages=messages)
     if failed:
-        messages.print(f"{failed} cells failed; the table's footnotes say why", style="red")
+        cells = "cell" if failed == 1 else "cells"
+        messages.print(f"{failed} {cells} failed; the table's footnotes say why", style="red")
         raise typer.Exit(1)
 
 
@@ -255,4 +257,4 @@ def _print_tables(records: tuple[CellRecord, ...], config: RunConfig) -> None:
         if console.is_terminal:
             console.print(terminal(table, console.width))
         else:
-            typer.echo(plain(table))
+            echo(plain(table))

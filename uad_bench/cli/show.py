@@ -11,6 +11,7 @@ import typer
 
 from uad_bench.cli.options import PluginPaths, open_registry
 from uad_bench.cli.output import print_block, print_facts, print_table
+from uad_bench.cli.streams import echo
 from uad_bench.entry import Entry
 from uad_bench.method import Method, search_space
 
@@ -29,7 +30,7 @@ def show(
     """Show what a method or dataset is: metadata, parameters, origin, citation, layout."""
     for index, entry in enumerate(open_registry(plugin).matching(name)):
         if index:
-            typer.echo()
+            echo()
         loaded = entry.load()
         if issubclass(loaded, Method):
             _show_method(entry, loaded)
@@ -62,11 +63,11 @@ def _show_method(entry: Entry, method: type[Method]) -> None:
         search = f"{span.low:g} to {span.high:g}{scale}" if span else ""
         default = str(info.get_default(call_default_factory=True))
         rows.append((name, _type_with_limits(info), default, search, info.description or ""))
-    typer.echo()
+    echo()
     if rows:
         print_table(("PARAMETER", "TYPE", "DEFAULT", "SEARCH", "DESCRIPTION"), rows)
     else:
-        typer.echo("no parameters")
+        echo("no parameters")
     print_block("parameters in words", _own_doc(method.Params) if rows else "")
     for name, values in method.presets.items():
         lines = (f"{parameter} = {value}" for parameter, value in values.items())

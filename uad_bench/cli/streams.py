@@ -30,6 +30,16 @@ def open_streams() -> None:
             stream.reconfigure(errors="replace")
 
 
+def echo(text: str = "", *, err: bool = False) -> None:
+    """Print a line on stdout, or on stderr, as ``open_streams`` left them.
+
+    ``typer.echo`` would wrap a stream in ASCII once more, and write UTF-8 to it.
+    """
+    stream = sys.stderr if err else sys.stdout
+    stream.write(f"{text}\n")
+    stream.flush()
+
+
 def close_broken_stdout() -> OSError | None:
     """Return why stdout takes nothing any more; what still waits for it is dropped.
 

@@ -30,6 +30,7 @@ from uad_bench.cli.options import (
     scalar,
 )
 from uad_bench.cli.output import print_table
+from uad_bench.cli.streams import echo
 from uad_bench.errors import UadBenchError
 from uad_bench.results import ResultsFolder
 
@@ -126,9 +127,9 @@ def sweep(
             )
             raise typer.Exit(130) from None
         written = write_sweep(done, folder)
-    typer.echo(f"{done.heading}\n")
+    echo(f"{done.heading}\n")
     print_table(*sweep_rows(done))
-    typer.echo("\n" + "\n".join(done.notes()))
+    echo("\n" + "\n".join(done.notes()))
     messages.print(f"{written / 'sweep.csv'} and sweep.png", highlight=False, soft_wrap=True)
     if done.failed:
         count = f"{len(done.failed)} of {len(done.trainings)}"

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from uad_bench.cli.streams import echo
+
 
 def sync(
     results: Annotated[Path, typer.Option(help="A run's results folder.")] = Path("results"),
@@ -19,12 +21,12 @@ def sync(
 
     tracker = tracking.default_tracker(results)
     done = tracking.sync(results, tracker)
-    typer.echo(
+    echo(
         f"MLflow at {tracker.where}: {len(done.sent)} cells sent, "
         f"{len(done.already)} were there, {len(done.failed)} refused",
         err=True,
     )
     for name, reason in done.failed:
-        typer.echo(f"{name}: {reason}", err=True)
+        echo(f"{name}: {reason}", err=True)
     if done.failed:
         raise typer.Exit(1)

@@ -10,6 +10,7 @@ import typer
 
 from uad_bench.cells import CellRecord, EvaluationSpace, ProtocolName
 from uad_bench.cli.options import one_space
+from uad_bench.cli.streams import echo
 from uad_bench.errors import UadBenchError
 from uad_bench.results import ResultsFolder, load_cells, write_whole
 
@@ -80,7 +81,7 @@ def table(
         return
     text = render(tables, chosen)
     if output is None:
-        typer.echo(text, nl=False)
+        echo(text.removesuffix("\n"))
     else:
         write_whole(output, text.encode())
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from uad_bench.cli.options import LesionPattern, MaskShift, PluginPaths, open_registry
+from uad_bench.cli.streams import echo
 from uad_bench.errors import PluginError, UadBenchError
 from uad_bench.locate import locate, read_folder
 from uad_bench.registry import Registry, split_dataset
@@ -64,7 +65,7 @@ def validate(
         findings = validate_cohort(cohort, folder, advance, mask_shift or 0.0)
     _print_findings(findings)
     errors = sum(finding.severity == "error" for finding in findings)
-    typer.echo(f"{_counts(findings)} in {total} {'scan' if total == 1 else 'scans'} of {name}")
+    echo(f"{_counts(findings)} in {total} {'scan' if total == 1 else 'scans'} of {name}")
     if errors:
         raise typer.Exit(1)
 

@@ -36,6 +36,15 @@ def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(values))
 
 
+def _no_switch(value: Any) -> Any:
+    """Refuse ``yes`` and ``true``, which Python would count as 1."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not a switch such as yes, no, true or false")
+    return value
+
+
+_Int = Annotated[int, BeforeValidator(_no_switch)]
+_Float = Annotated[float, BeforeValidator(_no_switch)]
 _List = (BeforeValidator(_split), AfterValidator(_once))
 Names = Annotated[tuple[str, ...], *_List]
 
@@ -69,8 +78,9 @@ class RunConfig(BaseModel):
         datasets: cohort names, ``bids:PATH``, or ``all``.
         data_root: folder that holds the real cohorts; without it everything is simulated.
         train: the healthy cohort that detectors learn from; simulated where it is not found.
-        controls: control methods that stand in every table; black output and the mean brain if
-            not given, and beside networks also SPA without its prior and a denoising U-Net.
+        controls: control methods that stand in every table. If not given: random scores, the
+            distance to the centre, black output and the mean brain; beside networks also SPA
+            without its prior and a denoising U-Net.
         preset: named set of parameters of each method that has it; ``param`` wins over it.
         param: parameters by ``method.name``.
         protocol: evaluation protocols.
@@ -124,18 +134,18 @@ class RunConfig(BaseModel):
     template: UserPath | None = None
     tissues: str | None = None
     lesion_pattern: str | None = None
-    mask_shift: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    mask_shift: _Float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     atlas: UserPath | None = None
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], *_List] = Field((0,), min_length=1)
-    trials: int = Field(default=3, ge=1)
+    seeds: Annotated[tuple[Annotated[_Int, Field(ge=0)], ...], *_List] = Field((0,), min_length=1)
+    trials: _Int = Field(default=3, ge=1)
     tune: bool = True
-    phantoms: int = Field(default=3, ge=1)
+    phantoms: _Int = Field(default=3, ge=1)
     anatomies: UserPath | None = None
-    limit: int | None = Field(default=None, ge=1)
+    limit: _Int | None = Field(default=None, ge=1)
     device: str = "auto"
     results: UserPath = Path("results")
     cache: UserPath | None = None
-    jobs: int | None = Field(default=None, ge=1)
+    jobs: _Int | None = Field(default=None, ge=1)
     overwrite: Overwrite = "missing"
     mlflow: bool = True
     plugin: Annotated[tuple[UserPath, ...], *_List] = ()
@@ -203,8 +213,9 @@ def _in_one_line(error: ValidationError, file: Path | None, from_file: set[str])
             problems.append(f"{where}: unknown key; known: {known}")
         elif item["type"] == "missing":
             problems.append(f"--{key} is needed, such as --{key} spa,gmvae")
-        elif item["type"] == "too_short":
+        elif item["type"] == "too_short" or (item["type"], item["input"]) == ("tuple_type", None):
             problems.append(f"{where}: names nothing; give one or several, separated by commas")
         else:
-            problems.append(f"{where}: {item['msg'][0].lower()}{item['msg'][1:]}")
+            text = item["msg"].removeprefix("Value error, ")
+            problems.append(f"{where}: {text[0].lower()}{text[1:]}")
     return "; ".join(problems)
