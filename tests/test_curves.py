@@ -19,6 +19,7 @@ from uad_bench.evaluation.histograms import (
     precision_recall,
     save_histograms,
 )
+from uad_bench.evaluation.protocols import PROTOCOLS
 from uad_bench.report.curves import curves_picture, pooled, thinned
 from uad_bench.results import ResultsFolder, write_cell
 
@@ -56,6 +57,7 @@ def put(root: Path, method: str, dataset: str, seed: int, *, control: bool = Fal
     record = CellRecord(
         spec=spec,
         state="done",
+        protocol_version=PROTOCOLS[spec.protocol].version,
         method_title=method.upper(),
         control=control,
         training=use,
@@ -108,6 +110,19 @@ def test_what_cannot_be_drawn_is_one_line(records: list[CellRecord], tmp_path: P
         file.write_bytes(b"nothing")
     with pytest.raises(UadBenchError, match="cannot read the score histograms"):
         curves_picture(records, tmp_path, "strict")
+
+
+def test_cells_of_another_version_of_the_protocol_are_not_drawn(
+    records: list[CellRecord], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = PROTOCOLS["strict"].version
+    old = records[0].model_copy(update={"protocol_version": version - 1})
+    write_cell(ResultsFolder(tmp_path), old)
+    assert main(["curves", "--results", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert f"follow protocol strict, version {version - 1}, and" in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / "curves.png").exists()
 
 
 @pytest.mark.usefixtures("records")

@@ -313,17 +313,24 @@ def test_cells_of_other_data_are_neither_shown_as_this_runs_nor_replaced(lab, ca
     assert "recipe: paper" in table(tmp_path)
 
 
-def test_cells_of_an_older_protocol_are_refused_by_run_and_table(lab, cache, box, tmp_path):
+def test_cells_of_an_older_protocol_are_refused_by_every_command_that_uses_them(
+    lab, cache, box, tmp_path
+):
     command = quick(lab, cache, box)
     assert uad_bench(*command, cwd=tmp_path).returncode == 0
     cell = next((tmp_path / "results" / "cells").glob("*.json"))
     old = {k: v for k, v in json.loads(cell.read_text()).items() if k != "protocol_version"}
     cell.write_text(json.dumps(old))
-    for done in (uad_bench(*command, cwd=tmp_path), uad_bench("table", cwd=tmp_path)):
+    before = sorted(tmp_path.rglob("*"))
+    for more in (command, [*command, "--dry-run"], ["table"], ["curves"], ["sync"]):
+        done = uad_bench(*more, cwd=tmp_path)
         assert (done.returncode, done.stdout) == (2, "")
         (line,) = [one for one in done.stderr.splitlines() if one.startswith("error:")]
         assert "strict, version 1" in line
         assert "--overwrite all" in line
+    assert sorted(tmp_path.rglob("*")) == before
+    anew = uad_bench(*command, "--overwrite", "all", "--dry-run", cwd=tmp_path)
+    assert anew.returncode == 0, anew.stderr
     replaced = uad_bench(*command, "--overwrite", "all", cwd=tmp_path)
     assert replaced.returncode == 0, replaced.stderr
     assert "Protocol strict, version 2" in table(tmp_path)

@@ -828,6 +828,12 @@ def test_the_papers_tables_need_no_results(
         (["-f", "xls"], "error: --format xls: unknown; available: terminal, latex, markdown, csv"),
         (["--protocol", "loose"], "error: --protocol loose: unknown; available: strict, paper"),
         (["--results", "nowhere"], "error: no results in nowhere"),
+        *(
+            ([f"--{flag}", text, *more], f"error: --{flag}: names nothing; give one or several")
+            for flag in ("metrics", "protocol")
+            for text in ("", ",", " , ")
+            for more in ([], ["--compare", "spa"], ["--published"])
+        ),
     ],
 )
 def test_bad_options_are_one_line_and_exit_2(
@@ -836,6 +842,65 @@ def test_bad_options_are_one_line_and_exit_2(
     assert main(["table", "--results", str(results), *options]) == 2
     error = capsys.readouterr().err
     assert error.startswith(message)
+    assert error.count("\n") == 1
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Path:
+    """The results of two protocols, each of which has a metric that the other lacks."""
+    folder = ResultsFolder(tmp_path / "both")
+    for protocol, own in (("strict", "dice"), ("paper", "hd")):
+        metrics = {name: Metric(value=0.5, better="higher") for name in ("auprc", "max_dice", own)}
+        one = record("spa", protocol=protocol).model_copy(update={"metrics": metrics})
+        write_cell(folder, one)
+    return folder.root
+
+
+@pytest.mark.parametrize(
+    ("metrics", "shown"),
+    [
+        ("dice", [("strict", "dice")]),
+        ("hd", [("paper", "hd")]),
+        ("dice,hd", [("strict", "dice"), ("paper", "hd")]),
+        ("auprc,dice", [("strict", "auprc"), ("strict", "dice"), ("paper", "auprc")]),
+    ],
+)
+@pytest.mark.parametrize("protocol", [[], ["--protocol", "strict,paper"]])
+def test_a_metric_is_shown_of_the_protocols_that_have_it(
+    both: Path,
+    capsys: pytest.CaptureFixture[str],
+    metrics: str,
+    shown: list[tuple[str, str]],
+    protocol: list[str],
+) -> None:
+    assert (
+        main(["table", "--results", str(both), "-f", "csv", "--metrics", metrics, *protocol]) == 0
+    )
+    lines = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    found = dict.fromkeys((line["protocol"], line["metric"]) for line in lines)
+    assert [one for one in found if one[1] in metrics.split(",")] == shown
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--metrics", "hd,iou"], "--metrics iou: not in the results of protocol strict or paper"),
+        (
+            ["--protocol", "paper", "--metrics", "dice"],
+            "--metrics dice: not in the results of protocol paper; available: auprc, hd, max_dice",
+        ),
+        (
+            ["--protocol", "paper", "--metrics", "max_dice", "--compare", "sap"],
+            "--compare sap: no such method in these results. Did you mean 'spa'?",
+        ),
+    ],
+)
+def test_what_no_protocol_has_is_one_line(
+    both: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert main(["table", "--results", str(both), *options]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {message}")
     assert error.count("\n") == 1
 
 

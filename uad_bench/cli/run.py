@@ -159,8 +159,12 @@ def _run(config: RunConfig, *, dry_run: bool, messages: Console) -> int:
         messages.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     if dry_run:
         from uad_bench.cli.plan_table import print_plan
+        from uad_bench.report.versions import refuse_other_version
 
-        print_plan(plan, stored_cells(results), results)
+        cells, records = tuple(plan.cells()), stored_cells(results)
+        if config.overwrite != "all":
+            refuse_other_version(r for r in records if any(cell.matches(r.spec) for cell in cells))
+        print_plan(plan, records, results)
         return 0
 
     from uad_bench.runner.execute import execute

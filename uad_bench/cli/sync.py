@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from uad_bench.cli.streams import echo
+from uad_bench.results import load_cells
 
 
 def sync(
@@ -18,7 +19,9 @@ def sync(
     The server is MLFLOW_TRACKING_URI, else the database mlflow.db in the results folder.
     """
     from uad_bench import tracking
+    from uad_bench.report.versions import refuse_other_version
 
+    refuse_other_version(load_cells(results))
     tracker = tracking.default_tracker(results)
     done = tracking.sync(results, tracker)
     echo(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -13,6 +14,9 @@ from uad_bench.cli.options import one_space
 from uad_bench.cli.streams import echo
 from uad_bench.errors import UadBenchError
 from uad_bench.results import ResultsFolder, load_cells, write_whole
+
+if TYPE_CHECKING:
+    from uad_bench.report.metrics import Kind
 
 
 def table(
@@ -50,6 +54,7 @@ def table(
     ] = None,
 ) -> None:
     """Write the tables of a results folder: one row per cohort, one column per method."""
+    from uad_bench.report.metrics import metrics_by_kind
     from uad_bench.report.published import load_published
     from uad_bench.report.render import FORMATS, render
     from uad_bench.report.tables import build_table
@@ -58,19 +63,27 @@ def table(
     chosen = next((one for one in FORMATS if one == form), None)
     if chosen is None:
         raise UadBenchError(f"--format {form}: unknown; available: {', '.join(FORMATS)}")
+    asked = None if metrics is None else _names("metrics", metrics)
     records = _records(results, optional=published)
+    kinds = [
+        (name, kind)
+        for name in _protocols(protocol, records)
+        for kind in _spaces(space, name, records)
+    ]
+    by_kind: Mapping[Kind, Sequence[str] | None] = dict.fromkeys(kinds, asked)
+    if asked is not None and any((r.spec.protocol, r.spec.space) in kinds for r in records):
+        by_kind = metrics_by_kind(asked, kinds, records)
     tables = [
         build_table(
             records,
             name,
-            metrics=None if metrics is None else _names(metrics),
+            metrics=shown,
             intervals=intervals,
             published=load_published() if published else (),
             compare=compare,
             space=kind,
         )
-        for name in _protocols(protocol, records)
-        for kind in _spaces(space, name, records)
+        for (name, kind), shown in by_kind.items()
     ]
     if output is None and chosen == "terminal" and sys.stdout.isatty():
         from rich.console import Console
@@ -98,7 +111,7 @@ def _protocols(asked: str | None, records: tuple[CellRecord, ...]) -> tuple[Prot
     if asked is None:
         there = {record.spec.protocol for record in records}
         return tuple(name for name in known if name in there) or known[:1]
-    names = _names(asked)
+    names = _names("protocol", asked)
     for name in names:
         if name not in known:
             raise UadBenchError(f"--protocol {name}: unknown; available: {', '.join(known)}")
@@ -116,5 +129,13 @@ def _spaces(
     return tuple(space for space in known if space in there) or known[:1]
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+def _names(flag: str, text: str) -> tuple[str, ...]:
+    """The names in a list with commas.
+
+    Raises:
+        UadBenchError: there is none.
+    """
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not names:
+        raise UadBenchError(f"--{flag}: names nothing; give one or several, separated by commas")
+    return names

@@ -34,7 +34,7 @@ def with_improvement(panel: Panel, method: str, notes: Footnotes) -> Panel:
     Raises:
         UadBenchError: if ``method`` has no column.
     """
-    label = _label(panel.columns, method)
+    label = method_label(panel.columns, method)
     cells = []
     for index, column in enumerate(panel.columns):
         partner = _partner(panel.columns, column, method)
@@ -64,7 +64,7 @@ def paired_tests(arrangement: Arrangement, metric: str, method: str, notes: Foot
     Raises:
         UadBenchError: if ``method`` has no column.
     """
-    label = _label(arrangement.columns, method)
+    label = method_label(arrangement.columns, method)
     own = [index for index, one in enumerate(arrangement.columns) if one.group != "published"]
     columns = tuple(arrangement.columns[index] for index in own)
     rows, cells = [], []
@@ -130,8 +130,12 @@ def _values(panel: Panel, column: int) -> dict[str, float]:
     }
 
 
-def _label(columns: Sequence[Column], method: str) -> str:
-    """How the table writes ``method``."""
+def method_label(columns: Sequence[Column], method: str) -> str:
+    """How the table writes ``method``.
+
+    Raises:
+        UadBenchError: if it has no column.
+    """
     for column in columns:
         if column.method == method:
             return column.label

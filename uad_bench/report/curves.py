@@ -22,6 +22,7 @@ from uad_bench.evaluation.histograms import (
 from uad_bench.report.arrange import dataset_titles
 from uad_bench.report.figures import png
 from uad_bench.report.published import COHORTS
+from uad_bench.report.versions import refuse_other_version
 
 _COLUMNS = 3
 _PANEL = (3.3, 3.7)
@@ -64,7 +65,8 @@ def curves_picture(
         space: whose voxels.
 
     Raises:
-        UadBenchError: no finished cell of this protocol, or a damaged file of histograms.
+        UadBenchError: no finished cell of this protocol, one of another version of it, or a
+            damaged file of histograms.
     """
     kind = protocol, space
     done = [r for r in records if r.state == "done" and (r.spec.protocol, r.spec.space) == kind]
@@ -72,6 +74,7 @@ def curves_picture(
         raise UadBenchError(
             f"{root}: no finished cell of protocol {protocol} in {space} space to draw"
         )
+    refuse_other_version(done)
     cohorts: defaultdict[str, defaultdict[tuple[str, str, str], list[CellRecord]]]
     cohorts = defaultdict(lambda: defaultdict(list))
     for record in sorted(done, key=lambda record: record.spec.name):

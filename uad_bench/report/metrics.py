@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 
-from uad_bench.cells import CellRecord
+from uad_bench.cells import CellRecord, EvaluationSpace, ProtocolName
 from uad_bench.errors import UadBenchError
 
 TITLES = {
@@ -87,6 +87,32 @@ def why_undefined(metric: str, unit: str) -> str:
     return _UNDEFINED.get(metric, "no lesion in the mask")
 
 
+Kind = tuple[ProtocolName, EvaluationSpace]
+"""What a table is of."""
+
+
+def metrics_by_kind(
+    asked: Sequence[str], kinds: Iterable[Kind], records: Sequence[CellRecord]
+) -> dict[Kind, tuple[str, ...]]:
+    """The asked metrics that each table can show; a table that can show none is left out.
+
+    Args:
+        asked: names.
+        kinds: the tables.
+        records: what there is to show; at least one.
+
+    Raises:
+        UadBenchError: if an asked metric is in none of the tables.
+    """
+    known: dict[Kind, set[str]] = {kind: set() for kind in kinds}
+    for record in records:
+        known.get((record.spec.protocol, record.spec.space), set()).update(record.metrics)
+    protocols = " or ".join(dict.fromkeys(protocol for protocol, _ in known))
+    _refuse_unknown(asked, set().union(*known.values()), protocols)
+    shown = {kind: tuple(name for name in asked if name in known[kind]) for kind in known}
+    return {kind: names for kind, names in shown.items() if names}
+
+
 def chosen_metrics(
     asked: Iterable[str] | None, protocol: str, records: Iterable[CellRecord]
 ) -> tuple[str, ...]:
@@ -111,6 +137,12 @@ def chosen_metrics(
         shown = tuple(name for name in DEFAULTS[protocol] if name in known) or ("auprc",)
         return (*shown, *(name for name in DETECTION if _has_value(name, records)))
     names = tuple(dict.fromkeys(asked))
+    _refuse_unknown(names, known, protocol)
+    return tuple(dict.fromkeys(_accompanied(names, known)))
+
+
+def _refuse_unknown(names: Iterable[str], known: Iterable[str], protocol: str) -> None:
+    known = set(known)
     for name in names:
         if name not in known:
             available = ", ".join(sorted(known)) or "none, because every cell failed"
@@ -118,7 +150,6 @@ def chosen_metrics(
                 f"--metrics {name}: not in the results of protocol {protocol}; "
                 f"available: {available}"
             )
-    return tuple(dict.fromkeys(_accompanied(names, known)))
 
 
 def _has_value(name: str, records: Iterable[CellRecord]) -> bool:

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from uad_bench.cells import CellRecord, Direction, EvaluationSpace, PostProcessing, ProtocolName
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.protocols import PROTOCOLS
 from uad_bench.report.arrange import Arrangement, arrange
-from uad_bench.report.compare import paired_tests, with_improvement
+from uad_bench.report.compare import method_label, paired_tests, with_improvement
 from uad_bench.report.metrics import DETECTION, DETECTION_NOTE, PREVALENCE, TITLES, chosen_metrics
 from uad_bench.report.model import Cell, Column, Note, Panel, Table
 from uad_bench.report.notes import Footnotes, caption, column_marks, legend, row_marks
 from uad_bench.report.published import PublishedNumber
 from uad_bench.report.values import dataset_cell, own_cell, published_cell, ranked
+from uad_bench.report.versions import refuse_other_version
 
 
 def build_table(
@@ -59,7 +59,7 @@ def build_table(
             f"no results under protocol {protocol}; there are some under {', '.join(others)}: "
             f"say --protocol {others[0]}"
         )
-    _refuse_other_version(mine, protocol)
+    refuse_other_version(mine)
     printed = [number for number in published if number.postprocessing in postprocessing]
     if not mine and not printed:
         raise UadBenchError("nothing to show: no results and no published numbers")
@@ -69,6 +69,8 @@ def build_table(
     arrangement = arrange(mine, [number for number in printed if number.metric in names])
     notes = Footnotes()
     arrangement = _marked(arrangement, notes)
+    if compare is not None:
+        method_label(arrangement.columns, compare)  # also where nothing below compares
     panels = []
     for name in names:
         panel = _panel(arrangement, name, notes, intervals=intervals)
@@ -92,17 +94,6 @@ def build_table(
         panels=tuple(panels),
         notes=(*explained, *notes.notes()),
     )
-
-
-def _refuse_other_version(records: Sequence[CellRecord], protocol: ProtocolName) -> None:
-    version = PROTOCOLS[protocol].version
-    for record in records:
-        if record.state == "done" and record.protocol_version != version:
-            raise UadBenchError(
-                f"{record.spec.name}: its numbers follow protocol {protocol}, version "
-                f"{record.protocol_version}, and this uad-bench says version {version}: run it "
-                "again with --overwrite all, or make the table with the uad-bench that computed it"
-            )
 
 
 def _marked(arrangement: Arrangement, notes: Footnotes) -> Arrangement:
