@@ -8,6 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uad_bench.cli import main
 from uad_bench.cli.options import scalar
 from uad_bench.errors import UadBenchError
 from uad_bench.registry import PluginSources, discover
@@ -119,6 +120,13 @@ def test_what_is_named_twice_counts_once():
 def test_an_empty_list_is_refused_by_name(key):
     with pytest.raises(UadBenchError, match=f"--{key}: names nothing"):
         load_config(None, {"methods": "spa"} | {key: " ,"})
+
+
+@pytest.mark.parametrize(("failed", "said"), [(1, "1 cell failed"), (2, "2 cells failed")])
+def test_failed_cells_are_counted_in_words(monkeypatch, capsys, failed, said):
+    monkeypatch.setattr("uad_bench.cli.run._run", lambda *_, **__: failed)
+    assert main(["run", "--methods", "spa"]) == 1
+    assert capsys.readouterr().err.startswith(f"{said}; the table's footnotes say why")
 
 
 def test_missing_file_is_named(tmp_path):

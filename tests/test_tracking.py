@@ -32,6 +32,7 @@ from uad_bench.cells import (
     Metric,
 )
 from uad_bench.cli.sync import sync as sync_command
+from uad_bench.evaluation.protocols import PROTOCOLS
 from uad_bench.results import ResultsFolder, write_cell
 from uad_bench.tracking import Tracker, TrackingError, default_tracker, sync
 from uad_bench.tracking.connection import artifact_location, public_uri
@@ -66,6 +67,7 @@ def cell(seed: int = 0, auprc: float = 0.4, **changes: Any) -> CellRecord:
             protocol="strict",
             postprocessing="none",
         ),
+        "protocol_version": PROTOCOLS["strict"].version,
         "state": "done",
         "method_title": "SPA",
         "training": use("hi", simulated=True),
@@ -620,5 +622,5 @@ def test_runs_that_create_one_database_at_once_all_arrive(results: Path, tmp_pat
         )
     told = [run.communicate(timeout=300) for run in runs]
     assert [run.returncode for run in runs] == [0, 0, 0], told
-    assert any("1 cells sent" in said for _, said in told), told
+    assert any("1 cell sent" in said for _, said in told), told
     assert all("0 refused" in said for _, said in told), told

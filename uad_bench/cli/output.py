@@ -48,5 +48,10 @@ def print_block(heading: str, text: str) -> None:
         echo("\n".join(["", heading, *lines]))
 
 
+def cells_in_words(number: int) -> str:
+    """Return ``1 cell``, ``2 cells`` and so on."""
+    return f"{number} {'cell' if number == 1 else 'cells'}"
+
+
 def _terminal_width() -> int:
     return shutil.get_terminal_size().columns

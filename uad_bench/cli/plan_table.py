@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from uad_bench.cells import CellRecord
+from uad_bench.cli.output import cells_in_words
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.plan import Plan, PlanFile, PlannedCell, find_record
 
@@ -39,7 +40,7 @@ def print_plan(plan: Plan, records: tuple[CellRecord, ...], results: ResultsFold
     cells = tuple(plan.cells())
     done = _states(cells, records)["done"]
     console.print(
-        f"{len(cells)} cells, {done} of them done in {results.root}; "
+        f"{cells_in_words(len(cells))}, {done} of them done in {results.root}; "
         f"protocols: {', '.join(plan.config.protocol)}",
         highlight=False,
     )

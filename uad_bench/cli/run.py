@@ -35,6 +35,7 @@ from uad_bench.cli.options import (
     open_registry,
     scalar,
 )
+from uad_bench.cli.output import cells_in_words
 from uad_bench.cli.progress import LiveProgress
 from uad_bench.cli.streams import echo
 from uad_bench.errors import UadBenchError
@@ -140,8 +141,8 @@ def run(
     messages = Console(stderr=True)
     failed = _run(settings, dry_run=dry_run, messages=messages)
     if failed:
-        cells = "cell" if failed == 1 else "cells"
-        messages.print(f"{failed} {cells} failed; the table's footnotes say why", style="red")
+        count = cells_in_words(failed)
+        messages.print(f"{count} failed; the table's footnotes say why", style="red")
         raise typer.Exit(1)
 
 
@@ -185,8 +186,9 @@ def _run(config: RunConfig, *, dry_run: bool, messages: Console) -> int:
             raise typer.Exit(130) from None
         finish()
     _print_tables(outcome.records, config)
+    count = cells_in_words(len(outcome.records))
     messages.print(
-        f"{len(outcome.records)} cells, {outcome.computed} computed now, in {results.root}; "
+        f"{count}, {outcome.computed} computed now, in {results.root}; "
         f"`uad-bench table --results {results.root} -f latex` writes the tables",
         highlight=False,
         soft_wrap=True,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from uad_bench.cli.output import cells_in_words
 from uad_bench.cli.streams import echo
 from uad_bench.results import load_cells
 
@@ -25,7 +26,7 @@ def sync(
     tracker = tracking.default_tracker(results)
     done = tracking.sync(results, tracker)
     echo(
-        f"MLflow at {tracker.where}: {len(done.sent)} cells sent, "
+        f"MLflow at {tracker.where}: {cells_in_words(len(done.sent))} sent, "
         f"{len(done.already)} were there, {len(done.failed)} refused",
         err=True,
     )
