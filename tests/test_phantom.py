@@ -300,3 +300,12 @@ def test_the_command_refuses_before_it_writes(
     assert message in error
     assert error.count("\n") == 1
     assert [path.name for path in tmp_path.rglob("*")] == ["hi", "mine.txt"]
+
+
+@pytest.mark.parametrize("text", ["", ",", " , "])
+def test_a_list_that_names_no_cohort_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    assert main(["phantom", str(tmp_path / "out"), "--datasets", text]) == 2
+    assert capsys.readouterr().err.startswith("error: --datasets: names nothing; give one")
+    assert not (tmp_path / "out").exists()

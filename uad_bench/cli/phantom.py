@@ -82,7 +82,10 @@ def phantom(
 
 def _names(datasets: str) -> tuple[str, ...]:
     """The cohorts of a comma-separated list, each once."""
-    return tuple(dict.fromkeys(name.strip() for name in datasets.split(",") if name.strip()))
+    names = tuple(dict.fromkeys(name.strip() for name in datasets.split(",") if name.strip()))
+    if not names:
+        raise UadBenchError("--datasets: names nothing; give one or several, separated by commas")
+    return names
 
 
 def _usual_folder(name: str) -> str:
