@@ -23,8 +23,9 @@ class Bids(Cohort):
     ``label``. A second FLAIR of a session, such as ``run-2``, is a second scan; where only some
     FLAIRs of a session have a lesion mask, the others are left. Of several versions of one scan,
     the one is taken that (1) has a lesion mask in its own space, (2) lies in a template space
-    (``space-MNI152*``, ``space-SRI24``), (3) is stripped (``desc-brain``), in this order. Lesion
-    masks come from one derivative, ``manual*`` before others by name; several there are several
+    (``space-MNI152*``, ``space-SRI24``), (3) is stripped (``desc-brain``), (4) is raw, in order. Of
+    one space, a derivative with another ``desc`` than ``preproc`` is last. Lesion masks come
+    from one derivative, ``manual*`` before others by name; several there are several
     raters. A tissue map (1 CSF, 2 GM, 3 WM) is read only beside its FLAIR, for other tools number
     tissues differently. A scan for testing that has no lesion mask is incomplete; one whose mask
     is all zero is a healthy subject's.

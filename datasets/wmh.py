@@ -14,6 +14,7 @@ from uad_bench.cohort import (
 )
 
 _CASE = re.compile(r"\d{1,3}")
+_TRAINING, _TEST = (re.compile(word, re.IGNORECASE) for word in ("training", "test"))
 _SITES = {
     "utrecht": "Utrecht",
     "singapore": "Singapore",
@@ -28,7 +29,7 @@ class Wmh(Cohort):
 
     Both releases are read: the challenge's (``Utrecht/0``, ``GE3T/100``) and the final one
     (``training/Amsterdam/GE3T/100``), of which the paper's part, ``training``, is taken where it
-    lies beside ``test``.
+    lies beside ``test``. A case below ``test`` is never read.
     """
 
     info = CohortInfo(
@@ -67,10 +68,11 @@ class Wmh(Cohort):
 
     def scans(self, root: Path) -> Iterator[Scan]:
         """Yield the cases of every known site, sorted by site and number."""
-        training = next(iter(walk_folders(root, re.compile("training"), depth=2)), root)
+        training = next(iter(walk_folders(root, _TRAINING, depth=2)), root)
         found = [
             (site, int(folder.name), folder)
             for folder in walk_folders(training, _CASE)
+            if not any(_TEST.fullmatch(part) for part in folder.relative_to(training).parts)
             if (site := _SITES.get(re.split(r"[ .]", folder.parent.name.lower())[0]))
         ]
         for site, number, folder in sorted(found):

@@ -296,3 +296,64 @@ def test_a_name_that_is_read_says_all_that_it_holds(tail: str) -> None:
         stated = "".join(f"_{key}-{value}" for key, value in file.entities.items())
         assert len(f"{file.subject}{stated}_{file.suffix}") <= len(path.name.partition(".nii")[0])
         assert file.suffix.isalnum()
+
+
+FILLED = "derivatives/a/sub-01/anat/sub-01"
+MASK = f"{MANUAL}_label-lesion_mask.nii.gz"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        f"{FILLED}_desc-filled_FLAIR.nii.gz",
+        f"{FILLED}_FLAIR.nii.gz",
+        f"{FILLED}_desc-preproc_FLAIR.nii.gz",
+        f"{FILLED}_space-orig_desc-synth_FLAIR.nii.gz",
+    ],
+)
+@pytest.mark.parametrize("masks", [(), (MASK,)])
+def test_the_raw_flair_comes_before_a_derivatives(
+    tmp_path: Path, other: str, masks: tuple[str, ...]
+) -> None:
+    """A filled image, a label map or another site's image must not stand for the scan."""
+    reading = read(tmp_path, f"{RAW}_FLAIR.nii.gz", other, *masks)
+    (scan,) = reading.scans
+    assert scan.flair == tmp_path / f"{RAW}_FLAIR.nii.gz"
+    assert [(left.path, left.told) for left in reading.left] == [(tmp_path / other, False)]
+
+
+@pytest.mark.parametrize(
+    ("taken", "told"),
+    [
+        (f"{FILLED}_desc-brain_FLAIR.nii.gz", True),
+        (f"{FILLED}_space-MNI152NLin2009aSym_desc-filled_FLAIR.nii.gz", True),
+        (f"{FILLED}_space-MNI152NLin2009aSym_desc-brain_FLAIR.nii.gz", False),
+    ],
+)
+def test_a_raw_flair_that_is_passed_over_is_told_where_the_other_may_be_wrong(
+    tmp_path: Path, taken: str, told: bool
+) -> None:
+    reading = read(tmp_path, f"{RAW}_FLAIR.nii.gz", taken)
+    assert [scan.flair for scan in reading.scans] == [tmp_path / taken]
+    (left,) = reading.left
+    assert (left.path, left.told) == (tmp_path / f"{RAW}_FLAIR.nii.gz", told)
+    assert ("a version of derivatives/a, desc-" in left.reason) is told
+
+
+@pytest.mark.parametrize("name", ["manual", "Manual-raters", "MANUAL"])
+def test_manual_masks_win_in_any_letter_case(tmp_path: Path, name: str) -> None:
+    manual = f"derivatives/{name}/sub-01/anat/sub-01_label-lesion_mask.nii.gz"
+    reading = read(tmp_path, f"{RAW}_FLAIR.nii.gz", manual, f"{FILLED}_label-lesion_mask.nii.gz")
+    assert [scan.lesion for scan in reading.scans] == [(tmp_path / manual,)]
+
+
+def test_a_session_folder_is_read_in_any_letter_case(tmp_path: Path) -> None:
+    reading = read(
+        tmp_path,
+        *(f"sub-01/Ses-{n}/anat/sub-01_FLAIR.nii.gz" for n in (1, 2)),
+        "derivatives/manual/sub-01/SES-2/anat/sub-01_label-lesion_mask.nii.gz",
+    )
+    assert [(scan.session, len(scan.lesion)) for scan in reading.scans] == [
+        ("ses-1", 0),
+        ("ses-2", 1),
+    ]

@@ -349,6 +349,15 @@ def test_wmh_takes_the_training_part_and_no_second_opinions(tmp_path: Path) -> N
     assert [scan.subject for scan in read("wmh", tmp_path)] == ["Utrecht-0"]
 
 
+@pytest.mark.parametrize("training", ["Training/", "TRAINING/", ""])
+@pytest.mark.parametrize("test", ["test", "Test"])
+def test_wmh_never_reads_the_test_part_beside_the_training_part(
+    tmp_path: Path, training: str, test: str
+) -> None:
+    touch(tmp_path, f"{training}Utrecht/0/pre/FLAIR.nii.gz", f"{test}/Utrecht/5/pre/FLAIR.nii.gz")
+    assert [scan.subject for scan in read("wmh", tmp_path)] == ["Utrecht-0"]
+
+
 def test_wmh_reads_the_five_scanners_of_the_test_part_when_asked(tmp_path: Path) -> None:
     sites = ("Amsterdam/GE1T5", "Amsterdam/GE3T", "Amsterdam/Philips_VU .PETMR_01.")
     touch(tmp_path, *(f"{site}/1/pre/FLAIR.nii.gz" for site in (*sites, "Singapore", "Utrecht")))

@@ -16,6 +16,7 @@ from uad_bench.cohort import Reading
 from uad_bench.errors import UadBenchError
 from uad_bench.file_mapping import FileMapping, compiled, file_mapping
 from uad_bench.locate import inspect
+from uad_bench.phantom.layouts import MARKER
 from uad_bench.runner.sources import find_source
 
 
@@ -141,6 +142,9 @@ def test_a_mapping_wins_over_bidsignore(tmp_path: Path) -> None:
         ("*_msk.img", "derivatives/m/sub-01/sub-01_msk.img", "only .nii and .nii.gz"),
         ("masks/{subject}/*.nii", "masks/sub-01/sub-02_msk.nii", "as sub-01, its name says sub-02"),
         ("*_msk.nii", "derivatives/m/sub-02/sub-01_msk.nii", "its folder sub-02"),
+        ("*.nii", "derivatives/m/sub-01/sub-01_desc-x_FLAIR.nii", "says FLAIR, which is no lesion"),
+        ("*.nii", "derivatives/m/sub-01/sub-01_desc-brain_mask.nii", "says desc-brain"),
+        ("*.nii", "derivatives/m/sub-01/sub-01_label-brain_mask.nii", "says label-brain"),
     ],
 )
 def test_a_mapped_file_that_is_not_understood_is_refused(
@@ -156,6 +160,11 @@ def test_a_mapped_file_that_is_not_understood_is_refused(
         ("{person}.nii", "unknown placeholder {person}"),
         ("{subject.nii", "no file pattern"),
         ("none-such.yaml", "No such file"),
+        ("masks/*{subject_id}_seg.nii.gz", r"\*{subject_id} does not say where"),
+        ("masks/{subject_id}*.nii.gz", "does not say where"),
+        ("masks/?{subject}.nii.gz", "does not say where"),
+        ("masks/[0-9]{subject_id}.nii.gz", "does not say where"),
+        ("masks/{subject_id}{session_id}.nii.gz", "does not say where"),
     ],
 )
 def test_a_pattern_that_cannot_be_understood_is_one_line(text: str, says: str) -> None:
@@ -222,3 +231,15 @@ def test_a_run_tells_which_flair_was_left(tmp_path: Path) -> None:
     source = find_source(f"bids:{tmp_path}", None, open_registry(None), tmp_path / "cache")
     (note,) = source.notes
     assert "left out: sub-1/anat/sub-1_acq-2D_FLAIR.nii: a further FLAIR" in note
+
+
+def test_a_simulated_dataset_takes_no_mapping(tmp_path: Path) -> None:
+    """A pattern for the user's own files must not make lesions of the phantoms' files."""
+    hi = tmp_path / "hi"
+    read(hi, "*_msk.nii.gz", "sub-01/anat/sub-01_FLAIR.nii.gz", "sub-01/anat/sub-01_T1w.nii.gz")
+    found = find_source("hi", tmp_path, open_registry(()), tmp_path, "*_T1w.nii.gz")
+    assert found.mapped == 1
+    (hi / MARKER).touch()
+    found = find_source("hi", tmp_path, open_registry(()), tmp_path, "*_T1w.nii.gz")
+    assert found.mapped == 0
+    assert find_source("hi", None, open_registry(()), tmp_path, "*").mapped == 0

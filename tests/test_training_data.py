@@ -169,6 +169,16 @@ def test_a_scan_that_two_datasets_test_is_told(
     assert "bids-patients and bids-again test the same scans: sub-011, sub-012" in err
 
 
+def test_one_flair_under_two_names_is_not_tested(
+    tmp_path: Path, training: Path, patients: Path
+) -> None:
+    shutil.copytree(patients, tmp_path / "patients")
+    one, other, *_ = flairs(tmp_path / "patients")
+    shutil.copy(one, other)
+    line = refused(tmp_path, run(tmp_path, training, tmp_path / "patients"))
+    assert "bids-patients tests the same FLAIR under two names: sub-011 and sub-012: keep" in line
+
+
 def test_a_dataset_without_splits_is_divided_by_the_rule_and_this_is_told(
     tmp_path: Path, people: Path, patients: Path
 ) -> None:

@@ -280,7 +280,9 @@ def test_a_lesion_outside_the_brain(mslub: Path) -> None:
 def test_a_mask_that_is_the_brains(mslub: Path) -> None:
     folder = mslub / "patient12"
     shutil.copy(folder / "brainmask.nii.gz", folder / "consensus_gt.nii.gz")
-    assert "fills 100% of the brain" in the_one(mslub)[3]
+    severity, _, _, message = the_one(mslub)
+    assert severity == "error"
+    assert "fills 100% of the brain" in message
 
 
 def test_a_mirrored_mask_in_miniature(mslub: Path) -> None:

@@ -140,3 +140,15 @@ def test_a_lesion_mostly_outside_the_brain_is_nobodys() -> None:
     message = misplaced(lesion, brain, np.eye(4))
     assert message is not None
     assert message.startswith("60% of the lesion lies outside the brain: check")
+
+
+def test_a_lesion_that_fills_most_of_the_brain_is_a_brain_mask() -> None:
+    """Half of the brain is believed; more is not, wherever else the mask lies."""
+    brain, lesion = np.zeros((2, 20, 20, 20), bool)
+    brain[5:15, 5:15, 5:15] = True
+    lesion[5:10, 5:15, 5:15] = True
+    assert misplaced(lesion, brain, np.eye(4)) is None
+    lesion[10, 5:15, 5:15] = True
+    assert misplaced(lesion, brain, np.eye(4)) == (
+        "the lesion fills 60% of the brain: a brain mask?"
+    )

@@ -30,8 +30,10 @@ def compiled(pattern: str) -> re.Pattern[str]:
     ``{session}`` and ``{session_id}`` say whose file it is.
 
     Raises:
-        ValueError: an unknown placeholder or an unbalanced brace.
+        ValueError: an unknown placeholder, an unbalanced brace, or a wildcard that touches a
+            placeholder.
     """
+    _refuse_ambiguous(pattern)
     parts, known = [], set()
     for literal, name, _, _ in string.Formatter().parse(pattern):
         parts.append(_glob(literal))
@@ -44,6 +46,19 @@ def compiled(pattern: str) -> re.Pattern[str]:
         known.add(name)
     anywhere = "" if "/" in pattern else "(?:.*/)?"
     return re.compile(anywhere + "".join(parts), re.DOTALL)
+
+
+def _refuse_ambiguous(pattern: str) -> None:
+    """Refuse a wildcard beside a placeholder: nobody could say where the one ends.
+
+    Raises:
+        ValueError: naming the two. ``**/`` before a placeholder ends at a folder and is clear.
+    """
+    if match := re.search(r"(?:[*?\]]\{\w*\})|(?:\{\w*\}[*?\[{])", pattern):
+        raise ValueError(
+            f"{match[0]} does not say where the placeholder begins or ends; put a fixed character "
+            "between the two, such as _"
+        )
 
 
 def _glob(text: str) -> str:

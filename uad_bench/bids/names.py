@@ -17,6 +17,9 @@ VERSION_ENTITIES = frozenset({"desc", "label", "space", "res", "den"})
 _NUMBERED = frozenset({"run", "echo", "flip", "inv", "split", "chunk"})
 """Entities whose values are numbers: ``run-01`` is ``run-1``."""
 
+_USUAL = frozenset({"brain", "preproc"})
+"""Values of ``desc`` of a derivative's FLAIR that shows what the raw one shows."""
+
 _OWN_SPACE = frozenset({"flair", "orig", "native", "scanner"})
 """Values of ``space`` that mean the FLAIR's own, as no value does."""
 
@@ -58,6 +61,16 @@ class BidsFile:
         """The template the contract knows it by."""
         name = self.space.lower()
         return "mni152" if name.startswith("mni152") else "sri24" if name == "sri24" else None
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether it is of no derivative, or the user said what it is."""
+        return not self.source or self.mapped
+
+    @property
+    def is_altered(self) -> bool:
+        """Whether a derivative's ``desc`` says another thing than stripped or prepared."""
+        return not self.is_raw and self.entities.get("desc", "brain") not in _USUAL
 
     @property
     def identity(self) -> dict[str, str]:
@@ -132,6 +145,8 @@ def read_mapped(path: Path, root: Path, suffix: str, stated: Mapping[str, str]) 
     if not dot or ending not in ("", ".gz"):
         raise UadBenchError(f"{path}: fits --lesion-pattern, but only .nii and .nii.gz are read")
     entities, rest = leading_entities(stem)
+    if suffix == "mask":
+        _refuse_other_image(path, entities, rest)
     for name, text in stated.items():
         key = name[:3]
         value = text.removeprefix(f"{key}-")
@@ -155,6 +170,22 @@ def read_mapped(path: Path, root: Path, suffix: str, stated: Mapping[str, str]) 
     if source is None:
         source = folders[0] if folders else ""
     return replace(_file(path, source, suffix, entities, folders), mapped=True)
+
+
+def _refuse_other_image(path: Path, entities: Mapping[str, str], rest: str) -> None:
+    """Refuse a FLAIR or a brain mask that a pattern of lesion masks fits.
+
+    Raises:
+        UadBenchError: naming the file and what its name says.
+    """
+    shown = [f"{key}-brain" for key in ("label", "desc") if entities.get(key) == "brain"]
+    if rest.lower() == "flair":
+        shown.append(rest)
+    if shown and "lesion" not in (entities.get("label"), entities.get("desc")):
+        raise UadBenchError(
+            f"{path}: fits --lesion-pattern, but its name says {shown[0]}, which is no lesion "
+            "mask; make the pattern narrower"
+        )
 
 
 def leading_entities(stem: str) -> tuple[dict[str, str], str]:
@@ -208,8 +239,8 @@ def folder_entities(folders: tuple[str, ...]) -> dict[str, str]:
     stated = {}
     for folder in folders:
         for key in ("sub", "ses"):
-            if folder.startswith(f"{key}-"):
-                stated[key] = folder.removeprefix(f"{key}-")
+            if folder.lower().startswith(f"{key}-"):
+                stated[key] = folder[len(key) + 1 :]
     return stated
 
 

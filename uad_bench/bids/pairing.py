@@ -46,7 +46,9 @@ class _Acquisition:
             key=lambda file: (
                 not any(file.agrees(mask) for mask in self.lesions),
                 file.template is None,
+                file.is_altered,
                 file.entities.get("desc") != "brain",
+                not file.is_raw,
                 str(file.path),
             ),
         )
@@ -222,7 +224,7 @@ def _scan(subject: str, session: str | None, acquisition: _Acquisition) -> Scan:
 
 
 def _raters(flair: BidsFile, lesions: Sequence[BidsFile]) -> list[BidsFile]:
-    """The lesion masks of one derivative: ``manual*`` if there is one, else the first by name.
+    """The lesion masks of one derivative: ``manual*`` in any letter case, else the first by name.
 
     Masks that the user named by a pattern come before all others.
 
@@ -244,7 +246,7 @@ def _raters(flair: BidsFile, lesions: Sequence[BidsFile]) -> list[BidsFile]:
 
 
 def _preference(mask: BidsFile) -> tuple[bool, bool, str]:
-    return not mask.mapped, not mask.source.startswith("manual"), mask.source
+    return not mask.mapped, not mask.source.lower().startswith("manual"), mask.source
 
 
 def _told_apart(mask: BidsFile) -> tuple[str, dict[str, str]]:
@@ -280,12 +282,26 @@ def _left(
             reason = "a further FLAIR without a lesion mask; another one has one"
             yield LeftFile(file.path, reason, told=file.suffix == "FLAIR")
         elif file.suffix == "FLAIR":
-            yield LeftFile(file.path, "a further version of a FLAIR")
+            yield _further(file, None if owner is None else owner.flair)
         elif owner is not None:
             yield LeftFile(file.path, "a lesion mask of another version or derivative")
         elif not file.shows_lesion:
             what = "tissue map" if file.suffix == "dseg" else "brain mask"
             yield LeftFile(file.path, f"a {what} of another version, derivative or image")
+
+
+def _further(file: BidsFile, taken: BidsFile | None) -> LeftFile:
+    """A version of a FLAIR that is not taken; told where it is raw and the other may be wrong.
+
+    The usual version of a derivative lies in a template space; one in the scanner's own space, or
+    one whose ``desc`` says that it was altered, may be another image.
+    """
+    doubtful = taken is not None and (taken.space == file.space or taken.is_altered)
+    if taken is None or not doubtful or not file.is_raw or taken.is_raw:
+        return LeftFile(file.path, "a further version of a FLAIR")
+    desc = f", desc-{taken.entities['desc']}" if "desc" in taken.entities else ""
+    reason = f"the raw FLAIR; a version of derivatives/{taken.source}{desc} is taken"
+    return LeftFile(file.path, reason, told=True)
 
 
 def _unfit(mask: BidsFile) -> str:

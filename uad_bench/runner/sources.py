@@ -16,7 +16,7 @@ import platformdirs
 from uad_bench.cells import short_hash, shortened
 from uad_bench.cohort import Cohort, Split
 from uad_bench.errors import UadBenchError
-from uad_bench.file_mapping import file_mapping, no_file_fits
+from uad_bench.file_mapping import FileMapping, file_mapping, no_file_fits
 from uad_bench.locate import Found, grouped, inspect, locate, read_folder, refuse_unclaimed
 from uad_bench.locks import held
 from uad_bench.participants import first_of
@@ -205,15 +205,14 @@ def find_source(
         root: the data root.
         registry: the adapters.
         cache: where converted DICOM files go.
-        lesion_pattern: which files are lesion masks, see ``--lesion-pattern``.
+        lesion_pattern: which files are lesion masks, see ``--lesion-pattern``; not of phantoms.
 
     Raises:
         UadBenchError: an unknown cohort, a folder that does not exist, or one without scans.
     """
     base, path = split_dataset(name)
     cohort = registry.cohort(base)()
-    if (mapping := file_mapping(lesion_pattern)) is not None:
-        cohort = cohort.mapped(mapping)
+    mapping = file_mapping(lesion_pattern)
     if path is not None:
         if not path.is_dir():
             raise UadBenchError(f"--datasets {name}: no such folder")
@@ -223,6 +222,7 @@ def find_source(
         title = "" if cohort.info.released else own_title(path)
         if is_dicom_folder(path):
             path, notes = converted(path, cache)
+        cohort = _mapped(cohort, path, mapping)
         found = inspect(cohort, path)
         refuse_unclaimed(found, name)
         notes = (*notes, *_left_out(label, found))
@@ -231,6 +231,7 @@ def find_source(
         raise UadBenchError(f"--datasets {name}: say where it is, as {name}:PATH")
     folder = None if root is None else locate(cohort.info, root)
     if folder is not None:
+        cohort = _mapped(cohort, folder, mapping)
         found = inspect(cohort, folder)
         refuse_unclaimed(found, name)
         is_own = not cohort.info.released and not is_simulated(folder)
@@ -238,6 +239,11 @@ def find_source(
         notes = tuple(_left_out(base, found))
         return Source(base, cohort, folder, notes, found.mapped, title)
     return Source(base, cohort, folder)
+
+
+def _mapped(cohort: Cohort, folder: Path, mapping: FileMapping | None) -> Cohort:
+    """The adapter with the user's patterns; phantoms are named as they should be and take none."""
+    return cohort if mapping is None or is_simulated(folder) else cohort.mapped(mapping)
 
 
 def _left_out(label: str, found: Found) -> Iterator[str]:

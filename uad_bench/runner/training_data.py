@@ -1,4 +1,4 @@
-"""What a detector must not learn from: lesions, and the scans that it is tested on."""
+"""What a detector must not learn from, lesions and tested scans, and what must not count twice."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ Marks = Sequence[tuple[str, Split, str]]
 
 
 def refuse_unfit(label: str, training: Order, evaluated: Mapping[str, Order]) -> None:
-    """Refuse training data with lesions, or that are also tested on, before any work.
+    """Refuse training data with lesions, or that are also tested on, and a scan tested twice.
+
+    All before any work.
 
     Args:
         label: the training dataset's name in tables.
@@ -32,11 +34,11 @@ def refuse_unfit(label: str, training: Order, evaluated: Mapping[str, Order]) ->
     Raises:
         UadBenchError: naming the scans, all problems at once.
     """
+    marks = {name: _marks(order) for name, order in evaluated.items()}
     problems = [
         *_ill(label, training),
-        *_shared(
-            label, _marks(training), {name: _marks(order) for name, order in evaluated.items()}
-        ),
+        *_shared(label, _marks(training), marks),
+        *(problem for name, scans in marks.items() for problem in _repeated(name, scans)),
     ]
     if problems:
         raise UadBenchError("; ".join(problems))
@@ -106,6 +108,19 @@ def _shared(label: str, training: Marks, evaluated: Mapping[str, Marks]) -> Iter
                 f"{other} tests scans that training dataset {label} learns from: "
                 f"{first_of(pairs)}: take them out of one of the two"
             )
+
+
+def _repeated(label: str, scans: Marks) -> Iterator[str]:
+    """The same FLAIR under two names among the tested scans of one dataset."""
+    first: dict[str, str] = {}
+    tested = [(name, mark) for name, split, mark in scans if split == "test" and mark]
+    pairs = [
+        f"{one} and {name}"
+        for name, mark in tested
+        if (one := first.setdefault(mark, name)) != name
+    ]
+    if pairs:
+        yield f"{label} tests the same FLAIR under two names: {first_of(pairs)}: keep one of each"
 
 
 def _pair(one: str, other: str) -> str:

@@ -100,15 +100,19 @@ def misplaced(lesion: Mask, inside: Mask, affine: Affine) -> str | None:
     """Return why a lesion cannot be that of an image, in one line; ``None`` where it can.
 
     A mask that was cut out or resampled with a wrong origin has another grid, so that its header
-    alone does not give it away. That most of its lesion lies outside the brain does.
+    alone does not give it away. That most of its lesion lies outside the brain does. A lesion that
+    fills most of the brain is another image's: a brain mask, or a FLAIR read as one.
 
     Args:
         lesion: bool ``[X, Y, Z]``.
         inside: bool ``[X, Y, Z]``, the brain, or the head where it is not known.
         affine: voxel to world.
     """
-    if not lesion.any() or (outside := share_outside(lesion, inside)) <= LOST:
+    if not lesion.any():
         return None
+    if (outside := share_outside(lesion, inside)) <= LOST:
+        share = np.count_nonzero(inside & lesion) / int(np.count_nonzero(inside))
+        return f"the lesion fills {share:.0%} of the brain: a brain mask?" if share > LOST else None
     if share_outside(mirrored(lesion, affine), inside) < MAX_OUTSIDE:
         advice = "left and right of the mask are exchanged; write it with the FLAIR's affine"
     else:

@@ -16,7 +16,7 @@ from uad_bench.volumes.findings import Finding, Notes
 from uad_bench.volumes.image_checks import check_intensities, check_sequence, check_spacing
 from uad_bench.volumes.masks import check_labels, head, labels_on
 from uad_bench.volumes.nifti import Volume, parse_volume, read_content, voxel_hash
-from uad_bench.volumes.place import LOST, MAX_OUTSIDE, Labels, align, misplaced, share_outside
+from uad_bench.volumes.place import MAX_OUTSIDE, Labels, align, misplaced, share_outside
 from uad_bench.volumes.read import (
     MAX_NATIVE_BRAIN_ML,
     allowed_labels,
@@ -212,7 +212,7 @@ def _check_place(
     image: FloatArray, lesion: Mask, inside: Mask, flair: Volume, notes: Notes
 ) -> None:
     """Is the lesion where the image shows one? ``inside`` is the brain, or else the head."""
-    path, volume = notes.scan.lesion[0], int(np.count_nonzero(lesion))
+    path = notes.scan.lesion[0]
     other = mirrored(lesion, flair.affine)
     own = lesion_contrast(image, lesion, inside, flair.affine)
     contrast = lesion_contrast(image, other, inside, flair.affine)
@@ -228,6 +228,3 @@ def _check_place(
             f"lesions stand out by {own or 0.0:.2f} deviations, mirrored by {contrast or 0.0:.2f}: "
             "perhaps left and right of the mask are exchanged; write it with the FLAIR's affine",
         )
-    share = (1.0 - outside) * volume / (np.count_nonzero(inside) or 1)
-    if share > LOST:
-        notes.add("warning", path, f"the lesion fills {share:.0%} of the brain: a brain mask?")
