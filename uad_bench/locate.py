@@ -11,6 +11,7 @@ from pathlib import Path
 from uad_bench.bidsignore import NAME, find_images
 from uad_bench.cohort import Cohort, CohortInfo, LeftFile, Reading, Scan
 from uad_bench.errors import UadBenchError
+from uad_bench.mask_notes import mask_notes
 from uad_bench.participants import Participants
 from uad_bench.unclaimed import scan_paths, unclaimed
 
@@ -33,6 +34,7 @@ class Found:
         unclaimed: files that nobody explains, see :mod:`uad_bench.unclaimed`.
         waived: how many volumes the dataset's ``.bidsignore`` waives.
         mapped: how many files are what the user said, and not what their names say.
+        mask_notes: what to know of the choice of lesion masks in BIDS.
     """
 
     folder: Path
@@ -45,6 +47,7 @@ class Found:
     unclaimed: tuple[LeftFile, ...] = ()
     waived: int = 0
     mapped: int = 0
+    mask_notes: tuple[str, ...] = ()
 
 
 def locate(info: CohortInfo, data_root: Path) -> Path | None:
@@ -128,6 +131,7 @@ def inspect(cohort: Cohort, folder: Path) -> Found:
         unclaimed=unclaimed,
         waived=len(reading.waived),
         mapped=reading.mapped,
+        mask_notes=tuple(mask_notes(scans, folder)) if cohort.asks_about_unclaimed else (),
     )
 
 

@@ -118,6 +118,7 @@ def _contents(found: Found, info: CohortInfo, full: bool) -> Iterator[Row]:
     yield "scans", _count(found.scans)
     yield "splits", _tally(scan.split for scan in found.scans)
     yield "masks", _masks(found)
+    yield from (("masks", note) for note in found.mask_notes)
     yield "healthy", _healthy(found) or "nobody is said to be"
     sites = [scan.site for scan in found.scans if scan.site is not None]
     if sites:

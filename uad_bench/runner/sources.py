@@ -247,7 +247,8 @@ def _mapped(cohort: Cohort, folder: Path, mapping: FileMapping | None) -> Cohort
 
 
 def _left_out(label: str, found: Found) -> Iterator[str]:
-    """The files that were left and that a user may have wanted, one line for each reason."""
+    """How lesion masks were chosen, and the files that were left and may have been wanted."""
+    yield from (f"{label}: {note}" for note in found.mask_notes)
     for reason, paths in grouped(file for file in found.left if file.told).items():
         names = first_of(path.relative_to(found.folder).as_posix() for path in paths)
         yield f"{label}: left out: {names}: {reason}"

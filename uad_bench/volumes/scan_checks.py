@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from uad_bench.cohort import Scan
 from uad_bench.errors import ScanError
+from uad_bench.mask_notes import differing
 from uad_bench.volumes.appearance import lesion_contrast, mirrored, seems_flipped, skewness
 from uad_bench.volumes.findings import Finding, Notes
 from uad_bench.volumes.image_checks import check_intensities, check_sequence, check_spacing
@@ -200,12 +203,31 @@ def _check_lesions(
     found = frozenset(value for value in wanted if any((labels == value).any() for labels in read))
     if not read or len(read) < len(scan.lesion):
         return None, tuple(marks), found
+    _check_raters(scan, [is_lesion(labels, scan) for labels in read], notes)
     combined = majority(scan, read)
     if (problem := contradiction(scan, read, combined)) is not None:
         notes.add("error", scan.lesion[0], problem)
     elif not any(labels.any() for labels in read):
         notes.add("note", scan.lesion[0], "all zero: the subject counts as healthy")
     return combined == 1, tuple(marks), found
+
+
+def _check_raters(scan: Scan, marked: Sequence[Mask], notes: Notes) -> None:
+    """Say where masks that count as raters may be parts of one lesion: all nested, or all apart."""
+    pairs = list(combinations((mask for mask in marked if mask.any()), 2))
+    shared = [int(np.count_nonzero(one & other)) for one, other in pairs]
+    sizes = [sorted(map(np.count_nonzero, pair)) for pair in pairs]
+    if not pairs:
+        return
+    if not any(shared):
+        how = "do not overlap anywhere"
+    elif all(same == less < more for same, (less, more) in zip(shared, sizes, strict=True)):
+        how = "lie inside one another"
+    else:
+        return
+    names = ", ".join(differing(scan.lesion))
+    message = f"the {len(scan.lesion)} lesion masks ({names}) {how}: parts instead of raters?"
+    notes.add("warning", scan.lesion[0], f"{message} Most of them decide")
 
 
 def _check_place(

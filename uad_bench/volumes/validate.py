@@ -14,6 +14,7 @@ import numpy as np
 from uad_bench.cohort import Cohort, Reading, Scan
 from uad_bench.errors import UadBenchError
 from uad_bench.locate import grouped, read_folder, unclaimed_files
+from uad_bench.mask_notes import origins, raters
 from uad_bench.participants import first_of
 from uad_bench.volumes.findings import SEVERITIES, Finding
 from uad_bench.volumes.scan_checks import ScanReport, check_scan
@@ -102,7 +103,7 @@ def _people(cohort: Cohort, root: Path, scans: Sequence[Scan]) -> Iterator[Findi
 
 
 def _unclaimed(cohort: Cohort, reading: Reading, root: Path) -> Iterator[Finding]:
-    """Volumes that no scan uses: an error where a run stops at them, and a note otherwise."""
+    """Volumes that no scan uses, an error where a run stops at them, and the choice of masks."""
     name = cohort.info.name
     odd = unclaimed_files(cohort, reading, root)
     for stops in (True, False):
@@ -113,6 +114,10 @@ def _unclaimed(cohort: Cohort, reading: Reading, root: Path) -> Iterator[Finding
             if stops:
                 message += "; rename them, map them (--lesion-pattern) or list them in .bidsignore"
             yield Finding("error" if stops else "note", name, "unclaimed", message)
+    if cohort.asks_about_unclaimed:
+        for note in origins(reading.scans, root):
+            yield Finding("warning", name, "lesion", note)
+        yield from (Finding("note", name, "lesion", note) for note in raters(reading.scans))
     explained = [file for file in reading.left if not file.stops]
     for reason, paths in grouped(explained).items():
         names = first_of(path.relative_to(root).as_posix() for path in paths)
