@@ -109,8 +109,10 @@ class Bids(Cohort):
 
     def healthy(self, subject: str, people: Participants | None) -> bool | None:
         """Whether a subject is healthy, as ``participants.tsv`` or else the cohort's kind says."""
-        said = None if people is None else people.healthy.get(subject)
-        return True if said is None and self.lesions is False else said
+        if people is not None and subject in people.healthy:
+            return people.healthy[subject]
+        is_unclear = people is not None and subject in people.unclear
+        return True if self.lesions is False and not is_unclear else None
 
     def default_splits(self, subjects: list[str]) -> dict[str, Split]:
         """The split of every subject where ``participants.tsv`` has no column of splits."""

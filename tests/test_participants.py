@@ -189,6 +189,12 @@ def test_a_column_that_looks_like_a_split_is_one(tmp_path: Path, column: str) ->
         *(("patient", value, False) for value in ("yes", "1")),
         *(("patient", value, True) for value in ("no", "0")),
         ("healthy", "perhaps", None),
+        *(
+            ("group", v, False)
+            for v in ("MS patient", "Patients (RRMS)", "acute stroke", "pwMS / MS")
+        ),
+        *(("group", v, None) for v in ("MS control", "non-MS", "no stroke", "healthy elderly")),
+        *(("dx", v, None) for v in ("no lesion", "not MS", "healthy control of MS")),
     ],
 )
 def test_what_a_cell_says_of_health(column: str, value: str, said: bool | None) -> None:
@@ -199,6 +205,32 @@ def test_a_value_that_is_not_understood_is_named(tmp_path: Path) -> None:
     found = table(tmp_path, "participant_id\tgroup\n1\tHC\n2\tarm A\n3\tarm A\n")
     assert found.healthy == {"sub-1": True}
     assert found.notes == ("column 'group': 'arm A': not known as healthy, so not read as such",)
+
+
+@pytest.mark.parametrize("column", ["patient", "healthy", "control", "cohort"])
+def test_a_doubtful_column_is_believed_whole_or_not_at_all(tmp_path: Path, column: str) -> None:
+    known = "control" if column == "cohort" else "yes"
+    found = table(tmp_path, f"participant_id\t{column}\n1\t{known}\n2\tP17\n3\t\n")
+    assert (found.healthy, found.columns) == ({}, ())
+    assert found.unclear == {"sub-1": (column, known), "sub-2": (column, "P17")}
+    (note,) = found.notes
+    assert note.startswith(f"column '{column}': 'P17': not known, so nobody is healthy")
+    other = table(tmp_path, f"participant_id\t{column}\n1\tP16\n2\tP17\n")
+    assert (other.healthy, other.unclear) == ({}, {}), "about something else"
+    assert len(other.notes) == 1
+    both = table(tmp_path, f"participant_id\t{column}\n1\t{known}\n2\t{known}\n3\tn/a\n")
+    assert set(both.healthy) == {"sub-1", "sub-2"}
+
+
+def test_who_is_clear_by_one_column_is_not_unclear_by_another(tmp_path: Path) -> None:
+    found = table(tmp_path, "participant_id\tgroup\thealthy\n1\tyoung\tyes\n2\told\tn/a\n")
+    assert found.unclear == {"sub-2": ("group", "old")}
+
+
+def test_nobody_with_an_unknown_word_is_healthy_in_a_healthy_dataset(tmp_path: Path) -> None:
+    bids(tmp_path, "sub-1", "sub-2", "sub-3")
+    (tmp_path / "participants.tsv").write_text("participant_id\tgroup\n1\tarm A\n2\tHC\n3\t\n")
+    assert [scan.healthy for scan in scans(tmp_path, "hi").values()] == [None, True, True]
 
 
 def test_bids_takes_splits_and_healthy_people_from_the_table(tmp_path: Path) -> None:

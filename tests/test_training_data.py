@@ -120,7 +120,7 @@ def test_an_empty_mask_is_no_lesion(tmp_path: Path, training: Path) -> None:
 def test_a_patient_by_the_list_of_people_does_not_train(tmp_path: Path, training: Path) -> None:
     table = training / "participants.tsv"
     lines = table.read_text().splitlines()
-    words = ("group", "control", "patient", "young", "control")
+    words = ("group", "control", "patient", "n/a", "control")
     table.write_text("".join(f"{a}\t{b}\n" for a, b in zip(lines, words, strict=True)))
     line = refused(tmp_path, run(tmp_path, training, command="atlas"))
     assert "training dataset bids-training: sub-002 called a patient: " in line
@@ -274,3 +274,42 @@ def test_too_few_people_for_a_healthy_dataset_is_said_before_the_work(
     assert not (tmp_path / "cache" / "prepared").is_dir() or not list(
         (tmp_path / "cache" / "prepared").glob("hi-*")
     )
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_nobody_learns_from_a_person_whose_group_is_not_understood(
+    tmp_path: Path, people: Path, split: bool
+) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(people, own)
+    splits = ("train", "train", "validation", "test") if split else ("control",) * 4
+    write_splits(own, *splits, column="split" if split else "healthy_note")
+    lines = (own / "participants.tsv").read_text().splitlines()
+    groups = ("group", "arm A", "control", "arm B", "arm C")
+    (own / "participants.tsv").write_text(
+        "".join(f"{line}\t{group}\n" for line, group in zip(lines, groups, strict=True))
+    )
+    line = refused(tmp_path, run(tmp_path, own, command="atlas"))
+    first, _, third, fourth = (row.partition("\t")[0] for row in lines[1:])
+    assert f"'arm A' in the column 'group' of {first}; 'arm B' in the column 'group'" in line
+    assert third in line
+    assert (fourth in line) is not split, "nobody learns from a test scan"
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_a_waived_lesion_mask_of_a_person_to_learn_from_is_refused(
+    tmp_path: Path, people: Path, split: bool
+) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(people, own)
+    if split:
+        write_splits(own, "train", "train", "validation", "test")
+    first, *_, last = flairs(own)
+    for flair in (first, last):
+        mask = flair.with_name(flair.name.replace("desc-brain_FLAIR", "label-lesion_mask"))
+        shutil.copy(flair, mask)
+    (own / ".bidsignore").write_text("**/*_label-lesion_mask.nii.gz\n")
+    line = refused(tmp_path, run(tmp_path, own, command="atlas"))
+    assert "has a lesion mask that .bidsignore waives" in line
+    assert first.name.partition("_")[0] in line
+    assert (last.name.partition("_")[0] in line) is not split

@@ -329,7 +329,7 @@ def test_a_mask_whose_affine_was_rounded_passes(case: Case) -> None:
 
 def test_an_all_zero_mask_is_a_healthy_subjects(case: Case) -> None:
     save(case.mask, np.zeros_like(case.lesion), case.affine)
-    for healthy in (False, True):
+    for healthy in (None, True):
         loaded = read(replace(case.scan, healthy=healthy))
         assert loaded.lesion is not None
         assert not loaded.lesion.any()
@@ -340,6 +340,22 @@ def test_a_mask_that_marks_other_than_lesion_is_nobodys(case: Case) -> None:
     scan = replace(case.scan, lesion_labels=frozenset({1}), ignore_labels=frozenset({2}))
     refused(scan, "lesion.nii.gz", "no lesion in the mask, which is not all zero")
     assert read(replace(scan, healthy=True)).lesion is not None
+
+
+def test_an_all_zero_mask_of_somebody_called_a_patient(case: Case) -> None:
+    save(case.mask, np.zeros_like(case.lesion), case.affine)
+    refused(replace(case.scan, healthy=False), "said to be a patient, but the mask is all zero")
+
+
+@pytest.mark.parametrize("largest", [3e-5, 1e-6, 9e-4, -1e-4])
+def test_a_mask_that_only_rounding_makes_empty_is_not_empty(case: Case, largest: float) -> None:
+    save(case.mask, case.lesion * largest, case.affine)
+    refused(case.scan, "lesion.nii.gz", "neither 0 nor a label; binarise it")
+
+
+def test_noise_around_0_beside_a_lesion_does_no_harm(case: Case) -> None:
+    save(case.mask, np.where(case.lesion, 1.0 - 1e-6, 1e-6), case.affine)
+    np.testing.assert_array_equal(read(case.scan).lesion, case.lesion)
 
 
 def test_a_lesion_in_somebody_called_healthy(case: Case) -> None:

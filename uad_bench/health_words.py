@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 _YES = frozenset({"yes", "y", "true", "t", "1", "1.0"})
 _NO = frozenset({"no", "n", "false", "f", "0", "0.0"})
@@ -43,10 +45,17 @@ _PATIENT = frozenset(
         *("epilepsy", "dementia", "ad", "mci", "pd", "tbi"),
     }
 )
+_NEGATIONS = frozenset(
+    {"no", "non", "not", "without", "never", "free", "negative", "un", "except", "excluded"}
+)
 _NO_DISEASE = frozenset({"", "yes", "no", "other", "unclear", "undetermined"})
 """What names no disease, although it is in a column of diseases."""
 
 _MISSING = frozenset({"n/a", "na", "n.a.", "nan", "none", "null", "unknown", ".", "?", "_"})
+
+
+_DOUBTFUL_COLUMNS = (*_HEALTHY_COLUMNS, *_PATIENT_COLUMNS, "cohort")
+"""Columns that may also hold something else, such as a patient's number or the name of a site."""
 
 
 def simplified(text: str) -> str:
@@ -55,12 +64,51 @@ def simplified(text: str) -> str:
     return "" if plain in _MISSING else plain
 
 
+@dataclass(frozen=True, slots=True)
+class HealthColumn:
+    """What one column says.
+
+    Attributes:
+        said: whom it calls healthy, and whom a patient.
+        unclear: the cells of people whose health it tells in words that are not known.
+        unknown: every value that is not known, once.
+        problem: what follows from such a value, for a note.
+    """
+
+    said: Mapping[str, bool]
+    unclear: Mapping[str, str]
+    unknown: tuple[str, ...]
+    problem: str
+
+
+def read_column(column: str, cells: Mapping[str, str]) -> HealthColumn:
+    """Read a column whole, for one cell may show that the others mean something else.
+
+    A column of yes and no, and ``cohort``, are believed only where all values are known. Where
+    none is, such a column is about something else: a patient's number, or a site.
+
+    Args:
+        column: its simplified name, one of ``HEALTH_COLUMNS``.
+        cells: the cell of each person.
+    """
+    filled = {name: cell for name, cell in cells.items() if simplified(cell)}
+    found = {name: says_healthy(column, cell) for name, cell in filled.items()}
+    said = {name: healthy for name, healthy in found.items() if healthy is not None}
+    unclear = {name: cell for name, cell in filled.items() if name not in said}
+    unknown = tuple(dict.fromkeys(unclear.values()))
+    if not unclear or column not in _DOUBTFUL_COLUMNS:
+        return HealthColumn(said, unclear, unknown, "not known as healthy, so not read as such")
+    problem = "not known, so nobody is healthy or a patient by this column"
+    return HealthColumn({}, filled if said else {}, unknown, problem)
+
+
 def says_healthy(column: str, value: str) -> bool | None:
     """Tell what a cell says: healthy, a patient (``False``), or nothing (``None``).
 
     Yes and no, 1 and 0, count only in a column that asks the question, such as ``healthy`` or
     ``patient``. In a column of diseases whatever names something else than health is a disease.
-    Elsewhere only known words count.
+    Elsewhere only known words count. A patient's word in a phrase (``MS patient``) counts, unless
+    the phrase denies something or names health as well.
 
     Args:
         column: the column's simplified name, one of ``HEALTH_COLUMNS``.
@@ -74,9 +122,18 @@ def says_healthy(column: str, value: str) -> bool | None:
     if column in (*_HEALTHY_COLUMNS, *_PATIENT_COLUMNS):
         asks_healthy = column in _HEALTHY_COLUMNS
         return asks_healthy if word in _YES else not asks_healthy if word in _NO else None
-    if column in _DISEASE_COLUMNS and word not in _NO_DISEASE and not _is_number(word):
-        return False
-    return None
+    words = [part for part in re.split(r"[^a-z0-9]+", word) if part]
+    is_patient = _names(words, _PATIENT)
+    if _NEGATIONS & set(words) or (is_patient and _names(words, _HEALTHY)):
+        return None
+    is_disease = column in _DISEASE_COLUMNS and word not in _NO_DISEASE and not _is_number(word)
+    return False if is_patient or is_disease else None
+
+
+def _names(words: list[str], known: frozenset[str]) -> bool:
+    """Whether one of the known words, or phrases joined by ``_``, is a part of a phrase."""
+    parts = range(len(words))
+    return any("_".join(words[a : b + 1]) in known for a in parts for b in parts if a <= b)
 
 
 def _is_number(word: str) -> bool:

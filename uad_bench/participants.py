@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from uad_bench.cohort import Split
 from uad_bench.errors import UadBenchError
-from uad_bench.health_words import HEALTH_COLUMNS, says_healthy, simplified
+from uad_bench.health_words import HEALTH_COLUMNS, read_column, simplified
 
 SPLIT_COLUMNS = ("split", "splits", "data_split", "set", "subset", "partition")
 """Columns that name a person's split, in the order in which they are looked for."""
@@ -54,7 +54,9 @@ class Participants:
             cell is empty is not in it.
         healthy: ``True`` for people who are said to be healthy, ``False`` for those who are said
             to be patients; nobody else is in it.
-        columns: the columns that said so, in lower case.
+        unclear: the column and the cell of people whose health no column tells, although a cell
+            is filled in.
+        columns: the columns that said who is healthy, in lower case.
         notes: what a user should know of the table, one line each.
     """
 
@@ -62,6 +64,7 @@ class Participants:
     subjects: tuple[str, ...]
     splits: Mapping[str, Split] | None
     healthy: Mapping[str, bool]
+    unclear: Mapping[str, tuple[str, str]]
     columns: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -81,6 +84,29 @@ class Participants:
                 "into the column 'split', for every subject or for none"
             )
         return {subject: self.splits[subject] for subject in subjects}
+
+    def refuse_unclear(self, subjects: Iterable[str]) -> None:
+        """Refuse people who are learned from and whose health is written in unknown words.
+
+        Args:
+            subjects: the people of train and validation.
+
+        Raises:
+            UadBenchError: naming the column, the value and the subjects.
+        """
+        groups: dict[tuple[str, str], list[str]] = {}
+        for subject in dict.fromkeys(subjects):
+            if subject in self.unclear:
+                groups.setdefault(self.unclear[subject], []).append(subject)
+        if groups:
+            said = "; ".join(
+                f"{value!r} in the column {column!r} of {first_of(names)}"
+                for (column, value), names in list(groups.items())[:_SHOWN]
+            )
+            raise UadBenchError(
+                f"{self.path}: healthy or not? {said}: detectors learn from healthy people; write "
+                "yes or no into a column 'healthy', or rename the column if it says something else"
+            )
 
     def mismatches(self, subjects: Iterable[str]) -> tuple[str, ...]:
         """People in the table without files, and people with files who are not in the table.
@@ -126,12 +152,13 @@ def read_participants(root: Path) -> Participants | None:
     if path is None:
         return None
     table = _read_table(path)
-    healthy, columns, notes = _health(table)
+    healthy, unclear, columns, notes = _health(table)
     return Participants(
         path=path,
         subjects=tuple(table.rows),
         splits=_splits(table),
         healthy=healthy,
+        unclear=unclear,
         columns=columns,
         notes=(*table.notes, *notes),
     )
@@ -293,35 +320,35 @@ def _splits(table: _Table) -> Mapping[str, Split] | None:
     return splits
 
 
-def _health(table: _Table) -> tuple[Mapping[str, bool], tuple[str, ...], tuple[str, ...]]:
-    """Who is said to be healthy or a patient, by which columns, and what was not understood.
+def _health(
+    table: _Table,
+) -> tuple[Mapping[str, bool], Mapping[str, tuple[str, str]], tuple[str, ...], tuple[str, ...]]:
+    """Who is healthy or a patient, whose cell is unclear, by which columns, and notes.
 
     Raises:
         UadBenchError: two columns that contradict each other.
     """
     found: dict[str, tuple[bool, str]] = {}
+    unclear: dict[str, tuple[str, str]] = {}
     columns, notes = [], []
     for column in (name for name in HEALTH_COLUMNS if name in table.columns):
-        unclear: Counter[str] = Counter()
-        for subject, row in table.rows.items():
-            said = says_healthy(column, row[column])
-            if said is None:
-                unclear[row[column]] += simplified(row[column]) != ""
-                continue
-            known, other = found.setdefault(subject, (said, column))
-            if known is not said:
+        read = read_column(column, {name: row[column] for name, row in table.rows.items()})
+        for subject, healthy in read.said.items():
+            known, other = found.setdefault(subject, (healthy, column))
+            if known is not healthy:
                 raise UadBenchError(
                     f"{table.path}: {subject} is {table.rows[subject][other]!r} in the column "
-                    f"{other!r} and {row[column]!r} in {column!r}: healthy or not? Correct one"
+                    f"{other!r} and {table.rows[subject][column]!r} in {column!r}: healthy or "
+                    "not? Correct one"
                 )
-            columns.append(column)
-        values = [repr(value) for value, count in unclear.items() if count]
-        if values:
-            notes.append(
-                f"column {column!r}: {first_of(values)}: not known as healthy, so not read as such"
-            )
+        columns += [column] if read.said else []
+        unclear |= {name: (column, cell) for name, cell in read.unclear.items()}
+        if read.unknown:
+            values = first_of(map(repr, read.unknown))
+            notes.append(f"column {column!r}: {values}: {read.problem}")
     return (
-        {subject: said for subject, (said, _) in found.items()},
-        tuple(dict.fromkeys(columns)),
+        {subject: healthy for subject, (healthy, _) in found.items()},
+        {subject: cell for subject, cell in unclear.items() if subject not in found},
+        tuple(columns),
         tuple(notes),
     )

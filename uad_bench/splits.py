@@ -10,6 +10,7 @@ from pathlib import Path
 from uad_bench.cohort import Cohort, Reading, Scan, Split
 from uad_bench.errors import UadBenchError
 from uad_bench.participants import Participants, first_of
+from uad_bench.unclaimed import lesion_mask_of
 
 TRAIN, VALIDATION, TEST = 125, 15, 23
 """The proportions of the paper's healthy cohort (Bercea et al., 2022, Table 1)."""
@@ -35,7 +36,12 @@ def default_splits(subjects: Iterable[str]) -> dict[str, Split]:
     return {name: split for split, names in parts for name in names}
 
 
-def divided(root: Path, scans: Sequence[Scan], people: Participants | None) -> tuple[Scan, ...]:
+def divided(
+    root: Path,
+    scans: Sequence[Scan],
+    people: Participants | None,
+    waived: Iterable[Path] = (),
+) -> tuple[Scan, ...]:
     """Divide a dataset that has only test scans, so that detectors can learn from it.
 
     A dataset whose own list of people names the splits stays as it is.
@@ -44,14 +50,18 @@ def divided(root: Path, scans: Sequence[Scan], people: Participants | None) -> t
         root: the dataset's own folder, for messages.
         scans: its scans.
         people: its own list of people, where it has one.
+        waived: the volumes that its ``.bidsignore`` waives.
 
     Raises:
         UadBenchError: a dataset that names no split and cannot be divided: of patients, or of
-            fewer than three people.
+            fewer than three people; somebody to learn from whose health is written in unknown
+            words, or who has a lesion mask that is waived.
     """
     named = people is not None and people.splits is not None
     if named or any(scan.split != "test" for scan in scans):
+        _refuse_unknown(root, [scan for scan in scans if scan.split != "test"], people, waived)
         return tuple(scans)
+    _refuse_unknown(root, scans, people, waived)
     ill = dict.fromkeys(
         scan.subject
         for scan in scans
@@ -72,6 +82,22 @@ def divided(root: Path, scans: Sequence[Scan], people: Participants | None) -> t
         )
     splits = default_splits(subjects)
     return tuple(replace(scan, split=splits[scan.subject]) for scan in scans)
+
+
+def _refuse_unknown(
+    root: Path, scans: Iterable[Scan], people: Participants | None, waived: Iterable[Path]
+) -> None:
+    """Refuse scans to learn from of people who may be patients."""
+    subjects = dict.fromkeys(scan.subject for scan in scans)
+    if people is not None:
+        people.refuse_unclear(subjects)
+    masks = [path for path in waived if lesion_mask_of(path.relative_to(root)) in subjects]
+    if masks:
+        raise UadBenchError(
+            f"{root}: a subject to learn from has a lesion mask that .bidsignore waives: "
+            f"{first_of(path.relative_to(root).as_posix() for path in masks)}: name the subject as "
+            "test in participants.tsv, or remove the file if it shows no lesion"
+        )
 
 
 class ForTraining(Cohort):
@@ -98,7 +124,7 @@ class ForTraining(Cohort):
         """
         reading = self.cohort.read(root)
         people = self.participants(root) if reading.scans else None
-        return replace(reading, scans=divided(root, reading.scans, people))
+        return replace(reading, scans=divided(root, reading.scans, people, reading.waived))
 
     def participants(self, root: Path) -> Participants | None:
         """Read the adapter's list of people."""

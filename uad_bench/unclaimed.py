@@ -83,6 +83,23 @@ def scan_paths(scan: Scan) -> tuple[Path, ...]:
     return (scan.flair, *scan.lesion, *(path for path in given if path is not None))
 
 
+def lesion_mask_of(below: PurePath) -> str | None:
+    """Tell whose lesion mask a file is by its name, as ``sub-01``; ``None`` for any other file.
+
+    Args:
+        below: its path below the dataset's folder.
+    """
+    stem, _ = _parts(below.name)
+    entities, suffix = leading_entities(stem)
+    is_mask = suffix.lower() in ("mask", "roi", "dseg")
+    stated = [entities.get(key, "") for key in ("label", "desc")] if is_mask else [suffix]
+    if not any(part in text.lower() for part in _LESION_PARTS for text in stated):
+        return None
+    if "sub" in entities:
+        return f"sub-{entities['sub']}"
+    return next((part for part in below.parts[:-1] if part.startswith("sub-")), None)
+
+
 def _judged(path: Path, root: Path, names: set[str]) -> LeftFile | None:
     """What a file seems to be; ``None`` for what is known to be neither a FLAIR nor a mask."""
     below = path.relative_to(root)

@@ -164,9 +164,9 @@ def _for_training(source: Source) -> Source:
     """
     cohort, folder, notes = source.cohort, source.folder, source.notes
     if folder is not None:
-        scans = read_folder(cohort, folder).scans
-        seen = divided(folder, scans, cohort.participants(folder))
-        if seen != scans:
+        reading = read_folder(cohort, folder)
+        seen = divided(folder, reading.scans, cohort.participants(folder), reading.waived)
+        if seen != reading.scans:
             counts = Counter({scan.subject: scan.split for scan in seen}.values())
             parts = ", ".join(f"{counts[split]} {split}" for split in get_args(Split))
             notes = (*notes, f"{source.label}: no column of splits; subjects by the rule: {parts}")

@@ -64,10 +64,11 @@ def labels_on(
 
 
 def whole_numbers(mask: Volume) -> Labels:
-    """Return a mask's values as integers.
+    """Return a mask's values as integers; up to 0.001 beside a whole number is that number.
 
     Raises:
-        ScanError: values that are not finite, or between whole numbers.
+        ScanError: values that are not finite, or between whole numbers; a mask that is not all
+            zero, but would be after rounding.
     """
     if mask.data.dtype.kind in "biu":
         return mask.data.astype(np.int64)
@@ -76,6 +77,11 @@ def whole_numbers(mask: Volume) -> Labels:
     labels = np.rint(mask.data)
     if np.abs(mask.data - labels).max() > 1e-3:
         raise ScanError(f"{mask.path}: the mask holds values between whole numbers; binarise it")
+    if mask.data.any() and not labels.any():
+        raise ScanError(
+            f"{mask.path}: the mask's largest value is {np.abs(mask.data).max():.2g}, which is "
+            "neither 0 nor a label; binarise it, or correct its scale factor"
+        )
     return np.asarray(labels, dtype=np.int64)
 
 

@@ -254,7 +254,8 @@ def refuse_incomplete(scan: Scan) -> None:
 def contradiction(scan: Scan, raters: Sequence[Labels], lesion: NDArray[np.uint8]) -> str | None:
     """Return what the masks of a scan contradict, in one line; ``None`` where all is well.
 
-    Masks without any label are those of a healthy subject. A mask that marks something, but no
+    Masks without any label are those of a healthy subject, unless somebody says that this is a
+    patient. A mask that marks something, but no
     lesion, is neither a patient's nor a healthy subject's.
 
     Args:
@@ -263,7 +264,12 @@ def contradiction(scan: Scan, raters: Sequence[Labels], lesion: NDArray[np.uint8
         lesion: what :func:`majority` makes of them.
     """
     if not any(labels.any() for labels in raters):
-        return None
+        if scan.healthy is not False:
+            return None
+        return (
+            f"{scan.subject} is said to be a patient, but the mask is all zero; correct one of the "
+            "two, or leave the scan out"
+        )
     if scan.healthy and any(is_lesion(labels, scan).any() for labels in raters):
         return (
             f"{scan.subject} is said to be healthy, but the mask shows a lesion; correct one of "
