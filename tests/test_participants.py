@@ -12,6 +12,8 @@ from uad_bench.errors import UadBenchError
 from uad_bench.health_words import HEALTH_COLUMNS, says_healthy
 from uad_bench.locate import inspect
 from uad_bench.participants import Participants, read_participants
+from uad_bench.registry import discover
+from uad_bench.runner.sources import find_source
 from uad_bench.volumes.validate import validate_cohort
 
 SPELLINGS = {
@@ -124,6 +126,8 @@ def test_a_dataset_without_the_table_has_none(tmp_path: Path) -> None:
         ("participant_id\tage\n1\t5\n".encode("utf-16-le"), "holds zero bytes"),
         (b"\xff\xfep", "broken utf-16 text; save it as UTF-8"),
         (b"participant_id\n\x81\n", "neither UTF-8 nor Windows-1252 (byte 0x81 at 15)"),
+        ('participant_id\tgroup\n1\tHC\n2\t"MS\n3\tHC"\n4\tHC\n', "line 3: a cell in quotes spans"),
+        ("participant_id\tfold\n1\ttrain\n2\tVal\n3\t\n", "column 'fold' looks like a split"),
         (
             "participant_id\tgroup\tdiagnosis\n1\tcontrol\tstroke\n",
             "sub-1 is 'stroke' in the column 'diagnosis' and 'control' in 'group'",
@@ -255,7 +259,7 @@ def test_a_person_called_a_patient_is_not_healthy_in_a_healthy_dataset(tmp_path:
 
 def test_a_subject_with_a_scan_but_without_a_split_is_refused_by_name(tmp_path: Path) -> None:
     bids(tmp_path, "sub-01", "sub-02", "sub-03")
-    (tmp_path / "participants.tsv").write_text("participant_id\tsplit\nsub-01\ttest\nsub-2\ttest\n")
+    (tmp_path / "participants.tsv").write_text("participant_id\tsplit\nsub-01\ttest\nsub-9\ttest\n")
     with pytest.raises(UadBenchError, match="no split for sub-02, sub-03: write train"):
         scans(tmp_path)
 
@@ -274,3 +278,45 @@ def test_people_without_scans_and_scans_without_people_are_named(tmp_path: Path)
     assert list(found.people.mismatches(scan.subject for scan in found.scans)) == lines
     warnings = [one.message for one in validate_cohort(cohort, tmp_path) if one.scan == "bids"]
     assert warnings[:2] == lines
+
+
+@pytest.mark.parametrize("column", ["split\n{}\ttest", "group\n{}\tHC", "group\n{}\tarm A"])
+@pytest.mark.parametrize(
+    ("row", "refusal"),
+    [
+        ("1", r"otherwise than the files' names: sub-1 \(files: sub-01\)"),
+        ("AB", r"sub-AB \(files: sub-ab\)"),
+        ("P7", "no id fits a subject: sub-P7 in the table, sub-01, sub-ab with scans"),
+    ],
+)
+def test_a_table_of_other_ids_is_refused_where_it_matters(
+    tmp_path: Path, column: str, row: str, refusal: str
+) -> None:
+    bids(tmp_path, "sub-01", "sub-ab")
+    (tmp_path / "participants.tsv").write_text(f"participant_id\t{column.format(row)}\n")
+    with pytest.raises(UadBenchError, match=refusal):
+        scans(tmp_path)
+    (tmp_path / "participants.tsv").write_text(f"participant_id\tage\n{row}\t5\n")
+    assert set(scans(tmp_path)) == {"sub-01", "sub-ab"}, "ages do not matter"
+
+
+def test_an_id_that_may_be_two_people_is_not_guessed(tmp_path: Path) -> None:
+    bids(tmp_path, "sub-01", "sub-001", "sub-2")
+    (tmp_path / "participants.tsv").write_text("participant_id\tgroup\n1\tHC\n2\tHC\n")
+    assert [scan.healthy for scan in scans(tmp_path).values()] == [None, None, True]
+
+
+def test_a_column_of_one_word_is_no_split(tmp_path: Path) -> None:
+    assert table(tmp_path, "participant_id\tphase\n1\ttest\n2\ttest\n").splits is None
+
+
+@pytest.mark.parametrize(("column", "told"), [("group\n1\tHC", True), ("age\n1\t5", False)])
+def test_a_run_tells_who_is_not_in_a_table_that_matters(
+    tmp_path: Path, column: str, told: bool
+) -> None:
+    root = tmp_path / "mine"
+    bids(root, "sub-1", "sub-2", lesion=True)
+    (root / "participants.tsv").write_text(f"participant_id\t{column}\n")
+    source = find_source(f"bids:{root}", None, discover(), tmp_path / "cache")
+    line = "bids-mine: with a scan, but not in participants.tsv: sub-2"
+    assert (line in source.notes) is told

@@ -72,11 +72,12 @@ class Participants:
         """The split of each of these subjects; ``None`` where the table has no such column.
 
         Raises:
-            UadBenchError: naming the subjects without a split.
+            UadBenchError: naming the subjects without a split; ids that fit no subject.
         """
+        subjects = tuple(subjects)
+        self._refuse_strangers(subjects)
         if self.splits is None:
             return None
-        subjects = tuple(subjects)
         lacking = [subject for subject in subjects if subject not in self.splits]
         if lacking:
             raise UadBenchError(
@@ -84,6 +85,32 @@ class Participants:
                 "into the column 'split', for every subject or for none"
             )
         return {subject: self.splits[subject] for subject in subjects}
+
+    def _refuse_strangers(self, subjects: tuple[str, ...]) -> None:
+        """Refuse a table of splits or health whose ids are written otherwise than the files'."""
+        if self.splits is None and not self.healthy and not self.unclear:
+            return
+        listed = set(self.subjects)
+        unlisted: dict[str, list[str]] = {}
+        for subject in subjects:
+            if subject not in listed:
+                unlisted.setdefault(_alike(subject), []).append(subject)
+        without = [name for name in self.subjects if name not in subjects]
+        pairs = [
+            f"{name} (files: {unlisted[_alike(name)][0]})"
+            for name in without
+            if len(unlisted.get(_alike(name), ())) == 1
+        ]
+        if pairs:
+            raise UadBenchError(
+                f"{self.path}: ids are written otherwise than the files' names: {first_of(pairs)}; "
+                "write them as the files do"
+            )
+        if subjects and self.subjects and len(without) == len(self.subjects):
+            raise UadBenchError(
+                f"{self.path}: no id fits a subject: {first_of(self.subjects)} in the table, "
+                f"{first_of(subjects)} with scans; write the ids as the files do"
+            )
 
     def refuse_unclear(self, subjects: Iterable[str]) -> None:
         """Refuse people who are learned from and whose health is written in unknown words.
@@ -107,6 +134,16 @@ class Participants:
                 f"{self.path}: healthy or not? {said}: detectors learn from healthy people; write "
                 "yes or no into a column 'healthy', or rename the column if it says something else"
             )
+
+    def unlisted(self, subjects: Iterable[str]) -> tuple[str, ...]:
+        """People with files of whom a table of splits or health says nothing.
+
+        Args:
+            subjects: the people with files.
+        """
+        if self.splits is None and not self.healthy and not self.unclear:
+            return ()
+        return tuple(name for name in dict.fromkeys(subjects) if name not in self.subjects)
 
     def mismatches(self, subjects: Iterable[str]) -> tuple[str, ...]:
         """People in the table without files, and people with files who are not in the table.
@@ -171,6 +208,11 @@ def first_of(names: Iterable[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
+def _alike(subject: str) -> str:
+    """An id without letter case and leading zeros."""
+    return re.sub(r"(?<!\d)0+(?=\d)", "", subject.lower())
+
+
 def _find(root: Path) -> Path | None:
     """The table, in any letter case.
 
@@ -196,7 +238,7 @@ def _read_table(path: Path) -> _Table:
         key = next(name for name in _ID_COLUMNS if name in header)
         rows: dict[str, Row] = {}
         twice = []
-        for line, cells in _lines(text, separator, start):
+        for line, cells in _lines(path, text, separator, start):
             row = _row(path, line, header, cells)
             subject = _subject(path, line, row.pop(key))
             if rows.setdefault(subject, row) != row:
@@ -263,12 +305,23 @@ def _refuse_twins(path: Path, header: list[str]) -> None:
         raise UadBenchError(f"{path}: two columns are named {twice[0]!r}; rename or remove one")
 
 
-def _lines(text: str, separator: str, start: int) -> Iterator[tuple[int, list[str]]]:
-    """The number and the cells of every line below the header that is not blank."""
+def _lines(path: Path, text: str, separator: str, start: int) -> Iterator[tuple[int, list[str]]]:
+    """The number and the cells of every line below the header that is not blank.
+
+    Raises:
+        UadBenchError: a cell that spans lines, as a quote that is closed too late makes.
+    """
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    first = 1
     for cells in lines:
-        if lines.line_num > start and any(cell.strip() for cell in cells):
-            yield lines.line_num, [cell.strip() for cell in cells]
+        if first > start and any("\n" in cell or "\r" in cell for cell in cells):
+            raise UadBenchError(
+                f"{path}: line {first}: a cell in quotes spans several lines; remove the quotes or "
+                "write one line for each person"
+            )
+        if first > start and any(cell.strip() for cell in cells):
+            yield first, [cell.strip() for cell in cells]
+        first = lines.line_num + 1
 
 
 def _row(path: Path, line: int, header: list[str], cells: list[str]) -> dict[str, str]:
@@ -294,10 +347,12 @@ def _splits(table: _Table) -> Mapping[str, Split] | None:
     """The split that each person's line names.
 
     Raises:
-        UadBenchError: a value that is no split, or two columns that contradict each other.
+        UadBenchError: a value that is no split, two columns that contradict each other, or a column
+            of splits under another name.
     """
     found = [name for name in SPLIT_COLUMNS if name in table.columns]
     if not found:
+        _refuse_hidden_splits(table)
         return None
     first, *others = found
     splits: dict[str, Split] = {}
@@ -318,6 +373,17 @@ def _splits(table: _Table) -> Mapping[str, Split] | None:
                     f"{row[other]!r} in {other!r}; correct one of them"
                 )
     return splits
+
+
+def _refuse_hidden_splits(table: _Table) -> None:
+    """Refuse a column that holds only words for splits, two or more, under an unknown name."""
+    for column in table.columns:
+        values = {simplified(row.get(column, "")) for row in table.rows.values()} - {""}
+        if len(values) > 1 and values <= _SPLIT_OF.keys():
+            raise UadBenchError(
+                f"{table.path}: column {column!r} looks like a split ({first_of(sorted(values))}); "
+                "name it 'split', or remove it if it is none"
+            )
 
 
 def _health(

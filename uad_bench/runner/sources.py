@@ -252,6 +252,11 @@ def _left_out(label: str, found: Found) -> Iterator[str]:
     for reason, paths in grouped(file for file in found.left if file.told).items():
         names = first_of(path.relative_to(found.folder).as_posix() for path in paths)
         yield f"{label}: left out: {names}: {reason}"
+    if found.people is not None:
+        unlisted = found.people.unlisted(scan.subject for scan in found.scans)
+        if unlisted:
+            path = found.people.path.name
+            yield f"{label}: with a scan, but not in {path}: {first_of(unlisted)}"
 
 
 def refuse_useless_pattern(pattern: str | None, sources: Iterable[Source]) -> None:
