@@ -105,7 +105,8 @@ class Brats(Cohort):
             if (match := _CASE.fullmatch(folder.name))
             and not any("validation" in part.lower() for part in folder.relative_to(root).parts)
         ]
-        releases = sorted({match["release"] for match, _ in cases})
+        spellings = {match["release"].lower(): match["release"] for match, _ in cases}
+        releases = sorted(spellings.values())
         if len(releases) > 1:
             raise UadBenchError(
                 f"{root} mixes the BraTS releases {', '.join(releases)}, which share patients: "

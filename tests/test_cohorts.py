@@ -187,6 +187,11 @@ def test_brats_releases_that_share_patients_are_not_mixed(tmp_path: Path) -> Non
         read("brats", tmp_path)
 
 
+def test_brats_a_release_in_two_spellings_is_one_release(tmp_path: Path) -> None:
+    touch(tmp_path, "HGG/Brats18_2013_0_1/x", "HGG/BRATS18_2013_2_1/x")
+    assert len(read("brats", tmp_path)) == 2
+
+
 # --- MSLUB -----------------------------------------------------------------------------------
 
 _REGISTERED = "N4_noneck_reduced_winsor_regtoFLAIR"

@@ -40,6 +40,8 @@ def found(root: Path, *paths: str) -> Found:
         ("derivatives/manual/sub-01/anat/sub-01_label-WMH_mask.nii.gz", "label-WMH"),
         ("derivatives/manual/sub-01/anat/sub-01_mask.nii.gz", "no label"),
         ("derivatives/manual/sub-01/anat/sub-01_acq-x_FLAIR_roi.nii.gz", "_FLAIR_roi"),
+        ("sub-04/anat/sub-04_FLAIR_mask.nii.gz", "a lesion mask?"),
+        ("sub-04/anat/sub-04_acq-FLAIR_mask.nii.gz", "a mask (no label)"),
         ("derivatives/manual/sub-01/anat/sub-01_roi.nii.gz", "no label"),
         ("derivatives/manual/sub-01/anat/sub-01_desc-lesions_dseg.nii.gz", "_dseg"),
         ("derivatives/manual/sub-01/anat/sub-01_label-lesion_probseg.nii.gz", "_probseg"),
@@ -126,6 +128,28 @@ def test_a_bidsignore_that_is_not_text_is_one_line(tmp_path: Path) -> None:
     (tmp_path / ".bidsignore").write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(UadBenchError, match=r"\.bidsignore"):
         inspect(Bids(), tmp_path)
+
+
+def test_a_bidsignore_with_a_wrong_pattern_is_one_line(tmp_path: Path) -> None:
+    touch(tmp_path, FLAIR)
+    (tmp_path / ".bidsignore").write_text("[z-a]\n")
+    with pytest.raises(UadBenchError, match=r"\.bidsignore: .*one pattern a line"):
+        inspect(Bids(), tmp_path)
+
+
+@pytest.mark.parametrize("name", [".bidsignore", "participants.tsv"])
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_on(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, FLAIR)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UadBenchError, match=f"{name}.*is no regular file"):
+        inspect(Bids(), tmp_path)
+
+
+def test_a_link_to_itself_that_is_named_like_a_mask_is_named(tmp_path: Path) -> None:
+    mask = tmp_path / "derivatives/manual/sub-01/anat/sub-01_msk.nii.gz"
+    mask.parent.mkdir(parents=True)
+    mask.symlink_to(mask)
+    assert [file.path for file in found(tmp_path).unclaimed] == [mask]
 
 
 def test_a_file_that_a_link_leads_to_is_claimed_by_either_name(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import gzip
+import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,14 +13,18 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from uad_bench.cohort import Scan, Space
 from uad_bench.errors import ScanError
+from uad_bench.volumes.inputs import scan_inputs
 from uad_bench.volumes.masks import labels_on
 from uad_bench.volumes.nifti import Volume, read_volume
 from uad_bench.volumes.read import (
     LoadedScan,
     find_space,
+    image_of,
     load_scan,
     refuse_incomplete,
     stated_space,
@@ -423,6 +429,102 @@ def edit_header(path: Path, change: Callable[[nib.Nifti1Header], None]) -> None:
     change(header)
     content[:348] = header.binaryblock
     path.write_bytes(gzip.compress(bytes(content)))
+
+
+def stored(header_class: type[nib.Nifti1Header], endianness: str) -> bytes:
+    data = np.arange(120, dtype=np.float32).reshape(4, 5, 6)
+    kind = nib.Nifti2Image if header_class is nib.Nifti2Header else nib.Nifti1Image
+    image = kind(data, np.diag([2.0, 2, 2, 1]), header=header_class(endianness=endianness))
+    image.set_sform(image.affine, 1)
+    image.set_qform(image.affine, 1)
+    return bytes(image.to_bytes())
+
+
+STORED = [
+    (kind, stored(kind, end))
+    for kind, end in ((nib.Nifti1Header, "<"), (nib.Nifti1Header, ">"), (nib.Nifti2Header, "<"))
+]
+ENDS = ["0", "1", "-1", "max", "min", "inf", "-inf", "nan"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_a_header_with_any_field_at_its_ends_is_read_or_refused_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "ends.nii"
+    kind, content = data.draw(st.sampled_from(STORED))
+    size = kind.sizeof_hdr
+    header = kind(content[:size], check=False)
+    fields = [(name, k) for name in header for k in range(header[name].size)]
+    set_end(header, *data.draw(st.sampled_from(fields)), data.draw(st.sampled_from(ENDS)))
+    path.write_bytes(header.binaryblock + content[size:])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        told = problem_of(path)
+    assert told is None or (told.startswith(f"{path}: ") and "\n" not in told)
+
+
+def problem_of(path: Path) -> str | None:
+    try:
+        image_of(read_volume(path))
+    except ScanError as error:
+        return str(error)
+    return None
+
+
+def set_end(header: nib.Nifti1Header, name: str, index: int, value: str) -> None:
+    """Set one number of a header to ``value``, as far as its type has it; bytes to 0 or 255."""
+    old = header[name]
+    if old.dtype.kind == "S":
+        header[name] = b"" if value == "0" else b"\xff" * old.dtype.itemsize
+        return
+    limits = np.iinfo(old.dtype) if old.dtype.kind in "iu" else np.finfo(old.dtype)
+    number = {"max": limits.max, "min": limits.min}.get(value)
+    if number is None:
+        number = float(value)
+        if old.dtype.kind in "iu":
+            number = int(number) if np.isfinite(number) else limits.max
+            number = max(number, int(limits.min))
+    flat = np.array(old).reshape(-1)
+    flat[index] = number
+    header[name] = flat.reshape(old.shape)
+
+
+@pytest.mark.parametrize("start", [np.inf, np.nan, -np.inf, -352.0])
+def test_voxels_that_start_nowhere(case: Case, start: float) -> None:
+    edit_header(case.scan.flair, lambda header: header.__setitem__("vox_offset", start))
+    refused(case.scan, "flair.nii.gz", "voxels start at byte")
+
+
+def test_an_axis_without_voxels(case: Case) -> None:
+    edit_header(case.scan.flair, lambda header: header["dim"].__setitem__(2, 0))
+    refused(case.scan, "flair.nii.gz", " x 0 x ")
+
+
+def test_more_voxels_than_any_memory_holds(case: Case) -> None:
+    def enlarge(header: nib.Nifti1Header) -> None:
+        header["dim"][1:4] = 32767
+        header["datatype"], header["bitpix"] = 64, 64
+
+    edit_header(case.scan.flair, enlarge)
+    refused(case.scan, "flair.nii.gz", "32767 x 32767 x 32767 voxels, 281", "cut short")
+
+
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_on(case: Case, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.nii.gz"
+    os.mkfifo(pipe)
+    refused(replace(case.scan, flair=pipe), "pipe.nii.gz", "is no regular file")
+    refused(replace(case.scan, lesion=(pipe,)), "pipe.nii.gz", "is no regular file")
+    (found,) = scan_inputs([replace(case.scan, lesion=(pipe,))], tmp_path)
+    assert [file.sha256 for file in found.files if file.role == "lesion1"] == ["missing"]
+
+
+def test_values_too_large_for_float32_are_infinite(case: Case) -> None:
+    data = case.flair.astype(np.float64)
+    data[1, 2, 3] = 1e300
+    save(case.scan.flair, data, case.affine)
+    refused(case.scan, "1 voxels are NaN or infinite")
 
 
 @pytest.mark.parametrize("zoom", [0.0, -2.0, np.nan])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from uad_bench.errors import UadBenchError
-from uad_bench.walk import is_image, walk_files
+from uad_bench.walk import check_regular, is_image, walk_files
 
 NAME = ".bidsignore"
 
@@ -39,16 +40,17 @@ def waived_by(root: Path) -> Callable[[Path], bool]:
 
     Raises:
         UadBenchError: a file that is not text, or holds no patterns.
-        OSError: a file that cannot be read.
+        OSError: a file that cannot be read, or what is no file.
     """
     file = root / NAME
-    if not file.is_file():
+    if not file.exists():
         return lambda _: False
+    check_regular(file)
     from pathspec import GitIgnoreSpec
 
     try:
         spec = GitIgnoreSpec.from_lines(file.read_text(encoding="utf-8-sig").splitlines())
-    except ValueError as error:  # a wrong pattern, or another encoding
+    except (ValueError, re.error) as error:  # a wrong pattern, or another encoding
         raise UadBenchError(
             f"{file}: {error}; write one pattern a line, as in .gitignore"
         ) from None

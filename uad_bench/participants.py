@@ -14,6 +14,7 @@ from types import MappingProxyType
 from uad_bench.cohort import Split
 from uad_bench.errors import UadBenchError
 from uad_bench.health_words import HEALTH_COLUMNS, read_column, simplified
+from uad_bench.walk import check_regular
 
 SPLIT_COLUMNS = ("split", "splits", "data_split", "set", "subset", "partition")
 """Columns that name a person's split, in the order in which they are looked for."""
@@ -256,6 +257,7 @@ def _read_table(path: Path) -> _Table:
 def _decoded(path: Path) -> tuple[str, tuple[str, ...]]:
     """The text of a file, and a note where its encoding had to be assumed."""
     try:
+        check_regular(path)
         content = path.read_bytes()
     except OSError as error:
         raise UadBenchError(f"{path}: cannot be read ({error.strerror})") from None

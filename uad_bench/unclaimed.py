@@ -6,6 +6,7 @@ somebody without one. Judged are names only.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
@@ -73,8 +74,9 @@ def unclaimed(
         for path in images
         if path not in known and (found := _judged(path, root, names)) is not None
     ]
-    real = {path.resolve() for path in known} if odd else set()
-    yield from (found for found in odd if found.path.resolve() not in real)
+    # os.path.realpath, unlike Path.resolve, takes a link to itself as it is
+    real = {os.path.realpath(path) for path in known} if odd else set()
+    yield from (found for found in odd if os.path.realpath(found.path) not in real)
 
 
 def scan_paths(scan: Scan) -> tuple[Path, ...]:
@@ -151,10 +153,6 @@ def _is_anatomy(below: PurePath, entities: dict[str, str], suffix: str, names: s
 def _reason(entities: dict[str, str], suffix: str) -> str:
     """What a file may be, by its name."""
     label = next((f"{key}-{entities[key]}" for key in ("label", "desc") if key in entities), "")
-    if _shows_flair(entities, suffix):
-        if suffix == "FLAIR":
-            return "a FLAIR? its name or its folder is not BIDS"
-        return f"a FLAIR? BIDS names it _FLAIR, not _{suffix}"
     if suffix in ("dseg", "probseg"):
         what = "segmentation" if suffix == "dseg" else "probability map"
         return f"a {what} (_{suffix}), perhaps of lesions"
@@ -162,6 +160,10 @@ def _reason(entities: dict[str, str], suffix: str) -> str:
         return f"a mask ({label or 'no label'}); label-lesion is read"
     if _seems_mask(suffix):
         return f"a lesion mask? BIDS names it _label-lesion_mask, not _{suffix}"
+    if suffix == "FLAIR":
+        return "a FLAIR? its name or its folder is not BIDS"
+    if _shows_flair(entities, suffix):
+        return f"a FLAIR? BIDS names it _FLAIR, not _{suffix}"
     return f"a name that is not read (_{suffix})" if suffix else "a name that is not BIDS"
 
 

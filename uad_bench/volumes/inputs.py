@@ -16,6 +16,7 @@ from uad_bench.errors import UadBenchError
 from uad_bench.locate import read_folder
 from uad_bench.volumes.read import scan_files
 from uad_bench.volumes.store import SPLITS, InputFile
+from uad_bench.walk import check_regular
 
 Files = tuple[tuple[str, Path], ...]
 """Files with their roles."""
@@ -134,6 +135,7 @@ def _size(path: Path) -> int:
 def _file_hash(path: Path) -> str:
     """Return the SHA-256 of a file's content; ``missing`` where there is no readable file."""
     try:
+        check_regular(path)
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError:

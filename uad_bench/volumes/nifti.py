@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from uad_bench.errors import ScanError
 from uad_bench.volumes.resample import Affine
+from uad_bench.walk import check_regular
 
 NIFTI1_HEADER, NIFTI2_HEADER = 348, 540
 """The header's own size in bytes, which a NIfTI file starts with."""
@@ -31,6 +33,19 @@ image, is none."""
 
 MAX_SHIFT = 0.1
 """How far apart, in voxels, two affines may place a voxel and still be one grid."""
+
+_DAMAGES = (
+    ImageFileError,
+    HeaderDataError,
+    WrapStructError,
+    ArithmeticError,
+    LookupError,
+    MemoryError,
+    OSError,
+    TypeError,
+    ValueError,
+)
+"""What reading a header or its voxels raises where the header is damaged."""
 
 _MAX_STRETCH = 0.005
 """How much a voxel's size in an affine may differ from the one that the header states."""
@@ -80,9 +95,10 @@ def read_content(path: Path) -> bytes:
     """Return the file's bytes as they are stored.
 
     Raises:
-        ScanError: when the file is missing or cannot be read.
+        ScanError: when the file is missing, is no regular file or cannot be read.
     """
     try:
+        check_regular(path)
         return path.read_bytes()
     except FileNotFoundError as error:
         raise ScanError(f"{path}: no such file; complete the cohort's folder") from error
@@ -90,6 +106,7 @@ def read_content(path: Path) -> bytes:
         raise ScanError(f"{path}: cannot be read ({error.strerror}); check the file") from error
 
 
+@np.errstate(all="ignore")  # what overflows is not finite, which is refused in one line
 def parse_volume(path: Path, content: bytes) -> Volume:
     """Return the volume in a file's bytes; see :func:`read_volume`.
 
@@ -104,7 +121,12 @@ def parse_volume(path: Path, content: bytes) -> Volume:
     affine, code = _affine(path, image)
     try:
         data = np.asanyarray(image.dataobj).reshape(image.shape[:3])
-    except (OSError, ValueError, EOFError) as error:
+    except MemoryError as error:
+        size = " x ".join(str(length) for length in image.shape)
+        raise ScanError(
+            f"{path}: no memory for its {size} voxels ({len(content)} bytes); free some memory"
+        ) from error
+    except (EOFError, *_DAMAGES) as error:
         raise ScanError(f"{path}: the file is cut short or damaged; copy it again") from error
     if data.dtype.kind not in "biuf":
         raise ScanError(f"{path}: voxels are not real numbers; save the volume as one channel")
@@ -165,9 +187,35 @@ def _parse(path: Path, content: bytes) -> nib.Nifti1Image:
             raise ScanError(
                 f"{path}: voxel size {zooms.tolist()} mm is not positive; mend the header"
             )
+        _check_size(path, header, len(content))
         return kind.from_bytes(content)
-    except (ImageFileError, HeaderDataError, WrapStructError, ValueError, OSError) as error:
+    except _DAMAGES as error:
         raise ScanError(f"{path}: the NIfTI header is damaged; copy or convert it again") from error
+
+
+def _check_size(path: Path, header: nib.Nifti1Header, there: int) -> None:
+    """Refuse a volume without voxels, or with more of them than the file has bytes for.
+
+    Args:
+        path: for messages.
+        header: as stored.
+        there: how many bytes the file has, decompressed.
+    """
+    shape = tuple(int(length) for length in header.get_data_shape())
+    size = " x ".join(str(length) for length in shape)
+    if not shape or min(shape) < 1:
+        raise ScanError(
+            f"{path}: the header states {size or 'no'} voxels; copy or convert it again"
+        )
+    start = float(header["vox_offset"])
+    if not (math.isfinite(start) and start >= 0):
+        raise ScanError(f"{path}: the header states that voxels start at byte {start:g}; mend it")
+    stated = int(start) + math.prod(shape) * header.get_data_dtype().itemsize
+    if stated > there:
+        raise ScanError(
+            f"{path}: the header states {size} voxels, {stated} bytes, and the file has {there}; "
+            "it is cut short or damaged: copy it again"
+        )
 
 
 def _affine(path: Path, image: nib.Nifti1Image) -> tuple[Affine, int]:

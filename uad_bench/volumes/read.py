@@ -188,7 +188,8 @@ def image_of(flair: Volume) -> FloatArray:
     Raises:
         ScanError: NaN or infinite voxels, or all of one value.
     """
-    image = flair.data.astype(np.float32)
+    with np.errstate(over="ignore"):  # too large for float32 is infinite, which is refused
+        image = flair.data.astype(np.float32)
     bad = image.size - int(np.isfinite(image).sum())
     if bad:
         raise ScanError(f"{flair.path}: {bad} voxels are NaN or infinite; set them to 0")
