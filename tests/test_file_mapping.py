@@ -242,4 +242,5 @@ def test_a_simulated_dataset_takes_no_mapping(tmp_path: Path) -> None:
     (hi / MARKER).touch()
     found = find_source("hi", tmp_path, open_registry(()), tmp_path, "*_T1w.nii.gz")
     assert found.mapped == 0
-    assert find_source("hi", None, open_registry(()), tmp_path, "*").mapped == 0
+    unfound = find_source("hi", None, open_registry(()), tmp_path, "*_T1w.nii.gz")
+    assert [scan.lesion for scan in unfound.cohort.scans(hi)] == [()]
