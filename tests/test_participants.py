@@ -193,12 +193,13 @@ def test_a_column_that_looks_like_a_split_is_one(tmp_path: Path, column: str) ->
         *(("patient", value, False) for value in ("yes", "1")),
         *(("patient", value, True) for value in ("no", "0")),
         ("healthy", "perhaps", None),
+        ("dx", "healthy (control)", True),
         *(
             ("group", v, False)
             for v in ("MS patient", "Patients (RRMS)", "acute stroke", "pwMS / MS")
         ),
         *(("group", v, None) for v in ("MS control", "non-MS", "no stroke", "healthy elderly")),
-        *(("dx", v, None) for v in ("no lesion", "not MS", "healthy control of MS")),
+        *(("dx", v, None) for v in ("no lesion", "not MS", "none detected", "MS control")),
     ],
 )
 def test_what_a_cell_says_of_health(column: str, value: str, said: bool | None) -> None:

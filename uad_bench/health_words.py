@@ -46,7 +46,7 @@ _PATIENT = frozenset(
     }
 )
 _NEGATIONS = frozenset(
-    {"no", "non", "not", "without", "never", "free", "negative", "un", "except", "excluded"}
+    {"no", "non", "none", "not", "without", "never", "free", "negative", "un", "except", "excluded"}
 )
 _NO_DISEASE = frozenset({"", "yes", "no", "other", "unclear", "undetermined"})
 """What names no disease, although it is in a column of diseases."""
@@ -115,14 +115,14 @@ def says_healthy(column: str, value: str) -> bool | None:
         value: the cell.
     """
     word = simplified(value)
-    if word in _HEALTHY:
+    words = [part for part in re.split(r"[^a-z0-9]+", word) if part]
+    if "_".join(words) in _HEALTHY:
         return True
     if word in _PATIENT:
         return False
     if column in (*_HEALTHY_COLUMNS, *_PATIENT_COLUMNS):
         asks_healthy = column in _HEALTHY_COLUMNS
         return asks_healthy if word in _YES else not asks_healthy if word in _NO else None
-    words = [part for part in re.split(r"[^a-z0-9]+", word) if part]
     is_patient = _names(words, _PATIENT)
     if _NEGATIONS & set(words) or (is_patient and _names(words, _HEALTHY)):
         return None
