@@ -256,7 +256,7 @@ def test_a_pattern_that_fits_nothing_is_refused(
     arguments = ["--lesion-pattern", "*_msk.nii.gz", "--cache", str(tmp_path / "cache")]
     run = ["run", "--methods", "thresholding", "--datasets", f"bids:{tmp_path}"]
     assert main([*run, *arguments]) == 2
-    assert "fits no file of this run's datasets" in capsys.readouterr().err
+    assert "fits no file of these datasets" in capsys.readouterr().err
     assert main(["validate", f"bids:{tmp_path}", *arguments[:2]]) == 2
     assert "fits no file of" in capsys.readouterr().err
 
