@@ -357,3 +357,21 @@ def test_a_session_folder_is_read_in_any_letter_case(tmp_path: Path) -> None:
         ("ses-1", 0),
         ("ses-2", 1),
     ]
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        "derivatives/manual/sub-01/anat/sub-01_mod-T1w_label-lesion_mask.nii.gz",
+        "derivatives/manual/sub-01/dwi/sub-01_label-lesion_mask.nii.gz",
+    ],
+)
+def test_a_mask_of_another_image_is_not_the_flairs(tmp_path: Path, mask: str) -> None:
+    (scan,) = read(tmp_path, f"{RAW}_FLAIR.nii.gz", mask).scans
+    assert scan.lesion == ()
+
+
+def test_a_mask_that_says_it_is_of_the_flair_is_its_own(tmp_path: Path) -> None:
+    mask = f"{MANUAL}_mod-FLAIR_label-lesion_mask.nii.gz"
+    (scan,) = read(tmp_path, f"{RAW}_FLAIR.nii.gz", mask).scans
+    assert len(scan.lesion) == 1

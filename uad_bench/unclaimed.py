@@ -157,7 +157,10 @@ def _reason(entities: dict[str, str], suffix: str) -> str:
         what = "segmentation" if suffix == "dseg" else "probability map"
         return f"a {what} (_{suffix}), perhaps of lesions"
     if suffix in ("mask", "roi"):
-        return f"a mask ({label or 'no label'}); label-lesion is read"
+        image = entities.get("mod", "FLAIR")
+        of_another = f"a mask of another image (mod-{image})"
+        own = f"a mask ({label or 'no label'}); label-lesion is read"
+        return own if image.lower() == "flair" else of_another
     if _seems_mask(suffix):
         return f"a lesion mask? BIDS names it _label-lesion_mask, not _{suffix}"
     if suffix == "FLAIR":

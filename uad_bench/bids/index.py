@@ -74,6 +74,8 @@ def _mapped(mapping: FileMapping, root: Path, images: Iterable[Path]) -> dict[Pa
 
 def matters(file: BidsFile) -> bool:
     """Whether a file is a FLAIR's magnitude, a lesion mask, a brain mask or a tissue map."""
+    if file.is_of_another_image:
+        return False
     if file.suffix in ("mask", "roi"):
         return file.shows_lesion or file.shows_brain
     if file.suffix == "FLAIR":

@@ -20,6 +20,9 @@ _NUMBERED = frozenset({"run", "echo", "flip", "inv", "split", "chunk"})
 _USUAL = frozenset({"brain", "preproc"})
 """Values of ``desc`` of a derivative's FLAIR that shows what the raw one shows."""
 
+_OTHER_FOLDERS = frozenset({"dwi", "fmap", "func", "perf", "pet", "eeg", "meg"})
+"""Folders of BIDS that hold images of other kinds, and what was drawn on them."""
+
 _OWN_SPACE = frozenset({"flair", "orig", "native", "scanner"})
 """Values of ``space`` that mean the FLAIR's own, as no value does."""
 
@@ -76,6 +79,14 @@ class BidsFile:
     def identity(self) -> dict[str, str]:
         """The entities that tell one scan of a subject from another, such as ``run``."""
         return {key: v for key, v in self.entities.items() if key not in VERSION_ENTITIES}
+
+    @property
+    def is_of_another_image(self) -> bool:
+        """Whether ``mod-T1w`` or a folder such as ``dwi`` says that it is of another image."""
+        return (
+            self.entities.get("mod", "FLAIR").lower() != "flair"
+            or self.path.parent.name in _OTHER_FOLDERS
+        )
 
     @property
     def shows_lesion(self) -> bool:
