@@ -30,6 +30,7 @@ def program(command: str, **environment: str) -> subprocess.CompletedProcess[str
             **os.environ,
             "PYTHONUNBUFFERED": "",
             "PYTHONPATH": str(Path(__file__).parents[1]),
+            "PYTHONIOENCODING": "",  # tox sets one
             **environment,
         },
     )
