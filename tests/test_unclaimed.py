@@ -47,6 +47,12 @@ def found(root: Path, *paths: str) -> Found:
         ("derivatives/manual/sub-01/anat/sub-01_label-lesion_probseg.nii.gz", "_probseg"),
         ("derivatives/manual/sub-01/anat/sub-01_label-lesion_mask.NII.GZ", "lower case"),
         ("derivatives/manual/sub-01/anat/sub-01_label-lesion_mask.img", "convert"),
+        *(
+            (f"derivatives/manual/sub-01/anat/sub-01_label-lesion_mask{ending}", "not read")
+            for ending in (".nrrd", ".nii.bz2", ".mgz", ".mha", ".MHD", ".nii.xz", ".mnc")
+        ),
+        ("sub-02/anat/sub-02_FLAIR.nrrd", "a format that is not read (.nrrd): convert it"),
+        ("derivatives/freesurfer/sub-01/mri/lesions.mgz", "(.mgz): convert it"),
         ("derivatives/manual/sub-01/anat/lesion.nii.gz", "_lesion"),
         ("derivatives/manual/sub-01/dwi/sub-01_msk.nii.gz", "_msk"),
         ("derivatives/manual/sub-01/anat/sub-01_desc-brain_label-WMH_mask.nii.gz", "label-WMH"),

@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 
 from uad_bench.bids.names import leading_entities
 from uad_bench.cohort import LeftFile, Scan
+from uad_bench.walk import IMAGE_ENDINGS
 
 
 def _set(words: str) -> frozenset[str]:
@@ -114,10 +115,10 @@ def _judged(path: Path, root: Path, names: set[str]) -> LeftFile | None:
     reason = _reason(entities, suffix)
     if below.parts[0] in _SIDE_FOLDERS or below.parts[0].startswith("tpl-"):
         return LeftFile(path, f"in {below.parts[0]}, which is not read")
-    if ending != ending.lower():
+    if ending.lower() not in (".nii", ".nii.gz"):
+        reason = f"{reason}; a format that is not read ({ending}): convert it to .nii.gz"
+    elif ending != ending.lower():
         reason = f"{reason}; its ending {ending} is not in lower case"
-    elif ending not in (".nii", ".nii.gz"):
-        reason = f"{reason}; {ending} is not read, convert it to .nii.gz"
     elif not _is_in_place(below):
         reason = f"{reason}; outside of the folders sub-* and derivatives"
     return LeftFile(path, reason, stops=True)
@@ -132,7 +133,7 @@ def _is_other(below: PurePath, entities: dict[str, str], suffix: str) -> bool:
     if below.parent.name in _OTHER_FOLDERS:
         return not any(part in below.stem.lower() for part in _LESION_PARTS)
     if below.suffix.lower() in (".mgz", ".mgh") and below.parent.name in ("mri", "label", "surf"):
-        return True
+        return not any(part in below.stem.lower() for part in _LESION_PARTS)
     words = _words(suffix)
     return bool(words & _OTHER_WORDS) and not _seems_mask(suffix)
 
@@ -185,8 +186,8 @@ def _words(text: str) -> set[str]:
 
 def _parts(name: str) -> tuple[str, str]:
     """A name without its ending, and the ending."""
-    match = re.fullmatch(r"(.*?)(\.nii\.gz|\.nii|\.img|\.hdr|\.mgz|\.mgh)", name, re.IGNORECASE)
-    return (match[1], match[2]) if match else (name, "")
+    ending = max((e for e in IMAGE_ENDINGS if name.lower().endswith(e)), key=len, default="")
+    return name[: len(name) - len(ending)], name[len(name) - len(ending) :]
 
 
 def _is_in_place(below: PurePath) -> bool:

@@ -8,8 +8,12 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-IMAGE_ENDINGS = (".nii.gz", ".nii", ".img", ".hdr", ".mgz", ".mgh")
-"""What the names of volumes end in, in any letter case."""
+IMAGE_ENDINGS = (
+    *(".nii.gz", ".nii", ".nii.bz2", ".nii.xz", ".nii.zst", ".nii.zip"),
+    *(".img.gz", ".img", ".hdr.gz", ".hdr", ".mgh.gz", ".mgz", ".mgh"),
+    *(".nrrd", ".nhdr", ".mha", ".mhd", ".mnc", ".mnc.gz"),
+)
+"""What the names of volumes end in, in any letter case; only the first two are read."""
 
 _FILE_ENDINGS = (
     *IMAGE_ENDINGS,
@@ -17,7 +21,7 @@ _FILE_ENDINGS = (
     *(".bval", ".bvec", ".mat", ".h5", ".edf", ".fif", ".set", ".fdt", ".vhdr", ".vmrk", ".eeg"),
     *(".xlsx", ".ods", ".docx", ".png", ".jpg", ".jpeg", ".svg", ".tif", ".tiff", ".dcm", ".gii"),
     *(".zip", ".gz", ".tar", ".tgz", ".py", ".m", ".r", ".sh", ".yml", ".yaml", ".toml", ".cfg"),
-    *(".log", ".mgh.gz", ".label", ".annot", ".lta", ".stats", ".mp4", ".npy", ".npz"),
+    *(".log", ".label", ".annot", ".lta", ".stats", ".mp4", ".npy", ".npz"),
 )
 """What the names of files of a dataset end in, in any letter case."""
 
