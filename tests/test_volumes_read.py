@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from uad_bench.cohort import Scan, Space
 from uad_bench.errors import ScanError
 from uad_bench.volumes.inputs import scan_inputs
-from uad_bench.volumes.masks import labels_on
+from uad_bench.volumes.masks import labels_on, whole_numbers
 from uad_bench.volumes.nifti import Volume, read_volume
 from uad_bench.volumes.read import (
     LoadedScan,
@@ -466,11 +466,27 @@ def test_a_header_with_any_field_at_its_ends_is_read_or_refused_in_one_line(
 
 
 def problem_of(path: Path) -> str | None:
-    try:
-        image_of(read_volume(path))
-    except ScanError as error:
-        return str(error)
+    """What is wrong with a file as a FLAIR, or else as a mask."""
+    for check in (image_of, whole_numbers):
+        try:
+            check(read_volume(path))
+        except ScanError as error:
+            return str(error)
     return None
+
+
+@pytest.mark.parametrize("slope", [1e10, 1e30, -1e30])
+def test_a_mask_with_a_huge_scale_factor_is_one_line(case: Case, slope: float) -> None:
+    image = nib.Nifti1Image(case.lesion.astype(np.int16), case.affine)
+    content = bytearray(image.to_bytes())
+    header = nib.Nifti1Header(bytes(content[:348]), check=False)
+    header["scl_slope"], header["scl_inter"] = slope, 0.0
+    path = case.mask.with_name("scaled.nii")
+    path.write_bytes(header.binaryblock + bytes(content[348:]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        told = refused(replace(case.scan, lesion=(path,)), "scaled.nii", "check the header's scale")
+    assert "no labels" in told
 
 
 def set_end(header: nib.Nifti1Header, name: str, index: int, value: str) -> None:

@@ -18,6 +18,9 @@ MAX_BACKGROUND = 0.1
 """Share of a volume's twelve edges that may differ from 0 where its background is 0. A brain, or
 a head, touches a side of its box but not the edges; scans with a noisy background have 0.85."""
 
+_LARGEST_LABEL = 2**31 - 1
+"""No tool numbers labels beyond this; a larger value comes of a wrong scale factor."""
+
 
 def labels_on(
     mask: Volume, flair: Volume, brain: NDArray[np.bool_] | None, mask_shift: float = 0.0
@@ -70,10 +73,16 @@ def whole_numbers(mask: Volume) -> Labels:
         ScanError: values that are not finite, or between whole numbers; a mask that is not all
             zero, but would be after rounding.
     """
+    if mask.data.dtype.kind == "f" and not np.isfinite(mask.data).all():
+        raise ScanError(f"{mask.path}: the mask holds NaN or infinite voxels; set them to 0")
+    low, high = mask.data.min(), mask.data.max()
+    if low < -_LARGEST_LABEL or high > _LARGEST_LABEL:
+        raise ScanError(
+            f"{mask.path}: the mask holds values from {low:.3g} to {high:.3g}, which are no "
+            "labels; check the header's scale factor"
+        )
     if mask.data.dtype.kind in "biu":
         return mask.data.astype(np.int64)
-    if not np.isfinite(mask.data).all():
-        raise ScanError(f"{mask.path}: the mask holds NaN or infinite voxels; set them to 0")
     labels = np.rint(mask.data)
     if np.abs(mask.data - labels).max() > 1e-3:
         raise ScanError(f"{mask.path}: the mask holds values between whole numbers; binarise it")
