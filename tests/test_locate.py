@@ -54,10 +54,21 @@ def test_folder_is_found_below_the_root_in_any_letter_case(tmp_path: Path, name:
     assert locate(INFO, tmp_path) == tmp_path / name
 
 
-def test_the_first_name_wins(tmp_path: Path) -> None:
-    make(tmp_path / "Toy_2020")
+@pytest.mark.parametrize("other", ["TOY", "toy_2020"])
+def test_two_folders_that_may_be_the_cohort_are_refused(tmp_path: Path, other: str) -> None:
     make(tmp_path / "toy")
-    assert locate(INFO, tmp_path) == tmp_path / "toy"
+    make(tmp_path / other)
+    with pytest.raises(UadBenchError, match=rf"{other}.* may each be toy: rename") as caught:
+        locate(INFO, tmp_path)
+    assert "toy and" in str(caught.value) or "and toy" in str(caught.value)
+
+
+def test_a_link_to_the_cohort_under_its_other_name_is_the_cohort(tmp_path: Path) -> None:
+    make(tmp_path / "toy")
+    (tmp_path / "Toy_2020").symlink_to("toy")
+    found = locate(INFO, tmp_path)
+    assert found is not None
+    assert found.samefile(tmp_path / "toy")
 
 
 def test_the_root_itself_may_be_the_cohort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,6 +214,28 @@ def test_data_shows_a_bad_folder_and_goes_on(tmp_path: Path) -> None:
     text = show("--data-root", str(tmp_path))
     assert "wmh/training/Utrecht/0/pre/FLAIR.nii.gz" in row(text, "problem")
     assert "\nmslub  " in text
+
+
+def test_data_shows_two_folders_of_one_cohort_and_goes_on(tmp_path: Path) -> None:
+    make(tmp_path / "MSLUB")
+    make(tmp_path / "mslub")
+    text = show("--data-root", str(tmp_path))
+    assert "MSLUB and mslub may each be mslub" in row(text, "problem")
+    assert "\nwmh  " in text
+    assert text.splitlines()[-1].startswith("Look again at mslub: ")
+
+
+def test_data_names_at_its_end_what_needs_a_look_and_nothing_where_all_is_well(
+    tmp_path: Path, clinic: Path
+) -> None:
+    clinic.write_text(PLUGIN.replace('site="Bonn"', 'site="Bonn", healthy=True'))
+    folder = tmp_path / "clinic"
+    for person in ("p1", "p2", "p3"):
+        make(folder / person, "flair1.nii", "flair2.nii")
+    asked = ("clinic", "--plugin", str(clinic), "--data-root", str(tmp_path))
+    assert "Look again" not in show(*asked)
+    (folder / "p1" / "flair1.nii").unlink()
+    assert show(*asked).splitlines()[-1].startswith("Look again at clinic: ")
 
 
 def test_data_marks_simulated_cohorts(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from uad_bench.errors import UadBenchError
 from uad_bench.mask_notes import mask_notes
 from uad_bench.participants import Participants
 from uad_bench.unclaimed import scan_paths, unclaimed
+from uad_bench.walk import identity_of
 
 _SHOWN = 3
 
@@ -53,7 +54,8 @@ class Found:
 def locate(info: CohortInfo, data_root: Path) -> Path | None:
     """The cohort's folder: one of ``info.folders`` below the data root, or the root itself.
 
-    Letter case does not matter; the names are tried in the order in which they are listed.
+    Letter case does not matter. Two folders that may both be the cohort are refused, unless one
+    is a link to the other.
 
     Args:
         info: the cohort.
@@ -63,7 +65,8 @@ def locate(info: CohortInfo, data_root: Path) -> Path | None:
         The folder, or ``None`` where the cohort is not there.
 
     Raises:
-        UadBenchError: the data root does not exist, is no folder, or cannot be read.
+        UadBenchError: the data root does not exist, is no folder, or cannot be read, or holds
+            several folders with names of the cohort.
     """
     if not data_root.is_dir():
         state = "is not a folder" if data_root.exists() else "does not exist"
@@ -72,13 +75,19 @@ def locate(info: CohortInfo, data_root: Path) -> Path | None:
             "with --data-root or UAD_BENCH_DATA"
         )
     try:
-        below = {path.name.lower(): path for path in sorted(data_root.iterdir()) if path.is_dir()}
+        below = [path for path in sorted(data_root.iterdir()) if path.is_dir()]
     except OSError as error:
         raise UadBenchError(f"data root {data_root} cannot be read: {error.strerror}") from error
-    names = [name.lower() for name in info.folders]
-    for name in names:
-        if name in below:
-            return below[name]
+    names = {name.lower() for name in info.folders}
+    found = {identity_of(path): path for path in below if path.name.lower() in names}
+    if len(found) > 1:
+        folders = " and ".join(path.name for path in found.values())
+        raise UadBenchError(
+            f"data root {data_root}: {folders} may each be {info.name}: rename all but one, or "
+            f"name the one that is meant, as {info.name}:PATH"
+        )
+    if found:
+        return next(iter(found.values()))
     return data_root if data_root.resolve().name.lower() in names else None
 
 

@@ -44,6 +44,7 @@ def data(
     registry, mapping = open_registry(plugin), file_mapping(lesion_pattern)
     wanted = [split_dataset(name) for name in names or registry.names("dataset")]
     console = Console(highlight=False)
+    doubtful = []
     for name, path in wanted:
         try:
             cohort = registry.cohort(name)()
@@ -51,6 +52,7 @@ def data(
             if names:
                 raise
             _print_rows(console, name, "", [("problem", str(error))])
+            doubtful.append(name)
             continue
         if mapping is not None:
             cohort = cohort.mapped(mapping)
@@ -58,6 +60,8 @@ def data(
         if lesion_pattern is not None and names and not any(label == "mapped" for label, _ in rows):
             rows.append(("mapped", "no file, by --lesion-pattern"))
         _print_rows(console, name, cohort.info.title, rows)
+        if any(_warns(row) for row in rows):
+            doubtful.append(name if path is None else f"{name}:{path}")
     if not names:
         console.print(
             "`uad-bench data NAME` shows a cohort's layout, facts, licence and citation.",
@@ -67,15 +71,35 @@ def data(
         console.print(
             "No data root is set: `uad-bench run` works on simulated cohorts.", soft_wrap=True
         )
+    if doubtful:
+        console.print(
+            f"Look again at {', '.join(doubtful)}: something is missing or wrong there (above). "
+            "`data` lists and exits with 0; `uad-bench validate NAME` checks and exits with 1.",
+            style="yellow",
+            soft_wrap=True,
+            markup=False,
+        )
+
+
+def _warns(row: Row) -> bool:
+    """Whether a row says that something is missing or wrong."""
+    label, text = row
+    return label in _WARNINGS and text != _NOTHING
 
 
 def _rows(cohort: Cohort, path: Path | None, data_root: Path | None, full: bool) -> Iterator[Row]:
     """What there is to say about one cohort: pairs of label and text."""
     info = cohort.info
+    yield "looked in", _places(info, path, data_root)
     folder = path
     if path is None and info.folders and data_root is not None:
-        folder = locate(info, data_root)
-    yield "looked in", _places(info, path, data_root)
+        try:
+            folder = locate(info, data_root)
+        except UadBenchError as error:
+            if not data_root.is_dir():  # it is wrong for every cohort
+                raise
+            yield "problem", str(error)
+            return
     found = None
     if folder is not None:
         try:
@@ -234,7 +258,7 @@ def _print_rows(console: Console, name: str, title: str, rows: list[Row]) -> Non
         lines = text.splitlines()
         if console.is_terminal and len(lines) == 1:
             lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
-        style = "yellow" if label in _WARNINGS and text != _NOTHING else ""
+        style = "yellow" if _warns((label, text)) else ""
         for number, line in enumerate(lines):
             head = label if number == 0 else ""
             console.print(
