@@ -15,8 +15,9 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from uad_bench.cells import CellRecord, Metric, ProtocolName
+from uad_bench.cells import CellRecord, ProtocolName
 from uad_bench.evaluation.protocols import PROTOCOLS
+from uad_bench.evaluation.values import Metric
 from uad_bench.report.metrics import DEFAULTS
 from uad_bench.results import load_cells
 

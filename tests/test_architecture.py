@@ -1,6 +1,8 @@
 """The plugin folders: no package file, one plugin per file, nothing but contracts and blocks."""
 
 import ast
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -46,6 +48,28 @@ def test_a_plugin_imports_contracts_and_blocks_only(file):
 @pytest.mark.parametrize("file", sorted(ROOT.glob("methods/*.py")), ids=lambda file: file.name)
 def test_a_method_file_stays_small(file):
     assert len(file.read_text().splitlines()) <= 130
+
+
+def test_metrics_work_where_only_numpy_and_scipy_are_installed():
+    code = """
+import pkgutil, sys
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        known = {*sys.stdlib_module_names, "numpy", "scipy", "uad_bench"}
+        if top not in known and not top.startswith("_sysconfigdata"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, NotInstalled())
+import uad_bench.evaluation
+for module in pkgutil.walk_packages(uad_bench.evaluation.__path__, "uad_bench.evaluation."):
+    __import__(module.name)
+print(*sorted(name for name in sys.modules if name.startswith("uad_bench.")))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert "uad_bench.evaluation.strict" in loaded
+    rest = {name for name in loaded if not name.startswith("uad_bench.evaluation")}
+    assert rest == {"uad_bench.errors"}
 
 
 def test_the_lowest_versions_that_are_tested_are_those_that_are_stated():

@@ -9,7 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from uad_bench.cells import CellRecord, CellSpec, Environment, Metric
+from uad_bench.cells import CellRecord, CellSpec, Environment
+from uad_bench.evaluation.values import Metric
 from uad_bench.results import ResultsFolder, write_cell
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "controls_ranks.py"

@@ -13,13 +13,9 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 from uad_bench.cells import CellRecord, CellSpec, CohortUse, Environment
 from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.histograms import (
-    ScoreHistogram,
-    average_precision,
-    precision_recall,
-    save_histograms,
-)
+from uad_bench.evaluation.histograms import ScoreHistogram, average_precision, precision_recall
 from uad_bench.evaluation.protocols import PROTOCOLS
+from uad_bench.histogram_files import save_histograms
 from uad_bench.report.curves import curves_picture, pooled, thinned
 from uad_bench.results import ResultsFolder, write_cell
 

@@ -20,13 +20,12 @@ from uad_bench.evaluation.histograms import (
     dice_at,
     dice_curve,
     false_positive_rate,
-    load_histograms,
     max_dice,
     precision_recall,
     quantise,
-    save_histograms,
     threshold_at_fpr,
 )
+from uad_bench.histogram_files import load_histograms, save_histograms
 
 SCORES = st.one_of(st.integers(0, LEVELS - 1), st.sampled_from([0, 1, 7, LEVELS - 2, LEVELS - 1]))
 VOXELS = st.lists(st.tuples(SCORES, st.sampled_from([0, 1, 2])), min_size=1, max_size=60)

@@ -9,10 +9,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.metrics import structural_similarity
 
+from uad_bench import method
 from uad_bench.errors import UadBenchError
+from uad_bench.evaluation import latent
 from uad_bench.evaluation.latent import ssim, tissue_dice
 
 SHAPE = (2, 1, 5, 4)
+
+
+def test_latent_maps_are_in_the_order_of_the_method_contract():
+    assert (*latent.TISSUES, "background") == method.TISSUES
 
 
 def _levels(labels: np.ndarray, count: int) -> np.ndarray:

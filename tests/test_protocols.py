@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,6 @@ from uad_bench.evaluation.histograms import (
     NOTHING,
     ScoreHistogram,
     max_dice,
-    save_histograms,
     threshold_at_fpr,
 )
 from uad_bench.evaluation.lesions import SIZES, match_lesions
@@ -28,6 +28,7 @@ from uad_bench.evaluation.protocols import (
     evaluate,
     validation_histogram,
 )
+from uad_bench.histogram_files import save_histograms
 
 SHAPE = (8, 24, 20)
 SPACING = (2.0, 1.5, 1.5)
@@ -487,8 +488,8 @@ def test_the_same_scans_give_the_same_bytes(protocol, cohort, validation, tmp_pa
         save_histograms(tmp_path / name, result.histograms)
         records.append(
             (
-                [metric.model_dump_json() for metric in result.metrics.values()],
-                [scan.model_dump_json() for scan in result.scans],
+                [json.dumps(asdict(metric)) for metric in result.metrics.values()],
+                [json.dumps(asdict(scan)) for scan in result.scans],
                 (tmp_path / name).read_bytes(),
             )
         )

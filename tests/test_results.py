@@ -1,16 +1,20 @@
 """Records are there whole or not at all, and what cannot be written or read is one line."""
 
 import errno
+import json
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uad_bench.cells import CellRecord, CellSpec, Environment
 from uad_bench.errors import UadBenchError
-from uad_bench.results import ResultsFolder, load_cells, write_whole
+from uad_bench.evaluation.values import Metric, ScanScores
+from uad_bench.results import ResultsFolder, load_cells, stored_cells, write_cell, write_whole
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_half_written(tmp_path, monkeypatch):
@@ -55,6 +59,63 @@ def test_a_damaged_record_is_named_with_what_to_do(tmp_path: Path):
     (cells / "spa.json").write_text('{"schema_version": 1')
     with pytest.raises(UadBenchError, match=r"spa\.json is not a cell record .*delete it"):
         load_cells(tmp_path)
+
+
+def finished() -> CellRecord:
+    return CellRecord(
+        spec=CellSpec(
+            method="spa", seed=0, dataset="wmh", protocol="strict", postprocessing="none"
+        ),
+        state="done",
+        method_title="SPA",
+        metrics={
+            "dice": Metric(value=0.1 + 0.2, low=0.25, high=0.5, subjects=4),
+            "hd95": Metric(value=None, unit="mm", better="lower", skipped=3),
+            "fpr": Metric(value=0.01, better=None, target=0.01),
+        },
+        scans=(ScanScores(subject="a", session="1", metrics={"dice": 0.3, "hd95": None}),),
+        environment=Environment(
+            versions={}, git_commit=None, device="cpu", started="", wall_s=0.0, peak_memory_mb=0.0
+        ),
+    )
+
+
+def test_a_cell_comes_back_from_its_file_with_every_number(tmp_path: Path):
+    folder = ResultsFolder(tmp_path)
+    path = write_cell(folder, finished())
+    assert stored_cells(folder) == (finished(),)
+    stored = json.loads(path.read_text())
+    assert stored["metrics"]["hd95"] == {
+        "value": None, "low": None, "high": None, "unit": "mm", "better": "lower",
+        "target": None, "subjects": 0, "penalised": 0, "skipped": 3,
+    }  # fmt: skip
+    assert stored["scans"] == [
+        {"subject": "a", "session": "1", "metrics": {"dice": 0.3, "hd95": None}}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ('"low": 0.25', '"low": "much"', "metrics.dice.low"),
+        ('"low": 0.25', '"lower": 0.25', "metrics.dice.lower"),
+        ('"better": "lower"', '"better": "nearer"', "metrics.hd95.better"),
+        ('"subject": "a"', '"person": "a"', "scans.0.subject"),
+    ],
+)
+def test_a_number_that_is_none_is_named_with_its_place(tmp_path: Path, old, new, where):
+    path = write_cell(ResultsFolder(tmp_path), finished())
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(UadBenchError, match=rf"is not a cell record \({where}"):
+        load_cells(tmp_path)
+
+
+def test_numbers_without_end_are_written_as_none(tmp_path: Path):
+    endless = replace(finished().metrics["dice"], high=float("inf"))
+    record = finished().model_copy(update={"metrics": {"dice": endless}})
+    write_cell(ResultsFolder(tmp_path), record)
+    (read,) = load_cells(tmp_path)
+    assert read.metrics["dice"].high is None
 
 
 def test_an_empty_folder_says_what_would_fill_it(tmp_path: Path):

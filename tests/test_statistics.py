@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from uad_bench.cells import ScanScores
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.statistics import (
     differing,
@@ -19,6 +18,7 @@ from uad_bench.evaluation.statistics import (
     smallest_p,
     subject_means,
 )
+from uad_bench.evaluation.values import ScanScores
 
 
 @pytest.fixture(scope="module")

@@ -26,14 +26,13 @@ from uad_bench.cells import (
     Environment,
     Exclusion,
     FitRecord,
-    Metric,
     PostProcessing,
     ProtocolName,
-    ScanScores,
 )
 from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.protocols import PROTOCOLS
+from uad_bench.evaluation.values import Metric, ScanScores
 from uad_bench.report.metrics import DEFAULTS, PREVALENCE, TITLES
 from uad_bench.report.model import Cell, Column, Group, Panel, Table, format_number
 from uad_bench.report.published import load_published

@@ -23,16 +23,10 @@ import typer
 from typer.testing import CliRunner
 
 import uad_bench.tracking.tracker as tracker_module
-from uad_bench.cells import (
-    CellRecord,
-    CellSpec,
-    CohortUse,
-    Environment,
-    FitRecord,
-    Metric,
-)
+from uad_bench.cells import CellRecord, CellSpec, CohortUse, Environment, FitRecord
 from uad_bench.cli.sync import sync as sync_command
 from uad_bench.evaluation.protocols import PROTOCOLS
+from uad_bench.evaluation.values import Metric
 from uad_bench.results import ResultsFolder, write_cell
 from uad_bench.tracking import Tracker, TrackingError, default_tracker, sync
 from uad_bench.tracking.connection import artifact_location, public_uri

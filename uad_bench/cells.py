@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from uad_bench.evaluation.values import Metric, ScanScores
+
 State = Literal["planned", "running", "done", "failed"]
 PostProcessing = Literal["none", "star"]
 ProtocolName = Literal["strict", "paper"]
 EvaluationSpace = Literal["template", "native"]
 """The voxels that scores and masks are compared on: the template grid's, or each scan's own."""
-Direction = Literal["higher", "lower"]
 
 
 class _Record(BaseModel):
@@ -44,40 +45,6 @@ class CellSpec(_Record):
             f"-{self.dataset}-{self.protocol}-{self.postprocessing}"
             f"{'-native' if self.space == 'native' else ''}"
         )
-
-
-class Metric(_Record):
-    """One number of a cell.
-
-    Attributes:
-        value: the number; ``None`` where it is undefined (no subject has one).
-        low: lower end of the 95 % interval over subjects, where one can be had.
-        high: upper end of it.
-        unit: ``""`` for a ratio, else ``mm``, ``px`` or ``per scan``.
-        better: which direction is better; ``None`` where neither is.
-        target: the value that is best, where it is neither the highest nor the lowest.
-        subjects: how many subjects it is a mean over (0: pooled over voxels).
-        penalised: scans with lesions that entered with the penalty of an empty prediction.
-        skipped: scans for which it is undefined and which were left out.
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    unit: str = ""
-    better: Direction | None = "higher"
-    target: float | None = None
-    subjects: int = 0
-    penalised: int = 0
-    skipped: int = 0
-
-
-class ScanScores(_Record):
-    """The metrics of one scan; ``None`` where one is undefined for it."""
-
-    subject: str
-    session: str | None = None
-    metrics: dict[str, float | None]
 
 
 class Exclusion(_Record):

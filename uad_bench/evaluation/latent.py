@@ -7,7 +7,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from uad_bench.errors import UadBenchError
-from uad_bench.method import TISSUES, FloatArray
+
+TISSUES = ("CSF", "GM", "WM")
+"""The tissues that have a Dice, in the order of latent maps; the background comes after them."""
+
+FloatArray = NDArray[np.float32]
 
 _SIGMA, _RADIUS = 1.5, 5
 _C1, _C2 = 0.01**2, 0.03**2
@@ -24,7 +28,7 @@ def tissue_dice(
     of the mask where one side says background and the other a tissue is an error of that tissue.
 
     Args:
-        maps: latent tissue maps ``[N, 4, H, W]`` in the order of ``TISSUES``.
+        maps: latent tissue maps ``[N, 4, H, W]`` of CSF, GM, WM and background.
         tissue: true maps ``[N, 3, H, W]``, 255 x probability of CSF, GM, WM.
         brain: ``[N, 1, H, W]``.
 
@@ -35,7 +39,8 @@ def tissue_dice(
         UadBenchError: if the shapes do not fit together.
     """
     count, _, *size = maps.shape
-    wanted = ((count, len(TISSUES), *size), (count, len(TISSUES) - 1, *size), (count, 1, *size))
+    kinds = len(TISSUES) + 1
+    wanted = ((count, kinds, *size), (count, len(TISSUES), *size), (count, 1, *size))
     shapes = (maps.shape, tissue.shape, brain.shape)
     if shapes != wanted:
         raise UadBenchError(
@@ -46,12 +51,10 @@ def tissue_dice(
     background = 255 - tissue.sum(axis=1, keepdims=True, dtype=np.int16)
     truth = np.concatenate([tissue.astype(np.int16), background], axis=1).argmax(axis=1)[inside]
     found = maps.argmax(axis=1)[inside]
-    both = np.bincount(truth[truth == found], minlength=len(TISSUES))
-    total = np.bincount(truth, minlength=len(TISSUES)) + np.bincount(found, minlength=len(TISSUES))
+    both = np.bincount(truth[truth == found], minlength=kinds)
+    total = np.bincount(truth, minlength=kinds) + np.bincount(found, minlength=kinds)
     return {
-        name: 2.0 * int(both[at]) / int(total[at])
-        for at, name in enumerate(TISSUES[:-1])
-        if total[at]
+        name: 2.0 * int(both[at]) / int(total[at]) for at, name in enumerate(TISSUES) if total[at]
     }
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.cells import Metric, ScanScores
 from uad_bench.evaluation.hausdorff import slice_distances
 from uad_bench.evaluation.histograms import (
     NOTHING,
@@ -19,6 +18,7 @@ from uad_bench.evaluation.histograms import (
 )
 from uad_bench.evaluation.intervals import pooled_intervals, ratio_interval
 from uad_bench.evaluation.scored import Evaluation, ScanSource, as_score, with_interval
+from uad_bench.evaluation.values import Metric, ScanScores
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.cells import PostProcessing
-
 FloatArray = NDArray[np.float32]
 
 
-def postprocess(residual: FloatArray, name: PostProcessing) -> FloatArray:
+def postprocess(residual: FloatArray, name: str) -> FloatArray:
     """Turn a signed residual, or a score that is never negative, into an anomaly map.
 
     ``none`` takes the absolute residual ``|x - reconstruction|``. ``star`` takes the positive

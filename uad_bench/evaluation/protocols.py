@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from uad_bench.cells import ProtocolName
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import ScoreHistogram
 from uad_bench.evaluation.paper import evaluate_paper
@@ -35,14 +34,14 @@ class Protocol:
         metrics: the names of the numbers it reports, in the order of its tables.
     """
 
-    name: ProtocolName
+    name: str
     version: int
     description: str
     caption: str
     metrics: tuple[str, ...]
 
 
-PROTOCOLS: dict[ProtocolName, Protocol] = {
+PROTOCOLS: dict[str, Protocol] = {
     "strict": Protocol(
         name="strict",
         version=2,
@@ -120,7 +119,7 @@ def validation_histogram(scans: Iterable[ScoredScan]) -> ScoreHistogram:
     return sum((scan.brain_histogram() for scan in scans), ScoreHistogram.empty())
 
 
-def evaluate(protocol: ProtocolName, scans: ScanSource, validation: ScoreHistogram) -> Evaluation:
+def evaluate(protocol: str, scans: ScanSource, validation: ScoreHistogram) -> Evaluation:
     """Evaluate one detector's scores on one cohort.
 
     Args:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.cells import Direction, Metric, ScanScores
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import IGNORED, LESION, LEVELS, ScoreHistogram
 from uad_bench.evaluation.intervals import Interval
+from uad_bench.evaluation.values import Direction, Metric, ScanScores
 
 Mask = NDArray[np.bool_]
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from uad_bench.cells import ScanScores
 from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.values import ScanScores
 
 _EXACT_UP_TO = 50
 

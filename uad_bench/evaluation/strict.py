@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.cells import Direction, Metric, ScanScores
 from uad_bench.evaluation.detection import Person, detect, patient_score
 from uad_bench.evaluation.hausdorff import SurfaceDistance, box_diagonal, surface_distance
 from uad_bench.evaluation.histograms import (
@@ -32,6 +31,7 @@ from uad_bench.evaluation.intervals import (
 from uad_bench.evaluation.lesions import SIZES, LesionMatch, match_lesions
 from uad_bench.evaluation.scored import Evaluation, ScanSource, ScoredScan, as_score, with_interval
 from uad_bench.evaluation.statistics import subject_means
+from uad_bench.evaluation.values import Direction, Metric, ScanScores
 
 _UNITS = {"hd": "mm", "hd95": "mm", "false_findings": "per scan", "healthy_volume": "ml"}
 _BETTER: dict[str, Direction | None] = {
@@ -200,7 +200,7 @@ def _completed(scan: _Scan, threshold: int, patients: Container[str]) -> ScanSco
         "max_dice": dice_at(scan.brain, threshold),
         "healthy_volume": None if scan.scores.subject in patients else scan.predicted_ml,
     }
-    return scan.scores.model_copy(update={"metrics": scan.scores.metrics | filled})
+    return replace(scan.scores, metrics={**scan.scores.metrics, **filled})
 
 
 def _detection(scans: Sequence[ScanScores], patients: Container[str]) -> dict[str, Metric]:

@@ -16,9 +16,9 @@ from uad_bench.evaluation.histograms import (
     PrecisionRecall,
     ScoreHistogram,
     average_precision,
-    load_histograms,
     precision_recall,
 )
+from uad_bench.histogram_files import load_histograms
 from uad_bench.report.arrange import dataset_titles
 from uad_bench.report.figures import png
 from uad_bench.report.published import COHORTS

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from uad_bench.cells import Direction, PostProcessing
+from uad_bench.cells import PostProcessing
+from uad_bench.evaluation.values import Direction
 
 Group = Literal["detector", "supervised", "control", "published", "dataset"]
 """What a column is about; ``dataset`` is a fact of the dataset, whatever the method."""

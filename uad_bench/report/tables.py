@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from uad_bench.cells import CellRecord, Direction, EvaluationSpace, PostProcessing, ProtocolName
+from uad_bench.cells import CellRecord, EvaluationSpace, PostProcessing, ProtocolName
 from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.values import Direction
 from uad_bench.report.arrange import Arrangement, arrange
 from uad_bench.report.compare import method_label, paired_tests, with_improvement
 from uad_bench.report.metrics import DETECTION, DETECTION_NOTE, PREVALENCE, TITLES, chosen_metrics

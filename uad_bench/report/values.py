@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean, stdev
 
-from uad_bench.cells import CellRecord, Direction, Metric
+from uad_bench.cells import CellRecord
+from uad_bench.evaluation.values import Direction, Metric
 from uad_bench.report.metrics import why_undefined
 from uad_bench.report.model import Cell, Column, Style, format_number
 from uad_bench.report.notes import Footnotes, sentence

@@ -9,12 +9,9 @@ from pathlib import Path
 
 from uad_bench.cells import CellRecord, CellSpec, CohortUse, FitRecord, PostProcessing
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.histograms import (
-    ScoreHistogram,
-    load_histograms,
-    save_histograms,
-)
+from uad_bench.evaluation.histograms import ScoreHistogram
 from uad_bench.evaluation.protocols import PROTOCOLS, evaluate, validation_histogram
+from uad_bench.histogram_files import load_histograms, save_histograms
 from uad_bench.method import Method, Params
 from uad_bench.report.figures import cell_picture
 from uad_bench.results import ResultsFolder, read_cell, storage_error, write_cell, write_whole

@@ -1,0 +1,73 @@
+"""Score histograms on disk: sparse, and the same bytes every time."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.histograms import LEVELS, Counts, ScoreHistogram
+from uad_bench.results import write_whole
+
+
+def save_histograms(path: Path, histograms: Mapping[str, ScoreHistogram]) -> None:
+    """Write histograms to a sparse ``.npz``, whole or not at all, the same bytes every time.
+
+    Raises:
+        UadBenchError: if the file cannot be written.
+    """
+    names = sorted(histograms)
+    arrays: dict[str, NDArray[np.generic]] = {"names": np.array(names, dtype=np.str_)}
+    for kind in ("healthy", "lesion"):
+        rows = [getattr(histograms[name], kind) for name in names]
+        levels = [np.flatnonzero(row).astype(np.uint16) for row in rows]
+        arrays[f"{kind}_sizes"] = np.array([len(found) for found in levels], dtype=np.int64)
+        arrays[f"{kind}_levels"] = np.concatenate([np.zeros(0, np.uint16), *levels])
+        arrays[f"{kind}_counts"] = np.concatenate(
+            [np.zeros(0, np.int64), *(row[row > 0] for row in rows)]
+        )
+    write_whole(path, _npz(arrays))
+
+
+def _npz(arrays: Mapping[str, NDArray[np.generic]]) -> bytes:
+    """The bytes of an ``.npz`` archive whose dates and attributes never change."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, array in arrays.items():
+            member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            member.compress_type = zipfile.ZIP_DEFLATED
+            member.create_system = 3
+            data = io.BytesIO()
+            np.save(data, array, allow_pickle=False)
+            file.writestr(member, data.getvalue(), compresslevel=6)
+    return archive.getvalue()
+
+
+def load_histograms(path: Path) -> dict[str, ScoreHistogram]:
+    """Read what :func:`save_histograms` wrote.
+
+    Raises:
+        UadBenchError: if the file cannot be read or is not a histogram file.
+    """
+    dense: dict[str, Counts] = {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names = [str(name) for name in file["names"]]
+            for kind in ("healthy", "lesion"):
+                row = np.repeat(np.arange(len(names)), file[f"{kind}_sizes"])
+                dense[kind] = np.zeros((len(names), LEVELS), np.int64)
+                dense[kind][row, file[f"{kind}_levels"]] = file[f"{kind}_counts"]
+    except (OSError, EOFError, KeyError, ValueError, IndexError, zipfile.BadZipFile) as error:
+        raise UadBenchError(
+            f"cannot read the score histograms in {path} ({type(error).__name__}): delete the "
+            "file and run its cell again"
+        ) from None
+    return {
+        name: ScoreHistogram(dense["healthy"][row], dense["lesion"][row])
+        for row, name in enumerate(names)
+    }
