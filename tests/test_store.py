@@ -21,12 +21,13 @@ import pytest
 from uad_bench.cells import Exclusion
 from uad_bench.cohort import Cohort, CohortInfo, Scan
 from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.scored import MIN_BRAIN_MM2
 from uad_bench.volumes import prepare as preparation
 from uad_bench.volumes import write
 from uad_bench.volumes.normalise import shortest_half_median
 from uad_bench.volumes.read import LoadedScan, load_scan
 from uad_bench.volumes.recipe import Recipe
-from uad_bench.volumes.slices import MIN_BRAIN_MM2, slice_scan
+from uad_bench.volumes.slices import slice_scan
 from uad_bench.volumes.space import template_brain, template_grid, template_tissues
 from uad_bench.volumes.store import PreparedCohort
 from uad_bench.volumes.tissue_prior import tissue_prior

@@ -119,19 +119,22 @@ def validation_histogram(scans: Iterable[ScoredScan]) -> ScoreHistogram:
     return sum((scan.brain_histogram() for scan in scans), ScoreHistogram.empty())
 
 
-def evaluate(protocol: str, scans: ScanSource, validation: ScoreHistogram) -> Evaluation:
+def evaluate(protocol: str, scans: ScanSource, validation: ScoreHistogram | None) -> Evaluation:
     """Evaluate one detector's scores on one cohort.
 
     Args:
         protocol: ``strict`` reads the scans once, ``paper`` twice.
         scans: called to start reading; must yield the same scans every time, so that no more
             than one has to be in memory.
-        validation: in-brain scores of healthy validation scans; ``paper`` does not use them.
+        validation: in-brain scores of healthy validation scans; ``paper`` does not use them, and
+            ``strict`` leaves out what needs a threshold without them.
 
     Raises:
         UadBenchError: if there are no scans, two have one name, or a threshold needs healthy
             validation voxels and there are none.
     """
+    if protocol not in PROTOCOLS:
+        raise UadBenchError(f"Unknown protocol {protocol!r}. Available: {', '.join(PROTOCOLS)}.")
     checked = _checked(scans)
     if protocol == "paper":
         return evaluate_paper(checked)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,21 @@ from uad_bench.evaluation.intervals import Interval
 from uad_bench.evaluation.values import Direction, Metric, ScanScores
 
 Mask = NDArray[np.bool_]
+
+MIN_BRAIN_MM2 = 100.0
+"""A slice shows brain, and counts, where at least this area of it is brain."""
+
+
+def slices_with_brain(brain: Mask, spacing: tuple[float, float, float]) -> NDArray[np.int64]:
+    """The slices of ``[Z, H, W]`` that show brain: at least 1 cm2 of it.
+
+    Args:
+        brain: bool ``[Z, H, W]``.
+        spacing: voxel size ``(z, y, x)`` in mm.
+    """
+    _, height, width = spacing
+    area = brain.sum(axis=(1, 2)) * (height * width)
+    return np.flatnonzero(area >= MIN_BRAIN_MM2).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,19 +119,54 @@ ScanSource = Callable[[], Iterator[ScoredScan]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """Everything one protocol says about one detector on one cohort.
+    """Everything one protocol says about one detector on one dataset.
 
     Attributes:
-        metrics: the cohort's numbers, by name.
+        metrics: the dataset's numbers, by name.
         scans: the numbers of each scan.
         thresholds: thresholds as scores in [0, 1], by name; ``65536 / 65535`` predicts nothing.
         histograms: score histograms, keys ``SCAN/brain`` and ``SCAN/slice``.
+        missing: why a metric could not be had from what was given, by name.
     """
 
     metrics: Mapping[str, Metric]
     scans: tuple[ScanScores, ...]
     thresholds: Mapping[str, float]
-    histograms: Mapping[str, ScoreHistogram]
+    histograms: Mapping[str, ScoreHistogram] = field(repr=False)
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """One line per metric: value, interval, and why there is none; then the reasons."""
+        rows = self._rows()
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        return "\n".join([*lines, *self._reasons()])
+
+    def _repr_html_(self) -> str:
+        """The same as a table in a notebook."""
+        head, *rows = self._rows()
+        lines = [f"<tr>{''.join(f'<th>{escape(text)}</th>' for text in head)}</tr>"]
+        lines += [f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>" for row in rows]
+        notes = "".join(f"<p>{escape(text)}</p>" for text in self._reasons())
+        return f"<table>{''.join(lines)}</table>{notes}"
+
+    def _rows(self) -> list[tuple[str, str, str, str]]:
+        rows = [("metric", "value", "unit", "95 % interval")]
+        for name, metric in self.metrics.items():
+            value = "n/a" if metric.value is None else f"{metric.value:.4g}"
+            bounded = metric.low is not None and metric.high is not None
+            interval = f"{metric.low:.4g} to {metric.high:.4g}" if bounded else ""
+            rows.append((name, value, metric.unit, interval))
+        return rows
+
+    def _reasons(self) -> list[str]:
+        names: dict[str, list[str]] = {}
+        for name, reason in self.missing.items():
+            names.setdefault(reason, []).append(name)
+        return [f"n/a: {', '.join(some)}: {reason}" for reason, some in names.items()]
 
 
 def with_interval(

@@ -50,6 +50,48 @@ FPR = 0.01
 
 _TARGETS = {"fpr": FPR}
 
+_OF_A_SCAN = (
+    "auprc",
+    "prevalence",
+    "auprc_slice",
+    "prevalence_slice",
+    "dice",
+    "dice_fpr5",
+    "max_dice",
+    "surface_dice",
+    "hd95",
+    "hd",
+    "fpr",
+    "lesion_f1",
+    "panoptic_quality",
+    "lesion_recall",
+    *(f"lesion_recall_{size}" for size in SIZES),
+    "false_findings",
+    "healthy_volume",
+    "patient_score",
+)
+"""The numbers of a scan, in order."""
+
+_NEED_THRESHOLD = tuple(
+    name
+    for name in _OF_A_SCAN
+    if not name.startswith(("auprc", "prevalence")) and name not in {"max_dice", "patient_score"}
+)
+_NO_THRESHOLD = "needs a threshold, which comes from anomaly maps of healthy validation scans"
+_NO_GROUPS = "needs patients and healthy people among the test subjects"
+
+
+@dataclass(frozen=True, slots=True)
+class _Thresholds:
+    """Scores that 1 % and 5 % of the healthy validation voxels reach."""
+
+    fpr1: int
+    fpr5: int
+
+    @classmethod
+    def of(cls, validation: ScoreHistogram) -> _Thresholds:
+        return cls(threshold_at_fpr(validation, FPR), threshold_at_fpr(validation, 0.05))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scan:
@@ -60,7 +102,7 @@ class _Scan:
     brain: ScoreHistogram
     whole: ScoreHistogram
     healthy: bool
-    predicted_ml: float
+    predicted_ml: float | None
     penalised: frozenset[str]
 
 
@@ -72,18 +114,19 @@ class _BestThreshold:
     curves: NDArray[np.float64]
 
 
-def evaluate_strict(source: ScanSource, validation: ScoreHistogram) -> Evaluation:
+def evaluate_strict(source: ScanSource, validation: ScoreHistogram | None) -> Evaluation:
     """Evaluate under the protocol ``strict``. Reads the scans once.
 
     Args:
-        source: the scans of the cohort.
-        validation: in-brain scores of healthy validation scans, which set the thresholds.
+        source: the scans of the dataset.
+        validation: in-brain scores of healthy validation scans, which set the thresholds. Without
+            them, what needs a threshold is missing.
 
     Raises:
         UadBenchError: if the validation histogram has no healthy voxel.
     """
-    fpr1, fpr5 = threshold_at_fpr(validation, FPR), threshold_at_fpr(validation, 0.05)
-    measured = [_measure(scan, fpr1, fpr5) for scan in source()]
+    thresholds = None if validation is None else _Thresholds.of(validation)
+    measured = [_measure(scan, thresholds) for scan in source()]
     best = _best_threshold(measured)
     patients = {scan.scores.subject for scan in measured if not scan.healthy}
     scans = tuple(_completed(scan, best.threshold, patients) for scan in measured)
@@ -92,54 +135,59 @@ def evaluate_strict(source: ScanSource, validation: ScoreHistogram) -> Evaluatio
         name: _metric(scans, name, penalised.count(name), best_mean_interval(best.curves))
         if name == "max_dice"
         else _metric(scans, name, penalised.count(name), _interval(scans, name))
-        for name in scans[0].metrics
+        for name in _OF_A_SCAN
         if name != "patient_score"
     }
+    detection = _detection(scans, patients)
+    known = {} if thresholds is None else {"fpr1": thresholds.fpr1, "fpr5": thresholds.fpr5}
     return Evaluation(
-        metrics=metrics | _detection(scans, patients),
+        metrics=metrics | detection,
         scans=scans,
         thresholds={
-            "fpr1": as_score(fpr1),
-            "fpr5": as_score(fpr5),
-            "max_dice": as_score(best.threshold),
+            name: as_score(threshold)
+            for name, threshold in {**known, "max_dice": best.threshold}.items()
         },
         histograms={
             f"{scan.name}/{domain}": histogram
             for scan in measured
             for domain, histogram in (("brain", scan.brain), ("slice", scan.whole))
         },
+        missing={
+            **({} if thresholds else dict.fromkeys(_NEED_THRESHOLD, _NO_THRESHOLD)),
+            **{name: _NO_GROUPS for name, metric in detection.items() if metric.value is None},
+        },
     )
 
 
-def _measure(scan: ScoredScan, fpr1: int, fpr5: int) -> _Scan:
+def _measure(scan: ScoredScan, thresholds: _Thresholds | None) -> _Scan:
     """Every number of one scan but its Dice at the common threshold, which needs all scans."""
     brain, whole = scan.brain_histogram(), scan.whole_slice_histogram()
-    prediction = scan.volume(scan.predicted(fpr1) & scan.brain)
-    lesion = scan.volume(scan.lesion_mask)
-    distance = _distance(scan, prediction, lesion)
-    scores = ScanScores(
-        subject=scan.subject,
-        session=scan.session,
-        metrics={
-            "auprc": average_precision(brain),
-            "prevalence": brain.prevalence,
-            "auprc_slice": average_precision(whole),
-            "prevalence_slice": whole.prevalence,
-            "dice": dice_at(brain, fpr1),
-            "dice_fpr5": dice_at(brain, fpr5),
-            "max_dice": None,
+    values: dict[str, float | None] = {
+        **dict.fromkeys(_OF_A_SCAN),
+        "auprc": average_precision(brain),
+        "prevalence": brain.prevalence,
+        "auprc_slice": average_precision(whole),
+        "prevalence_slice": whole.prevalence,
+        "patient_score": patient_score(brain, int((scan.lesion_mask & ~scan.brain).sum())),
+    }
+    predicted_ml, penalised = None, frozenset[str]()
+    if thresholds is not None:
+        prediction = scan.volume(scan.predicted(thresholds.fpr1) & scan.brain)
+        lesion = scan.volume(scan.lesion_mask)
+        distance = _distance(scan, prediction, lesion)
+        values |= {
+            "dice": dice_at(brain, thresholds.fpr1),
+            "dice_fpr5": dice_at(brain, thresholds.fpr5),
             "surface_dice": None if distance is None else distance.dice,
             "hd95": None if distance is None else distance.hd95,
             "hd": None if distance is None else distance.hd,
-            "fpr": false_positive_rate(brain, fpr1),
+            "fpr": false_positive_rate(brain, thresholds.fpr1),
             **_lesion_wise(match_lesions(prediction, lesion, scan.spacing)),
-            "healthy_volume": None,
-            "patient_score": patient_score(brain, int((scan.lesion_mask & ~scan.brain).sum())),
-        },
-    )
-    silent = distance is not None and distance.missing == "prediction"
-    penalised = frozenset({"hd", "hd95"} if silent else ())
-    predicted_ml = int(prediction.sum()) * prod(scan.spacing) / 1000.0
+        }
+        silent = distance is not None and distance.missing == "prediction"
+        penalised = frozenset({"hd", "hd95"} if silent else ())
+        predicted_ml = int(prediction.sum()) * prod(scan.spacing) / 1000.0
+    scores = ScanScores(subject=scan.subject, session=scan.session, metrics=values)
     return _Scan(scan.name, scores, brain, whole, scan.healthy, predicted_ml, penalised)
 
 

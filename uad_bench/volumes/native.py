@@ -15,9 +15,9 @@ import numpy as np
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
+from uad_bench.evaluation.scored import slices_with_brain
 from uad_bench.volumes.read import LoadedScan
 from uad_bench.volumes.resample import Affine, Grid
-from uad_bench.volumes.slices import MIN_BRAIN_MM2
 
 Packed = Mapping[str, NDArray[Any]]
 """Masks as they are stored: eight voxels in a byte."""
@@ -62,10 +62,8 @@ class NativeMasks:
 
     @property
     def shown(self) -> NDArray[np.int64]:
-        """The slices that show brain, by the rule of the template grid: at least 1 cm2 of it."""
-        _, height, width = self.spacing
-        area = self.brain.sum(axis=(1, 2)) * (height * width)
-        return np.flatnonzero(area >= MIN_BRAIN_MM2).astype(np.int64)
+        """The slices that show brain, by the rule of the template grid."""
+        return slices_with_brain(self.brain, self.spacing)
 
     def pack(self) -> Packed:
         """Return the masks as they are stored."""

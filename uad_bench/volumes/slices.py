@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uad_bench.errors import ScanError
+from uad_bench.evaluation.scored import slices_with_brain
 from uad_bench.volumes.normalise import normalise, saturated_share
 from uad_bench.volumes.read import LoadedScan
 from uad_bench.volumes.recipe import Recipe
@@ -19,9 +20,6 @@ from uad_bench.volumes.resample import (
     resample_lesion,
     resample_tissues,
 )
-
-MIN_BRAIN_MM2 = 100.0
-"""A slice shows brain tissue, and is kept, where at least this area of it is brain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ def slice_scan(loaded: LoadedScan, flair: Path, recipe: Recipe, grid: Grid) -> S
         image = normalise(_brain_mean(loaded, share, grid), brain, recipe)
     except ScanError as error:
         raise ScanError(f"{flair}: {error}") from error
-    keep = np.flatnonzero(brain.sum(axis=(1, 2)) * recipe.pixel_mm**2 >= MIN_BRAIN_MM2)
+    keep = slices_with_brain(brain, grid.spacing)
     lesion = np.zeros(grid.shape, dtype=np.uint8)
     if loaded.lesion is not None:
         lesion = resample_lesion(loaded.lesion, loaded.affine, grid)
@@ -79,7 +77,7 @@ def slice_scan(loaded: LoadedScan, flair: Path, recipe: Recipe, grid: Grid) -> S
         brain=brain.astype(np.uint8),
         lesion=lesion,
         tissue=tissue,
-        z=keep.astype(np.int64),
+        z=keep,
         lesion_ml_after=int((lesion == 1).sum()) * grid.voxel_ml,
         saturated_share=saturated_share(image, brain, lesion == 1),
     )
