@@ -1,8 +1,8 @@
 """How often a 95 % interval over subjects holds the truth, measured on simulated subjects.
 
-Prints the Markdown tables of the section "Intervals and tests" of docs/metrics.md: coverage and
-mean width of the intervals that uad-bench prints, and the coverage of the methods that it could
-have taken instead. Everything is simulated and seeded; the same command prints the same tables.
+Prints the Markdown tables of docs/studies/intervals.md: coverage and mean width of the intervals
+that uad-bench prints, and the coverage of the methods that it could have taken instead. Everything
+is simulated and seeded; the same command prints the same tables.
 
     OMP_NUM_THREADS=1 python benchmarks/coverage.py [--samples 10000]
 """

@@ -1,4 +1,4 @@
-"""Simulated beside real FLAIR: the picture and the numbers of ``docs/phantoms.md``.
+"""Simulated beside real FLAIR: the picture and the numbers of ``docs/studies/phantoms.md``.
 
 Simulates every cohort, prepares simulated and real patients by the same code, prints for each
 cohort the intensities, lesion loads and the average precision of plain thresholding, and draws

@@ -1,4 +1,4 @@
-"""Error of the registration to the template: the numbers of ``docs/registration.md``.
+"""Error of the registration to the template: the numbers of ``docs/studies/registration.md``.
 
 Raw phantoms, whose true way to MNI152 is known, and real stripped scans (``$UAD_BENCH_SHARED``)
 turned and shifted by a known pose are registered by each kind, and printed as Markdown tables.

@@ -9,7 +9,7 @@ has no truth: their table has volumes, and the picture shows the outlines.
     python benchmarks/skull_stripping.py --anatomies DIR [--heads N] [--real FILE ...]
         [--head-template FILE] [--picture FILE.png]
 
-Prints the tables of ``docs/skull-stripping.md``.
+Prints the tables of ``docs/studies/skull-stripping.md``.
 """
 
 from __future__ import annotations

@@ -546,7 +546,7 @@ def test_hi_sessions_of_a_person_share_a_split(tmp_path: Path) -> None:
 
 
 def test_the_example_in_the_guide_is_a_cohort(tmp_path: Path) -> None:
-    guide = Path(__file__).resolve().parents[1] / "docs" / "add-a-cohort.md"
+    guide = Path(__file__).resolve().parents[1] / "docs" / "how-to" / "add-a-dataset.md"
     (example,) = re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
     plugin = tmp_path / "clinic.py"
     plugin.write_text(example, encoding="utf-8")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ["__version__", "evaluate"]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {"evaluate": "uad_bench.arrays"}
 """The module of each public name. It is imported when the name is first used."""

@@ -1,4 +1,4 @@
-"""The fidelity study: pack its data, train and measure its arms, write ``docs/fidelity.md``.
+"""The fidelity study: pack its data, measure its arms, write ``docs/studies/fidelity.md``.
 
     python benchmarks/fidelity pack STUDY.npz --anatomies DIR --data-root DIR [--lesion-free DIR]
     python benchmarks/fidelity run STUDY.npz RESULTS --size small --seeds 0,1,2
@@ -40,7 +40,7 @@ def main() -> None:
     page = commands.add_parser("page", help="write the page from the results")
     page.add_argument("pack", type=Path)
     page.add_argument("results", type=Path)
-    page.add_argument("--docs", type=Path, default=Path("docs"))
+    page.add_argument("--docs", type=Path, default=Path("docs/studies"))
     page.add_argument("--anatomies", type=Path, help="label maps of the pack, to look at")
     page.add_argument(
         "--again",

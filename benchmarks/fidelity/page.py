@@ -1,4 +1,4 @@
-"""Write the page of the study, ``docs/fidelity.md``, from its results alone."""
+"""Write the page of the study, ``docs/studies/fidelity.md``, from its results alone."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Tissue maps of a healthy scan from its FLAIR: fluid by intensity, grey and white by Atropos.
 
-``docs/tissue-maps.md`` has the measurements behind what Atropos is given.
+``docs/studies/tissue-maps.md`` has the measurements behind what Atropos is given.
 """
 
 from __future__ import annotations

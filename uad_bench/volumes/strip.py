@@ -1,7 +1,7 @@
 """Skull stripping: the brain's mask in a raw FLAIR scan.
 
-``docs/skull-stripping.md`` has the measurements behind the choice of tools. Every tool sees the
-scan with its axes turned to RAS, by the affine, so the order in which a file is stored never
+``docs/studies/skull-stripping.md`` has the measurements behind the choice of tools. Every tool sees
+the scan with its axes turned to RAS, by the affine, so the order in which a file is stored never
 matters; the mask comes back on the scan's own grid.
 """
 

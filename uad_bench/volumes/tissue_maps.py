@@ -1,8 +1,8 @@
 """Tissue maps of a scan that other tools made: where they lie and what they hold, in a mapping.
 
 Tissue maps are ``shares``: float32 ``[3, X, Y, Z]`` on the FLAIR's grid, the part of each voxel
-that is CSF, GM and WM, each in [0, 1] and together at most 1. ``docs/tissue-maps.md`` has mapping
-files to copy.
+that is CSF, GM and WM, each in [0, 1] and together at most 1.
+``docs/how-to/give-tissue-maps.md`` has mapping files to copy.
 """
 
 from __future__ import annotations
