@@ -26,9 +26,9 @@ class Bids(Cohort):
     (``space-MNI152*``, ``space-SRI24``), (3) is stripped (``desc-brain``), (4) is raw, in order. Of
     one space, a derivative with another ``desc`` than ``preproc`` is last. Lesion masks come
     from one derivative, ``manual*`` before others by name; several there are several
-    raters. A tissue map (1 CSF, 2 GM, 3 WM) is read only beside its FLAIR, for other tools number
-    tissues differently. A scan for testing that has no lesion mask is incomplete; one whose mask
-    is all zero is a healthy subject's.
+    raters. A tissue map is read only beside its FLAIR; its labels mean what the nearest
+    ``dseg.tsv`` says, or else 1 GM, 2 WM, 3 CSF, as BIDS numbers them. A scan for testing that has
+    no lesion mask is incomplete; one whose mask is all zero is a healthy subject's.
     """
 
     info = CohortInfo(
@@ -53,7 +53,7 @@ class Bids(Cohort):
     sub-01_space-MNI152NLin2009aSym_desc-brain_FLAIR.nii.gz
     sub-01_[space-...]_label-lesion_mask.nii.gz
     sub-01_[space-...]_desc-brain_mask.nii.gz
-    sub-01_[space-...]_dseg.nii.gz     1 CSF, 2 GM, 3 WM""",
+    sub-01_[space-...]_dseg.nii.gz     1 GM, 2 WM, 3 CSF, or as dseg.tsv says""",
         folders=(),
         released=False,
     )

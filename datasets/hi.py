@@ -26,7 +26,8 @@ class Hi(Bids):
   participants.tsv                     (a column split: train, validation or test)
   [derivatives/NAME/]sub-01/anat/
     sub-01_space-MNI152NLin2009aSym_desc-brain_FLAIR.nii.gz
-    sub-01_space-MNI152NLin2009aSym_dseg.nii.gz       1 CSF, 2 GM, 3 WM""",
+    sub-01_space-MNI152NLin2009aSym_dseg.nii.gz
+                                       (1 GM, 2 WM, 3 CSF, or as dseg.tsv says)""",
         folders=("hi",),
         released=False,
         expected_scans=163,

@@ -465,7 +465,8 @@ def toy_scan(root: Path, number: int, split: str) -> Scan:
     if split == "test":
         mask[8:11, 24:30, 12:18] = 1
     files = {}
-    for name, data in (("flair", flair.astype(np.float32)), ("tissue", labels), ("lesion", mask)):
+    numbered = np.choose(labels, np.array([0, 3, 1, 2], np.uint8))  # as BIDS does
+    for name, data in (("flair", flair.astype(np.float32)), ("tissue", numbered), ("lesion", mask)):
         files[name] = root / f"s{number}_{name}.nii.gz"
         nib.save(nib.Nifti1Image(data, affine), files[name])
     lesion = (files["lesion"],) if split == "test" else ()

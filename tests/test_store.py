@@ -30,6 +30,7 @@ from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.slices import slice_scan
 from uad_bench.volumes.space import template_brain, template_grid, template_tissues
 from uad_bench.volumes.store import PreparedCohort
+from uad_bench.volumes.tissue_maps import LabelMapping
 from uad_bench.volumes.tissue_prior import tissue_prior
 
 RECIPE = Recipe(name="coarse", pixel_mm=2.0, slice_mm=8.0)
@@ -51,6 +52,10 @@ class Toy(Cohort):
 
 CROP = np.s_[:, 36:92, 36:92]
 """The part of it that holds the brain: less to write."""
+
+
+BIDS_LABELS = np.array([0, 3, 1, 2], np.uint8)
+"""How BIDS numbers nothing, CSF, GM and WM."""
 
 
 def save(path: Path, data: np.ndarray, shift_mm: float = 0.0) -> Path:
@@ -77,7 +82,7 @@ def make(root: Path, number: int, split: str, *, lesion: bool = False, raters: i
         name,
         save(root / f"{name}_flair.nii.gz", flair.astype(np.float32)),
         lesion=tuple(save(root / f"{name}_l{r}.nii.gz", mask) for r in range(raters * lesion)),
-        tissues=save(root / f"{name}_tissues.nii.gz", labels),
+        tissues=save(root / f"{name}_tissues.nii.gz", np.choose(labels, BIDS_LABELS)),
         split=split,  # type: ignore[arg-type]
         space="mni152",
     )
@@ -109,11 +114,13 @@ def prepare(
     jobs: int | None = None,
     on_scan: Callable[[str], None] = lambda _: None,
     mask_shift: float = 0.0,
+    tissues: LabelMapping | None = None,
 ) -> PreparedCohort:
     """Order and prepare in one call."""
     order = preparation.take_order(
-        cohort, root, recipe, folder, simulated=simulated, limit=limit, mask_shift=mask_shift
-    )
+        cohort, root, recipe, folder, simulated=simulated, limit=limit, tissues=tissues,
+        mask_shift=mask_shift,
+    )  # fmt: skip
     return preparation.prepare(
         order, folder, jobs=jobs, on_scan=lambda outcome: on_scan(outcome.name)
     )
@@ -570,3 +577,16 @@ def test_a_store_that_another_user_does_not_share_is_named_and_kept(
         prepare(Toy(scans), root, RECIPE, store.folder.parent, simulated=True)
     monkeypatch.undo()
     PreparedCohort.open(store.folder)
+
+
+@pytest.mark.parametrize(("name", "fits"), [("spm", True), ("fast", False)])
+def test_mapped_labels_that_make_bright_tissue_csf_leave_the_scan_out(
+    raw: tuple[Path, list[Scan]], tmp_path: Path, name: str, fits: bool
+) -> None:
+    root, scans = raw
+    mapping = LabelMapping(file="{subject}_tissues.nii.gz", labels=name)
+    plain = [replace(scan, tissues=None) for scan in (scans[1], scans[4], scans[0])]
+    store = prepare(Toy(plain), root, RECIPE, tmp_path, simulated=True, tissues=mapping)
+    left = {item.scan: item.reason for item in store.excluded}
+    assert len(left) == (0 if fits else 2)
+    assert all("than the mapping file says" in reason for reason in left.values())

@@ -35,7 +35,9 @@ class Scan:
             subject is healthy (``True``) or a patient (``False``); ``None`` where nobody says it. A
             scan whose masks are all zero is healthy without it.
         brain_mask: a given brain mask, which wins over everything else.
-        tissues: a tissue label map (1 CSF, 2 GM, 3 WM), where the cohort has one.
+        tissues: a tissue label map, where the cohort has one: 1 GM, 2 WM, 3 CSF, as BIDS numbers
+            them, unless ``tissue_table`` says otherwise.
+        tissue_table: a ``dseg.tsv`` that says what the labels of ``tissues`` mean.
         split: which part of the protocol may see this scan.
         lesion_labels: the mask values that mean lesion; ``None`` means every value above 0.
         ignore_labels: mask values counted neither as lesion nor as healthy.
@@ -51,6 +53,7 @@ class Scan:
     healthy: bool | None = None
     brain_mask: Path | None = None
     tissues: Path | None = None
+    tissue_table: Path | None = None
     split: Split = "test"
     lesion_labels: frozenset[int] | None = None
     ignore_labels: frozenset[int] = frozenset()

@@ -82,7 +82,7 @@ def unclaimed(
 
 def scan_paths(scan: Scan) -> tuple[Path, ...]:
     """Every file that a scan names."""
-    given = (scan.brain_mask, scan.tissues)
+    given = (scan.brain_mask, scan.tissues, scan.tissue_table)
     return (scan.flair, *scan.lesion, *(path for path in given if path is not None))
 
 

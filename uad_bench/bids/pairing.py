@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from uad_bench.bids.label_tables import LabelTables
 from uad_bench.bids.names import BidsFile
 from uad_bench.cohort import LeftFile, Scan
 from uad_bench.errors import UadBenchError
@@ -62,9 +63,10 @@ def pair(files: Iterable[BidsFile], root: Path) -> Paired:
         root: the dataset's own folder.
 
     Raises:
-        UadBenchError: a mask that could belong to several FLAIRs, or lesion masks of one FLAIR
-            that are no raters of one scan.
+        UadBenchError: a mask that could belong to several FLAIRs, lesion masks of one FLAIR that
+            are no raters of one scan, or two tables for one tissue map.
     """
+    tables = LabelTables(root)
     subjects: dict[str, list[BidsFile]] = defaultdict(list)
     for file in files:
         subjects[file.subject].append(file)
@@ -74,7 +76,11 @@ def pair(files: Iterable[BidsFile], root: Path) -> Paired:
         own = _subject(subject, subjects[subject], root)
         scans += sorted(own.scans, key=lambda scan: scan.session or "")
         left += own.left
-    return Paired(tuple(scans), tuple(left))
+    explained = (
+        replace(scan, tissue_table=None if scan.tissues is None else tables.of(scan.tissues))
+        for scan in scans
+    )
+    return Paired(tuple(explained), tuple(left))
 
 
 def _subject(subject: str, files: Sequence[BidsFile], root: Path) -> Paired:

@@ -101,11 +101,13 @@ def scan_inputs(
 def facts(item: ScanInput, *, paths: bool) -> dict[str, Any]:
     """Return what identifies a scan, with or without its files' paths, as plain values."""
     scan = item.scan
+    by_bids = scan.tissues is not None and scan.tissue_table is None
     return {
         "scan": [scan.name, scan.subject, scan.session, scan.site, scan.split, scan.space],
         "labels": None if scan.lesion_labels is None else sorted(scan.lesion_labels),
         "ignored": sorted(scan.ignore_labels),
         "healthy": scan.healthy,
+        **({"tissues": "numbered by BIDS"} if by_bids else {}),
         "files": [
             [file.role, file.sha256, *((file.path, file.size) if paths else ())]
             for file in item.files

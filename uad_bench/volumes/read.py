@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from uad_bench.cohort import Scan, Space
 from uad_bench.errors import ScanError
+from uad_bench.volumes.label_map import tissue_labels
 from uad_bench.volumes.masks import (
     check_labels,
     has_zero_background,
@@ -84,6 +85,13 @@ class LoadedScan:
 
 def scan_files(scan: Scan) -> tuple[tuple[str, Path], ...]:
     """Return every file of ``scan`` with its role, always in the same order."""
+    if scan.tissue_table is None:
+        return scan_volumes(scan)
+    return (*scan_volumes(scan), ("tissue table", scan.tissue_table))
+
+
+def scan_volumes(scan: Scan) -> tuple[tuple[str, Path], ...]:
+    """Return every volume of ``scan`` with its role, always in the same order."""
     files = [("flair", scan.flair)]
     files += [(f"lesion{rater}", path) for rater, path in enumerate(scan.lesion, start=1)]
     if scan.brain_mask is not None:
@@ -109,7 +117,7 @@ def load_scan(scan: Scan, mask_shift: float = 0.0) -> NativeScan:
     """
     flair = read_volume(scan.flair)
     image = image_of(flair)
-    masks = {path: read_volume(path) for role, path in scan_files(scan) if role != "flair"}
+    masks = {path: read_volume(path) for role, path in scan_volumes(scan) if role != "flair"}
     if scan.brain_mask is not None:
         brain: NDArray[np.bool_] | None = given_brain(masks[scan.brain_mask], flair, mask_shift)
     else:
@@ -117,9 +125,7 @@ def load_scan(scan: Scan, mask_shift: float = 0.0) -> NativeScan:
     lesion = _lesion(scan, [masks[path] for path in scan.lesion], flair, brain, mask_shift)
     tissues = None
     if scan.tissues is not None:
-        labels = labels_on(masks[scan.tissues], flair, brain, mask_shift)
-        check_labels(masks[scan.tissues], labels, (0, 1, 2, 3))
-        tissues = labels.astype(np.uint8)
+        tissues = tissue_labels(masks[scan.tissues], scan, flair, brain, mask_shift)
     places = {path: align(mask, flair) for path, mask in masks.items()}
     return NativeScan(
         image=image,

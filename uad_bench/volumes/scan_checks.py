@@ -17,6 +17,7 @@ from uad_bench.mask_notes import differing
 from uad_bench.volumes.appearance import lesion_contrast, mirrored, seems_flipped, skewness
 from uad_bench.volumes.findings import Finding, Notes
 from uad_bench.volumes.image_checks import check_intensities, check_sequence, check_spacing
+from uad_bench.volumes.label_map import tissue_labels
 from uad_bench.volumes.masks import check_labels, head, labels_on
 from uad_bench.volumes.nifti import Volume, parse_volume, read_content, voxel_hash
 from uad_bench.volumes.place import MAX_OUTSIDE, Labels, align, misplaced, share_outside
@@ -30,7 +31,7 @@ from uad_bench.volumes.read import (
     is_lesion,
     majority,
     refuse_incomplete,
-    scan_files,
+    scan_volumes,
 )
 from uad_bench.volumes.resample import FloatArray
 
@@ -82,7 +83,7 @@ def check_scan(scan: Scan, root: Path, mask_shift: float = 0.0) -> ScanReport:
         notes.refuse(scan.flair, error)
     contents = None
     volumes: dict[Path, Volume] = {}
-    for role, path in scan_files(scan):
+    for role, path in scan_volumes(scan):
         try:
             content = read_content(path)
             if role == "flair":
@@ -108,9 +109,7 @@ def check_scan(scan: Scan, root: Path, mask_shift: float = 0.0) -> ScanReport:
         _check_place(image, lesion, inside, flair, notes)
     if scan.tissues in volumes:
         try:
-            tissues = volumes[scan.tissues]
-            labels = labels_on(tissues, flair, brain, mask_shift)
-            check_labels(tissues, labels, (0, 1, 2, 3))
+            tissue_labels(volumes[scan.tissues], scan, flair, brain, mask_shift)
         except ScanError as error:
             notes.refuse(scan.tissues, error)
     values = image[inside]

@@ -27,6 +27,7 @@ from uad_bench.results import write_whole
 from uad_bench.volumes.atropos import segment_tissues
 from uad_bench.volumes.bias import correct_bias
 from uad_bench.volumes.inputs import ScanInput, digest
+from uad_bench.volumes.label_map import refuse_bright_fluid
 from uad_bench.volumes.nifti import voxel_hash
 from uad_bench.volumes.place import misplaced
 from uad_bench.volumes.read import (
@@ -42,7 +43,12 @@ from uad_bench.volumes.resample import Affine, FloatArray, Grid
 from uad_bench.volumes.space import TO_MNI152, template_brain, template_grid
 from uad_bench.volumes.store import Displaced, Standard, Step, StepName
 from uad_bench.volumes.strip import PACKAGES, strip, tool_version
-from uad_bench.volumes.tissue_maps import TissueMapping, label_shares, mapped_tissues
+from uad_bench.volumes.tissue_maps import (
+    TissueMapping,
+    label_shares,
+    mapped_tissues,
+    mapping_files,
+)
 
 VERSION = 1
 """Version of these steps: raised whenever the same scan would come out differently."""
@@ -162,6 +168,8 @@ def standardise(item: ScanInput, preparation: Preparation) -> tuple[LoadedScan, 
         tissues = ledger.do("tissues", choice, lambda: segment_tissues(image, brain, affine))
     elif isinstance(source, TissueMapping):
         tissues = mapped_tissues(source, preparation.root, scan, brain, native.affine)
+        _, path = mapping_files(source, preparation.root, scan)[0]
+        refuse_bright_fluid(path, tissues >= 0.5, native.image, "the mapping file says")
     standard = Standard(
         brain=how,
         registration=registration,
