@@ -63,10 +63,13 @@ def flairs(root: Path) -> list[Path]:
     return sorted(root.rglob("*_FLAIR.nii.gz"))
 
 
-def run(folder: Path, train: Path, *datasets: Path, command: str = "run") -> tuple[int, str, str]:
-    """``run``, ``atlas build`` or ``sweep`` in this process, as from ``folder``."""
+def run(
+    folder: Path, train: Path | None, *datasets: Path, command: str = "run"
+) -> tuple[int, str, str]:
+    """``run``, its plan, ``atlas build`` or ``sweep`` in this process, as from ``folder``."""
     asked = {
         "run": ["run", "--methods", "thresholding", "--controls", "", "--no-mlflow"],
+        "plan": ["run", "--methods", "thresholding", "--controls", "", "--dry-run"],
         "atlas": ["atlas", "build", "atlas"],
         "sweep": ["sweep", "vae", "--param", "beta", "--values", "0,1"],
     }[command]
@@ -77,7 +80,8 @@ def run(folder: Path, train: Path, *datasets: Path, command: str = "run") -> tup
             [
                 *asked,
                 *(("--datasets", names) if datasets else ()),
-                *("--train", f"bids:{train}", "--cache", "cache"),
+                *(("--train", f"bids:{train}") if train is not None else ()),
+                *("--cache", "cache"),
             ]
         )
     return code, out.getvalue(), err.getvalue()
@@ -93,17 +97,18 @@ def refused(folder: Path, result: tuple[int, str, str]) -> str:
     return line
 
 
-@pytest.mark.parametrize("command", ["run", "atlas", "sweep"])
+@pytest.mark.parametrize("command", ["run", "plan", "atlas", "sweep"])
 def test_a_lesion_in_training_or_validation_stops_everything_that_learns(
     tmp_path: Path, patients: Path, command: str
 ) -> None:
     leak = tmp_path / "leak"
     shutil.copytree(patients, leak)
     write_splits(leak, "train", "validation")
-    evaluated = [patients] if command == "run" else []
+    tests = command in ("run", "plan")
+    evaluated = [patients] if tests else []
     line = refused(tmp_path, run(tmp_path, leak, *evaluated, command=command))
     assert "training dataset bids-leak: a lesion is marked in sub-011, sub-012: " in line
-    assert ("bids-patients tests scans" in line) is (command == "run"), "all problems at once"
+    assert ("bids-patients tests scans" in line) is tests, "all problems at once"
 
 
 def test_an_empty_mask_is_no_lesion(tmp_path: Path, training: Path) -> None:
@@ -126,13 +131,14 @@ def test_a_patient_by_the_list_of_people_does_not_train(tmp_path: Path, training
     assert "training dataset bids-training: sub-002 called a patient: " in line
 
 
+@pytest.mark.parametrize("command", ["run", "plan"])
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_a_scan_that_is_tested_stops_the_run(
-    tmp_path: Path, training: Path, patients: Path, split: str
+    tmp_path: Path, training: Path, patients: Path, split: str, command: str
 ) -> None:
     place = 0 if split == "train" else 3
     shutil.copy(flairs(patients)[1], flairs(training)[place])
-    line = refused(tmp_path, run(tmp_path, training, patients))
+    line = refused(tmp_path, run(tmp_path, training, patients, command=command))
     assert (
         "bids-patients tests scans that training dataset bids-training learns from: "
         f"sub-00{place + 1} (there sub-012): take them out of one of the two"
@@ -175,8 +181,9 @@ def test_one_flair_under_two_names_is_not_tested(
     shutil.copytree(patients, tmp_path / "patients")
     one, other, *_ = flairs(tmp_path / "patients")
     shutil.copy(one, other)
-    line = refused(tmp_path, run(tmp_path, training, tmp_path / "patients"))
-    assert "bids-patients tests the same FLAIR under two names: sub-011 and sub-012: keep" in line
+    for train, command in ((training, "run"), (None, "plan")):
+        line = refused(tmp_path, run(tmp_path, train, tmp_path / "patients", command=command))
+        assert "bids-patients tests the same FLAIR under two names: sub-011 and sub-012" in line
 
 
 def test_a_dataset_without_splits_is_divided_by_the_rule_and_this_is_told(

@@ -99,7 +99,9 @@ def run(
     ] = None,
     plugin: PluginPaths = None,
     config: ConfigFile = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check files, print the plan and stop.")
+    ] = False,
 ) -> None:
     """Tune, train, evaluate and tabulate detectors on every cohort.
 
@@ -161,10 +163,13 @@ def _run(config: RunConfig, *, dry_run: bool, messages: Console) -> int:
     if dry_run:
         from uad_bench.cli.plan_table import print_plan
         from uad_bench.report.versions import refuse_other_version
+        from uad_bench.runner.data import check_files
 
         cells, records = tuple(plan.cells()), stored_cells(results)
         if config.overwrite != "all":
             refuse_other_version(r for r in records if any(cell.matches(r.spec) for cell in cells))
+        with LiveProgress(messages) as progress:
+            check_files(config, plan.sources, progress)
         print_plan(plan, records, results)
         return 0
 

@@ -93,11 +93,49 @@ def gather(config: RunConfig, sources: Sources, progress: Progress) -> Data:
     return Data(training, evaluated)
 
 
-def _check_orders(sources: Sources, orders: Sequence[Order], progress: Progress) -> None:
-    """Refuse unfit training data, and tell which scans two evaluated cohorts share."""
+def check_files(config: RunConfig, sources: Sources, progress: Progress) -> None:
+    """Refuse what a run would refuse once it has read the files of the real cohorts; write nothing.
+
+    Every file is hashed, as in a run. Phantoms, which are fit by their making, are left out.
+
+    Raises:
+        UadBenchError: a cohort that contradicts itself, training data with lesions or that are
+            tested on, or a scan that is tested twice.
+    """
+    tissues = tissue_source(config.tissues)
+    everything = (sources.training, *sources.evaluated)
+    if all(source.folder is None for source in everything):
+        return
+    progress.stage("check the files of every cohort")
+    orders = [
+        None
+        if source.folder is None
+        else source_order(
+            config,
+            source.cohort,
+            source.folder,
+            tissues if number == 0 else None,
+            simulated=is_simulated(source.folder),
+        )
+        for number, source in enumerate(everything)
+    ]
+    _check_orders(sources, orders, progress)
+
+
+def _check_orders(sources: Sources, orders: Sequence[Order | None], progress: Progress) -> None:
+    """Refuse unfit training data, and tell which scans two evaluated cohorts share.
+
+    Args:
+        sources: the cohorts.
+        orders: what is prepared of each, the training cohort first; ``None`` for phantoms that are
+            not there yet.
+        progress: told of scans that two cohorts share.
+    """
     training, *others = orders
     evaluated = {
-        source.label: order for source, order in zip(sources.evaluated, others, strict=True)
+        source.label: order
+        for source, order in zip(sources.evaluated, others, strict=True)
+        if order is not None
     }
     refuse_unfit(sources.training.label, training, evaluated)
     for note in tested_twice(evaluated):

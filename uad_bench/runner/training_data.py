@@ -21,14 +21,15 @@ Marks = Sequence[tuple[str, Split, str]]
 """Scans of a dataset: name, split, and a hash of the FLAIR; empty where it cannot be read."""
 
 
-def refuse_unfit(label: str, training: Order, evaluated: Mapping[str, Order]) -> None:
+def refuse_unfit(label: str, training: Order | None, evaluated: Mapping[str, Order]) -> None:
     """Refuse training data with lesions, or that are also tested on, and a scan tested twice.
 
     All before any work.
 
     Args:
         label: the training dataset's name in tables.
-        training: its scans and the hashes of their files.
+        training: its scans and the hashes of their files; ``None`` for phantoms that are not there
+            yet.
         evaluated: the same of the evaluated datasets, by name.
 
     Raises:
@@ -36,8 +37,8 @@ def refuse_unfit(label: str, training: Order, evaluated: Mapping[str, Order]) ->
     """
     marks = {name: _marks(order) for name, order in evaluated.items()}
     problems = [
-        *_ill(label, training),
-        *_shared(label, _marks(training), marks),
+        *(_ill(label, training) if training is not None else ()),
+        *_shared(label, _marks(training) if training is not None else (), marks),
         *(problem for name, scans in marks.items() for problem in _repeated(name, scans)),
     ]
     if problems:
