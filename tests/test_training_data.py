@@ -125,7 +125,7 @@ def test_an_empty_mask_is_no_lesion(tmp_path: Path, training: Path) -> None:
 def test_a_patient_by_the_list_of_people_does_not_train(tmp_path: Path, training: Path) -> None:
     table = training / "participants.tsv"
     lines = table.read_text().splitlines()
-    words = ("group", "control", "patient", "n/a", "control")
+    words = ("group", "control", "patient", "control", "control")
     table.write_text("".join(f"{a}\t{b}\n" for a, b in zip(lines, words, strict=True)))
     line = refused(tmp_path, run(tmp_path, training, command="atlas"))
     assert "training dataset bids-training: sub-002 called a patient: " in line
@@ -301,6 +301,28 @@ def test_nobody_learns_from_a_person_whose_group_is_not_understood(
     assert f"'arm A' in the column 'group' of {first}; 'arm B' in the column 'group'" in line
     assert third in line
     assert (fourth in line) is not split, "nobody learns from a test scan"
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_nobody_learns_from_a_person_whose_health_is_told_of_others_only(
+    tmp_path: Path, people: Path, split: bool
+) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(people, own)
+    write_splits(own, *(("train", "train", "validation", "test") if split else ("x",) * 4))
+    _, *lines = [line.split("\t") for line in (own / "participants.tsv").read_text().split("\n")]
+    rows = [[name, *(cells if split else ()), "control"] for name, *cells in lines if name]
+    rows[0][-1] = "n/a"
+    rows[3][-1] = "n/a"
+    if not split:
+        del rows[3]  # a person with a scan who is not in the table
+    header = ["participant_id", *(["split"] if split else []), "group"]
+    table = "".join("\t".join(row) + "\n" for row in (header, *rows))
+    (own / "participants.tsv").write_text(table)
+    line = refused(tmp_path, run(tmp_path, own, command="atlas"))
+    said = "sub-001 is" if split else "sub-001, sub-004 are"
+    assert f"nobody says that {said} healthy" in line
+    assert "in the column 'group'" in line
 
 
 @pytest.mark.parametrize("split", [False, True])

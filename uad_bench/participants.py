@@ -123,6 +123,24 @@ class Participants:
                 "yes or no into a column 'healthy', or rename the column if it says something else"
             )
 
+    def refuse_unsaid(self, subjects: Iterable[str]) -> None:
+        """Refuse people to learn from whom a table that tells health does not call healthy.
+
+        Args:
+            subjects: the people of train and validation whom nobody else calls healthy.
+
+        Raises:
+            UadBenchError: naming the columns and the subjects.
+        """
+        unsaid = [name for name in dict.fromkeys(subjects) if name not in self.healthy]
+        if self.columns and unsaid:
+            raise UadBenchError(
+                f"{self.path}: nobody says that {first_of(unsaid)} "
+                f"{'is' if len(unsaid) == 1 else 'are'} healthy, although the table tells it of "
+                f"others: detectors learn from healthy people; say it in the column "
+                f"{self.columns[0]!r}, or leave them out"
+            )
+
     def unlisted(self, subjects: Iterable[str]) -> tuple[str, ...]:
         """People with files of whom a table of splits or health says nothing.
 

@@ -55,7 +55,7 @@ def divided(
     Raises:
         UadBenchError: a dataset that names no split and cannot be divided: of patients, or of
             fewer than three people; somebody to learn from whose health is written in unknown
-            words, or who has a lesion mask that is waived.
+            words, or not told where that of others is, or who has a lesion mask that is waived.
     """
     named = people is not None and people.splits is not None
     if named or any(scan.split != "test" for scan in scans):
@@ -88,9 +88,13 @@ def _refuse_unknown(
     root: Path, scans: Iterable[Scan], people: Participants | None, waived: Iterable[Path]
 ) -> None:
     """Refuse scans to learn from of people who may be patients."""
+    scans = tuple(scans)
     subjects = dict.fromkeys(scan.subject for scan in scans)
     if people is not None:
         people.refuse_unclear(subjects)
+        people.refuse_unsaid(
+            scan.subject for scan in scans if scan.healthy is None and not scan.lesion
+        )
     masks = [path for path in waived if lesion_mask_of(path.relative_to(root)) in subjects]
     if masks:
         raise UadBenchError(
