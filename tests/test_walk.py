@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from uad_bench import walk
 from uad_bench.walk import walk_files
 
 
@@ -71,6 +72,31 @@ def test_folders_that_all_link_to_each_other_end(tmp_path: Path) -> None:
     files = seen(tmp_path)
     assert {f"p{i}/x.nii.gz" for i in range(count)} <= set(files)
     assert len(files) <= count**3
+
+
+def test_folders_that_link_to_each_other_too_often_are_refused_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walk, "MAX_BELOW_LINKS", 10_000)
+    count = 14
+    for i in range(count):
+        touch(tmp_path, f"p{i:02}/x.nii.gz")
+        for j in range(count):
+            link(tmp_path / f"p{i:02}/in{j}", tmp_path / f"p{j:02}")
+    with pytest.raises(OSError, match="lead to each other too often") as caught:
+        seen(tmp_path)
+    assert Path(caught.value.filename).is_dir()
+
+
+def test_a_folder_below_links_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    scandir = walk.os.scandir
+    monkeypatch.setattr(walk.os, "scandir", lambda path: (read.append(path), scandir(path))[1])
+    touch(tmp_path, "store/anat/x.nii.gz")
+    for n in range(5):
+        link(tmp_path / f"root/sub-{n}", tmp_path / "store")
+    assert len(seen(tmp_path / "root")) == 5
+    assert len(read) == 3
 
 
 def test_chains_of_links_that_part_and_meet_again_end(tmp_path: Path) -> None:

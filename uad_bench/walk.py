@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 IMAGE_ENDINGS = (
@@ -24,6 +25,10 @@ _FILE_ENDINGS = (
     *(".log", ".label", ".annot", ".lta", ".stats", ".mp4", ".npy", ".npz"),
 )
 """What the names of files of a dataset end in, in any letter case."""
+
+MAX_BELOW_LINKS = 1_000_000
+"""How many files and folders are seen below the second link of their path, before a dataset is
+refused. A hundred folders that all link to each other have a hundred million."""
 
 Identity = tuple[int, int]
 """What two paths of one folder have in common: its device and its number there."""
@@ -44,9 +49,10 @@ def walk_files(root: Path) -> Iterator[Path]:
         root: where to start.
 
     Raises:
-        OSError: a folder that cannot be read, or a link to a folder that is not there.
+        OSError: a folder that cannot be read, a link to a folder that is not there, or links that
+            lead to each other so often that ``MAX_BELOW_LINKS`` is passed.
     """
-    yield from _walk(root, (identity_of(root),), None)
+    yield from _Walk().files(root, (identity_of(root),), None)
 
 
 def is_image(name: str) -> bool:
@@ -76,39 +82,81 @@ def check_regular(path: Path) -> None:
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
 
 
-def _walk(
-    folder: Path, above: tuple[Identity, ...], linked: set[Identity] | None
-) -> Iterator[Path]:
-    """Walk one folder.
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A file or a folder of a folder; ``identity`` is a folder's."""
 
-    Args:
-        folder: to be walked.
-        above: this folder and those that the path came through.
-        linked: what links were followed into, below the first link of the path; ``None`` where
-            the path has none.
-    """
-    with os.scandir(folder) as found:
-        entries = sorted(found, key=lambda entry: entry.name)
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        path = folder / entry.name
-        if _is_folder(entry):
-            identity, below = identity_of(path), linked
+    name: str
+    is_link: bool
+    identity: Identity | None
+
+
+class _Walk:
+    """One walk: what folders below links hold, each read once, and how many entries were seen."""
+
+    def __init__(self) -> None:
+        self._listed: dict[Identity, tuple[_Entry, ...]] = {}
+        self._seen = 0
+
+    def files(
+        self, folder: Path, above: tuple[Identity, ...], linked: set[Identity] | None
+    ) -> Iterator[Path]:
+        """Walk one folder.
+
+        Args:
+            folder: to be walked.
+            above: this folder and those that the path came through.
+            linked: what links were followed into, below the first link of the path; ``None`` where
+                the path has none.
+        """
+        for entry in self._entries(folder, above[-1], linked):
+            path, identity = folder / entry.name, entry.identity
+            if identity is None:
+                yield path
+                continue
+            below = linked
             if identity in above:
                 continue
-            if entry.is_symlink():
+            if entry.is_link:
                 below = set() if linked is None else linked
                 if identity in below:
                     continue
                 below.add(identity)
-            yield from _walk(path, (*above, identity), below)
-        elif entry.is_symlink() and _is_lost_folder(path):
-            raise FileNotFoundError(
-                errno.ENOENT, "it is a link to a folder that is not there", str(path)
+            yield from self.files(path, (*above, identity), below)
+
+    def _entries(
+        self, folder: Path, identity: Identity, linked: set[Identity] | None
+    ) -> tuple[_Entry, ...]:
+        """What a folder holds, sorted by name."""
+        if linked is None:  # the path has no link, so it is the only one that leads here
+            return _listing(folder)
+        if identity not in self._listed:
+            self._listed[identity] = _listing(folder)
+        found = self._listed[identity]
+        self._seen += len(found) if len(linked) > 1 else 0
+        if self._seen > MAX_BELOW_LINKS:
+            raise OSError(
+                errno.ELOOP, "its links lead to each other too often; remove some", str(folder)
             )
-        else:
-            yield path
+        return found
+
+
+def _listing(folder: Path) -> tuple[_Entry, ...]:
+    """What a folder holds but for hidden entries, sorted by name."""
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    return tuple(_entry(folder, entry) for entry in entries if not entry.name.startswith("."))
+
+
+def _entry(folder: Path, entry: os.DirEntry[str]) -> _Entry:
+    path, is_link = folder / entry.name, entry.is_symlink()
+    if _is_folder(entry):
+        return _Entry(entry.name, is_link, identity_of(path))
+    if is_link and _is_lost_folder(path):
+        raise FileNotFoundError(
+            errno.ENOENT, "it is a link to a folder that is not there", str(path)
+        )
+    return _Entry(entry.name, is_link, None)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
