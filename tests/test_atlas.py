@@ -27,7 +27,7 @@ from uad_bench.results import load_cells
 from uad_bench.volumes import atlas as atlases
 from uad_bench.volumes.atlas import AtlasManifest, build_atlas, known_people, open_atlas
 from uad_bench.volumes.recipe import RECIPES, Recipe
-from uad_bench.volumes.store import InputFile, Manifest, PreparedCohort, PreparedScan
+from uad_bench.volumes.store import InputFile, Manifest, PreparedCohort, PreparedScan, Standard
 from uad_bench.volumes.tissue_prior import tissue_prior
 
 SHAPE = (3, 2, 2)
@@ -90,6 +90,7 @@ def scan(
         stop=start + SHAPE[0],
         has_tissue=True,
         files=(flair,),
+        standard=Standard.model_construct(voxels=f"voxels of {name}"),
     )
 
 
@@ -302,11 +303,14 @@ def test_a_person_is_known_by_name_at_home_and_by_content_everywhere(tmp_path: P
     built = build_atlas(healthy(tmp_path / "store", 7), "toy", tmp_path / "atlas")
     same = (scan(1, "test", start=0), scan(50, "test", start=0))
     assert known_people(built, "toy", False, same) == "s01"
-    namesake = scan(1, "test", start=0).model_copy(update={"files": ()})
+    others = Standard.model_construct(voxels="of somebody else")
+    namesake = scan(1, "test", start=0).model_copy(update={"files": (), "standard": others})
     assert known_people(built, "toy", False, (namesake,)) == "s01"
     assert known_people(built, "other", False, (namesake,)) == ""
     assert known_people(built, "toy", True, (namesake,)) == ""
     assert known_people(built, "other", False, same) == "s01"
+    converted = scan(1, "test", start=0).model_copy(update={"files": ()})
+    assert known_people(built, "other", False, (converted,)) == "s01", "by voxels alone"
     many = [scan(number, "test", start=0) for number in range(7)]
     assert known_people(built, "toy", False, many) == "s00, s01, s02, s03, s04 and 2 more"
 

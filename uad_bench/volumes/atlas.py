@@ -40,7 +40,7 @@ class _Record(BaseModel):
 
 
 class AtlasSubject(_Record):
-    """A person behind an atlas: the name, and the SHA-256 of each of their FLAIRs."""
+    """A person behind an atlas: the name, and the SHA-256 of their FLAIRs' files and voxels."""
 
     name: str
     flairs: tuple[str, ...]
@@ -233,8 +233,8 @@ def refuse_other_grid(atlas: Atlas, recipe: Recipe) -> None:
 def known_people(atlas: Atlas, label: str, simulated: bool, scans: Iterable[PreparedScan]) -> str:
     """Name the people of an atlas among ``scans``; empty where there is nobody.
 
-    A person is known by name inside the atlas's own cohort, and by the content of a FLAIR in every
-    cohort, so that a renamed copy of a folder hides nobody.
+    A person is known by name inside the atlas's own cohort, and in every cohort by the content of a
+    FLAIR's file or by its voxels, so that neither a renamed nor a converted copy hides anybody.
 
     Args:
         atlas: the atlas.
@@ -258,7 +258,8 @@ def _subject(name: str, scans: tuple[PreparedScan, ...]) -> AtlasSubject:
 
 
 def _flairs(scan: PreparedScan) -> tuple[str, ...]:
-    return tuple(file.sha256 for file in scan.files if file.role == "flair")
+    files = (file.sha256 for file in scan.files if file.role == "flair")
+    return (*files, scan.standard.voxels)
 
 
 def _npy(values: FloatArray) -> bytes:
