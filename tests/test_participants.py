@@ -227,6 +227,17 @@ def test_a_doubtful_column_is_believed_whole_or_not_at_all(tmp_path: Path, colum
     assert set(both.healthy) == {"sub-1", "sub-2"}
 
 
+def test_a_column_of_another_name_that_speaks_of_health_is_named(tmp_path: Path) -> None:
+    head, name = "participant_id\tclinical_diagnosis_text\tsite\tnote\n", "clinical_diagnosis_text"
+    found = table(tmp_path, f"{head}1\tMS patient\tA\tHC\n2\thealthy\tB\ttired\n3\tn/a\tA\t\n")
+    assert (found.healthy, found.unclear, found.columns) == ({}, {}, ())
+    (note,) = found.notes
+    assert note.startswith(
+        f"column '{name}' seems to say who is healthy, but its name is not known"
+    )
+    assert "name it 'group'" in note
+
+
 def test_who_is_clear_by_one_column_is_not_unclear_by_another(tmp_path: Path) -> None:
     found = table(tmp_path, "participant_id\tgroup\thealthy\n1\tyoung\tyes\n2\told\tn/a\n")
     assert found.unclear == {"sub-2": ("group", "old")}

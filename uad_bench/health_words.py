@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 _YES = frozenset({"yes", "y", "true", "t", "1", "1.0"})
@@ -128,6 +128,16 @@ def says_healthy(column: str, value: str) -> bool | None:
         return None
     is_disease = column in _DISEASE_COLUMNS and word not in _NO_DISEASE and not _is_number(word)
     return False if is_patient or is_disease else None
+
+
+def speaks_of_health(cells: Iterable[str]) -> bool:
+    """Whether the cells of a column of any name are words for health and patients, all of them.
+
+    Args:
+        cells: the column, empty cells among them.
+    """
+    filled = {cell for cell in cells if simplified(cell)}
+    return bool(filled) and all(says_healthy("group", cell) is not None for cell in filled)
 
 
 def _names(words: list[str], known: frozenset[str]) -> bool:

@@ -10,7 +10,12 @@ from types import MappingProxyType
 
 from uad_bench.cohort import Split
 from uad_bench.errors import UadBenchError
-from uad_bench.health_words import HEALTH_COLUMNS, read_column, simplified
+from uad_bench.health_words import (
+    HEALTH_COLUMNS,
+    read_column,
+    simplified,
+    speaks_of_health,
+)
 from uad_bench.participants_table import (
     SHOWN,
     SPLIT_COLUMNS,
@@ -271,6 +276,14 @@ def _health(
         if read.unknown:
             values = first_of(map(repr, read.unknown))
             notes.append(f"column {column!r}: {values}: {read.problem}")
+    for column in table.columns:
+        if column not in (*HEALTH_COLUMNS, *SPLIT_COLUMNS) and speaks_of_health(
+            row.get(column, "") for row in table.rows.values()
+        ):
+            notes.append(
+                f"column {column!r} seems to say who is healthy, but its name is not known, so it "
+                "was not used: name it 'group' or 'diagnosis', if it says that"
+            )
     return (
         {subject: healthy for subject, (healthy, _) in found.items()},
         {subject: cell for subject, cell in unclear.items() if subject not in found},

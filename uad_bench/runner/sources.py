@@ -247,12 +247,13 @@ def _mapped(cohort: Cohort, folder: Path, mapping: FileMapping | None) -> Cohort
 
 
 def _left_out(label: str, found: Found) -> Iterator[str]:
-    """How lesion masks were chosen, and the files that were left and may have been wanted."""
+    """How masks were chosen, and the files and the parts of the list of people that were left."""
     yield from (f"{label}: {note}" for note in found.mask_notes)
     for reason, paths in grouped(file for file in found.left if file.told).items():
         names = first_of(path.relative_to(found.folder).as_posix() for path in paths)
         yield f"{label}: left out: {names}: {reason}"
     if found.people is not None:
+        yield from (f"{label}: {found.people.path.name}: {note}" for note in found.people.notes)
         unlisted = found.people.unlisted(scan.subject for scan in found.scans)
         if unlisted:
             path = found.people.path.name
