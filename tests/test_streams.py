@@ -113,9 +113,10 @@ def test_a_bad_command_line_is_told_where_stdout_is_closed_and_survives_a_closed
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("command", ["list", "data hi", "--help"])
-def test_a_full_disk_below_stdout_is_one_line(command):
-    shown = program(f"uad-bench {command} >/dev/full")
+def test_a_full_disk_below_stdout_is_one_line(command, unbuffered):
+    shown = program(f"uad-bench {command} >/dev/full", PYTHONUNBUFFERED=unbuffered)
     assert shown.returncode == 2
     assert shown.stderr == "error: No space left on device: standard output\n"
 

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import sys
+from typing import TextIO
 
 _UNABLE = ("strict", "surrogateescape")
 """Ways of a stream to treat a character that it lacks, in which some or all are an error."""
@@ -26,8 +27,23 @@ def open_streams() -> None:
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
-        elif isinstance(stream, io.TextIOWrapper) and stream.errors in _UNABLE:
-            stream.reconfigure(errors="replace")
+        elif isinstance(stream, io.TextIOWrapper):
+            errors = "replace" if stream.errors in _UNABLE else stream.errors
+            if isinstance(stream.buffer, io.RawIOBase):
+                setattr(sys, name, _buffered(stream, errors))
+            else:
+                stream.reconfigure(errors=errors)
+
+
+def _buffered(stream: io.TextIOWrapper, errors: str | None) -> TextIO:
+    """The same stream, written by line, where Python was asked for no buffer (``python -u``).
+
+    A buffer keeps what could not be written, so that :func:`close_broken_stdout` sees whose error
+    it was.
+    """
+    return os.fdopen(
+        stream.fileno(), "w", 1, encoding=stream.encoding, errors=errors, closefd=False
+    )
 
 
 def echo(text: str = "", *, err: bool = False) -> None:
