@@ -5,8 +5,7 @@ It knows where healthy tissue is bright, and nothing of the person at hand.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,11 +44,3 @@ class ControlMean(ReconstructionMethod):
         distance = np.abs(np.asarray(slices.z)[:, None] - self.z_)
         nearest = self.mean_[distance.argmin(axis=1)][:, None]
         return np.where(slices.brain, nearest, np.float32(0))
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return the mean brain and its atlas indices."""
-        return {"mean": self.mean_, "z": self.z_}
-
-    def load(self, state: Mapping[str, NDArray[Any]], device: str = "cpu") -> None:
-        """Restore what :meth:`state` returned."""
-        self.mean_, self.z_ = state["mean"], state["z"]

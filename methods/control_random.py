@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 
 from uad_bench.method import FitContext, FitReport, FloatArray, Method, Slices
 
@@ -37,11 +35,3 @@ class ControlRandom(Method):
             draws = np.random.default_rng((self.seed_, int(z), crc32(np.packbits(brain).tobytes())))
             drawn[brain] = draws.random(int(brain.sum()), dtype=np.float32)
         return score
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return the seed."""
-        return {"seed": np.array(self.seed_)}
-
-    def load(self, state: Mapping[str, NDArray[Any]], device: str = "cpu") -> None:
-        """Restore what :meth:`state` returned."""
-        self.seed_ = int(state["seed"])

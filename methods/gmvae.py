@@ -14,7 +14,6 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from uad_bench.method import TissuePrior
 from uad_bench.models.blocks import Expanding, Trunk, image_head
 from uad_bench.models.gaussians import (
     Gaussian,
@@ -29,7 +28,7 @@ from uad_bench.models.mixture import (
     log_responsibilities,
 )
 from uad_bench.models.variational import VariationalNetwork
-from uad_bench.training import PAPER, DeepParams, DeepReconstruction
+from uad_bench.training import PAPER, VariationalParams, VariationalReconstruction
 
 LOG_PRECISION = (0.0, 16.0 * math.log(10.0))
 """Where the decoder's log-precision is clipped: standard deviations of 1 and 1e-8."""
@@ -43,10 +42,10 @@ class _Latent:
     z_draw: Tensor
 
 
-class GMVAE(DeepReconstruction):
+class GMVAE(VariationalReconstruction):
     """Spatial latents w from N(0, I) and z from a mixture whose components w decides."""
 
-    class Params(DeepParams):
+    class Params(VariationalParams):
         """Hyper-parameters.
 
         Attributes:
@@ -73,7 +72,7 @@ class GMVAE(DeepReconstruction):
     }
     params: Params
 
-    def network(self, prior: TissuePrior | None) -> VariationalNetwork[_Latent]:
+    def network(self) -> VariationalNetwork[_Latent]:
         """Return the untrained network."""
         return _Network(self.params)
 

@@ -6,9 +6,8 @@ al. 2001 find lesions of multiple sclerosis, and what makes bright voxels a lesi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import islice
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,14 +116,3 @@ class Outlier(method.Method):
             everywhere = self.prior_.mean(axis=(1, 2, 3), keepdims=True)
             maps = np.broadcast_to(everywhere / everywhere.sum(), maps.shape)
         return expectation(maps, brain, slices.spacing, tolerance=_TOLERANCE_MM, doubt=doubt)
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return the atlas, the tissues' intensities and the largest surprise without a lesion."""
-        healthy, faint = self.healthy_, np.array([self.faint_])
-        return {"prior": self.prior_, "mean": healthy.mean, "sd": healthy.sd, "faint": faint}
-
-    def load(self, state: Mapping[str, NDArray[Any]], device: str = "cpu") -> None:
-        """Restore what :meth:`state` returned."""
-        self.prior_ = state["prior"]
-        self.healthy_ = TissueIntensities(state["mean"], state["sd"])
-        self.faint_ = float(state["faint"][0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -12,32 +12,24 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from uad_bench.errors import UadBenchError
-from uad_bench.method import (
-    TISSUES,
-    FitContext,
-    FitReport,
-    FloatArray,
-    Need,
-    Slices,
-    TissueMapping,
-    TissuePrior,
-)
+from uad_bench.method import TISSUES, FitContext, FitReport, FloatArray, Need, Slices, TissueMapping
 from uad_bench.models.batches import one_by_one, spread
 from uad_bench.models.blocks import UNet, image_head
 from uad_bench.models.gaussians import Activation, ProbabilityHead, divergence
 from uad_bench.models.shape_prior import ShapePrior
 from uad_bench.models.variational import GaussianLatent, GaussianNetwork
-from uad_bench.training import PAPER, VALIDATION_SLICES, DeepParams, DeepReconstruction
+from uad_bench.training import PAPER, VALIDATION_SLICES, Trainable
+from uad_bench.training.variational import VariationalParams, VariationalReconstruction
 
 
-class SPA(DeepReconstruction, TissueMapping):
+class SPA(VariationalReconstruction, TissueMapping):
     """An encoder U-Net to four tissue maps of the slice's size, and a decoder U-Net from them.
 
     The only way from the slice to its reconstruction leads through the maps: skip connections
     stay inside the two U-Nets.
     """
 
-    class Params(DeepParams):
+    class Params(VariationalParams):
         """Hyper-parameters.
 
         Attributes:
@@ -77,10 +69,18 @@ class SPA(DeepReconstruction, TissueMapping):
         }
     }
     params: Params
+    network_: _Network
 
-    def network(self, prior: TissuePrior | None) -> GaussianNetwork:
+    def network(self) -> _Network:
         """Return the untrained network."""
-        return _Network(self.params, prior)
+        return _Network(self.params)
+
+    def trainable(self, context: FitContext) -> Trainable:
+        """Return the training, under the tissue prior where there is one."""
+        if context.tissue_prior is not None:
+            prior = ShapePrior(context.tissue_prior, self.params.var_floor)
+            self.network_.prior = prior.to(context.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return super().trainable(context)
 
     def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
         """Train as every deep method, and report how far the maps are from a share of tissues.
@@ -89,34 +89,30 @@ class SPA(DeepReconstruction, TissueMapping):
         of the validation slices that a check sees.
         """
         report = super().fit(train, validation, context)
-        rows = spread(len(validation), VALIDATION_SLICES).tolist()
-        excess = np.abs(self._maps(validation, rows).sum(axis=1) - 1).mean()
-        return replace(report, validation={**report.validation, "sum_to_one": float(excess)})
-
-    def tissues(self, slices: Slices) -> FloatArray:
-        """Return the latent tissue maps ``[N, 4, H, W]``: CSF, GM, WM, background, in [0, 1]."""
-        return self._maps(slices, range(len(slices)))
+        seen = validation.take(spread(len(validation), VALIDATION_SLICES))
+        excess = float(np.abs(self.tissues(seen).sum(axis=1) - 1).mean())
+        return replace(report, validation={**report.validation, "sum_to_one": excess})
 
     @torch.inference_mode()
-    def _maps(self, slices: Slices, rows: Iterable[int]) -> FloatArray:
-        """The latent tissue maps of some slices."""
+    def tissues(self, slices: Slices) -> FloatArray:
+        """Return the latent tissue maps ``[N, 4, H, W]``: CSF, GM, WM, background, in [0, 1]."""
         self.network_.eval()
         maps = [
             self.network_.encode(batch.image).posterior.mean.cpu().numpy()
-            for batch in one_by_one(slices, self.network_, rows)
+            for batch in one_by_one(slices, self.network_)
         ]
         return np.concatenate(maps)
 
 
 class _Network(GaussianNetwork):
-    def __init__(self, params: SPA.Params, prior: TissuePrior | None) -> None:
+    def __init__(self, params: SPA.Params) -> None:
         width, skips, maps = params.width, params.skips, len(TISSUES)
         start = params.initial_variance or params.var_floor
         head = ProbabilityHead(width, maps, start, params.latent)
         encoder = nn.Sequential(UNet(1, width, skips=skips), head)
         decoder = nn.Sequential(UNet(maps, width, skips=skips), image_head(width))
         super().__init__(encoder, decoder, params.sampler)
-        self.prior = None if prior is None else ShapePrior(prior, params.var_floor)
+        self.prior: ShapePrior | None = None  # given for training only
         self.beta = params.beta
         self.over_pixels = torch.sum if params.kl_reduction == "sum_pixels" else torch.mean
 

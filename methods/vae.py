@@ -10,19 +10,18 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from uad_bench.method import TissuePrior
 from uad_bench.models.blocks import Expanding, Trunk, UNet, image_head
 from uad_bench.models.gaussians import GaussianHead, divergence_from_standard
 from uad_bench.models.variational import GaussianLatent, GaussianNetwork
-from uad_bench.training import PAPER, DeepParams, DeepReconstruction
+from uad_bench.training import PAPER, VariationalParams, VariationalReconstruction
 
 FULL_RESOLUTION_MAPS = 4
 
 
-class VAE(DeepReconstruction):
+class VAE(VariationalReconstruction):
     """Prior N(0, I); the divergence is summed over the latent."""
 
-    class Params(DeepParams):
+    class Params(VariationalParams):
         """Hyper-parameters.
 
         Attributes:
@@ -39,7 +38,7 @@ class VAE(DeepReconstruction):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {**PAPER, "latent": "fullres"}}
     params: Params
 
-    def network(self, prior: TissuePrior | None) -> GaussianNetwork:
+    def network(self) -> GaussianNetwork:
         """Return the untrained network."""
         width = self.params.width
         if self.params.latent == "fullres":

@@ -35,12 +35,6 @@ class Mean(method.ReconstructionMethod):
         made = np.full_like(slices.image, self.mean_ + self.params.shift)
         return np.clip(made, 0, 1)
 
-    def state(self):
-        return {"mean": self.mean_}
-
-    def load(self, state, device="cpu"):
-        self.mean_ = state["mean"]
-
 
 def broken_rules(cls) -> set[str]:
     return {violation.rule for violation in check_method(cls)}

@@ -20,11 +20,11 @@ from uad_bench.cli import main
 from uad_bench.conformance import check_method
 from uad_bench.errors import UadBenchError
 from uad_bench.method import FitContext, Slices, TissuePrior, search_space
+from uad_bench.models.batches import Batch
 from uad_bench.models.gaussians import Gaussian, divergence, divergence_from_standard
 from uad_bench.phantom.cohorts import simulate_subject
 from uad_bench.runner.detectors import validated
-from uad_bench.training import PAPER_TRAINING, VALIDATION_SLICES
-from uad_bench.training.objective import Objective
+from uad_bench.training import PAPER_TRAINING, VALIDATION_SLICES, Turn
 from uad_bench.volumes.normalise import normalise
 from uad_bench.volumes.recipe import RECIPES
 
@@ -70,6 +70,17 @@ def fitted(cls, **params):
     method = cls(cls.Params(**TINY | params))
     method.fit(brains(12), brains(6, seed=1), FitContext(0, tissue_prior=prior()))
     return method
+
+
+def training(cls, healthy=None, **params):
+    """What is trained, before the first step; SPA's knows the tissue prior."""
+    method = cls(cls.Params(**TINY | params))
+    method.build()
+    return method.trainable(FitContext(0, tissue_prior=prior() if healthy is None else healthy))
+
+
+def batch(slices: Slices) -> Batch:
+    return Batch.read(slices, np.arange(len(slices)), torch.device("cpu"))
 
 
 def tensors(slices: Slices) -> tuple[torch.Tensor, torch.Tensor]:
@@ -172,26 +183,21 @@ def test_deep_methods_are_tuned_in_beta_and_snr_from_the_papers_values(cls):
     ],
 )
 def test_every_weight_gets_a_gradient(cls, params):
-    method = cls(cls.Params(**TINY | params))
-    network = method.network(prior())
-    scan = brains(4)
-    image, z = tensors(scan)
+    trainable = training(cls, **params | ({} if cls in (DAE, ControlNoPrior) else {"beta": 1e-3}))
+    network, drawn = trainable.network, torch.Generator().manual_seed(0)
     with torch.no_grad():  # variance heads that start at zero pass no gradient to their input
         for weight in network.parameters():
             weight.add_(torch.randn_like(weight), alpha=0.01)
-    predicted, kl = network(image, z, torch.Generator().manual_seed(0))
-    assert predicted.mean.shape == (4, 1, SIZE, SIZE)
-    assert kl.shape == (4,)
-    objective = Objective.make(method.params, network, "cpu")
-    loss, _ = objective(image, predicted, torch.from_numpy(scan.brain), kl, 1e-3)
-    loss.backward()
+        if getattr(network, "log_precision", None) is not None:
+            network.log_precision.bias.fill_(1.0)  # inside the range that it is clipped to
+    trainable.loss(batch(brains(4)), Turn("network", 1, drawn)).value.backward()
     silent = [n for n, w in network.named_parameters() if w.grad is None or not w.grad.any()]
     assert silent == []
 
 
-@pytest.mark.parametrize("cls", DEEP, ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", [*LATENT, ControlNoPrior], ids=lambda cls: cls.name)
 def test_divergences_of_a_slice_do_not_depend_on_its_batch(cls):
-    network = cls(cls.Params(**TINY)).network(prior()).eval()
+    network = training(cls).network.eval()
     image, z = tensors(brains(5))
     together = network(image, z)[1]
     alone = torch.cat([network(image[i : i + 1], z[i : i + 1])[1] for i in range(5)])
@@ -209,7 +215,7 @@ def test_the_vaes_divergence_is_summed_over_its_latent():
 def test_the_gmvae_has_spatial_latents_and_its_options_reach_the_divergence():
     values = []
     for params in ({}, {"legacy_pc": True}, {"c_lambda": 3.0}):
-        network = GMVAE(GMVAE.Params(**TINY | params)).network(None)
+        network = training(GMVAE, **params).network
         torch.manual_seed(0)
         for weight in network.parameters():
             torch.nn.init.normal_(weight, std=0.2)
@@ -223,7 +229,7 @@ def test_the_gmvae_has_spatial_latents_and_its_options_reach_the_divergence():
 def test_spas_divergence_is_to_the_prior_at_the_slices_place_in_the_atlas():
     healthy = prior()
     healthy.mean[:, 3] = healthy.mean[::-1, 3]
-    network = SPA(SPA.Params(**TINY)).network(healthy)
+    network = training(SPA, healthy).network
     image, _ = tensors(brains(2))
     latent = network.encode(image)
     z = torch.tensor([0, 3])
@@ -231,12 +237,12 @@ def test_spas_divergence_is_to_the_prior_at_the_slices_place_in_the_atlas():
     expected = divergence(latent.posterior, p)
     found = network.divergence(latent, z)
     torch.testing.assert_close(found, expected.sum(dim=(2, 3)).mean(dim=1), rtol=1e-4, atol=1e-2)
-    means = SPA(SPA.Params(**TINY, kl_reduction="mean")).network(healthy).divergence(latent, z)
+    means = training(SPA, healthy, kl_reduction="mean").network.divergence(latent, z)
     torch.testing.assert_close(means, found / SIZE**2)
 
 
 def test_spas_variances_start_at_the_floor_and_its_prior_stays_above_it():
-    network = SPA(SPA.Params(**TINY, var_floor=0.05)).network(prior())
+    network = training(SPA, var_floor=0.05).network
     posterior = network.encode(tensors(brains(2))[0]).posterior
     assert posterior.log_variance.exp().detach().numpy() == pytest.approx(0.05, rel=1e-5)
     assert network.prior.log_variance.exp().min().item() == pytest.approx(0.05)
@@ -352,28 +358,32 @@ def test_sampling_is_off_by_default_and_changes_the_score(cls):
 
 
 def test_the_native_losses_are_those_of_the_methods():
-    scan = brains(3)
-    image, z = tensors(scan)
-    brain = torch.from_numpy(scan.brain)
+    healthy = brains(3)
+    image, z = tensors(healthy)
+    brain = torch.from_numpy(healthy.brain)
     mean, spread = torch.full_like(image, 0.3), torch.full_like(image, -4.0)
     squares = (image - mean).square() * brain
-    for cls, expected in (
-        (VAE, 0.5 * squares.sum(dim=(1, 2, 3))),
-        (GMVAE, (0.5 * squares * np.exp(4.0) - 2.0 * brain).sum(dim=(1, 2, 3))),
-        (DAE, squares.sum(dim=(1, 2, 3)) / brain.sum(dim=(1, 2, 3))),
+    for cls, log_variance, expected in (
+        (VAE, torch.zeros_like(mean), 0.5 * squares.sum(dim=(1, 2, 3))),
+        (GMVAE, spread, (0.5 * squares * np.exp(4.0) - 2.0 * brain).sum(dim=(1, 2, 3))),
     ):
-        params = cls.Params(**TINY, loss="native")
-        network = cls(params).network(None)
-        predicted = Gaussian(mean, spread if cls is GMVAE else torch.zeros_like(mean))
-        misfit = Objective.make(params, network, "cpu").misfit(image, predicted, brain)
+        network = training(cls, loss="native").network
+        misfit = network.misfit(image, Gaussian(mean, log_variance), brain)
         torch.testing.assert_close(misfit, expected, rtol=1e-4, atol=1e-4)
         variance = network(image, z)[0].log_variance
         assert (variance.std() > 0).item() is (cls is GMVAE)
         assert variance.max() <= 0
+    dae = training(DAE, loss="native", corruption="none")
+    dae.network = lambda image: torch.full_like(image, 0.3)
+    metrics = dae.validate(batch(healthy), torch.Generator())
+    torch.testing.assert_close(
+        metrics["misfit"], squares.sum(dim=(1, 2, 3)) / brain.sum(dim=(1, 2, 3))
+    )
+    assert dae.judge({"l1": 1.0, "misfit": 2.0}) == 2.0
 
 
 def test_the_gmvaes_decoder_clips_its_standard_deviation_as_published():
-    network = GMVAE(GMVAE.Params(**TINY, loss="native")).network(None).eval()
+    network = training(GMVAE, loss="native").network.eval()
     image, z = tensors(brains(2))
     for bias, deviation in ((-1e3, 1.0), (1e3, 1e-8), (4.0, np.exp(-2.0))):
         torch.nn.init.zeros_(network.log_precision.weight)
@@ -437,11 +447,9 @@ def test_the_dae_learns_from_noise_has_no_latent_and_is_not_tuned():
     assert DAE.Params().corruption == "noise"
     assert not search_space(DAE.Params)
     assert not {"beta", "snr"} & set(DAE.Params.model_fields)
-    network = fitted(DAE).network_
-    image, z = tensors(brains(2))
-    assert torch.equal(network(image, z)[1], torch.zeros(2))
-    noisy = network(image, z, torch.Generator().manual_seed(0))[0].mean
-    assert torch.equal(noisy, network(image, z)[0].mean)
+    report = DAE(DAE.Params(**TINY)).fit(brains(8), brains(4, seed=1), FitContext(0))
+    assert set(report.validation) == {"l1"}
+    assert set(report.curves) == {"validation_loss", "validation_l1"}
 
 
 def test_the_papers_preset_leaves_the_dae_its_noise():
@@ -475,7 +483,7 @@ def test_the_papers_preset_is_the_recipe_of_the_paper(cls):
 
 def test_the_papers_spa_starts_with_a_variance_of_one_half():
     values = SPA.presets["paper"] | {"width": 4}
-    network = SPA(SPA.Params(**values)).network(prior())
+    network = training(SPA, **values).network
     posterior = network.encode(tensors(brains(2))[0]).posterior
     assert posterior.log_variance.exp().detach().numpy() == pytest.approx(0.5, rel=1e-6)
     assert network.prior.log_variance.exp().min().item() == pytest.approx(0.02)

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from uad_bench.errors import DivergenceError, UadBenchError
-from uad_bench.method import FitContext, Slices, TissuePrior
+from uad_bench.method import FitContext, Slices
 from uad_bench.models.gaussians import Gaussian, Sampler
 from uad_bench.models.losses import absolute_error
 from uad_bench.models.variational import GaussianLatent, GaussianNetwork
 from uad_bench.runner.detectors import validated
-from uad_bench.training import DeepParams, DeepReconstruction
+from uad_bench.training import VariationalParams, VariationalReconstruction
 
 SIZE = 32
 
@@ -49,19 +49,21 @@ class _Network(GaussianNetwork):
         return latent.posterior.mean.square().sum(dim=(1, 2, 3)) + 0 * z
 
 
-class Tiny(DeepReconstruction):
+class Tiny(VariationalReconstruction):
     """The smallest deep method."""
 
     name = "tiny"
     title = "Tiny"
 
-    def network(self, prior: TissuePrior | None) -> GaussianNetwork:
+    def network(self) -> GaussianNetwork:
         decoder = nn.Sequential(nn.Conv2d(2, 1, 1), nn.Sigmoid())
         return _Network(_Encoder(), decoder, self.params.sampler)
 
 
 def fit(seed: int = 0, train: Slices | None = None, **params) -> tuple[Tiny, object]:
-    method = Tiny(DeepParams(**{"steps": 20, "batch_size": 4, "learning_rate": 1e-2, **params}))
+    method = Tiny(
+        VariationalParams(**{"steps": 20, "batch_size": 4, "learning_rate": 1e-2, **params})
+    )
     data = brains(24) if train is None else train
     return method, method.fit(data, brains(10, seed=1), FitContext(seed))
 
@@ -101,7 +103,7 @@ def test_training_lowers_the_validation_loss_and_reports_what_it_kept():
     method, report = fit(steps=60)
     curve = dict(report.curves["validation_loss"])
     assert list(curve) == [15, 30, 45, 60]
-    assert len(curve) == DeepParams().checks
+    assert len(curve) == VariationalParams().checks
     assert curve[60] < 0.9 * curve[15]
     kept = report.validation["l1"] + method.params.beta * report.validation["kl"]
     assert kept == pytest.approx(min(curve.values()))
@@ -124,7 +126,7 @@ def test_the_state_kept_is_the_one_with_the_best_validation_loss():
 
 def test_progress_is_reported_every_few_steps_and_at_the_end():
     steps = []
-    method = Tiny(DeepParams(steps=25, batch_size=4))
+    method = Tiny(VariationalParams(steps=25, batch_size=4))
     context = FitContext(0, report=lambda step, values: steps.append((step, set(values))))
     method.fit(brains(8), brains(4), context)
     assert steps == [(step, {"loss", "l1", "kl"}) for step in (10, 20, 25)]
@@ -134,7 +136,7 @@ def test_progress_is_reported_every_few_steps_and_at_the_end():
 def test_a_loss_that_is_not_finite_stops_training_with_one_line(poison):
     data = brains(8)
     data.image[3, 0, 16, 16] = poison
-    with pytest.raises(DivergenceError, match="learning rate") as caught:
+    with pytest.raises(DivergenceError, match="lower learning_rate or beta") as caught:
         fit(train=data)
     assert "\n" not in str(caught.value)
 
@@ -173,8 +175,8 @@ def test_what_is_painted_goes_into_the_input_and_never_into_the_target(
     seen = []
     original = Tiny.network
 
-    def network(self, prior):
-        made = original(self, prior)
+    def network(self):
+        made = original(self)
         made.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
         return made
 
@@ -261,9 +263,9 @@ def test_the_stored_state_does_not_change_when_the_network_does():
 
 
 def test_the_sampler_follows_the_parameters():
-    assert DeepParams(snr=9.0).sampler == Sampler(9.0, "sample")
-    assert DeepParams(reparameterisation="plain").sampler == Sampler(None, "sample")
-    assert DeepParams(norm_scope="batch").sampler == Sampler(16.0, "batch")
+    assert VariationalParams(snr=9.0).sampler == Sampler(9.0, "sample")
+    assert VariationalParams(reparameterisation="plain").sampler == Sampler(None, "sample")
+    assert VariationalParams(norm_scope="batch").sampler == Sampler(16.0, "batch")
 
 
 def test_after_a_short_run_the_running_statistics_are_those_of_the_batches_seen(monkeypatch):
@@ -307,10 +309,10 @@ def test_the_native_loss_is_trained_and_selects_and_knows_no_smoothness_or_perce
 
 
 def test_the_weight_of_the_divergence_rises_in_a_straight_line_to_beta():
-    params = DeepParams(beta=0.4, steps=100, warmup=0.2)
-    found = [params.divergence_weight_at(step) for step in (1, 10, 20, 21, 100)]
+    params = VariationalParams(beta=0.4, steps=100, warmup=0.2)
+    found = [params.beta_at(step) for step in (1, 10, 20, 21, 100)]
     np.testing.assert_allclose(found, [0.02, 0.2, 0.4, 0.4, 0.4])
-    assert {DeepParams(beta=0.4).divergence_weight_at(step) for step in (1, 50)} == {0.4}
+    assert {VariationalParams(beta=0.4).beta_at(step) for step in (1, 50)} == {0.4}
     for warmup in (-0.1, 1.0):
         with pytest.raises(UadBenchError, match=r"tiny\.warmup"):
             validated(Tiny, {"warmup": warmup})
@@ -320,7 +322,7 @@ def test_a_warm_up_changes_the_first_steps_and_states_are_compared_by_the_full_w
     losses = {}
     for warmup in (0.0, 0.9):
         seen = []
-        method = Tiny(DeepParams(steps=30, batch_size=4, beta=0.01, warmup=warmup))
+        method = Tiny(VariationalParams(steps=30, batch_size=4, beta=0.01, warmup=warmup))
         context = FitContext(0, report=lambda _, values, seen=seen: seen.append(values))
         report = method.fit(brains(24), brains(10, seed=1), context)
         losses[warmup] = [v["loss"] - 0.01 * v["kl"] for v in seen]
@@ -338,7 +340,7 @@ def test_vgg19_without_a_file_is_refused_when_the_parameters_are_read():
     with pytest.raises(UadBenchError) as caught:
         validated(Tiny, {"perceptual_weight": 0.1, "perceptual": "vgg19"})
     assert str(caught.value).endswith("perceptual vgg19 needs a weight file: set vgg19_weights")
-    assert not DeepParams(perceptual="vgg19", perceptual_weight=0.0).perceived
+    assert not VariationalParams(perceptual="vgg19", perceptual_weight=0.0).perceived
 
 
 def test_a_clean_target_leaves_the_input_as_it_is_and_is_counted(monkeypatch):
@@ -347,8 +349,8 @@ def test_a_clean_target_leaves_the_input_as_it_is_and_is_counted(monkeypatch):
     seen, targets = [], []
     original = Tiny.network
 
-    def network(self, prior):
-        made = original(self, prior)
+    def network(self):
+        made = original(self)
         made.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
         return made
 
@@ -357,7 +359,7 @@ def test_a_clean_target_leaves_the_input_as_it_is_and_is_counted(monkeypatch):
         return absolute_error(image, reconstruction)
 
     monkeypatch.setattr(Tiny, "network", network)
-    monkeypatch.setattr("uad_bench.training.objective.absolute_error", watch)
+    monkeypatch.setattr("uad_bench.training.variational.absolute_error", watch)
     _, report = fit(train=data, clean_target=True, corruption="none", steps=6, batch_size=4)
     assert max(image.max().item() for image in seen) == 1.0
     assert max(image.max().item() for image in targets) < 0.9

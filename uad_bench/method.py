@@ -6,12 +6,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from types import UnionType
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
+from uad_bench import fitted_state
 from uad_bench.errors import UadBenchError
 
 Need = Literal["tissue_prior", "lesion_masks", "gpu"]
@@ -22,9 +26,31 @@ TISSUES = ("CSF", "GM", "WM", "background")
 
 
 class Params(BaseModel):
-    """Hyper-parameters of a method: validated, frozen, and the only arguments it takes."""
+    """Hyper-parameters of a method: validated, frozen, and the only arguments it takes.
+
+    A number is never read from a truth value, which YAML makes of ``yes`` and ``on``.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _keep_numbers_apart(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and _takes_numbers_only(cls.model_fields[str(info.field_name)]):
+            raise PydanticCustomError(
+                "truth_value",
+                "Input should be a number, not {value} (YAML reads yes, no, on and off as "
+                "true and false)",
+                {"value": str(value).lower()},
+            )
+        return value
+
+
+def _takes_numbers_only(field: FieldInfo) -> bool:
+    """Whether a parameter is a number, and no truth value."""
+    is_union = get_origin(field.annotation) in (Union, UnionType)
+    kinds = set(get_args(field.annotation)) if is_union else {field.annotation}
+    return bool(kinds & {int, float}) and bool not in kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +109,11 @@ class Slices:
         """Yield the scans that these are the slices of; ``z`` rises within each, and only there."""
         falls = np.flatnonzero(np.diff(self.z) <= 0) + 1
         for start, stop in pairwise([0, *falls.tolist(), len(self)]):
-            rows = slice(start, stop)
-            yield Slices(self.image[rows], self.brain[rows], self.z[rows], self.spacing)
+            yield self.take(slice(start, stop))
+
+    def take(self, rows: slice | NDArray[np.int64]) -> Slices:
+        """Return some of the slices."""
+        return Slices(self.image[rows], self.brain[rows], self.z[rows], self.spacing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +190,9 @@ class Method(ABC):
     """An anomaly detector. One per file in ``methods/``.
 
     The constructor takes ``Params`` and does nothing else; ``fit`` sets attributes that end in
-    an underscore. An anomaly map is finite, in [0, 1], higher where more anomalous, of the
-    image's height and width. ``score`` is always given all slices of one scan, in z order, and
-    may not depend on how they are batched.
+    an underscore, which the engine stores and restores (:meth:`state`). An anomaly map is finite,
+    in [0, 1], higher where more anomalous, of the image's height and width. ``score`` is always
+    given all slices of one scan, in z order, and may not depend on how they are batched.
 
     Class attributes:
         name: the name on the command line.
@@ -221,12 +250,37 @@ class Method(ABC):
     def score(self, slices: Slices) -> FloatArray:
         """Return the anomaly map ``[N, 1, H, W]``, float32 in [0, 1]."""
 
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return the fitted state as arrays; what :meth:`load` needs to score the same bits."""
-        return {}
+    def build(self) -> None:  # noqa: B027
+        """Set the untrained torch modules, in attributes that end in an underscore.
 
-    def load(self, state: Mapping[str, NDArray[Any]], device: str = "cpu") -> None:  # noqa: B027
-        """Restore what :meth:`state` returned."""
+        Only for methods that have such modules. :meth:`load` calls it before it fills them, when
+        everything else that ``fit`` left is restored; ``fit`` calls it too.
+        """
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what ``fit`` left, as arrays; what :meth:`load` needs to score the same bits.
+
+        That is every attribute that ends in an underscore. It may hold arrays of numbers or
+        booleans, numbers, booleans, text, ``None``, frozen dataclasses of these (named in the
+        attribute's annotation), and tuples, lists and dictionaries of these; or be a torch module
+        (set by :meth:`build`), of which the parameters and buffers are kept. No code is stored.
+
+        Raises:
+            UadBenchError: naming an attribute that holds anything else.
+        """
+        return fitted_state.pack(self)
+
+    def load(self, state: Mapping[str, NDArray[Any]], device: str = "cpu") -> None:
+        """Restore what :meth:`state` returned.
+
+        Args:
+            state: the arrays.
+            device: where torch modules are put.
+
+        Raises:
+            UadBenchError: if the arrays are not those of this method.
+        """
+        fitted_state.unpack(self, state, device)
 
 
 class ReconstructionMethod(Method):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,19 +15,29 @@ from uad_bench.method import Slices
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some slices as tensors on a device: image and brain ``[B, 1, H, W]``, atlas index ``[B]``."""
+    """Some slices as tensors on a device.
+
+    Attributes:
+        image: ``[B, 1, H, W]`` in [0, 1], 0 outside the brain.
+        brain: bool ``[B, 1, H, W]``.
+        z: the slices' indices in the template, ``[B]``.
+        spacing: voxel size ``(z, y, x)`` in mm.
+    """
 
     image: Tensor
     brain: Tensor
     z: Tensor
+    spacing: tuple[float, float, float]
 
     @classmethod
     def read(cls, slices: Slices, rows: NDArray[np.int64], device: torch.device) -> Batch:
         """Copy the given rows out of slices that may be memory maps."""
-        image = np.asarray(slices.image[rows], np.float32)
-        brain = np.asarray(slices.brain[rows], np.bool_)
-        z = np.asarray(slices.z[rows], np.int64)
-        return cls(*(torch.from_numpy(values).to(device) for values in (image, brain, z)))
+        return cls(
+            torch.from_numpy(np.asarray(slices.image[rows], np.float32)).to(device),
+            torch.from_numpy(np.asarray(slices.brain[rows], np.bool_)).to(device),
+            torch.from_numpy(np.asarray(slices.z[rows], np.int64)).to(device),
+            slices.spacing,
+        )
 
 
 def spread(count: int, most: int) -> NDArray[np.int64]:
@@ -35,15 +45,13 @@ def spread(count: int, most: int) -> NDArray[np.int64]:
     return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)
 
 
-def one_by_one(
-    slices: Slices, network: nn.Module, rows: Iterable[int] | None = None
-) -> Iterator[Batch]:
-    """Yield the slices of the given rows, or all, one by one, on the network's device.
+def one_by_one(slices: Slices, network: nn.Module) -> Iterator[Batch]:
+    """Yield the slices one by one, on the network's device.
 
     One at a time, so that the bits of one never depend on which others it came with.
     """
     device = next(network.parameters()).device
-    for row in range(len(slices)) if rows is None else rows:
+    for row in range(len(slices)):
         yield Batch.read(slices, np.array([row]), device)
 
 

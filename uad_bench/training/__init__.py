@@ -1,14 +1,31 @@
-"""One training loop for every deep method, and the base class that ties it to the contract."""
+"""One training loop for every deep method, and the base classes that tie it to the contract."""
 
-from uad_bench.training.params import PAPER, PAPER_TRAINING, DeepParams, TrainingParams
-from uad_bench.training.reconstruction import DeepReconstruction
+from uad_bench.training.deep import DeepMethod, DeepReconstruction
+from uad_bench.training.loop import train_players
+from uad_bench.training.params import TrainingParams
+from uad_bench.training.reconstruction import (
+    PAPER_TRAINING,
+    NetworkReconstruction,
+    ReconstructionParams,
+)
 from uad_bench.training.selection import VALIDATION_SLICES
+from uad_bench.training.trainable import Loss, Player, Trainable, Turn
+from uad_bench.training.variational import PAPER, VariationalParams, VariationalReconstruction
 
 __all__ = [
     "PAPER",
     "PAPER_TRAINING",
     "VALIDATION_SLICES",
-    "DeepParams",
+    "DeepMethod",
     "DeepReconstruction",
+    "Loss",
+    "NetworkReconstruction",
+    "Player",
+    "ReconstructionParams",
+    "Trainable",
     "TrainingParams",
+    "Turn",
+    "VariationalParams",
+    "VariationalReconstruction",
+    "train_players",
 ]

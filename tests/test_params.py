@@ -1,0 +1,58 @@
+"""A method's parameters: a truth value is no number."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import Field
+
+from uad_bench.cli import main
+from uad_bench.errors import UadBenchError
+from uad_bench.method import FitReport, Method, Params
+from uad_bench.runner.detectors import validated
+
+
+class Toy(Method):
+    """Has a parameter of each kind."""
+
+    class Params(Params):
+        count: int = 1
+        scale: float | None = None
+        flag: bool = False
+        either: int | bool = 3
+        several: tuple[int, ...] = Field(default=())
+
+    name = "toy"
+    title = "Toy"
+
+    def fit(self, train, validation, context):
+        return FitReport()
+
+    def score(self, slices):
+        return slices.image
+
+
+@pytest.mark.parametrize("value", [True, False])
+@pytest.mark.parametrize("name", ["count", "scale"])
+def test_a_truth_value_is_no_number(name, value):
+    with pytest.raises(
+        UadBenchError, match=rf"toy\.{name}: Input should be a number, not"
+    ) as caught:
+        validated(Toy, {name: value})
+    assert "\n" not in str(caught.value)
+
+
+def test_truth_values_and_numbers_stay_what_they_are_where_they_are_asked_for():
+    params = validated(Toy, {"flag": True, "either": True, "count": 2, "scale": 1, "several": (1,)})
+    assert params.flag is True
+    assert params.either is True
+    assert params.count == 2
+    assert params.scale == 1.0
+    assert Toy.Params.model_validate_json(params.model_dump_json()) == params
+
+
+@pytest.mark.parametrize("word", ["yes", "on", "no", "off", "true"])
+def test_yes_on_the_command_line_is_no_number_of_steps(word, capsys):
+    arguments = ["run", "--methods", "spa", "--datasets", "mslub", "--dry-run"]
+    assert main([*arguments, "--param", f"spa.steps={word}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: --param spa.steps: Input should be a")
