@@ -18,7 +18,7 @@ from pathlib import Path
 from uad_bench.cells import CellRecord, ProtocolName
 from uad_bench.evaluation.protocols import PROTOCOLS
 from uad_bench.evaluation.values import Metric
-from uad_bench.report.metrics import DEFAULTS
+from uad_bench.report.tables.metrics import DEFAULTS
 from uad_bench.results import load_cells
 
 BLIND = ("control-random", "control-centre")

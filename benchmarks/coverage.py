@@ -17,12 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from uad_bench.evaluation.histograms import (
-    ScoreHistogram,
-    average_precision,
-    dice_curve,
-    max_dice,
-)
+from uad_bench.evaluation.histograms import ScoreHistogram, average_precision, dice_curve, max_dice
 from uad_bench.evaluation.intervals import (
     Interval,
     Scale,

@@ -23,12 +23,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 from surface_distance import compute_robust_hausdorff, compute_surface_distances
 
 from uad_bench.evaluation.hausdorff import surface_distance
-from uad_bench.evaluation.histograms import (
-    ScoreHistogram,
-    average_precision,
-    max_dice,
-    quantise,
-)
+from uad_bench.evaluation.histograms import ScoreHistogram, average_precision, max_dice, quantise
 from uad_bench.evaluation.postprocessing import postprocess
 from uad_bench.evaluation.protocols import ScoredScan, evaluate, validation_histogram
 

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from uad_bench.locate import locate
-from uad_bench.phantom.cohorts import simulate_subject
-from uad_bench.registry import PluginSources, discover
-from uad_bench.volumes.normalise import shortest_half_median
-from uad_bench.volumes.read import load_scan
+from uad_bench.discovery.locate import locate
+from uad_bench.phantom.datasets import simulate_subject
+from uad_bench.plugins.registry import PluginSources, discover
+from uad_bench.volumes.steps.normalise import shortest_half_median
+from uad_bench.volumes.steps.read import load_scan
 
 Case = tuple[str, NDArray[np.float64], NDArray[np.bool_]]
 """A name, the brain's intensities ``[n]``, and which of them are lesion or rim."""
@@ -53,10 +53,10 @@ def _levels(values: NDArray[np.float64]) -> list[tuple[float, float]]:
 
 def _simulated() -> Iterator[Case]:
     """Patients as simulated, and a healthy brain with a growing tumour, or with a bright rim."""
-    for cohort in ("mslub", "wmh", "brats", "gbi"):
-        scan = simulate_subject(cohort, 2, seed=0)[0]
+    for dataset in ("mslub", "wmh", "brats", "gbi"):
+        scan = simulate_subject(dataset, 2, seed=0)[0]
         inside = scan.brain > 0
-        name = f"{cohort} 2 (simulated)"
+        name = f"{dataset} 2 (simulated)"
         yield name, scan.flair[inside].astype(np.float64), scan.lesion[inside] > 0
     scan = simulate_subject("hi", 1, seed=0)[0]
     inside, white = scan.brain > 0, scan.tissues == 3
@@ -82,9 +82,9 @@ def _real(root: Path) -> Iterator[Case]:
     """The real patients that lie in ``root``."""
     registry = discover(PluginSources.gather(()))
     for name in ("mslub", "brats"):
-        cohort = registry.cohort(name)()
-        folder = locate(cohort.info, root)
-        for scan in () if folder is None else cohort.scans(folder):
+        dataset = registry.dataset(name)()
+        folder = locate(dataset.info, root)
+        for scan in () if folder is None else dataset.scans(folder):
             native = load_scan(scan)
             if native.brain is not None and native.lesion is not None:
                 values = native.image[native.brain].astype(np.float64)

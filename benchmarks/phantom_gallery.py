@@ -1,7 +1,7 @@
 """Simulated beside real FLAIR: the picture and the numbers of ``docs/studies/phantoms.md``.
 
-Simulates every cohort, prepares simulated and real patients by the same code, prints for each
-cohort the intensities, lesion loads and the average precision of plain thresholding, and draws
+Simulates every dataset, prepares simulated and real patients by the same code, prints for each
+dataset the intensities, lesion loads and the average precision of plain thresholding, and draws
 simulated beside real slices. Real patients are read from ``$UAD_BENCH_SHARED`` (``MSLUB``
 and ``BraTS``); only those of MSLUB (CC-BY) are drawn.
 
@@ -24,11 +24,11 @@ from sklearn.metrics import average_precision_score
 
 from uad_bench.phantom.layouts import write_layout
 from uad_bench.phantom.parallel import simulate_in_pool, simulation_pool
-from uad_bench.phantom.specs import COHORTS
-from uad_bench.registry import discover
-from uad_bench.volumes.prepare import prepare, take_order
+from uad_bench.phantom.specs import DATASETS
+from uad_bench.plugins.registry import discover
 from uad_bench.volumes.recipe import RECIPES
-from uad_bench.volumes.store import PreparedCohort, PreparedScan
+from uad_bench.volumes.store.prepare import prepare, take_order
+from uad_bench.volumes.store.prepared import PreparedDataset, PreparedScan
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PERCENTILES = (1, 5, 25, 75, 95, 99)
@@ -42,12 +42,12 @@ DRAWN = (
     ("simulated wmh", "wmh", 2),
     ("simulated brats", "brats", 0),
 )
-"""Title, cohort, and which of its scans with the largest lesions."""
+"""Title, dataset, and which of its scans with the largest lesions."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """In-brain voxels of one cohort: intensity over the patient's median, and lesion or not."""
+    """In-brain voxels of one dataset: intensity over the patient's median, and lesion or not."""
 
     values: NDArray[np.float32]
     lesion: NDArray[np.bool_]
@@ -70,32 +70,34 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, simulation_pool(arguments.jobs) as pool:
         folder = Path(name)
         stores = {
-            f"real {cohort}": store(cohort, data / below, folder, arguments.jobs, simulated=False)
-            for cohort, below in (("mslub", "MSLUB"), ("brats", "BraTS"))
+            f"real {dataset}": store(dataset, data / below, folder, arguments.jobs, simulated=False)
+            for dataset, below in (("mslub", "MSLUB"), ("brats", "BraTS"))
         }
-        for cohort in COHORTS:
+        for dataset in DATASETS:
             start = time.perf_counter()
             scans = simulate_in_pool(
-                cohort, subjects=arguments.subjects, seed=arguments.seed, pool=pool
+                dataset, subjects=arguments.subjects, seed=arguments.seed, pool=pool
             )
-            write_layout(cohort, folder / cohort, scans)
+            write_layout(dataset, folder / dataset, scans)
             seconds = time.perf_counter() - start
-            stores[cohort] = store(cohort, folder / cohort, folder, arguments.jobs, simulated=True)
-            count = len(stores[cohort].scans)
-            print(f"{cohort}: {count} scans simulated and written in {seconds:.0f} s", flush=True)
+            stores[dataset] = store(
+                dataset, folder / dataset, folder, arguments.jobs, simulated=True
+            )
+            count = len(stores[dataset].scans)
+            print(f"{dataset}: {count} scans simulated and written in {seconds:.0f} s", flush=True)
         print_table(stores)
         draw(stores, arguments.picture)
 
 
-def store(cohort: str, root: Path, folder: Path, jobs: int, *, simulated: bool) -> PreparedCohort:
-    """Prepare a cohort by the default recipe."""
-    adapter = discover().cohort(cohort)()
+def store(dataset: str, root: Path, folder: Path, jobs: int, *, simulated: bool) -> PreparedDataset:
+    """Prepare a dataset by the default recipe."""
+    adapter = discover().dataset(dataset)()
     recipe = RECIPES["median"]
     order = take_order(adapter, root, recipe, folder / "stores", simulated=simulated)
     return prepare(order, folder / "stores", jobs=jobs)
 
 
-def sample(prepared: PreparedCohort) -> Sample:
+def sample(prepared: PreparedDataset) -> Sample:
     """Collect the in-brain voxels that are lesion or healthy."""
     values, lesions, loads, scores = [], [], [], []
     for scan in prepared.scans:
@@ -110,10 +112,10 @@ def sample(prepared: PreparedCohort) -> Sample:
     return Sample(np.concatenate(values), np.concatenate(lesions), tuple(loads), tuple(scores))
 
 
-def print_table(stores: dict[str, PreparedCohort]) -> None:
-    """Print one Markdown row per cohort."""
+def print_table(stores: dict[str, PreparedDataset]) -> None:
+    """Print one Markdown row per dataset."""
     names = [f"p{percentile}" for percentile in PERCENTILES]
-    print("| cohort | scans | " + " | ".join(names) + " | lesion p5/p50/p95 | load in ml "
+    print("| dataset | scans | " + " | ".join(names) + " | lesion p5/p50/p95 | load in ml "
           "(least, median, most) | AP pooled | AP per scan (least, median, most) |")  # fmt: skip
     print("|---" * (len(names) + 6) + "|")
     for name, prepared in stores.items():
@@ -136,13 +138,13 @@ def _span(values: tuple[float, ...]) -> tuple[float, float, float]:
     return min(values), float(np.median(values)), max(values)
 
 
-def draw(stores: dict[str, PreparedCohort], picture: Path) -> None:
+def draw(stores: dict[str, PreparedDataset], picture: Path) -> None:
     """Draw one row of axial slices per entry of ``DRAWN``, lesion outlines in red."""
     figure, axes = plt.subplots(
         len(DRAWN), len(HEIGHTS_MM), figsize=(10.5, 2.35 * len(DRAWN)), facecolor="black"
     )
-    for row, (title, cohort, rank) in zip(axes, DRAWN, strict=True):
-        prepared = stores[cohort]
+    for row, (title, dataset, rank) in zip(axes, DRAWN, strict=True):
+        prepared = stores[dataset]
         scan = sorted(prepared.scans, key=lambda item: -item.lesion_ml_before)[rank]
         _draw_scan(row, prepared, scan)
         row[0].set_title(title, color="white", fontsize=9, loc="left", pad=3)
@@ -151,7 +153,7 @@ def draw(stores: dict[str, PreparedCohort], picture: Path) -> None:
     figure.savefig(picture, dpi=68, facecolor="black", metadata={"Software": ""})
 
 
-def _draw_scan(row: NDArray[np.object_], prepared: PreparedCohort, scan: PreparedScan) -> None:
+def _draw_scan(row: NDArray[np.object_], prepared: PreparedDataset, scan: PreparedScan) -> None:
     slices, mask = prepared.slices(scan), prepared.lesion(scan)
     grid_z = np.asarray(slices.z)
     for axis, height in zip(row, HEIGHTS_MM, strict=True):
@@ -164,8 +166,8 @@ def _draw_scan(row: NDArray[np.object_], prepared: PreparedCohort, scan: Prepare
         axis.axis("off")
 
 
-def _slice_of(prepared: PreparedCohort, height_mm: float) -> int:
-    from uad_bench.volumes.space import template_grid
+def _slice_of(prepared: PreparedDataset, height_mm: float) -> int:
+    from uad_bench.volumes.steps.space import template_grid
 
     grid = template_grid(prepared.recipe)
     lowest = float(grid.affine[2, 3])

@@ -21,13 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from uad_bench.phantom.cohorts import simulate_subject
+from uad_bench.phantom.datasets import simulate_subject
 from uad_bench.phantom.raw import PROTOCOLS, RawPhantom, moved, raw_phantom
 from uad_bench.phantom.scan import PhantomScan
+from uad_bench.volumes.grid import Affine, FloatArray
 from uad_bench.volumes.recipe import Recipe, RegistrationKind
-from uad_bench.volumes.register import Target, load_target, register
-from uad_bench.volumes.resample import Affine, FloatArray, resample_lesion
-from uad_bench.volumes.space import SRI24_TO_MNI152, overlap, template_brain, template_grid
+from uad_bench.volumes.steps.register import Target, load_target, register
+from uad_bench.volumes.steps.resample import resample_lesion
+from uad_bench.volumes.steps.space import SRI24_TO_MNI152, overlap, template_brain, template_grid
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SEED = 0
@@ -45,7 +46,7 @@ PHANTOMS = (
     ("wmh", 4, 4),
     ("brats", 1, 0),
 )
-"""Cohort, subject and which of ``PROTOCOLS``."""
+"""Dataset, subject and which of ``PROTOCOLS``."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +90,13 @@ def phantom_table(target: Target, kinds: list[RegistrationKind]) -> None:
     print("| phantom | grid | before | kind | error | to the warp | Dice | Dice, whole | CPU s |")
     print("|---" * 9 + "|")
     errors: dict[RegistrationKind, list[float]] = {kind: [] for kind in kinds}
-    for cohort, subject, number in PHANTOMS:
-        scan = simulate_subject(cohort, subject, seed=SEED)[0]
-        raw = raw_phantom(cohort, scan, seed=SEED, protocol=PROTOCOLS[number])
+    for dataset, subject, number in PHANTOMS:
+        scan = simulate_subject(dataset, subject, seed=SEED)[0]
+        raw = raw_phantom(dataset, scan, seed=SEED, protocol=PROTOCOLS[number])
         for kind in kinds:
             found, seconds = timed(target, kind, raw.flair, raw.brain > 0, raw.affine)
             errors[kind].append(raw.error_mm(found))
-            cells = [f"{cohort} {subject}", raw.protocol.name, f"{raw.error_mm(np.eye(4)):.1f}"]
+            cells = [f"{dataset} {subject}", raw.protocol.name, f"{raw.error_mm(np.eye(4)):.1f}"]
             cells += [kind, f"{raw.error_mm(found):.2f}", f"{raw.full_error_mm(found):.2f}"]
             cells += [f"{dice:.3f}" if dice else "-" for dice in lesion_dice(scan, raw, found)]
             print("| " + " | ".join([*cells, f"{seconds:.1f}"]) + " |", flush=True)

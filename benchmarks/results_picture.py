@@ -1,8 +1,8 @@
-"""Draw the README's picture: one slice per prepared cohort, and what each detector makes of it.
+"""Draw the README's picture: one slice per prepared dataset, and what each detector makes of it.
 
     python benchmarks/results_picture.py RESULTS STORE [STORE ...] --methods spa,gmvae --out FILE
 
-RESULTS is a run's results folder, a STORE a prepared cohort's folder in the cache.
+RESULTS is a run's results folder, a STORE a prepared dataset's folder in the cache.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from safetensors.numpy import load_file
 
 from uad_bench.evaluation.postprocessing import postprocess
 from uad_bench.method import Method
-from uad_bench.registry import discover
-from uad_bench.report.figures import MethodView, SliceView, results_picture
-from uad_bench.report.published import cohort_title
+from uad_bench.plugins.registry import discover
+from uad_bench.report.figures.cells import MethodView, SliceView, results_picture
+from uad_bench.report.published import dataset_title
 from uad_bench.results import load_cells
 from uad_bench.runner.detectors import validated
 from uad_bench.runner.scoring import signed_residual
-from uad_bench.volumes.store import PreparedCohort
+from uad_bench.volumes.store.prepared import PreparedDataset
 
 
 def detectors(results: Path, names: list[str]) -> list[Method]:
@@ -39,10 +39,10 @@ def detectors(results: Path, names: list[str]) -> list[Method]:
 
 
 def view(store: Path, methods: list[Method]) -> SliceView:
-    """The slice with the most lesion of the cohort's scan with the most lesion."""
-    cohort = PreparedCohort.open(store)
-    scan = max(cohort.scans_of("test"), key=lambda s: int((cohort.lesion(s) == 1).sum()))
-    slices, lesion = cohort.slices(scan), np.asarray(cohort.lesion(scan))
+    """The slice with the most lesion of the dataset's scan with the most lesion."""
+    dataset = PreparedDataset.open(store)
+    scan = max(dataset.scans_of("test"), key=lambda s: int((dataset.lesion(s) == 1).sum()))
+    slices, lesion = dataset.slices(scan), np.asarray(dataset.lesion(scan))
     at = int((lesion == 1).sum(axis=(1, 2)).argmax())
     views = []
     for method in methods:
@@ -53,9 +53,9 @@ def view(store: Path, methods: list[Method]) -> SliceView:
                 f"{method.title}*", score, None if reconstruction is None else reconstruction[at]
             )
         )
-    title = f"{cohort_title(cohort.name)}, {scan.name}"
+    title = f"{dataset_title(dataset.name)}, {scan.name}"
     image = np.asarray(slices.image[at, 0])
-    return SliceView(title, cohort.simulated, image, lesion[at], tuple(views))
+    return SliceView(title, dataset.simulated, image, lesion[at], tuple(views))
 
 
 def main() -> None:

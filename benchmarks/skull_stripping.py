@@ -35,8 +35,8 @@ from scipy import ndimage
 
 from uad_bench.phantom.fields import Array, smooth_field
 from uad_bench.phantom.labelmap import find_label_maps
-from uad_bench.volumes.resample import Affine
-from uad_bench.volumes.strip import StripTool, strip
+from uad_bench.volumes.grid import Affine
+from uad_bench.volumes.steps.strip import StripTool, strip
 
 Mask = NDArray[np.bool_]
 

@@ -1,4 +1,4 @@
-"""How the twelve numbers of ``uad_bench.volumes.space.SRI24_TO_MNI152`` were computed.
+"""How the twelve numbers of ``uad_bench.volumes.steps.space.SRI24_TO_MNI152`` were computed.
 
 Registers the skull-stripped T1 of the SRI24 template (Rohlfing et al. 2010) affinely to the
 MNI152 brain that nilearn ships, with ANTs (``pip install antspyx``), and prints the matrix from

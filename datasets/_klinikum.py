@@ -1,4 +1,4 @@
-"""What the in-house cohorts of Bercea et al. (2022) share; they differ in disease and scanner."""
+"""What the in-house datasets of Bercea et al. (2022) share; they differ in disease and scanner."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""A user's own cohort in BIDS layout, and the reading of BIDS names for the in-house cohorts."""
+"""A user's own dataset in BIDS layout, and the reading of BIDS names for the in-house datasets."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from uad_bench.bids.index import index_dataset
-from uad_bench.bids.pairing import pair
-from uad_bench.cohort import Cohort, CohortInfo, Reading, Scan, Split
-from uad_bench.participants import Participants, read_participants
+from uad_bench.dataset import Dataset, DatasetInfo, Reading, Scan, Split
+from uad_bench.discovery.bids.index import index_dataset
+from uad_bench.discovery.bids.pairing import pair
+from uad_bench.discovery.people.participants import Participants, read_participants
 
 if TYPE_CHECKING:
-    from uad_bench.file_mapping import FileMapping
+    from uad_bench.discovery.file_mapping import FileMapping
 
 
-class Bids(Cohort):
+class Bids(Dataset):
     """Any BIDS dataset with FLAIR scans, raw or below ``derivatives/``.
 
     A FLAIR and its masks lie in one space and state no entity differently, but for ``desc`` and
@@ -31,9 +31,9 @@ class Bids(Cohort):
     no lesion mask is incomplete; one whose mask is all zero is a healthy subject's.
     """
 
-    info = CohortInfo(
+    info = DatasetInfo(
         name="bids",
-        title="a cohort of one's own, in BIDS layout",
+        title="a dataset of one's own, in BIDS layout",
         disease="any",
         citation="Gorgolewski et al. (2016), for the layout",
         bibtex=r"""@article{gorgolewski2016bids,
@@ -44,7 +44,7 @@ class Bids(Cohort):
   volume = {3}, pages = {160044}, year = {2016},
   doi = {10.1038/sdata.2016.44}
 }""",
-        licence="the cohort's own",
+        licence="the dataset's own",
         obtain="point at the folder: --datasets bids:PATH",
         layout="""PATH/
   participants.tsv                     (split: train, validation or test; group: control or not)
@@ -108,7 +108,7 @@ class Bids(Cohort):
         return read_participants(root)
 
     def healthy(self, subject: str, people: Participants | None) -> bool | None:
-        """Whether a subject is healthy, as ``participants.tsv`` or else the cohort's kind says."""
+        """Whether a subject is healthy, as ``participants.tsv`` or else the dataset's kind says."""
         if people is not None and subject in people.healthy:
             return people.healthy[subject]
         is_unclear = people is not None and subject in people.unclear

@@ -4,14 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from uad_bench.cohort import (
-    Cohort,
-    CohortInfo,
-    Scan,
-    ScannerFacts,
-    find_nifti,
-    walk_folders,
-)
+from uad_bench.dataset import Dataset, DatasetInfo, Scan, ScannerFacts, find_nifti, walk_folders
 from uad_bench.errors import UadBenchError
 
 _CASE = re.compile(
@@ -29,7 +22,7 @@ _UNTREATED = (
 )
 
 
-class Brats(Cohort):
+class Brats(Dataset):
     """BraTS training cases; the challenge's own validation cases carry no masks and are left out.
 
     The 2023 naming separates subject and time point (``BraTS-GLI-00005-001``). Enhancing tumour is
@@ -38,7 +31,7 @@ class Brats(Cohort):
     2020, the mask of case 355 was released under a stray name.
     """
 
-    info = CohortInfo(
+    info = DatasetInfo(
         name="brats",
         title="Brain Tumour Segmentation challenge, training part",
         disease="glioma",

@@ -1,6 +1,6 @@
 """Glioblastoma, Klinikum rechts der Isar, Munich, in-house (Bercea et al., 2022)."""
 
-from uad_bench.cohort import CohortInfo, ScannerFacts
+from uad_bench.dataset import DatasetInfo, ScannerFacts
 
 from ._klinikum import BIBTEX, CITATION, LICENCE, PATIENT_LAYOUT
 from .bids import Bids
@@ -9,7 +9,7 @@ from .bids import Bids
 class Gbi(Bids):
     """In-house, in BIDS layout; whole tumour is every label above 0."""
 
-    info = CohortInfo(
+    info = DatasetInfo(
         name="gbi",
         title="glioblastoma, in-house, Klinikum rechts der Isar",
         disease="glioblastoma",

@@ -1,20 +1,20 @@
-"""Healthy people, Klinikum rechts der Isar, Munich: the training cohort (Bercea et al., 2022)."""
+"""Healthy people, Klinikum rechts der Isar, Munich: the training dataset (Bercea et al., 2022)."""
 
-from uad_bench.cohort import CohortInfo, ScannerFacts, Split
-from uad_bench.splits import TEST, TRAIN, VALIDATION, default_splits
+from uad_bench.dataset import DatasetInfo, ScannerFacts, Split
+from uad_bench.discovery.people.splits import TEST, TRAIN, VALIDATION, default_splits
 
 from ._klinikum import BIBTEX, CITATION, LICENCE
 from .bids import Bids
 
 
 class Hi(Bids):
-    """In-house and healthy, in BIDS layout; any healthy cohort can stand in its place.
+    """In-house and healthy, in BIDS layout; any healthy dataset can stand in its place.
 
     Without a column ``split`` in ``participants.tsv``, subjects are ordered by the SHA-256 of
     their names and divided in the paper's proportions, 125 to 15 to 23.
     """
 
-    info = CohortInfo(
+    info = DatasetInfo(
         name="hi",
         title="healthy, in-house, Klinikum rechts der Isar",
         disease="healthy",

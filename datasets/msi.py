@@ -1,15 +1,15 @@
 """Multiple sclerosis, Klinikum rechts der Isar, Munich, in-house (Bercea et al., 2022)."""
 
-from uad_bench.cohort import CohortInfo, ScannerFacts
+from uad_bench.dataset import DatasetInfo, ScannerFacts
 
 from ._klinikum import BIBTEX, CITATION, LICENCE, PATIENT_LAYOUT
 from .bids import Bids
 
 
 class Msi(Bids):
-    """In-house, in BIDS layout; from the same scanner as the healthy training cohort."""
+    """In-house, in BIDS layout; from the same scanner as the healthy training dataset."""
 
-    info = CohortInfo(
+    info = DatasetInfo(
         name="msi",
         title="MS lesions, in-house, Klinikum rechts der Isar",
         disease="multiple sclerosis",

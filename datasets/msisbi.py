@@ -4,23 +4,16 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from uad_bench.cohort import (
-    Cohort,
-    CohortInfo,
-    Scan,
-    ScannerFacts,
-    find_nifti,
-    walk_folders,
-)
+from uad_bench.dataset import Dataset, DatasetInfo, Scan, ScannerFacts, find_nifti, walk_folders
 
 _PERSON = re.compile(r"training\d{2}")
 _FILE = re.compile(r"training\d{2}_(?P<time>\d{2})_(?:flair_pp|mask[12])\.nii(?:\.gz)?")
 
 
-class Msisbi(Cohort):
+class Msisbi(Dataset):
     """5 people at 4 or 5 time points each, every scan marked by two raters."""
 
-    info = CohortInfo(
+    info = DatasetInfo(
         name="msisbi",
         title="MS lesions, ISBI 2015 longitudinal challenge, training part",
         disease="multiple sclerosis",

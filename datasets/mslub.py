@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from uad_bench.cohort import (
-    Cohort,
-    CohortInfo,
+from uad_bench.dataset import (
+    Dataset,
+    DatasetInfo,
     Download,
     RemoteFile,
     Scan,
@@ -36,15 +36,15 @@ _DOWNLOAD = Download(
 )
 
 
-class Mslub(Cohort):
+class Mslub(Dataset):
     """30 patients, in the laboratory's own layout or in any of open_ms_data's four variants.
 
     Where several variants lie side by side, one is taken for all patients: ``MNI``, then one
     without a variant's name, ``coregistered_resampled``, ``coregistered``, ``raw``.
-    open_ms_data's longitudinal part is another cohort and is left out.
+    open_ms_data's longitudinal part is another dataset and is left out.
     """
 
-    info = CohortInfo(
+    info = DatasetInfo(
         name="mslub",
         title="MS lesions, University Hospital Ljubljana (3D-MR-MS)",
         disease="multiple sclerosis",
@@ -79,7 +79,7 @@ class Mslub(Cohort):
             female_percent=76,
             splits=(0, 0, 30),
         ),
-        notes=("the cohort's own paper names the scanner Siemens Magnetom Trio",),
+        notes=("the dataset's own paper names the scanner Siemens Magnetom Trio",),
         download=_DOWNLOAD,
     )
 

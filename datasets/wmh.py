@@ -4,14 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from uad_bench.cohort import (
-    Cohort,
-    CohortInfo,
-    Scan,
-    ScannerFacts,
-    find_nifti,
-    walk_folders,
-)
+from uad_bench.dataset import Dataset, DatasetInfo, Scan, ScannerFacts, find_nifti, walk_folders
 
 _CASE = re.compile(r"\d{1,3}")
 _TRAINING, _TEST = (re.compile(word, re.IGNORECASE) for word in ("training", "test"))
@@ -24,7 +17,7 @@ _SITES = {
 }
 
 
-class Wmh(Cohort):
+class Wmh(Dataset):
     """60 people from three scanners; label 2, other pathology, is neither lesion nor healthy.
 
     Both releases are read: the challenge's (``Utrecht/0``, ``GE3T/100``) and the final one
@@ -32,7 +25,7 @@ class Wmh(Cohort):
     lies beside ``test``. A case below ``test`` is never read.
     """
 
-    info = CohortInfo(
+    info = DatasetInfo(
         name="wmh",
         title="White Matter Hyperintensity Segmentation challenge, training part",
         disease="vascular lesions",

@@ -14,7 +14,7 @@ from uad_bench.method import FitContext, FitReport, FloatArray, ReconstructionMe
 
 
 class ControlMean(ReconstructionMethod):
-    """Reconstructs every slice by the training cohort's mean at its place in the atlas.
+    """Reconstructs every slice by the training dataset's mean at its place in the atlas.
 
     The mean of a voxel runs over the people in whose brain it lies; a slice that no training
     scan has takes the nearest one.

@@ -15,12 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from uad_bench.models.blocks import Expanding, Trunk, image_head
-from uad_bench.models.gaussians import (
-    Gaussian,
-    GaussianHead,
-    Sampler,
-    divergence_from_standard,
-)
+from uad_bench.models.gaussians import Gaussian, GaussianHead, Sampler, divergence_from_standard
 from uad_bench.models.mixture import (
     MixturePrior,
     component_divergence,

@@ -71,7 +71,7 @@ class Outlier(method.Method):
             UadBenchError: if there is no tissue prior.
         """
         if context.tissue_prior is None:
-            raise UadBenchError("outlier: no tissue prior; train on a cohort with tissue maps")
+            raise UadBenchError("outlier: no tissue prior; train on a dataset with tissue maps")
         self.prior_ = np.rint(255 * context.tissue_prior.mean[:3]).astype(np.uint8)
         scans = list(islice(train.scans(), _SCANS))
         fitted = [

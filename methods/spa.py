@@ -120,6 +120,6 @@ class _Network(GaussianNetwork):
         if self.prior is None:
             if not self.beta:
                 return latent.draw.new_zeros(len(z))
-            raise UadBenchError("spa: no tissue prior; train on a cohort that has tissue maps")
+            raise UadBenchError("spa: no tissue prior; train on a dataset that has tissue maps")
         per_pixel = divergence(latent.posterior, self.prior(z)).mean(dim=1)
         return self.over_pixels(per_pixel, dim=(1, 2))

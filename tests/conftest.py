@@ -1,4 +1,4 @@
-"""A miniature lab: tiny template-shaped brains in the cohorts' true layouts, made in a second."""
+"""A miniature lab: tiny template-shaped brains in the datasets' true layouts, made in a second."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from uad_bench.cohort import Split
+from uad_bench.dataset import Split
 from uad_bench.phantom.layouts import write_layout
 from uad_bench.phantom.scan import PhantomScan
 
@@ -88,7 +88,7 @@ def brains() -> tuple[PhantomScan, ...]:
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data root with a healthy BIDS cohort (4 + 2) and two patient cohorts of 3 and 2."""
+    """A data root with a healthy BIDS dataset (4 + 2) and two patient datasets of 3 and 2."""
     root = tmp_path_factory.mktemp("lab")
     healthy = [tiny_brain(k, "train", lesion=False) for k in range(1, 5)]
     healthy += [tiny_brain(k, "validation", lesion=False) for k in range(5, 7)]

@@ -12,13 +12,13 @@ ROOT = Path(__file__).resolve().parents[1]
 BLOCKS = {
     "methods": ("uad_bench.models", "uad_bench.training"),
     "datasets": (
-        "uad_bench.bids",
-        "uad_bench.file_mapping",
-        "uad_bench.participants",
-        "uad_bench.splits",
+        "uad_bench.discovery.bids",
+        "uad_bench.discovery.file_mapping",
+        "uad_bench.discovery.people.participants",
+        "uad_bench.discovery.people.splits",
     ),
 }
-CONTRACTS = ("uad_bench.method", "uad_bench.cohort", "uad_bench.errors")
+CONTRACTS = ("uad_bench.method", "uad_bench.dataset", "uad_bench.errors")
 FILES = sorted([*ROOT.glob("methods/*.py"), *ROOT.glob("datasets/*.py")])
 
 

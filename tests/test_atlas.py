@@ -22,13 +22,19 @@ from PIL import Image
 
 from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
-from uad_bench.report.atlas_picture import atlas_picture
+from uad_bench.report.figures.atlas_picture import atlas_picture
 from uad_bench.results import load_cells
-from uad_bench.volumes import atlas as atlases
-from uad_bench.volumes.atlas import AtlasManifest, build_atlas, known_people, open_atlas
 from uad_bench.volumes.recipe import RECIPES, Recipe
-from uad_bench.volumes.store import InputFile, Manifest, PreparedCohort, PreparedScan, Standard
-from uad_bench.volumes.tissue_prior import tissue_prior
+from uad_bench.volumes.store import atlas as atlases
+from uad_bench.volumes.store.atlas import AtlasManifest, build_atlas, known_people, open_atlas
+from uad_bench.volumes.store.prepared import (
+    InputFile,
+    Manifest,
+    PreparedDataset,
+    PreparedScan,
+    Standard,
+)
+from uad_bench.volumes.store.tissue_prior import tissue_prior
 
 SHAPE = (3, 2, 2)
 """A grid small enough for brute force."""
@@ -94,14 +100,14 @@ def scan(
     )
 
 
-def cohort(
+def dataset(
     folder: Path, maps: np.ndarray, scans: list[PreparedScan], *, simulated: bool = False
-) -> PreparedCohort:
+) -> PreparedDataset:
     """A store of these maps ``[N, 3, H, W]``, as far as a prior looks at one."""
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "tissue.npy", maps)
     manifest = Manifest.model_construct(
-        cohort="toy",
+        dataset="toy",
         simulated=simulated,
         recipe=Recipe(),
         grid_affine=(
@@ -114,7 +120,7 @@ def cohort(
         manifest_hash="0123456789abcdef",
         scans=tuple(scans),
     )
-    return PreparedCohort(folder, manifest, np.tile(np.arange(SHAPE[0]), len(scans)))
+    return PreparedDataset(folder, manifest, np.tile(np.arange(SHAPE[0]), len(scans)))
 
 
 def random_maps(scans: int, seed: int) -> np.ndarray:
@@ -124,9 +130,9 @@ def random_maps(scans: int, seed: int) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(np.floor(255 * shares), -1, 1).astype(np.uint8))
 
 
-def healthy(folder: Path, subjects: int = 4, seed: int = 0) -> PreparedCohort:
+def healthy(folder: Path, subjects: int = 4, seed: int = 0) -> PreparedDataset:
     scans = [scan(number, start=number * SHAPE[0]) for number in range(subjects)]
-    return cohort(folder, random_maps(subjects, seed), scans)
+    return dataset(folder, random_maps(subjects, seed), scans)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -147,7 +153,7 @@ def test_the_maps_are_mean_and_variance_across_people(
     scans.append(scan(90, "validation", start=len(scans) * SHAPE[0]))
     scans.append(scan(91, "test", start=len(scans) * SHAPE[0]))
     maps = random_maps(len(scans), seed)
-    built = build_atlas(cohort(folder / "store", maps, scans), "toy", folder / "atlas")
+    built = build_atlas(dataset(folder / "store", maps, scans), "toy", folder / "atlas")
     assert [s.name for s in built.manifest.subjects] == [f"s{n:02d}" for n in range(subjects)]
     by_person: dict[str, list[np.ndarray]] = {}
     for each in scans[:votes]:
@@ -171,12 +177,12 @@ def test_the_order_of_subjects_changes_no_byte(
     maps = random_maps(5, seed)
     blocks = maps.reshape(5, SHAPE[0], *maps.shape[1:])[order].reshape(maps.shape)
     scans = [scan(number, start=at * SHAPE[0]) for at, number in enumerate(order)]
-    build_atlas(cohort(folder / "one", blocks, scans), "toy", folder / "permuted")
+    build_atlas(dataset(folder / "one", blocks, scans), "toy", folder / "permuted")
     build_atlas(healthy(folder / "two", 5, seed), "toy", folder / "sorted")
     assert contents(folder / "permuted") == contents(folder / "sorted")
 
 
-def test_an_atlas_is_the_prior_of_its_cohort_to_the_bit(tmp_path: Path) -> None:
+def test_an_atlas_is_the_prior_of_its_dataset_to_the_bit(tmp_path: Path) -> None:
     store = healthy(tmp_path / "store")
     built, own = build_atlas(store, "toy", tmp_path / "atlas"), tissue_prior(store)
     np.testing.assert_array_equal(built.prior.mean, own.mean)
@@ -196,7 +202,7 @@ def test_one_subject_makes_no_atlas_and_the_template_is_marked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "uad_bench.volumes.tissue_prior.template_tissues",
+        "uad_bench.volumes.store.tissue_prior.template_tissues",
         lambda recipe: np.full((3, *SHAPE), 0.25, np.float32),
     )
     built = build_atlas(healthy(tmp_path / "store", 1), "toy", tmp_path / "atlas")
@@ -241,7 +247,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     store = healthy(tmp_path / "store")
-    monkeypatch.setattr("uad_bench.results.os.fsync", full)
+    monkeypatch.setattr("uad_bench.system.disk.os.fsync", full)
     with pytest.raises(UadBenchError, match="the disk is full"):
         build_atlas(store, "toy", tmp_path / "atlas")
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
@@ -364,7 +370,7 @@ def test_built_twice_gives_the_same_bytes(place: Path, lab: Path) -> None:
     assert code == 0, err
     assert contents(place / "again") == contents(place / "atlas")
     built = open_atlas(place / "atlas").manifest
-    assert (built.cohort, built.simulated, built.fallback) == ("hi", True, False)
+    assert (built.dataset, built.simulated, built.fallback) == ("hi", True, False)
     assert built.grid_shape == (78, 128, 128)
     code, _, err = uad_bench(*building(lab, "atlas"), cwd=place)
     assert (code, err) == (2, "error: atlas: is there already; delete it or name another folder\n")
@@ -438,7 +444,9 @@ def test_an_atlas_of_a_validation_subject_is_refused(place: Path, lab: Path) -> 
     assert not (place / "leak" / "cells").exists()
 
 
-def test_a_renamed_copy_of_the_cohort_hides_no_leak(place: Path, lab: Path, tmp_path: Path) -> None:
+def test_a_renamed_copy_of_the_dataset_hides_no_leak(
+    place: Path, lab: Path, tmp_path: Path
+) -> None:
     shutil.copytree(lab / "HI", tmp_path / "other-name")
     table = tmp_path / "other-name" / "participants.tsv"
     rows = table.read_text()

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uad_bench.datasets.bids import Bids
 
-from uad_bench.bids.names import BidsFile, normalised, read_name
-from uad_bench.bids.pairing import pair
-from uad_bench.cohort import Reading, Scan
+from uad_bench.dataset import Reading, Scan
+from uad_bench.discovery.bids.names import BidsFile, normalised, read_name
+from uad_bench.discovery.bids.pairing import pair
 from uad_bench.errors import UadBenchError
 
 MANUAL = "derivatives/manual/sub-01/anat/sub-01"

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from uad_bench.cli import main
 from uad_bench.cli.options import scalar
 from uad_bench.errors import UadBenchError
-from uad_bench.registry import PluginSources, discover
+from uad_bench.plugins.registry import PluginSources, discover
 from uad_bench.runner.config import load_config
 from uad_bench.runner.data import tissue_source
 from uad_bench.runner.plan import make_plan
+from uad_bench.system.yaml_files import parse_yaml
 from uad_bench.volumes.recipe import find_recipe
-from uad_bench.volumes.tissue_maps import load_mapping
-from uad_bench.yaml_files import parse_yaml
+from uad_bench.volumes.steps.tissue_maps import load_mapping
 
 
 def yaml_file(folder: Path, text: str) -> Path:
@@ -124,7 +124,7 @@ def test_an_empty_list_is_refused_by_name(key):
 
 @pytest.mark.parametrize(("failed", "said"), [(1, "1 cell failed"), (2, "2 cells failed")])
 def test_failed_cells_are_counted_in_words(monkeypatch, capsys, failed, said):
-    monkeypatch.setattr("uad_bench.cli.run._run", lambda *_, **__: failed)
+    monkeypatch.setattr("uad_bench.cli.commands.run._run", lambda *_, **__: failed)
     assert main(["run", "--methods", "spa"]) == 1
     assert capsys.readouterr().err.startswith(f"{said}; the table's footnotes say why")
 
@@ -235,8 +235,8 @@ def test_a_wrong_parameter_is_blamed_on_where_it_came_from(tmp_path):
     ("line", "said"),
     [
         ("recipe: raw", "run.yaml: --recipe raw: unknown"),
-        ("train: brats", "run.yaml: train brats: a cohort of patients"),
-        ("datasets: hi", "run.yaml: datasets hi: a healthy cohort"),
+        ("train: brats", "run.yaml: train brats: a dataset of patients"),
+        ("datasets: hi", "run.yaml: datasets hi: a healthy dataset"),
         ("data-root: /gone", "run.yaml: data-root /gone: no such folder"),
         ("preset: odd", "run.yaml: preset odd: unknown"),
         ("param: {spa.beta: 0.1}", "run.yaml: param spa.beta: its method is not part"),

@@ -1,4 +1,4 @@
-"""The conformance check names every broken rule of a method or cohort, and no kept one."""
+"""The conformance check names every broken rule of a method or dataset, and no kept one."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,10 +8,10 @@ import pytest
 from pydantic import ConfigDict, create_model
 
 from uad_bench import method
-from uad_bench.cohort import Cohort, CohortInfo, Scan
-from uad_bench.conformance import check_cohort, check_method, check_score
-from uad_bench.conformance.toy import toy_cohort
+from uad_bench.dataset import Dataset, DatasetInfo, Scan
 from uad_bench.method import FitReport, tunable
+from uad_bench.plugins.conformance import check_dataset, check_method, check_score
+from uad_bench.plugins.conformance.toy import toy_dataset
 
 
 class Mean(method.ReconstructionMethod):
@@ -198,9 +198,9 @@ def test_parameters_must_have_defaults_and_stay_frozen():
     assert "params" in broken_rules(variant(Params=dict))
 
 
-def test_the_toy_cohort_is_what_the_contract_says():
-    toy = toy_cohort()
-    again = toy_cohort()
+def test_the_toy_dataset_is_what_the_contract_says():
+    toy = toy_dataset()
+    again = toy_dataset()
     for slices, other in zip(toy.scans, again.scans, strict=True):
         assert slices.image.dtype == np.float32
         assert slices.image.shape == (len(slices), 1, 64, 64)
@@ -226,16 +226,16 @@ def test_what_a_method_needs_is_given_to_it():
 
 
 def test_a_map_with_nan_and_values_out_of_range_has_both_faults():
-    scan = toy_cohort().scans[0]
+    scan = toy_dataset().scans[0]
     bad = scan.image.copy()
     bad[0, 0, 0, :3] = np.nan, 2, -1
     assert [v.rule for v in check_score(bad, scan)] == ["finite", "range"]
 
 
-class Pairs(Cohort):
+class Pairs(Dataset):
     """Keeps every rule."""
 
-    info = CohortInfo(
+    info = DatasetInfo(
         name="pairs",
         title="Pairs",
         disease="none",
@@ -259,13 +259,13 @@ def folder(tmp_path):
     return tmp_path
 
 
-def cohort_rules(cls, root=None) -> set[str]:
-    return {violation.rule for violation in check_cohort(cls, root)}
+def dataset_rules(cls, root=None) -> set[str]:
+    return {violation.rule for violation in check_dataset(cls, root)}
 
 
-def test_a_cohort_that_keeps_its_contract_has_no_violation(folder):
-    assert check_cohort(Pairs) == []
-    assert check_cohort(Pairs, folder) == []
+def test_a_dataset_that_keeps_its_contract_has_no_violation(folder):
+    assert check_dataset(Pairs) == []
+    assert check_dataset(Pairs, folder) == []
 
 
 @pytest.mark.parametrize(
@@ -282,9 +282,9 @@ def test_a_cohort_that_keeps_its_contract_has_no_violation(folder):
         ({"expected_scans": 0}, "info"),
     ],
 )
-def test_each_missing_fact_of_a_cohort_is_named(change, rule):
+def test_each_missing_fact_of_a_dataset_is_named(change, rule):
     cls = type("Changed", (Pairs,), {"info": replace(Pairs.info, **change)})
-    assert cohort_rules(cls) == {rule}
+    assert dataset_rules(cls) == {rule}
 
 
 @pytest.mark.parametrize(
@@ -300,4 +300,4 @@ def test_each_missing_fact_of_a_cohort_is_named(change, rule):
     ],
 )
 def test_each_fault_of_the_scans_is_named(folder, scans, rule):
-    assert rule in cohort_rules(type("Changed", (Pairs,), {"scans": scans}), folder)
+    assert rule in dataset_rules(type("Changed", (Pairs,), {"scans": scans}), folder)

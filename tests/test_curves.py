@@ -1,4 +1,4 @@
-"""Precision-recall curves: the pooled histograms' own, one panel per cohort, the same bytes."""
+"""Precision-recall curves: the pooled histograms' own, one panel per dataset, the same bytes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from uad_bench.cells import CellRecord, CellSpec, CohortUse, Environment
+from uad_bench.cells import CellRecord, CellSpec, DatasetUse, Environment
 from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import ScoreHistogram, average_precision, precision_recall
 from uad_bench.evaluation.protocols import PROTOCOLS
 from uad_bench.histogram_files import save_histograms
-from uad_bench.report.curves import curves_picture, pooled, thinned
+from uad_bench.report.figures.curves import curves_picture, pooled, thinned
 from uad_bench.results import ResultsFolder, write_cell
 
 ENVIRONMENT = Environment(
@@ -41,8 +41,8 @@ def put(root: Path, method: str, dataset: str, seed: int, *, control: bool = Fal
     whole = {f"p{k}/slice": ScoreHistogram.of(*scan(10 * seed + k)) for k in (1, 2)}
     brain = {name.replace("slice", "brain"): ScoreHistogram.empty() for name in whole}
     save_histograms(file, whole | brain)
-    use = CohortUse(
-        cohort=dataset,
+    use = DatasetUse(
+        dataset=dataset,
         simulated=True,
         manifest_hash="0",
         recipe="median",
@@ -94,9 +94,9 @@ def test_the_same_records_give_the_same_picture_whatever_their_order(
 ) -> None:
     once = curves_picture(records, tmp_path, "strict")
     assert curves_picture(list(reversed(records)), tmp_path, "strict") == once
-    one_cohort = curves_picture(records[:2], tmp_path, "strict")
-    sizes = [Image.open(io.BytesIO(picture)).size for picture in (one_cohort, once)]
-    assert sizes[1][0] == 2 * sizes[0][0]  # a panel per cohort
+    one_dataset = curves_picture(records[:2], tmp_path, "strict")
+    sizes = [Image.open(io.BytesIO(picture)).size for picture in (one_dataset, once)]
+    assert sizes[1][0] == 2 * sizes[0][0]  # a panel per dataset
 
 
 def test_what_cannot_be_drawn_is_one_line(records: list[CellRecord], tmp_path: Path) -> None:

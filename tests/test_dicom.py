@@ -16,10 +16,10 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from uad_bench.errors import UadBenchError
-from uad_bench.extras import install_command
-from uad_bench.registry import discover
-from uad_bench.volumes import dicom as module
-from uad_bench.volumes.dicom import convert_dicom, is_dicom_folder
+from uad_bench.plugins.registry import discover
+from uad_bench.system.extras import install_command
+from uad_bench.volumes.files import dicom as module
+from uad_bench.volumes.files.dicom import convert_dicom, is_dicom_folder
 
 pytest.importorskip("dcm2niix")
 
@@ -264,7 +264,7 @@ def test_patients_and_studies_become_subjects_and_sessions_that_the_adapter_read
     write_series(source / "late", patient="A 12", study="1.2.2", date="20220101")
     write_series(source / "early", patient="A 12", study="1.2.3", date="20190101", data=DATA // 2)
     target = convert_dicom(source, tmp_path / "bids")
-    scans = list(discover().cohort("bids")().scans(target))
+    scans = list(discover().dataset("bids")().scans(target))
     assert [scan.name for scan in scans] == ["sub-A12_ses-01", "sub-A12_ses-02", "sub-MS007b"]
     assert nib.load(scans[0].flair).get_fdata().max() == (DATA // 2).max()
     assert json.loads((target / "dataset_description.json").read_text())["BIDSVersion"]
@@ -382,6 +382,6 @@ def test_files_without_preamble_are_converted(tmp_path: Path) -> None:
     assert the_flair(convert_dicom(source, tmp_path / "bids")).is_file()
 
 
-def test_real_cohorts_are_not_taken_for_dicom(real_patients: Path) -> None:
+def test_real_datasets_are_not_taken_for_dicom(real_patients: Path) -> None:
     for name in ("MSLUB", "extra-ms-bids"):
         assert not is_dicom_folder(real_patients / name)

@@ -24,12 +24,12 @@ import numpy as np
 import pytest
 
 from uad_bench import cli
-from uad_bench.cohort import Cohort, Download, RemoteFile
+from uad_bench.dataset import Dataset, Download, RemoteFile
 from uad_bench.errors import UadBenchError
-from uad_bench.locks import held
-from uad_bench.registry import discover
-from uad_bench.volumes import download as module
-from uad_bench.volumes.download import SUMS, FetchState, fetch
+from uad_bench.plugins.registry import discover
+from uad_bench.system.locks import held
+from uad_bench.volumes.files import download as module
+from uad_bench.volumes.files.download import SUMS, FetchState, fetch
 
 
 @dataclass
@@ -335,8 +335,8 @@ def test_two_at_once_do_not_mix(server: Server, tmp_path: Path) -> None:
 SCRIPT = """
 import sys
 from pathlib import Path
-from uad_bench.cohort import Download, RemoteFile
-from uad_bench.volumes.download import fetch
+from uad_bench.dataset import Download, RemoteFile
+from uad_bench.volumes.files.download import fetch
 files = (RemoteFile("a.nii.gz"), RemoteFile("b.nii.gz"))
 fetch(Download((sys.argv[1],), files, 1), Path(sys.argv[2]), connections=1)
 """
@@ -363,23 +363,23 @@ def test_an_interrupted_download_leaves_whole_files_and_goes_on(
 
 
 class _Fake:
-    """A stand-in registry with one cohort."""
+    """A stand-in registry with one dataset."""
 
-    cls: ClassVar[type[Cohort]]
+    cls: ClassVar[type[Dataset]]
 
-    def cohort(self, name: str) -> type[Cohort]:
+    def dataset(self, name: str) -> type[Dataset]:
         return self.cls
 
 
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(cli.COMMANDS, "get", ("uad_bench.cli.get:get", "Fetch a cohort."))
+    monkeypatch.setitem(cli.COMMANDS, "get", ("uad_bench.cli.commands.get:get", "Fetch a dataset."))
 
 
 @pytest.fixture
-def mslub(server: Server, registered: None, monkeypatch: pytest.MonkeyPatch) -> type[Cohort]:
+def mslub(server: Server, registered: None, monkeypatch: pytest.MonkeyPatch) -> type[Dataset]:
     """The real adapter, with the test's server as its source, which has all of its files."""
-    genuine = discover().cohort("mslub")
+    genuine = discover().dataset("mslub")
     assert genuine.info.download is not None
     server.files = {file.path: nifti(7, 6) for file in genuine.info.download.files}
     served = Download((server.address,), genuine.info.download.files, 1)
@@ -387,7 +387,7 @@ def mslub(server: Server, registered: None, monkeypatch: pytest.MonkeyPatch) -> 
     fields = {name: getattr(info, name) for name in info.__dataclass_fields__}
     changed = type(info)(**{**fields, "download": served})
     _Fake.cls = type("Mslub", (genuine,), {"info": changed})
-    monkeypatch.setattr("uad_bench.cli.get.open_registry", lambda plugin: _Fake())
+    monkeypatch.setattr("uad_bench.cli.commands.get.open_registry", lambda plugin: _Fake())
     return _Fake.cls
 
 
@@ -396,7 +396,7 @@ def command(*arguments: object) -> int:
 
 
 def test_mslub_arrives_in_the_layout_its_adapter_reads(
-    mslub: type[Cohort], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    mslub: type[Dataset], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ("mslub", "--data-root", tmp_path / "data", "--accept-licence")
     assert command(*arguments) == 0
@@ -410,7 +410,7 @@ def test_mslub_arrives_in_the_layout_its_adapter_reads(
 
 
 def test_without_acceptance_the_terms_are_shown_and_nothing_is_fetched(
-    mslub: type[Cohort], server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    mslub: type[Dataset], server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command("mslub", "--data-root", tmp_path / "data") == 2
     shown = capsys.readouterr()
@@ -423,7 +423,7 @@ def test_without_acceptance_the_terms_are_shown_and_nothing_is_fetched(
 
 
 def test_a_file_that_is_gone_makes_the_command_fail_in_one_line(
-    mslub: type[Cohort], server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    mslub: type[Dataset], server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gone = sorted(server.files)[5]
     del server.files[gone]
@@ -433,24 +433,26 @@ def test_a_file_that_is_gone_makes_the_command_fail_in_one_line(
     assert f"1 of 60 files are lacking: {server.address}{gone}: HTTP 404" in error[0]
 
 
-def test_an_existing_folder_of_the_cohort_is_completed(mslub: type[Cohort], tmp_path: Path) -> None:
+def test_an_existing_folder_of_the_dataset_is_completed(
+    mslub: type[Dataset], tmp_path: Path
+) -> None:
     (tmp_path / "open_ms_data").mkdir()
     assert command("mslub", "--data-root", tmp_path, "--accept-licence") == 0
     assert (tmp_path / "open_ms_data" / "cross_sectional" / "MNI" / "patient30").is_dir()
 
 
 def test_without_a_data_root_one_line_says_what_to_give(
-    mslub: type[Cohort], capsys: pytest.CaptureFixture[str]
+    mslub: type[Dataset], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command("mslub", "--accept-licence") == 2
     assert "--data-root" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["brats", "wmh", "msisbi", "gbi", "bids"])
-def test_a_cohort_to_be_fetched_by_hand_shows_where_and_into_what(
+def test_a_dataset_to_be_fetched_by_hand_shows_where_and_into_what(
     name: str, registered: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    info = discover().cohort(name).info
+    info = discover().dataset(name).info
     assert command(name) == 0
     shown = capsys.readouterr().out
     assert "by hand" in shown
@@ -458,6 +460,8 @@ def test_a_cohort_to_be_fetched_by_hand_shows_where_and_into_what(
     assert all(line.strip() in shown for line in info.layout.splitlines())
 
 
-def test_an_unknown_cohort_is_refused(registered: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_dataset_is_refused(
+    registered: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert command("mslubb") == 2
     assert "Did you mean" in capsys.readouterr().err

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uad_bench.cli import main
-from uad_bench.cohort import Scan
+from uad_bench.dataset import Scan
 from uad_bench.errors import UadBenchError
-from uad_bench.volumes.exclusions import (
+from uad_bench.volumes.store.exclusions import (
     COLUMNS,
     FILE_NAME,
     exclusion_of,
@@ -76,7 +76,7 @@ def test_whatever_is_recorded_is_read_again(
     tmp_path_factory: pytest.TempPathFactory, decisions: list[tuple[str, str, bool]]
 ) -> None:
     """Oracle: a dictionary. Reasons hold any characters, line separators of Unicode among them."""
-    folder = tmp_path_factory.mktemp("cohort")
+    folder = tmp_path_factory.mktemp("dataset")
     expected: dict[str, str] = {}
     for name, reason, is_exclusion in decisions:
         try:
@@ -168,7 +168,7 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def cohort(tmp_path: Path) -> Path:
+def dataset(tmp_path: Path) -> Path:
     for subject in ("01", "02"):
         for session in ("1", "2"):
             stem = f"sub-{subject}_ses-{session}"
@@ -183,9 +183,9 @@ def command(*words: str) -> int:
 
 
 def test_the_command_records_lists_and_takes_back(
-    cohort: Path, capsys: pytest.CaptureFixture[str]
+    dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place = ("--datasets", f"bids:{cohort}")
+    place = ("--datasets", f"bids:{dataset}")
     assert command(*place) == 0
     assert "4 of 4 scans" in capsys.readouterr().err
     assert command("sub-01", "--because", "moved", *place) == 0
@@ -194,13 +194,13 @@ def test_the_command_records_lists_and_takes_back(
     assert "sub-02_ses-2" in shown.out
     assert "is a T1" in shown.out
     assert "1 of 4 scans" in shown.err
-    assert read_exclusions(cohort) == {"sub-01": "moved", "sub-02_ses-2": "is a T1"}
+    assert read_exclusions(dataset) == {"sub-01": "moved", "sub-02_ses-2": "is a T1"}
     assert command("sub-01", "--undo", *place) == 0
     assert "sub-01 " not in capsys.readouterr().out
-    assert read_exclusions(cohort) == {"sub-02_ses-2": "is a T1"}
+    assert read_exclusions(dataset) == {"sub-02_ses-2": "is a T1"}
 
 
-def test_a_cohort_is_found_by_name_below_the_data_root(
+def test_a_dataset_is_found_by_name_below_the_data_root(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     patient = tmp_path / "MSLUB" / "patient01"
@@ -218,19 +218,19 @@ def test_a_cohort_is_found_by_name_below_the_data_root(
     ("words", "said"),
     [
         (["sub-01", "--because", "x"], "--datasets"),
-        (["--because", "x", "--datasets", "bids:{cohort}"], "which scan"),
-        (["sub-01", "--datasets", "bids:{cohort}"], "--because"),
+        (["--because", "x", "--datasets", "bids:{dataset}"], "which scan"),
+        (["sub-01", "--datasets", "bids:{dataset}"], "--because"),
         (["sub-01", "--because", "x", "--datasets", "bids"], "bids:PATH"),
         (["sub-01", "--because", "x", "--datasets", "mslub"], "--data-root"),
-        (["sub-01", "--because", "x", "--datasets", "mslub", "--data-root", "{cohort}"], "not in"),
-        (["sub-01", "--because", "x", "--datasets", "bids:{cohort}/gone"], "no such folder"),
+        (["sub-01", "--because", "x", "--datasets", "mslub", "--data-root", "{dataset}"], "not in"),
+        (["sub-01", "--because", "x", "--datasets", "bids:{dataset}/gone"], "no such folder"),
     ],
 )
 def test_bad_use_is_one_line_that_says_what_to_do(
-    cohort: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+    dataset: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
 ) -> None:
-    assert command(*(word.format(cohort=cohort) for word in words)) == 2
+    assert command(*(word.format(dataset=dataset) for word in words)) == 2
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
-    assert not (cohort / FILE_NAME).exists()
+    assert not (dataset / FILE_NAME).exists()

@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uad_bench.cohort import Cohort, CohortInfo, Scan
+from uad_bench.dataset import Dataset, DatasetInfo, Scan
 from uad_bench.errors import UadBenchError
 from uad_bench.method import TissuePrior
-from uad_bench.volumes import prepare as preparation
 from uad_bench.volumes.recipe import Recipe
-from uad_bench.volumes.space import template_brain, template_grid, template_tissues
-from uad_bench.volumes.store import PreparedCohort
-from uad_bench.volumes.tissue_prior import tissue_prior
+from uad_bench.volumes.steps.space import template_brain, template_grid, template_tissues
+from uad_bench.volumes.store import prepare as preparation
+from uad_bench.volumes.store.prepared import PreparedDataset
+from uad_bench.volumes.store.tissue_prior import tissue_prior
 
 FIDELITY = Path(__file__).parents[1] / "benchmarks" / "fidelity"
 _MODULES = ("arms", "claims", "effects", "notation", "pack", "page", "records", "thresholding")
@@ -144,13 +144,15 @@ def test_single_stars_show_and_emphasis_stays() -> None:
     assert notation.escaped("SPA* less raw*3D: **+0.1**") == r"SPA\* less raw\*3D: **+0.1**"
 
 
-# A small study: two real and two simulated cohorts, four unseen healthy people.
+# A small study: two real and two simulated datasets, four unseen healthy people.
 
 SIDE, SLICES = 16, 2
 PATIENTS = {"mslub": 2, "brats": 4, "wmh (simulated)": 3, "gbi (simulated)": 2}
 
 
-def cohort(names: Sequence[str], *, simulated: bool, tissue: bool = False, splits: str = "") -> Any:
+def dataset(
+    names: Sequence[str], *, simulated: bool, tissue: bool = False, splits: str = ""
+) -> Any:
     count = SLICES * len(names)
     brain = np.zeros((count, SIDE, SIDE), np.bool_)
     brain[:, 2:14, 3:13] = True
@@ -175,23 +177,23 @@ def cohort(names: Sequence[str], *, simulated: bool, tissue: bool = False, split
         for at, name in enumerate(names)
     )
     z = np.tile(np.arange(SLICES, dtype=np.int64), len(names))
-    return packing.PackedCohort(simulated, scans, image, brain, lesion, maps, z)
+    return packing.PackedDataset(simulated, scans, image, brain, lesion, maps, z)
 
 
 @pytest.fixture(scope="module")
 def pack() -> Any:
-    unseen = cohort([f"u{at}" for at in range(4)], simulated=True, tissue=True)
-    cohorts = {
-        "healthy": cohort(["h1", "h2"], simulated=True, splits="train validation"),
+    unseen = dataset([f"u{at}" for at in range(4)], simulated=True, tissue=True)
+    datasets = {
+        "healthy": dataset(["h1", "h2"], simulated=True, splits="train validation"),
         "unseen": unseen,
     }
     for label, count in PATIENTS.items():
         names = [f"{label[:2]}{at}" for at in range(count)]
-        cohorts[label] = cohort(names, simulated="simulated" in label)
+        datasets[label] = dataset(names, simulated="simulated" in label)
     truth = unseen.tissue[:SLICES].transpose(1, 0, 2, 3).astype(np.float32) / 255
     mean = np.concatenate([truth, 1 - truth.sum(axis=0, keepdims=True)])
     prior = TissuePrior(mean, mean * (1 - mean), "made up")
-    return packing.Pack(cohorts, prior, (2.0, 2.0, 2.0), "{}", "5" * 64)
+    return packing.Pack(datasets, prior, (2.0, 2.0, 2.0), "{}", "5" * 64)
 
 
 Auprc = Callable[[str, int], float]
@@ -207,9 +209,9 @@ def write_result(
     steps: int = 400,
     changes: Mapping[str, Any] | None = None,
 ) -> None:
-    """A result whose metrics are all ``auprc(cohort, patient)``, with pictures."""
+    """A result whose metrics are all ``auprc(dataset, patient)``, with pictures."""
     rebuilds = not arm.startswith("thresholding")
-    cohorts, pictures = {}, {}
+    datasets, pictures = {}, {}
     for label, of in pack.patients.items():
         scans = [
             {"subject": scan.subject, "session": None, "fpr": 0.004}
@@ -218,7 +220,7 @@ def write_result(
         ]
         post = {"auprc_pooled": 0.5, "thresholds": {"fpr1": 0.4}, "metrics": {}, "scans": scans}
         contrast = [{"kept": 0.25, "inside": 0.3, "outside": 0.02}] * len(scans)
-        cohorts[label] = {
+        datasets[label] = {
             "simulated": of.simulated,
             "posts": dict.fromkeys(("none", "star", "star3d"), post),
             "contrast": contrast if rebuilds else [],
@@ -239,7 +241,7 @@ def write_result(
         "params": {"width": 16, "batch_size": 8} if steps else {}, "data": "healthy",
         "slices_seen": 8 * steps, "curves": {"validation_l1": curve} if steps else {},
         "notes": [], "train_s": 10.0, "score_s": 5.0, "pack": pack.sha256,
-        "healthy": [person] * 4 if rebuilds else [], "cohorts": cohorts, "shape": [SIDE, SIDE],
+        "healthy": [person] * 4 if rebuilds else [], "datasets": datasets, "shape": [SIDE, SIDE],
         "device": "cpu", "versions": {"torch": "2"}, "commit": "abc1234",
     }  # fmt: skip
     (folder / f"{arm}-s{seed}.json").write_text(json.dumps(record | dict(changes or {})))
@@ -273,7 +275,7 @@ def test_the_prior_scores_like_the_tissues_it_was_made_of(pack: Any) -> None:
 
 def test_ablations_compare_the_seeds_that_both_have(pack: Any, results: Path) -> None:
     study = records.read_study(pack, results)
-    brats = study.cohorts[1]
+    brats = study.datasets[1]
     less = effects.difference(
         study.metric("spa-plain", brats, "star", "auprc"),
         study.metric("spa", brats, "star", "auprc"),
@@ -282,16 +284,16 @@ def test_ablations_compare_the_seeds_that_both_have(pack: Any, results: Path) ->
     np.testing.assert_allclose(less.table[:, 0], [-0.10, -0.09, -0.08, -0.07])
 
 
-def test_cohorts_come_real_first_and_in_the_papers_order(pack: Any, results: Path) -> None:
+def test_datasets_come_real_first_and_in_the_papers_order(pack: Any, results: Path) -> None:
     study = records.read_study(pack, results)
-    titles = [group.title for group in study.cohorts]
+    titles = [group.title for group in study.datasets]
     assert titles == ["MSLUB (real)", "BraTS (real)", "WMH (simulated)", "GBI (simulated)"]
     assert [(g.title, g.people) for g in study.kinds] == [
         ("6 real patients", 6), ("5 simulated patients", 5),
     ]  # fmt: skip
 
 
-def test_thresholding_is_taken_at_its_best_in_every_cohort(pack: Any, results: Path) -> None:
+def test_thresholding_is_taken_at_its_best_in_every_dataset(pack: Any, results: Path) -> None:
     better = {"mslub": 0.9}
     write_result(
         results, pack, "thresholding-quantile", 0, lambda label, _: better.get(label, 0.1), steps=0
@@ -299,7 +301,7 @@ def test_thresholding_is_taken_at_its_best_in_every_cohort(pack: Any, results: P
     study = records.read_study(pack, results)
     best = {
         group.title: thresholding.best_thresholding(study, group, "max_dice")
-        for group in study.cohorts
+        for group in study.datasets
     }
     assert best["MSLUB (real)"][0] == "quantile"
     assert best["BraTS (real)"][0] == "raw"
@@ -399,7 +401,7 @@ def test_a_new_detector_gets_its_tables(
     assert brats[2].strip("*").startswith("+0.11 [")
     assert brats[3] == "3/4"
     assert rows(section, "6 real patients")[0][3] == "4/6"
-    assert "Cohorts of 4 in which" in section
+    assert "Datasets of 4 in which" in section
     assert "Hybrid\\*: 4 (" in section
     assert rows(text, "Hybrid, bare")[0][0] == "**-0.05 [-0.05, -0.05]**"
 
@@ -436,19 +438,19 @@ def test_results_of_other_data_or_none_are_refused(
         records.read_study(pack, results)
 
 
-# Packing a prepared cohort.
+# Packing a prepared dataset.
 
 SOURCE = Recipe(name="source", pixel_mm=4.0, slice_mm=8.0)
 CROP = np.s_[:, 36:92, 36:92]
 
 
 @dataclass(frozen=True)
-class Toy(Cohort):
-    """A cohort of made-up brains."""
+class Toy(Dataset):
+    """A dataset of made-up brains."""
 
     found: Sequence[Scan]
 
-    info = CohortInfo("toy", "Toy", "none", "", "", "", "", "", ("Toy",))
+    info = DatasetInfo("toy", "Toy", "none", "", "", "", "", "", ("Toy",))
 
     def scans(self, root: Path) -> Iterator[Scan]:
         yield from self.found
@@ -487,35 +489,35 @@ def test_a_pack_holds_what_was_prepared(tmp_path: Path) -> None:
 
     assert pack.spacing == store.spacing
     assert list(pack.patients) == ["wmh (simulated)"]
-    healthy = pack.cohorts["healthy"]
+    healthy = pack.datasets["healthy"]
     assert [scan.split for scan in healthy.scans] == ["train", "train", "validation"]
     assert all(side % 8 == 0 for side in healthy.image.shape[1:])
-    for label, cohort in pack.cohorts.items():
-        for scan in cohort.scans:
-            compare(store, cohort, scan, tissue=label == "unseen")
+    for label, dataset in pack.datasets.items():
+        for scan in dataset.scans:
+            compare(store, dataset, scan, tissue=label == "unseen")
     wanted = tissue_prior(store)
     assert pack.prior.source == wanted.source
     assert pack.prior.mean.sum() > 0.9 * pack.prior.mean[0].size
     assert pack.prior.mean.max() == pytest.approx(wanted.mean.max(), abs=1e-5)
 
 
-def compare(store: PreparedCohort, cohort: Any, scan: Any, *, tissue: bool) -> None:
+def compare(store: PreparedDataset, dataset: Any, scan: Any, *, tissue: bool) -> None:
     """A scan's rows hold the same brain voxels, in the same order, as the store."""
     own = next(one for one in store.scans if one.name == scan.name)
     rows, kept = slice(scan.start, scan.stop), slice(own.start, own.stop)
     brain = np.load(store.folder / "brain.npy")[kept].astype(bool)
-    inside = cohort.brain[rows]
+    inside = dataset.brain[rows]
     assert inside.sum() == brain.sum() > 0
-    np.testing.assert_array_equal(cohort.z[rows], store.z[kept])
-    image = cohort.slices(rows, store.spacing).image[:, 0]
+    np.testing.assert_array_equal(dataset.z[rows], store.z[kept])
+    image = dataset.slices(rows, store.spacing).image[:, 0]
     np.testing.assert_allclose(
         image[inside], np.load(store.folder / "image.npy")[kept][brain], atol=1e-5
     )
     lesion = np.load(store.folder / "lesion.npy")[kept]
-    np.testing.assert_array_equal(cohort.lesion[rows][inside], lesion[brain])
+    np.testing.assert_array_equal(dataset.lesion[rows][inside], lesion[brain])
     assert (lesion.sum() > 0) == (own.split == "test")
     if tissue:
         maps = np.load(store.folder / "tissue.npy")[kept].transpose(1, 0, 2, 3)
         np.testing.assert_array_equal(
-            cohort.tissue[rows].transpose(1, 0, 2, 3)[:, inside], maps[:, brain]
+            dataset.tissue[rows].transpose(1, 0, 2, 3)[:, inside], maps[:, brain]
         )

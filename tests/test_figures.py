@@ -13,8 +13,14 @@ from matplotlib.image import imread
 from matplotlib.text import Text
 
 from uad_bench.errors import UadBenchError
-from uad_bench.report import figures
-from uad_bench.report.figures import Image, MethodView, SliceView, cell_picture, results_picture
+from uad_bench.report.figures import cells as figures
+from uad_bench.report.figures.cells import (
+    Image,
+    MethodView,
+    SliceView,
+    cell_picture,
+    results_picture,
+)
 
 
 def arrays(size: int = 32) -> tuple[Image, Image, Image, Image]:
@@ -143,7 +149,7 @@ def test_slices_that_do_not_go_together_are_refused(slices: list[SliceView], mes
 
 def test_pictures_need_no_global_state_and_no_display() -> None:
     code = (
-        "import sys, uad_bench.report.figures;"
+        "import sys, uad_bench.report.figures.cells;"
         "sys.exit(sorted({'matplotlib.pyplot', 'torch', 'mlflow'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -12,10 +12,10 @@ from uad_bench.datasets.mslub import Mslub
 
 from uad_bench.cli import main
 from uad_bench.cli.options import open_registry
-from uad_bench.cohort import Reading
+from uad_bench.dataset import Reading
+from uad_bench.discovery.file_mapping import FileMapping, compiled, file_mapping
+from uad_bench.discovery.locate import inspect
 from uad_bench.errors import UadBenchError
-from uad_bench.file_mapping import FileMapping, compiled, file_mapping
-from uad_bench.locate import inspect
 from uad_bench.phantom.layouts import MARKER
 from uad_bench.runner.sources import find_source
 
@@ -183,8 +183,8 @@ def test_a_wrong_mapping_file_is_one_line(tmp_path: Path, text: str) -> None:
 
 
 def test_a_published_layout_takes_no_mapping() -> None:
-    cohort = Mslub()
-    assert cohort.mapped(FileMapping(lesion=("*",))) is cohort
+    dataset = Mslub()
+    assert dataset.mapped(FileMapping(lesion=("*",))) is dataset
 
 
 @given(st.text(st.characters(codec="ascii", exclude_characters="{}*?[]/\0"), min_size=1))
@@ -243,4 +243,4 @@ def test_a_simulated_dataset_takes_no_mapping(tmp_path: Path) -> None:
     found = find_source("hi", tmp_path, open_registry(()), tmp_path, "*_T1w.nii.gz")
     assert found.mapped == 0
     unfound = find_source("hi", None, open_registry(()), tmp_path, "*_T1w.nii.gz")
-    assert [scan.lesion for scan in unfound.cohort.scans(hi)] == [()]
+    assert [scan.lesion for scan in unfound.dataset.scans(hi)] == [()]

@@ -197,9 +197,9 @@ def test_quantise_gives_every_level_back():
 
 @settings(max_examples=20)
 @given(st.lists(VOXELS, max_size=3))
-def test_stored_histograms_come_back_equal(tmp_path_factory, cohort):
+def test_stored_histograms_come_back_equal(tmp_path_factory, dataset):
     path = tmp_path_factory.mktemp("histograms") / "deep" / "cell.npz"
-    stored = {f"p{i}/brain": ScoreHistogram.of(*arrays(v)) for i, v in enumerate(cohort)}
+    stored = {f"p{i}/brain": ScoreHistogram.of(*arrays(v)) for i, v in enumerate(dataset)}
     save_histograms(path, stored)
     loaded = load_histograms(path)
     assert list(loaded) == list(stored)

@@ -1,4 +1,4 @@
-"""Simulated cohorts are written so that the real cohorts' adapters read them back."""
+"""Simulated datasets are written so that the real datasets' adapters read them back."""
 
 import re
 from collections.abc import Iterator
@@ -12,21 +12,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uad_bench.cohort import Cohort, Scan
+from uad_bench.dataset import Dataset, Scan
+from uad_bench.discovery.locate import inspect
 from uad_bench.errors import UadBenchError
-from uad_bench.locate import inspect
 from uad_bench.phantom.layouts import LAYOUTS, MARKER, is_simulated, write_layout
 from uad_bench.phantom.scan import PhantomScan
-from uad_bench.volumes.space import TO_MNI152
+from uad_bench.volumes.steps.space import TO_MNI152
 
 SHAPE = (5, 6, 4)
 AFFINE = np.array([[-2.0, 0, 0, 70], [0, 2, 0, -100], [0, 0, 3, -60], [0, 0, 0, 1]])
 
 
-def adapter(name: str) -> Cohort:
-    cohort = getattr(import_module(f"uad_bench.datasets.{name}"), name.capitalize())()
-    assert isinstance(cohort, Cohort)
-    return cohort
+def adapter(name: str) -> Dataset:
+    dataset = getattr(import_module(f"uad_bench.datasets.{name}"), name.capitalize())()
+    assert isinstance(dataset, Dataset)
+    return dataset
 
 
 def phantom(subject: int, session: int | None = None, **changes: object) -> PhantomScan:
@@ -58,12 +58,12 @@ def running_number(scan: Scan) -> int:
     return int(re.search(r"\d+$", scan.subject)[0])  # type: ignore[index]
 
 
-@pytest.mark.parametrize("cohort", LAYOUTS)
-def test_the_real_adapter_reads_back_what_was_written(cohort: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("dataset", LAYOUTS)
+def test_the_real_adapter_reads_back_what_was_written(dataset: str, tmp_path: Path) -> None:
     written = [phantom(subject) for subject in (1, 2, 3, 4)]
-    folder = tmp_path / cohort
-    write_layout(cohort, folder, written)
-    found = inspect(adapter(cohort), folder)
+    folder = tmp_path / dataset
+    write_layout(dataset, folder, written)
+    found = inspect(adapter(dataset), folder)
     assert found.problems == ()
     scans = sorted(found.scans, key=running_number)
     assert [running_number(scan) for scan in scans] == [1, 2, 3, 4]
@@ -85,10 +85,10 @@ def test_the_real_adapter_reads_back_what_was_written(cohort: str, tmp_path: Pat
 
 def test_tissues_and_brain_masks_are_where_the_true_layouts_have_them(tmp_path: Path) -> None:
     have = {}
-    for cohort in LAYOUTS:
-        write_layout(cohort, tmp_path / cohort, [phantom(1)])
-        (scan,) = adapter(cohort).scans(tmp_path / cohort)
-        have[cohort] = (scan.tissues is not None, scan.brain_mask is not None)
+    for dataset in LAYOUTS:
+        write_layout(dataset, tmp_path / dataset, [phantom(1)])
+        (scan,) = adapter(dataset).scans(tmp_path / dataset)
+        have[dataset] = (scan.tissues is not None, scan.brain_mask is not None)
     assert have == {
         "hi": (True, True),
         "mslub": (False, True),
@@ -152,9 +152,9 @@ def test_wmh_phantoms_come_from_three_sites(tmp_path: Path) -> None:
 
 
 def test_the_same_scans_give_the_same_bytes(tmp_path: Path) -> None:
-    for cohort in LAYOUTS:
+    for dataset in LAYOUTS:
         for copy in ("a", "b"):
-            write_layout(cohort, tmp_path / copy / cohort, [phantom(1), phantom(2)])
+            write_layout(dataset, tmp_path / copy / dataset, [phantom(1), phantom(2)])
     files = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*.*"))
     assert len(files) > 30
     for file in files:
@@ -194,7 +194,7 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cohort", "scans", "message"),
+    ("dataset", "scans", "message"),
     [
         ("mars", [phantom(1)], "no simulated layout 'mars': choose from hi, mslub"),
         ("hi", [], "no scan to write"),
@@ -203,10 +203,10 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_written_is_refused(
-    tmp_path: Path, cohort: str, scans: list[PhantomScan], message: str
+    tmp_path: Path, dataset: str, scans: list[PhantomScan], message: str
 ) -> None:
     with pytest.raises(UadBenchError, match=message):
-        write_layout(cohort, tmp_path / "out", scans)
+        write_layout(dataset, tmp_path / "out", scans)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,4 +1,4 @@
-"""A cohort's folder is found by name; what is wrong with it is said in one line."""
+"""A dataset's folder is found by name; what is wrong with it is said in one line."""
 
 import os
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from uad_bench.cli.data import data
-from uad_bench.cohort import Cohort, CohortInfo, Scan
+from uad_bench.cli.commands.data import data
+from uad_bench.dataset import Dataset, DatasetInfo, Scan
+from uad_bench.discovery.locate import inspect, locate
 from uad_bench.errors import UadBenchError
-from uad_bench.locate import inspect, locate
 
-INFO = CohortInfo(
+INFO = DatasetInfo(
     name="toy",
     title="toy",
     disease="none",
@@ -33,8 +33,8 @@ INFO = CohortInfo(
 )
 
 
-class Toy(Cohort):
-    info: ClassVar[CohortInfo] = INFO
+class Toy(Dataset):
+    info: ClassVar[DatasetInfo] = INFO
 
     def scans(self, root: Path) -> Iterator[Scan]:
         for case in sorted(root.glob("case*")):
@@ -55,7 +55,7 @@ def test_folder_is_found_below_the_root_in_any_letter_case(tmp_path: Path, name:
 
 
 @pytest.mark.parametrize("other", ["TOY", "toy_2020"])
-def test_two_folders_that_may_be_the_cohort_are_refused(tmp_path: Path, other: str) -> None:
+def test_two_folders_that_may_be_the_dataset_are_refused(tmp_path: Path, other: str) -> None:
     make(tmp_path / "toy")
     make(tmp_path / other)
     with pytest.raises(UadBenchError, match=rf"{other}.* may each be toy: rename") as caught:
@@ -63,7 +63,7 @@ def test_two_folders_that_may_be_the_cohort_are_refused(tmp_path: Path, other: s
     assert "toy and" in str(caught.value) or "and toy" in str(caught.value)
 
 
-def test_a_link_to_the_cohort_under_its_other_name_is_the_cohort(tmp_path: Path) -> None:
+def test_a_link_to_the_dataset_under_its_other_name_is_the_dataset(tmp_path: Path) -> None:
     make(tmp_path / "toy")
     (tmp_path / "Toy_2020").symlink_to("toy")
     found = locate(INFO, tmp_path)
@@ -71,14 +71,16 @@ def test_a_link_to_the_cohort_under_its_other_name_is_the_cohort(tmp_path: Path)
     assert found.samefile(tmp_path / "toy")
 
 
-def test_the_root_itself_may_be_the_cohort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_root_itself_may_be_the_dataset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = make(tmp_path / "ToY")
     assert locate(INFO, root) == root
     monkeypatch.chdir(root)
     assert locate(INFO, Path()) == Path()
 
 
-def test_an_absent_cohort_is_none_and_a_file_of_its_name_is_no_folder(tmp_path: Path) -> None:
+def test_an_absent_dataset_is_none_and_a_file_of_its_name_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "toy").touch()
     assert locate(INFO, tmp_path) is None
 
@@ -137,14 +139,14 @@ def test_an_unreadable_folder_is_an_error_not_a_traceback(tmp_path: Path) -> Non
 
 
 PLUGIN = '''
-"""A cohort of the tests."""
-from uad_bench.cohort import Cohort, CohortInfo, Scan
+"""A dataset of the tests."""
+from uad_bench.dataset import Dataset, DatasetInfo, Scan
 
 
-class Clinic(Cohort):
+class Clinic(Dataset):
     """Three people."""
 
-    info = CohortInfo(
+    info = DatasetInfo(
         name="clinic", title="our clinic", disease="stroke", citation="us", bibtex="@misc{us}",
         licence="private", obtain="ask us", layout="clinic/\\n  p1/\\n    flair.nii",
         folders=("clinic",), expected_scans=3,
@@ -193,10 +195,10 @@ def test_data_says_what_is_there_and_what_is_missing(tmp_path: Path, clinic: Pat
     assert "p1/\n" in text, "the layout is printed as a tree"
 
 
-def test_data_counts_against_the_published_cohort(tmp_path: Path, clinic: Path) -> None:
+def test_data_counts_against_the_published_dataset(tmp_path: Path, clinic: Path) -> None:
     make(tmp_path / "clinic" / "p1", "flair1.nii", "flair2.nii")
     text = show("clinic", "--data-root", str(tmp_path), "--plugin", str(clinic))
-    assert row(text, "missing") == "1 of the published cohort's 3 scans"
+    assert row(text, "missing") == "1 of the published dataset's 3 scans"
 
 
 def test_data_without_a_root_says_what_to_set_and_that_runs_are_simulated() -> None:
@@ -216,7 +218,7 @@ def test_data_shows_a_bad_folder_and_goes_on(tmp_path: Path) -> None:
     assert "\nmslub  " in text
 
 
-def test_data_shows_two_folders_of_one_cohort_and_goes_on(tmp_path: Path) -> None:
+def test_data_shows_two_folders_of_one_dataset_and_goes_on(tmp_path: Path) -> None:
     make(tmp_path / "MSLUB")
     make(tmp_path / "mslub")
     text = show("--data-root", str(tmp_path))
@@ -238,7 +240,7 @@ def test_data_names_at_its_end_what_needs_a_look_and_nothing_where_all_is_well(
     assert show(*asked).splitlines()[-1].startswith("Look again at clinic: ")
 
 
-def test_data_marks_simulated_cohorts(tmp_path: Path) -> None:
+def test_data_marks_simulated_datasets(tmp_path: Path) -> None:
     make(tmp_path / "mslub", "SIMULATED.txt")
     make(tmp_path / "mslub" / "patient01", "FLAIR.nii.gz", "consensus_gt.nii.gz")
     assert row(show("mslub", "--data-root", str(tmp_path)), "found").endswith("(simulated)")
@@ -251,7 +253,7 @@ def test_data_refuses_a_wrong_root_and_an_unknown_name(tmp_path: Path) -> None:
         show("mslubb")
 
 
-def test_data_lists_a_cohort_that_does_not_import_and_goes_on(clinic: Path) -> None:
+def test_data_lists_a_dataset_that_does_not_import_and_goes_on(clinic: Path) -> None:
     clinic.write_text(f"import no_such_module\n{PLUGIN}")
     text = show("--plugin", str(clinic))
     assert "no_such_module" in row(text, "problem")

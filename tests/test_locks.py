@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from uad_bench import locks
 from uad_bench.errors import UadBenchError
-from uad_bench.locks import HeldError, Holder, held
+from uad_bench.system import locks
+from uad_bench.system.locks import HeldError, Holder, held
 
 ELSEWHERE = Holder("node7", "pid:[1]", 4711, "anna", "2026-11-26 14:00:00+00:00")
 
@@ -68,7 +68,7 @@ def test_one_at_a_time_and_the_next_one_after_it(kind, tmp_path):
 def test_a_wait_ends_with_the_holder_and_says_who_it_was(quick, tmp_path):
     file = tmp_path / "a.lock"
     code = (
-        "import sys, time; from pathlib import Path; from uad_bench.locks import held\n"
+        "import sys, time; from pathlib import Path; from uad_bench.system.locks import held\n"
         f"with held(Path({str(file)!r})):\n    print('in', flush=True); time.sleep(1.5)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as other:
@@ -88,7 +88,7 @@ def test_a_wait_ends_with_the_holder_and_says_who_it_was(quick, tmp_path):
 def test_the_note_reaches_the_screen_as_it_is(quick, tmp_path):
     file = tmp_path / "a.lock"
     code = (
-        "from pathlib import Path; from uad_bench import locks\n"
+        "from pathlib import Path; from uad_bench.system import locks\n"
         "locks.NOTE_S, locks.QUIET_S, locks._LOOK_S = 0.1, 0.4, 0.02\n"
         f"with locks.held(Path({str(file)!r})): pass\n"
     )
@@ -185,7 +185,7 @@ def test_another_users_lock_is_taken_where_it_can_be_read(tmp_path):
     for folder in tmp_path.parents[:3]:  # one of them may be /tmp, which keeps what it has
         folder.chmod(folder.stat().st_mode | 0o055)
     code = (
-        "import sys; from pathlib import Path; from uad_bench.locks import held\n"
+        "import sys; from pathlib import Path; from uad_bench.system.locks import held\n"
         "with held(Path(sys.argv[1])): print('in')"
     )
     shown = subprocess.run(

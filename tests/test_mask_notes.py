@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from uad_bench.datasets.bids import Bids
 
-from uad_bench.cohort import Scan
-from uad_bench.locate import inspect
-from uad_bench.mask_notes import mask_notes
-from uad_bench.volumes.findings import Notes
-from uad_bench.volumes.scan_checks import _check_raters
+from uad_bench.dataset import Scan
+from uad_bench.discovery.locate import inspect
+from uad_bench.discovery.mask_notes import mask_notes
+from uad_bench.volumes.checks.findings import Notes
+from uad_bench.volumes.checks.scan_checks import _check_raters
 
 
 def notes(root: Path, *masks: str) -> tuple[str, ...]:

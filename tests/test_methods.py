@@ -17,16 +17,16 @@ from uad_bench.methods.thresholding import Thresholding
 from uad_bench.methods.vae import VAE
 
 from uad_bench.cli import main
-from uad_bench.conformance import check_method
 from uad_bench.errors import UadBenchError
 from uad_bench.method import FitContext, Slices, TissuePrior, search_space
 from uad_bench.models.batches import Batch
 from uad_bench.models.gaussians import Gaussian, divergence, divergence_from_standard
-from uad_bench.phantom.cohorts import simulate_subject
+from uad_bench.phantom.datasets import simulate_subject
+from uad_bench.plugins.conformance import check_method
 from uad_bench.runner.detectors import validated
 from uad_bench.training import PAPER_TRAINING, VALIDATION_SLICES, Turn
-from uad_bench.volumes.normalise import normalise
 from uad_bench.volumes.recipe import RECIPES
+from uad_bench.volumes.steps.normalise import normalise
 
 SIZE, DEPTH = 32, 6
 LATENT = (VAE, GMVAE, SPA)

@@ -16,17 +16,17 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff
 from scipy.ndimage import map_coordinates
 
 from uad_bench.cells import EvaluationSpace, ProtocolName
-from uad_bench.cohort import Cohort, CohortInfo, Scan
+from uad_bench.dataset import Dataset, DatasetInfo, Scan
 from uad_bench.evaluation.protocols import Evaluation, evaluate, validation_histogram
 from uad_bench.method import FitContext, FitReport, Method, Slices
 from uad_bench.runner.scoring import anomaly_maps
-from uad_bench.volumes.native import NativeMasks, scores_on
-from uad_bench.volumes.prepare import prepare, take_order
-from uad_bench.volumes.read import LoadedScan
+from uad_bench.volumes.grid import Grid
 from uad_bench.volumes.recipe import Recipe
-from uad_bench.volumes.resample import Grid
-from uad_bench.volumes.space import SRI24_TO_MNI152, template_brain, template_grid
-from uad_bench.volumes.store import PreparedCohort
+from uad_bench.volumes.steps.native import NativeMasks, scores_on
+from uad_bench.volumes.steps.read import LoadedScan
+from uad_bench.volumes.steps.space import SRI24_TO_MNI152, template_brain, template_grid
+from uad_bench.volumes.store.prepare import prepare, take_order
+from uad_bench.volumes.store.prepared import PreparedDataset
 
 RECIPE = Recipe(name="coarse", pixel_mm=2.0, slice_mm=4.0)
 GRID = template_grid(RECIPE)
@@ -101,12 +101,12 @@ def test_elsewhere_scores_are_interpolated_at_the_centres_of_the_voxels() -> Non
 
 
 @dataclass(frozen=True)
-class Toy(Cohort):
-    """A cohort that yields what it is told."""
+class Toy(Dataset):
+    """A dataset that yields what it is told."""
 
     found: Sequence[Scan]
 
-    info = CohortInfo("toy", "Toy", "none", "", "", "", "", "", ("Toy",))
+    info = DatasetInfo("toy", "Toy", "none", "", "", "", "", "", ("Toy",))
 
     def scans(self, root: Path) -> Iterator[Scan]:
         yield from self.found
@@ -119,7 +119,7 @@ def ball(centre: tuple[float, float, float], radius: float) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def on_the_grid(tmp_path_factory: pytest.TempPathFactory) -> PreparedCohort:
+def on_the_grid(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
     """Two patients and a healthy validation scan whose voxels are the template grid's own."""
     root = tmp_path_factory.mktemp("raw")
     middle = tuple(np.argwhere(template_brain(RECIPE)).mean(axis=0))
@@ -168,7 +168,7 @@ class Silent:
 
 @pytest.mark.parametrize("protocol", ["strict", "paper"])
 def test_a_scan_on_the_template_grid_has_the_same_numbers_in_both_spaces(
-    on_the_grid: PreparedCohort, protocol: ProtocolName
+    on_the_grid: PreparedDataset, protocol: ProtocolName
 ) -> None:
     with (
         anomaly_maps(Image(), on_the_grid, "validation", ["none"], Silent()) as healthy,
@@ -187,7 +187,7 @@ def test_a_scan_on_the_template_grid_has_the_same_numbers_in_both_spaces(
 
 
 def test_training_scans_have_no_native_masks_and_a_damaged_file_is_one_line(
-    on_the_grid: PreparedCohort,
+    on_the_grid: PreparedDataset,
 ) -> None:
     assert on_the_grid.native(on_the_grid.scans[-1]).lesion.any()
     (on_the_grid.folder / "native.npz").write_bytes(b"cut")

@@ -12,10 +12,10 @@ from safetensors.numpy import load, save
 from scipy.ndimage import binary_dilation, binary_erosion
 from uad_bench.methods.outlier import Outlier
 
-from uad_bench.conformance import check_method
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import ScoreHistogram, quantise, threshold_at_fpr
 from uad_bench.method import FitContext, Slices, TissuePrior
+from uad_bench.plugins.conformance import check_method
 
 DEPTH, SIDE = 12, 48
 SPACING = (3.0, 3.0, 3.0)

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uad_bench.cohort import Scan
+from uad_bench.dataset import Scan
+from uad_bench.discovery.locate import inspect
+from uad_bench.discovery.people.health_words import HEALTH_COLUMNS, says_healthy
+from uad_bench.discovery.people.participants import Participants, read_participants
 from uad_bench.errors import UadBenchError
-from uad_bench.health_words import HEALTH_COLUMNS, says_healthy
-from uad_bench.locate import inspect
-from uad_bench.participants import Participants, read_participants
-from uad_bench.registry import discover
+from uad_bench.plugins.registry import discover
 from uad_bench.runner.sources import find_source
-from uad_bench.volumes.validate import validate_cohort
+from uad_bench.volumes.checks.validate import validate_dataset
 
 SPELLINGS = {
     "train": ("train", "training"),
@@ -47,8 +47,8 @@ def bids(root: Path, *subjects: str, lesion: bool = False) -> None:
 
 
 def scans(root: Path, name: str = "bids") -> dict[str, Scan]:
-    cohort = getattr(importlib.import_module(f"uad_bench.datasets.{name}"), name.capitalize())()
-    return {scan.subject: scan for scan in cohort.scans(root)}
+    dataset = getattr(importlib.import_module(f"uad_bench.datasets.{name}"), name.capitalize())()
+    return {scan.subject: scan for scan in dataset.scans(root)}
 
 
 @given(data=st.data())
@@ -212,9 +212,9 @@ def test_a_value_that_is_not_understood_is_named(tmp_path: Path) -> None:
     assert found.notes == ("column 'group': 'arm A': not known as healthy, so not read as such",)
 
 
-@pytest.mark.parametrize("column", ["patient", "healthy", "control", "cohort"])
+@pytest.mark.parametrize("column", ["patient", "healthy", "control", "dataset"])
 def test_a_doubtful_column_is_believed_whole_or_not_at_all(tmp_path: Path, column: str) -> None:
-    known = "control" if column == "cohort" else "yes"
+    known = "control" if column == "dataset" else "yes"
     found = table(tmp_path, f"participant_id\t{column}\n1\t{known}\n2\tP17\n3\t\n")
     assert (found.healthy, found.columns) == ({}, ())
     assert found.unclear == {"sub-1": (column, known), "sub-2": (column, "P17")}
@@ -280,15 +280,15 @@ def test_people_without_scans_and_scans_without_people_are_named(tmp_path: Path)
     bids(tmp_path, "sub-1", "sub-2", lesion=True)
     rows = "".join(f"sub-{number}\t5\n" for number in (1, *range(3, 11)))
     (tmp_path / "participants.tsv").write_text("participant_id\tage\n" + rows)
-    cohort = importlib.import_module("uad_bench.datasets.bids").Bids()
+    dataset = importlib.import_module("uad_bench.datasets.bids").Bids()
     lines = [
         "in the table, but without a scan: sub-3, sub-4, sub-5, sub-6, sub-7 and 3 more",
         "with a scan, but not in the table: sub-2",
     ]
-    found = inspect(cohort, tmp_path)
+    found = inspect(dataset, tmp_path)
     assert found.people is not None
     assert list(found.people.mismatches(scan.subject for scan in found.scans)) == lines
-    warnings = [one.message for one in validate_cohort(cohort, tmp_path) if one.scan == "bids"]
+    warnings = [one.message for one in validate_dataset(dataset, tmp_path) if one.scan == "bids"]
     assert warnings[:2] == lines
 
 

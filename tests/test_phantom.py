@@ -1,4 +1,4 @@
-"""Simulated cohorts: the same by seed, anatomy in order, lesions where and as large as asked."""
+"""Simulated datasets: the same by seed, anatomy in order, lesions where and as large as asked."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
 from uad_bench.phantom import parallel
 from uad_bench.phantom.anatomy import WORK_SHAPE, template_anatomy, work_affine
-from uad_bench.phantom.cohorts import simulate_cohort, simulate_subject
+from uad_bench.phantom.datasets import simulate_dataset, simulate_subject
 from uad_bench.phantom.fields import sample_maps, smooth_field, spline_matrix, upsample
 from uad_bench.phantom.labelmap import label_map_anatomy
 from uad_bench.phantom.lesions import cut_for_volume, rate
 from uad_bench.phantom.scan import PhantomScan
-from uad_bench.phantom.specs import COHORTS, split_of
+from uad_bench.phantom.specs import DATASETS, split_of
 from uad_bench.phantom.subject import STEP, Mass, subject_displacement
 
 COUNTS = (125, 15, 23)
 
 
 @cache
-def person(cohort: str, subject: int = 1) -> tuple[PhantomScan, ...]:
-    return simulate_subject(cohort, subject, seed=5)
+def person(dataset: str, subject: int = 1) -> tuple[PhantomScan, ...]:
+    return simulate_subject(dataset, subject, seed=5)
 
 
 def dice(one: NDArray[np.generic], other: NDArray[np.generic]) -> float:
@@ -40,11 +40,11 @@ def dice(one: NDArray[np.generic], other: NDArray[np.generic]) -> float:
     return float(2 * (a & b).sum() / (a.sum() + b.sum()))
 
 
-@pytest.mark.parametrize("cohort", COHORTS)
-def test_every_cohort_gives_scans_as_its_contract_says(cohort: str) -> None:
-    spec = COHORTS[cohort]
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_every_dataset_gives_scans_as_its_contract_says(dataset: str) -> None:
+    spec = DATASETS[dataset]
     allowed = {"tumour": {0, 1, 2, 4}, "vascular": {0, 1, 2}, "sclerosis": {0, 1}, "healthy": {0}}
-    scans = person(cohort)
+    scans = person(dataset)
     assert len(scans) == spec.session_count(1)
     for scan in scans:
         brain = scan.brain > 0
@@ -69,8 +69,8 @@ def test_the_brain_lies_where_the_template_lies() -> None:
     """A mirrored or shifted axis would still look like a brain."""
     maps = template_anatomy().maps
     template = maps[..., 7] > 0
-    for cohort in ("hi", "mslub"):
-        scan = person(cohort)[0]
+    for dataset in ("hi", "mslub"):
+        scan = person(dataset)[0]
         pull = np.linalg.inv(scan.affine) @ work_affine()
         here = ndimage.affine_transform(
             scan.brain, pull[:3, :3], pull[:3, 3], output_shape=WORK_SHAPE, order=0
@@ -85,8 +85,8 @@ def test_flair_orders_the_tissues() -> None:
     assert csf < 0.5 * wm < wm < gm < 1.4 * wm
 
 
-def test_a_subject_depends_on_seed_cohort_and_number_alone() -> None:
-    first, second = simulate_cohort("gbi", subjects=2, seed=5)
+def test_a_subject_depends_on_seed_dataset_and_number_alone() -> None:
+    first, second = simulate_dataset("gbi", subjects=2, seed=5)
     again = person("gbi")[0]
     np.testing.assert_array_equal(first.flair, again.flair)
     np.testing.assert_array_equal(first.lesion, again.lesion)
@@ -119,9 +119,9 @@ def test_sites_take_turns_and_differ() -> None:
     assert [scan.affine[2, 2] for scan in scans] == [3.0, 1.2]
 
 
-@pytest.mark.parametrize(("cohort", "low", "high"), [("msi", 0.03, 0.97), ("brats", 0.35, 0.99)])
-def test_thresholding_is_neither_blind_nor_perfect(cohort: str, low: float, high: float) -> None:
-    scan = person(cohort)[0]
+@pytest.mark.parametrize(("dataset", "low", "high"), [("msi", 0.03, 0.97), ("brats", 0.35, 0.99)])
+def test_thresholding_is_neither_blind_nor_perfect(dataset: str, low: float, high: float) -> None:
+    scan = person(dataset)[0]
     brain = scan.brain > 0
     assert low < average_precision_score(scan.lesion[brain] > 0, scan.flair[brain]) < high
 
@@ -138,7 +138,7 @@ def test_tumour_labels_have_their_order() -> None:
     assert 10 < volume < 200
 
 
-def test_any_first_subjects_are_split_as_the_cohort() -> None:
+def test_any_first_subjects_are_split_as_the_dataset() -> None:
     found: Counter[str] = Counter()
     for count in range(1, sum(COUNTS) + 1):
         found[split_of(count, COUNTS)] += 1
@@ -147,7 +147,7 @@ def test_any_first_subjects_are_split_as_the_cohort() -> None:
             assert count < 3 or found[name] > 0
 
 
-def test_the_whole_healthy_cohort_is_split_as_published() -> None:
+def test_the_whole_healthy_dataset_is_split_as_published() -> None:
     found = Counter(split_of(subject, COUNTS) for subject in range(1, sum(COUNTS) + 1))
     assert (found["train"], found["validation"], found["test"]) == COUNTS
     assert {split_of(subject, (0, 0, 30)) for subject in range(1, 9)} == {"test"}
@@ -269,7 +269,7 @@ def test_real_anatomies_make_healthy_brains(real_patients: Path) -> None:
     assert csf < 0.6 * wm < wm < gm
 
 
-def test_the_command_writes_a_cohort_in_its_layout(tmp_path: Path) -> None:
+def test_the_command_writes_a_dataset_in_its_layout(tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert main(["phantom", str(out), "--datasets", "mslub", "--subjects", "1", "--seed", "5"]) == 0
     (flair,) = out.glob("mslub/**/*FLAIR*.nii.gz")
@@ -282,7 +282,7 @@ def test_the_command_writes_a_cohort_in_its_layout(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--datasets", "mslbu"), "no simulated cohort 'mslbu'; choose from hi"),
+        (("--datasets", "mslbu"), "no simulated dataset 'mslbu'; choose from hi"),
         (("--datasets", "hi", "--anatomies", "nowhere"), "no label maps"),
         (("--datasets", "hi"), "is not empty"),
     ],
@@ -303,7 +303,7 @@ def test_the_command_refuses_before_it_writes(
 
 
 @pytest.mark.parametrize("text", ["", ",", " , "])
-def test_a_list_that_names_no_cohort_is_refused(
+def test_a_list_that_names_no_dataset_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
     assert main(["phantom", str(tmp_path / "out"), "--datasets", text]) == 2

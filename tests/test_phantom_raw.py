@@ -1,4 +1,4 @@
-"""Raw phantoms: the stated way to MNI152 is the true one, and the cohort reads back."""
+"""Raw phantoms: the stated way to MNI152 is the true one, and the dataset reads back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from uad_bench.datasets.bids import Bids
 
 from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
-from uad_bench.phantom.cohorts import simulate_subject
+from uad_bench.phantom.datasets import simulate_subject
 from uad_bench.phantom.layouts import is_simulated
 from uad_bench.phantom.raw import PROTOCOLS, RawPhantom, moved, raw_phantom, write_raw
 from uad_bench.phantom.scan import PhantomScan
@@ -98,7 +98,7 @@ def test_another_visit_has_another_pose(patient: PhantomScan, raw: RawPhantom) -
     assert np.abs(other.to_phantom - raw.to_phantom).max() > 1
 
 
-def test_the_command_writes_a_raw_cohort_that_reads_back(tmp_path: Path, raw: RawPhantom) -> None:
+def test_the_command_writes_a_raw_dataset_that_reads_back(tmp_path: Path, raw: RawPhantom) -> None:
     """The same seed gives the same pose and the same voxels in another run."""
     command = ["phantom", str(tmp_path), "--raw", "--datasets", "mslub", "--subjects", "1"]
     assert main([*command, "--seed", "5"]) == 0

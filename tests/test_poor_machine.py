@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from uad_bench import kernels
+from uad_bench.system import kernels
 
 ROOT = Path(__file__).parents[1]
 RUN = (

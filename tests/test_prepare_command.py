@@ -1,4 +1,4 @@
-"""``uad-bench prepare``: raw scans become a cohort; nothing is done twice, nobody is lost."""
+"""``uad-bench prepare``: raw scans become a dataset; nothing is done twice, nobody is lost."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from uad_bench.cli import main
-from uad_bench.extras import install_command
 from uad_bench.phantom.scan import PhantomScan
-from uad_bench.volumes import standardise as steps
-from uad_bench.volumes import write
-from uad_bench.volumes.store import PreparedCohort, PreparedScan
+from uad_bench.system.extras import install_command
+from uad_bench.volumes.store import standardise as steps
+from uad_bench.volumes.store import write
+from uad_bench.volumes.store.prepared import PreparedDataset, PreparedScan
 
 ants = pytest.importorskip("ants", reason="raw scans need the extra [prepare]")
 
@@ -33,9 +33,9 @@ RECIPE = "pixel_mm: 2.0\nslice_mm: 4.0\n"
 
 @dataclass(frozen=True)
 class Lab:
-    """A raw BIDS cohort of two turned brains and one in MNI152 space, and where things go."""
+    """A raw BIDS dataset of two turned brains and one in MNI152 space, and where things go."""
 
-    cohort: Path
+    dataset: Path
     recipe: Path
     cache: Path
     page: Path
@@ -43,16 +43,16 @@ class Lab:
     def run(self, *more: str) -> int:
         return main(
             [
-                *("prepare", "--datasets", f"bids:{self.cohort}", "--recipe", str(self.recipe)),
+                *("prepare", "--datasets", f"bids:{self.dataset}", "--recipe", str(self.recipe)),
                 *("--cache", str(self.cache), "--page", str(self.page), "-j", "1", *more),
             ]
         )
 
     @property
-    def store(self) -> PreparedCohort:
+    def store(self) -> PreparedDataset:
         """The newest store."""
         folders = (self.cache / "prepared").glob("bids-*")
-        return PreparedCohort.open(max(folders, key=lambda f: f.stat().st_mtime_ns))
+        return PreparedDataset.open(max(folders, key=lambda f: f.stat().st_mtime_ns))
 
     @property
     def done(self) -> list[str]:
@@ -77,7 +77,7 @@ def save(path: Path, data: np.ndarray, affine: np.ndarray, code: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory, brains: tuple[PhantomScan, ...]) -> Path:
+def dataset(tmp_path_factory: pytest.TempPathFactory, brains: tuple[PhantomScan, ...]) -> Path:
     root = tmp_path_factory.mktemp("raw")
     for number, brain in enumerate(brains, start=1):
         affine, code = (brain.affine, 4) if number == 3 else (pose(number) @ brain.affine, 1)
@@ -89,29 +89,29 @@ def cohort(tmp_path_factory: pytest.TempPathFactory, brains: tuple[PhantomScan, 
 
 
 @pytest.fixture
-def lab(cohort: Path, tmp_path: Path) -> Lab:
-    """The cohort's folder is each test's own, the registrations of the first are shared."""
+def lab(dataset: Path, tmp_path: Path) -> Lab:
+    """The dataset's folder is each test's own, the registrations of the first are shared."""
     recipe = tmp_path / "coarse.yaml"
     recipe.write_text(RECIPE)
     mine = tmp_path / "lab"
-    shutil.copytree(cohort, mine)
-    kept = cohort.parent / "kept"
+    shutil.copytree(dataset, mine)
+    kept = dataset.parent / "kept"
     if kept.is_dir():
         shutil.copytree(kept, tmp_path / "cache" / "prepared" / "steps")
     return Lab(mine, recipe, tmp_path / "cache", tmp_path / "page")
 
 
 @pytest.fixture
-def prepared(lab: Lab, cohort: Path, capsys: pytest.CaptureFixture[str]) -> Lab:
+def prepared(lab: Lab, dataset: Path, capsys: pytest.CaptureFixture[str]) -> Lab:
     assert lab.run() == 0
-    kept = cohort.parent / "kept"
+    kept = dataset.parent / "kept"
     if not kept.is_dir():
         shutil.copytree(lab.cache / "prepared" / "steps", kept)
     capsys.readouterr()
     return lab
 
 
-def by_name(store: PreparedCohort) -> dict[str, PreparedScan]:
+def by_name(store: PreparedDataset) -> dict[str, PreparedScan]:
     return {scan.name: scan for scan in store.scans}
 
 
@@ -192,7 +192,7 @@ def test_a_scan_excluded_by_hand_is_in_no_store_and_can_be_taken_back(
     prepared: Lab, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = prepared.store.manifest_hash
-    flags = ["--datasets", f"bids:{prepared.cohort}"]
+    flags = ["--datasets", f"bids:{prepared.dataset}"]
     assert main(["exclude", "sub-02", "--because", "moved a lot", *flags]) == 0
     assert prepared.run() == 0
     (left,) = prepared.store.excluded
@@ -210,10 +210,10 @@ def test_a_scan_excluded_by_hand_is_in_no_store_and_can_be_taken_back(
     assert "3 ready" in capsys.readouterr().out
 
 
-def test_a_cohort_of_which_everybody_is_excluded_is_no_crash(
+def test_a_dataset_of_which_everybody_is_excluded_is_no_crash(
     lab: Lab, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    flags = ["--datasets", f"bids:{lab.cohort}", "--because", "of another hospital"]
+    flags = ["--datasets", f"bids:{lab.dataset}", "--because", "of another hospital"]
     for number in (1, 2, 3):
         assert main(["exclude", f"sub-{number:02d}", *flags]) == 0
     capsys.readouterr()
@@ -300,7 +300,7 @@ def test_a_disk_that_fills_up_at_any_write_is_one_line_and_finished_steps_stay(
             small.setattr(write.ArrayFile, "append", filling(write.ArrayFile.append))
         else:
             disk = SimpleNamespace(**vars(os) | {"fsync": filling(os.fsync)})
-            small.setattr("uad_bench.results.os", disk)
+            small.setattr("uad_bench.system.disk.os", disk)
         assert lab.run() == 2
     (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error")]
     assert "the disk is full" in line
@@ -316,7 +316,7 @@ def test_a_process_that_is_killed_goes_on_where_it_was(lab: Lab) -> None:
     for file in lab.cache.glob("prepared/steps/*"):
         file.unlink()
     command = [sys.executable, "-c", "import sys; from uad_bench.cli import main; sys.exit(main())"]
-    command += ["prepare", "--datasets", f"bids:{lab.cohort}", "--recipe", str(lab.recipe)]
+    command += ["prepare", "--datasets", f"bids:{lab.dataset}", "--recipe", str(lab.recipe)]
     command += ["--cache", str(lab.cache), "--page", str(lab.page), "-j", "1"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not lab.done and process.poll() is None:
@@ -354,7 +354,7 @@ def test_without_ants_one_line_says_what_to_install(
     ("flags", "words"),
     [
         (["--datasets", "bids:nowhere"], "no such folder"),
-        (["--datasets", "mslub"], "cohort mslub is not in"),
+        (["--datasets", "mslub"], "dataset mslub is not in"),
         (["--recipe", "medain"], "unknown; available: median, paper"),
         (["--template", "."], "t1_stripped.nii.gz"),
         (["--tissues", "nothing.yaml"], "--tissues nothing.yaml"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from uad_bench.errors import ScanError, UadBenchError
-from uad_bench.processes import Workers
+from uad_bench.system.processes import Workers
 
 ROOT = Path(__file__).parents[1]
 BIG = 8 * 2**20
@@ -134,7 +134,7 @@ def test_a_setup_that_fails_is_told_by_every_task():
 
 
 def test_a_worker_that_never_starts_is_told_after_a_while(monkeypatch):
-    monkeypatch.setattr("uad_bench.processes.START_S", 0.5)
+    monkeypatch.setattr("uad_bench.system.processes.START_S", 0.5)
     with (
         pytest.raises(UadBenchError, match=r"did not start within 0\.5 s"),
         Workers(1, "counted", (time.sleep, (300,))) as pool,
@@ -157,7 +157,7 @@ def test_a_worker_that_dies_at_its_start_is_one_line(death, size, tmp_path):
         f"import os, sys\nif '--multiprocessing-fork' in sys.orig_argv:\n    {DEATHS[death]}\n"
     )
     code = (
-        "from uad_bench.processes import Workers\n"
+        "from uad_bench.system.processes import Workers\n"
         "if __name__ == '__main__':\n"
         f"    with Workers(2, 'counted', (len, (bytes({size}),))) as pool:\n"
         "        tasks = [pool.submit(abs, 1) for _ in range(4)]\n"

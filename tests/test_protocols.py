@@ -22,12 +22,7 @@ from uad_bench.evaluation.histograms import (
     threshold_at_fpr,
 )
 from uad_bench.evaluation.lesions import SIZES, match_lesions
-from uad_bench.evaluation.protocols import (
-    PROTOCOLS,
-    ScoredScan,
-    evaluate,
-    validation_histogram,
-)
+from uad_bench.evaluation.protocols import PROTOCOLS, ScoredScan, evaluate, validation_histogram
 from uad_bench.histogram_files import save_histograms
 
 SHAPE = (8, 24, 20)
@@ -51,7 +46,7 @@ def make_scan(subject, seed, session=None, lesions=True, gain=6000):
 
 
 @pytest.fixture(scope="module")
-def cohort():
+def dataset():
     return [
         make_scan("a", 1),
         make_scan("b", 2, "1"),
@@ -75,7 +70,7 @@ def kept(scan):
 
 
 def by_subject(values):
-    """Mean over sessions, then over subjects, for the cohort above: a, b (two sessions), c."""
+    """Mean over sessions, then over subjects, for the dataset above: a, b (two sessions), c."""
     a, b1, b2, c = values
     return np.mean([a, (b1 + b2) / 2, c])
 
@@ -84,8 +79,8 @@ def dice(prediction, lesion):
     return 2 * (prediction & lesion).sum() / (prediction.sum() + lesion.sum())
 
 
-def test_every_protocol_reports_exactly_the_metrics_it_names(cohort, validation):
-    scans = [*cohort, make_scan("d", 6, gain=3000)]
+def test_every_protocol_reports_exactly_the_metrics_it_names(dataset, validation):
+    scans = [*dataset, make_scan("d", 6, gain=3000)]
     for name, protocol in PROTOCOLS.items():
         result = run(name, scans, validation)
         assert tuple(result.metrics) == protocol.metrics
@@ -103,16 +98,16 @@ def test_every_protocol_reports_exactly_the_metrics_it_names(cohort, validation)
         assert result.metrics["max_dice"].low is not None
 
 
-def test_three_subjects_have_no_interval(cohort, validation):
+def test_three_subjects_have_no_interval(dataset, validation):
     for name in PROTOCOLS:
-        for metric in run(name, cohort, validation).metrics.values():
+        for metric in run(name, dataset, validation).metrics.values():
             assert metric.low is metric.high is None
 
 
-def test_strict_precision_is_per_patient_in_the_brain_and_on_the_whole_slice(cohort, validation):
-    metrics = run("strict", cohort, validation).metrics
+def test_strict_precision_is_per_patient_in_the_brain_and_on_the_whole_slice(dataset, validation):
+    metrics = run("strict", dataset, validation).metrics
     inside, whole = [], []
-    for scan in cohort:
+    for scan in dataset:
         use = kept(scan) & scan.brain
         inside.append(average_precision_score(scan.lesion[use] == 1, scan.scores[use]))
         use = kept(scan)
@@ -125,24 +120,24 @@ def test_strict_precision_is_per_patient_in_the_brain_and_on_the_whole_slice(coh
 @pytest.mark.parametrize(
     ("metric", "name", "rate"), [("dice", "fpr1", 1), ("dice_fpr5", "fpr5", 5)]
 )
-def test_strict_thresholds_come_from_validation_alone(cohort, validation, metric, name, rate):
-    result = run("strict", cohort, validation)
+def test_strict_thresholds_come_from_validation_alone(dataset, validation, metric, name, rate):
+    result = run("strict", dataset, validation)
     threshold = round(result.thresholds[name] * (LEVELS - 1))
     assert threshold == threshold_at_fpr(validation, rate / 100)
-    values = [dice((s.scores >= threshold) & s.brain & kept(s), s.lesion == 1) for s in cohort]
+    values = [dice((s.scores >= threshold) & s.brain & kept(s), s.lesion == 1) for s in dataset]
     assert result.metrics[metric].value == pytest.approx(by_subject(values))
-    other = [replace(scan, lesion=np.roll(scan.lesion, 2, axis=1)) for scan in cohort]
+    other = [replace(scan, lesion=np.roll(scan.lesion, 2, axis=1)) for scan in dataset]
     assert run("strict", other, validation).thresholds[name] == result.thresholds[name]
 
 
-def test_strict_max_dice_is_the_best_common_threshold_of_all(cohort, validation):
-    result = run("strict", cohort, validation)
-    thresholds = np.unique(np.concatenate([scan.scores.ravel() for scan in cohort]))[::40]
+def test_strict_max_dice_is_the_best_common_threshold_of_all(dataset, validation):
+    result = run("strict", dataset, validation)
+    thresholds = np.unique(np.concatenate([scan.scores.ravel() for scan in dataset]))[::40]
     chosen = round(result.thresholds["max_dice"] * (LEVELS - 1))
 
     def mean_dice(threshold):
         return by_subject(
-            [dice((s.scores >= threshold) & s.brain & kept(s), s.lesion == 1) for s in cohort]
+            [dice((s.scores >= threshold) & s.brain & kept(s), s.lesion == 1) for s in dataset]
         )
 
     value = result.metrics["max_dice"].value
@@ -151,10 +146,10 @@ def test_strict_max_dice_is_the_best_common_threshold_of_all(cohort, validation)
     assert value >= result.metrics["dice"].value
 
 
-def test_strict_distances_rates_and_lesions_are_those_of_the_masks(cohort, validation):
-    result = run("strict", cohort, validation)
+def test_strict_distances_rates_and_lesions_are_those_of_the_masks(dataset, validation):
+    result = run("strict", dataset, validation)
     threshold = threshold_at_fpr(validation, 0.01)
-    for scan, scores in zip(cohort, result.scans, strict=True):
+    for scan, scores in zip(dataset, result.scans, strict=True):
         prediction = (scan.scores >= threshold) & scan.brain & kept(scan)
         found = surface_distance(prediction, scan.lesion == 1, SPACING, penalty=0.0)
         assert (scores.metrics["hd"], scores.metrics["hd95"]) == (found.hd, found.hd95)
@@ -188,24 +183,24 @@ def test_strict_distances_rates_and_lesions_are_those_of_the_masks(cohort, valid
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_prevalence_is_the_precision_of_any_constant_score(protocol, cohort, validation):
-    constant = [replace(scan, scores=np.full_like(scan.scores, 40_000)) for scan in cohort]
+def test_prevalence_is_the_precision_of_any_constant_score(protocol, dataset, validation):
+    constant = [replace(scan, scores=np.full_like(scan.scores, 40_000)) for scan in dataset]
     metrics = run(protocol, constant, validation).metrics
     pairs = {"auprc": "prevalence", "auprc_slice": "prevalence_slice"}
     for name, prevalence in pairs.items():
         if name in metrics:
             assert metrics[prevalence].value == pytest.approx(metrics[name].value)
             assert metrics[prevalence].better is None
-    real = run(protocol, cohort, validation).metrics
+    real = run(protocol, dataset, validation).metrics
     assert real["prevalence"] == metrics["prevalence"]
-    inside = [(s.lesion == 1).sum() / (s.brain & kept(s)).sum() for s in cohort]
+    inside = [(s.lesion == 1).sum() / (s.brain & kept(s)).sum() for s in dataset]
     if protocol == "strict":
         assert real["prevalence"].value == pytest.approx(by_subject(inside))
 
 
-def test_a_prediction_of_everything_finds_no_lesion_and_one_thing_that_is_none(cohort):
+def test_a_prediction_of_everything_finds_no_lesion_and_one_thing_that_is_none(dataset):
     nothing = ScoreHistogram.of(np.zeros(9, np.uint16), np.zeros(9, np.uint8))
-    loud = [replace(scan, scores=np.full_like(scan.scores, LEVELS - 1)) for scan in cohort]
+    loud = [replace(scan, scores=np.full_like(scan.scores, LEVELS - 1)) for scan in dataset]
     metrics = run("strict", loud, nothing).metrics
     for name in ("lesion_f1", "panoptic_quality", "lesion_recall"):
         assert metrics[name].value == 0.0
@@ -213,14 +208,14 @@ def test_a_prediction_of_everything_finds_no_lesion_and_one_thing_that_is_none(c
     assert metrics["fpr"].value == 1.0
 
 
-def test_ignored_voxels_change_nothing(cohort, validation):
+def test_ignored_voxels_change_nothing(dataset, validation):
     other = []
-    for scan in cohort:
+    for scan in dataset:
         scores = scan.scores.copy()
         scores[scan.lesion == 2] = LEVELS - 1
         other.append(replace(scan, scores=scores))
     for protocol in PROTOCOLS:
-        one, two = (run(protocol, scans, validation) for scans in (cohort, other))
+        one, two = (run(protocol, scans, validation) for scans in (dataset, other))
         assert one.metrics == two.metrics
         assert one.scans == two.scans
 
@@ -250,10 +245,10 @@ def predicted(scan, result):
     return (scan.scores >= threshold) & scan.brain & kept(scan)
 
 
-def test_a_patient_without_lesion_is_skipped_and_counted(cohort, validation):
+def test_a_patient_without_lesion_is_skipped_and_counted(dataset, validation):
     healthy = make_scan("d", 5, lesions=False)
-    metrics = run("strict", [*cohort, healthy], validation).metrics
-    alone = run("strict", cohort, validation).metrics
+    metrics = run("strict", [*dataset, healthy], validation).metrics
+    alone = run("strict", dataset, validation).metrics
     absent = {name for name, metric in metrics.items() if metric.value is None}
     assert absent == {name for name, metric in alone.items() if metric.value is None}
     for name in set(metrics) - FALSE_POSITIVES - absent:
@@ -270,7 +265,7 @@ def test_a_patient_without_lesion_is_skipped_and_counted(cohort, validation):
 @given(at=st.tuples(*(st.integers(0, size - 1) for size in SHAPE)), seed=st.integers(0, 3))
 @pytest.mark.parametrize("silent", [True, False])
 def test_one_more_false_positive_on_a_scan_without_lesion_improves_nothing(
-    cohort, validation, silent, at, seed
+    dataset, validation, silent, at, seed
 ):
     healthy = make_scan("d", seed, lesions=False)
     if silent:
@@ -278,7 +273,7 @@ def test_one_more_false_positive_on_a_scan_without_lesion_improves_nothing(
     louder = healthy.scores.copy()
     louder[at] = LEVELS - 1
     worse = replace(healthy, scores=louder)
-    before, after = (run("strict", [*cohort, one], validation) for one in (healthy, worse))
+    before, after = (run("strict", [*dataset, one], validation) for one in (healthy, worse))
     gap = ndimage.binary_dilation(predicted(healthy, before), np.ones((3, 3, 3)))[at]
     for name, metric in after.metrics.items():
         old = before.metrics[name]
@@ -295,13 +290,13 @@ def test_one_more_false_positive_on_a_scan_without_lesion_improves_nothing(
 )
 @given(at=st.tuples(*(st.integers(0, size - 1) for size in SHAPE)), score=st.integers(1, 65535))
 def test_one_more_false_positive_without_lesion_improves_nothing_under_paper(
-    cohort, validation, at, score
+    dataset, validation, at, score
 ):
     healthy = make_scan("d", 3, lesions=False)
     louder = healthy.scores.copy()
     louder[at] = max(louder[at], score)
     before, after = (
-        run("paper", [*cohort, one], validation)
+        run("paper", [*dataset, one], validation)
         for one in (healthy, replace(healthy, scores=louder))
     )
     for name in ("auprc", "max_dice"):
@@ -311,10 +306,10 @@ def test_one_more_false_positive_without_lesion_improves_nothing_under_paper(
         assert after.metrics["hd_coverage"].value <= before.metrics["hd_coverage"].value
 
 
-def test_an_empty_prediction_costs_the_diagonal_of_the_brain_and_is_counted(cohort, validation):
-    scan = cohort[0]
+def test_an_empty_prediction_costs_the_diagonal_of_the_brain_and_is_counted(dataset, validation):
+    scan = dataset[0]
     silent = replace(scan, scores=np.zeros_like(scan.scores))
-    result = run("strict", [silent, *cohort[1:]], validation)
+    result = run("strict", [silent, *dataset[1:]], validation)
     diagonal = box_diagonal(scan.brain, SPACING)
     assert diagonal == pytest.approx(np.linalg.norm([7 * 2.0, 17 * 1.5, 13 * 1.5]))
     assert result.scans[0].metrics["hd"] == result.scans[0].metrics["hd95"] == diagonal
@@ -327,21 +322,21 @@ def test_an_empty_prediction_costs_the_diagonal_of_the_brain_and_is_counted(coho
 
 
 @pytest.mark.parametrize("silent", [True, False])
-def test_a_scan_without_lesion_has_no_distance_whatever_was_predicted(cohort, validation, silent):
+def test_a_scan_without_lesion_has_no_distance_whatever_was_predicted(dataset, validation, silent):
     empty = make_scan("e", 6, lesions=False)
     if silent:
         empty = replace(empty, scores=np.zeros_like(empty.scores))
-    metrics = run("strict", [*cohort, empty], validation).metrics
+    metrics = run("strict", [*dataset, empty], validation).metrics
     for name in ("hd", "hd95", "surface_dice", "lesion_f1"):
         assert (metrics[name].penalised, metrics[name].skipped) == (0, 1)
 
 
-def test_healthy_subjects_stand_beside_patients(cohort, validation):
+def test_healthy_subjects_stand_beside_patients(dataset, validation):
     quiet = [replace(make_scan(f"h{k}", 20 + k, lesions=False), healthy=True) for k in range(4)]
     loud = replace(
         quiet[0], subject="h4", scores=quiet[0].scores + np.uint16(20_000) * quiet[0].brain
     )
-    scans = [*cohort, *quiet, loud, make_scan("d", 6)]
+    scans = [*dataset, *quiet, loud, make_scan("d", 6)]
     result = run("strict", scans, validation)
     of_scan = {
         s.name: one.metrics["patient_score"] for s, one in zip(scans, result.scans, strict=True)
@@ -394,22 +389,22 @@ def test_a_lesion_outside_the_brain_is_missed_in_the_brain_and_can_be_found_on_t
     assert one["auprc_slice"].value > alone["auprc_slice"].value > two["auprc_slice"].value
 
 
-def test_without_healthy_subjects_detection_is_undefined(cohort, validation):
-    metrics = run("strict", cohort, validation).metrics
+def test_without_healthy_subjects_detection_is_undefined(dataset, validation):
+    metrics = run("strict", dataset, validation).metrics
     for name in ("patient_auroc", "patient_auprc", "patient_sensitivity", "healthy_volume"):
         assert metrics[name].value is None
 
 
-def test_a_patient_with_one_session_without_lesion_is_still_a_patient(cohort, validation):
+def test_a_patient_with_one_session_without_lesion_is_still_a_patient(dataset, validation):
     empty = replace(make_scan("b", 5, "3", lesions=False), healthy=True)
-    metrics = run("strict", [*cohort, empty], validation).metrics
+    metrics = run("strict", [*dataset, empty], validation).metrics
     assert metrics["patient_auroc"].value is None
     assert metrics["healthy_volume"].value is None
 
 
-def test_a_threshold_above_every_score_predicts_nothing(cohort):
+def test_a_threshold_above_every_score_predicts_nothing(dataset):
     flat = ScoreHistogram.of(np.full(9, LEVELS - 1, np.uint16), np.zeros(9, np.uint8))
-    result = run("strict", cohort, flat)
+    result = run("strict", dataset, flat)
     assert result.thresholds["fpr1"] == NOTHING / (LEVELS - 1)
     assert result.metrics["dice"].value == result.metrics["fpr"].value == 0.0
     assert result.metrics["hd"].penalised == 4
@@ -429,10 +424,10 @@ def test_missing_slices_are_empty_space(validation):
         assert one == two
 
 
-def test_paper_pools_all_voxels_and_searches_the_threshold_on_the_test_labels(cohort, validation):
-    result = run("paper", cohort, validation)
-    scores = np.concatenate([scan.scores[kept(scan)] for scan in cohort])
-    truth = np.concatenate([scan.lesion[kept(scan)] == 1 for scan in cohort])
+def test_paper_pools_all_voxels_and_searches_the_threshold_on_the_test_labels(dataset, validation):
+    result = run("paper", dataset, validation)
+    scores = np.concatenate([scan.scores[kept(scan)] for scan in dataset])
+    truth = np.concatenate([scan.lesion[kept(scan)] == 1 for scan in dataset])
     precision = average_precision_score(truth, scores)
     assert result.metrics["auprc"].value == pytest.approx(precision, abs=1e-12)
     best = max(dice(scores >= t, truth) for t in np.unique(scores[truth]))
@@ -443,12 +438,12 @@ def test_paper_pools_all_voxels_and_searches_the_threshold_on_the_test_labels(co
 
 
 def test_paper_distance_is_the_mean_over_slices_with_both_masks_and_says_how_many(
-    cohort, validation
+    dataset, validation
 ):
-    result = run("paper", cohort, validation)
+    result = run("paper", dataset, validation)
     threshold = round(result.thresholds["max_dice"] * (LEVELS - 1))
     found = np.concatenate(
-        [slice_distances((s.scores >= threshold) & kept(s), s.lesion == 1) for s in cohort]
+        [slice_distances((s.scores >= threshold) & kept(s), s.lesion == 1) for s in dataset]
     )
     both = np.isfinite(found)
     hd, coverage = result.metrics["hd"], result.metrics["hd_coverage"]
@@ -470,8 +465,8 @@ def test_paper_without_any_lesion_is_undefined_not_wrong(validation):
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_the_stored_histograms_hold_what_the_metrics_came_from(protocol, cohort, validation):
-    result = run(protocol, cohort, validation)
+def test_the_stored_histograms_hold_what_the_metrics_came_from(protocol, dataset, validation):
+    result = run(protocol, dataset, validation)
     domains = ("brain", "slice") if protocol == "strict" else ("slice",)
     names = ["a", "b_1", "b_2", "c"]
     assert set(result.histograms) == {f"{n}/{d}" for n in names for d in domains}
@@ -481,10 +476,10 @@ def test_the_stored_histograms_hold_what_the_metrics_came_from(protocol, cohort,
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_the_same_scans_give_the_same_bytes(protocol, cohort, validation, tmp_path):
+def test_the_same_scans_give_the_same_bytes(protocol, dataset, validation, tmp_path):
     records = []
     for name in ("first", "second"):
-        result = run(protocol, [*cohort, make_scan("d", 6)], validation)
+        result = run(protocol, [*dataset, make_scan("d", 6)], validation)
         save_histograms(tmp_path / name, result.histograms)
         records.append(
             (
@@ -503,15 +498,15 @@ def test_validation_counts_healthy_brain_only():
     assert histogram.lesion_voxels == 0
 
 
-def test_what_cannot_be_evaluated_is_one_line(cohort, validation):
+def test_what_cannot_be_evaluated_is_one_line(dataset, validation):
     for protocol in PROTOCOLS:
         with pytest.raises(UadBenchError, match="no scan"):
             run(protocol, [], validation)
         with pytest.raises(UadBenchError, match="two scans are called a:"):
-            run(protocol, [cohort[0], cohort[0]], validation)
+            run(protocol, [dataset[0], dataset[0]], validation)
     with pytest.raises(UadBenchError, match="no voxel"):
-        run("strict", cohort, ScoreHistogram.empty())
+        run("strict", dataset, ScoreHistogram.empty())
     with pytest.raises(UadBenchError, match="scan a do not fit"):
-        replace(cohort[0], brain=cohort[0].brain[:3])
+        replace(dataset[0], brain=dataset[0].brain[:3])
     with pytest.raises(UadBenchError, match="scan a are missing or out of order"):
-        replace(cohort[0], z=np.arange(8)[::-1])
+        replace(dataset[0], z=np.arange(8)[::-1])

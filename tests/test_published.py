@@ -10,10 +10,10 @@ import pytest
 
 from uad_bench.errors import UadBenchError
 from uad_bench.report.published import PublishedNumber, load_published
-from uad_bench.report.tables import build_table
-from uad_bench.report.values import average_improvement
+from uad_bench.report.tables.build import build_table
+from uad_bench.report.tables.values import average_improvement
 
-COHORTS = ("MSLUB", "MSISBI", "MSI", "WMH", "GBI", "BraTS")
+DATASETS = ("MSLUB", "MSISBI", "MSI", "WMH", "GBI", "BraTS")
 
 
 @pytest.fixture(scope="module")
@@ -43,17 +43,17 @@ def test_every_printed_cell_is_there_once(numbers: tuple[PublishedNumber, ...]) 
 
 
 @pytest.mark.parametrize(
-    ("method", "percent", "cohorts"), [("GM-IR", 154.5, 4), ("VAE", 177.5, 6), ("GMVAE", 35.5, 6)]
+    ("method", "percent", "datasets"), [("GM-IR", 154.5, 4), ("VAE", 177.5, 6), ("GMVAE", 35.5, 6)]
 )
 def test_average_improvement_of_the_abstract_follows_from_table_2(
-    numbers: tuple[PublishedNumber, ...], method: str, percent: float, cohorts: int
+    numbers: tuple[PublishedNumber, ...], method: str, percent: float, datasets: int
 ) -> None:
     found = average_improvement(
         series(numbers, 2, "SPA", "auprc"), series(numbers, 2, method, "auprc")
     )
     assert found is not None
     assert round(found[0], 1) == percent
-    assert found[1] == cohorts
+    assert found[1] == datasets
 
 
 def test_the_published_table_prints_the_average_improvement(
@@ -100,7 +100,7 @@ def test_columns_are_not_shifted_the_papers_underlines_are_the_second_best(
     numbers: tuple[PublishedNumber, ...], metric: str, second: tuple[str, ...]
 ) -> None:
     columns = {name: series(numbers, 5, name, metric, "star") for name in ("VAE", "GMVAE", "SPA")}
-    for dataset, name in zip(COHORTS, second, strict=True):
+    for dataset, name in zip(DATASETS, second, strict=True):
         order = sorted(columns, key=lambda one: columns[one][dataset], reverse=metric != "hd")
         assert columns[order[1]][dataset] == columns[name][dataset]
 
@@ -110,7 +110,7 @@ def printed_rows(text: str, title: str, count: int) -> Iterator[list[str]]:
     found = 0
     for line in text[text.index(f"{title}:") :].splitlines():
         name, _, rest = line.partition("\t")
-        if name in COHORTS and re.search(r"\d", rest):
+        if name in DATASETS and re.search(r"\d", rest):
             yield re.findall(r"\d+\.\d+", rest)
             found += 1
             if found == count:
@@ -132,7 +132,7 @@ def test_every_number_is_that_of_the_papers_text(
         if one.table == table and one.value is not None
     ]
     assert sorted(ours) == sorted(number for row in printed for number in row)
-    for row, dataset in zip(printed, COHORTS * 2, strict=False):
+    for row, dataset in zip(printed, DATASETS * 2, strict=False):
         mine = [
             f"{one.value:.{1 if one.metric == 'hd' else 3}f}"
             for one in numbers

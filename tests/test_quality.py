@@ -15,23 +15,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from uad_bench.cohort import Scan
-from uad_bench.report.quality import QualityRow, quality_page
-from uad_bench.report.scan_picture import scan_picture
-from uad_bench.volumes.appearance import mirrored
-from uad_bench.volumes.quality import (
+from uad_bench.dataset import Scan
+from uad_bench.report.figures.scan_picture import scan_picture
+from uad_bench.report.page.quality import QualityRow, quality_page
+from uad_bench.volumes.checks.quality import (
     MAX_Z,
-    MIN_COHORT,
+    MIN_DATASET,
     ScanQuality,
     failed,
     findings,
     measure,
     outliers,
 )
-from uad_bench.volumes.read import LoadedScan, load_scan
+from uad_bench.volumes.grid import mirrored
 from uad_bench.volumes.recipe import Recipe
-from uad_bench.volumes.slices import ScanSlices
-from uad_bench.volumes.space import TO_MNI152, template_brain, template_grid, template_tissues
+from uad_bench.volumes.steps.read import LoadedScan, load_scan
+from uad_bench.volumes.steps.slices import ScanSlices
+from uad_bench.volumes.steps.space import TO_MNI152, template_brain, template_grid, template_tissues
 
 RECIPE = Recipe(name="coarse", pixel_mm=3.0, slice_mm=3.0)
 FLAIR, T1, T2 = (0.15, 1.15, 1.0), (0.3, 0.65, 1.0), (2.5, 1.3, 1.0)
@@ -249,24 +249,24 @@ def test_each_finding_says_the_number(change: dict[str, float], word: str) -> No
     assert word in finding
 
 
-@given(st.lists(st.floats(0.0, 1.0), min_size=MIN_COHORT, max_size=30))
+@given(st.lists(st.floats(0.0, 1.0), min_size=MIN_DATASET, max_size=30))
 def test_outliers_are_those_of_the_robust_z_score(values: list[float]) -> None:
     """Oracle: scipy's median absolute deviation, scaled to a normal distribution."""
     from scipy.stats import median_abs_deviation
 
-    cohort = {f"s{k}": GOOD.model_copy(update={"correlation": v}) for k, v in enumerate(values)}
+    dataset = {f"s{k}": GOOD.model_copy(update={"correlation": v}) for k, v in enumerate(values)}
     spread = max(float(median_abs_deviation(values)), 0.03) / 0.6745
     z = np.abs(np.array(values) - np.median(values)) / spread
     if np.abs(z - MAX_Z).min() > 1e-6:
-        assert set(outliers(cohort)) == {f"s{k}" for k in np.flatnonzero(z > MAX_Z)}
+        assert set(outliers(dataset)) == {f"s{k}" for k in np.flatnonzero(z > MAX_Z)}
 
 
 def test_few_scans_have_no_outliers_and_an_odd_one_is_named_with_its_number() -> None:
-    cohort = {f"s{k}": GOOD for k in range(MIN_COHORT - 2)}
-    cohort["odd"] = GOOD.model_copy(update={"brain_ml": 1200.0, "csf": None})
-    assert outliers(cohort) == {}
-    cohort["last"] = GOOD
-    ((name, (text,)),) = outliers(cohort).items()
+    dataset = {f"s{k}": GOOD for k in range(MIN_DATASET - 2)}
+    dataset["odd"] = GOOD.model_copy(update={"brain_ml": 1200.0, "csf": None})
+    assert outliers(dataset) == {}
+    dataset["last"] = GOOD
+    ((name, (text,)),) = outliers(dataset).items()
     assert name == "odd"
     assert "1200 ml" in text
     assert "1850 ml" in text
@@ -328,7 +328,7 @@ ROWS = (
 
 
 def test_the_page_puts_the_worst_first_and_says_everything() -> None:
-    page = quality_page("My cohort", ROWS, simulated=False, facts=(("recipe", "median"),))
+    page = quality_page("My dataset", ROWS, simulated=False, facts=(("recipe", "median"),))
     assert re.findall(r"<h3>(\w+)</h3>", page) == ["lost", "cut", "odd", "fine", "better", "out"]
     assert re.findall(r'<a href="#scan-\d">(\w+)</a>', page) == [
         *("lost", "cut", "odd", "fine", "better", "out")

@@ -15,14 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from uad_bench import extras
 from uad_bench.cells import CellSpec, shortened
 from uad_bench.cli import main
 from uad_bench.cli.options import open_registry
-from uad_bench.declarations import MOST_NAME, name_fault
 from uad_bench.phantom.scan import PhantomScan
+from uad_bench.plugins.declarations import MOST_NAME, name_fault
 from uad_bench.runner import readiness
 from uad_bench.runner.sources import find_source
+from uad_bench.system import extras
 
 
 def save(path: Path, data: np.ndarray, affine: np.ndarray, code: int) -> None:
@@ -34,7 +34,7 @@ def save(path: Path, data: np.ndarray, affine: np.ndarray, code: int) -> None:
 
 
 def bids(root: Path, brain: PhantomScan, name: str = "sub-01", *, raw: bool = False) -> Path:
-    """A BIDS cohort of one brain in MNI152 space, or of one head that needs every tool."""
+    """A BIDS dataset of one brain in MNI152 space, or of one head that needs every tool."""
     flair, affine, code = brain.flair, brain.affine, 4
     if raw:  # with a bright skull, and in its scanner's space
         turn = np.eye(4)
@@ -132,8 +132,8 @@ def test_a_folder_that_cannot_be_made_is_refused_at_the_plan(run, brains, tmp_pa
     if flag == "--results":
         said = run("run", *arguments(lab, tmp_path, "wmh", "--results", folder))
     else:
-        cohort = bids(tmp_path / "whole", brains[0])
-        said = run("prepare", "--datasets", f"bids:{cohort}", "--page", folder)
+        dataset = bids(tmp_path / "whole", brains[0])
+        said = run("prepare", "--datasets", f"bids:{dataset}", "--page", folder)
     assert f"{flag} {folder}" in said
     assert "file" in said
 
@@ -171,13 +171,13 @@ def test_a_folder_name_that_no_file_system_takes_is_one_line(tmp_path_factory, l
 
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_training_data_without_a_split_are_refused_at_the_plan(run, lab, tmp_path, brains, split):
-    cohort = tmp_path / "mine"
+    dataset = tmp_path / "mine"
     other = {"train": "validation", "validation": "train"}[split]
-    bids(cohort, brains[0], "sub-01")
-    bids(cohort, brains[1], "sub-02")
+    bids(dataset, brains[0], "sub-01")
+    bids(dataset, brains[1], "sub-02")
     rows = [f"sub-01\t{other}", "sub-02\ttest"]
-    (cohort / "participants.tsv").write_text("participant_id\tsplit\n" + "\n".join(rows) + "\n")
-    said = run("run", *arguments(lab, tmp_path, "wmh", "--train", f"bids:{cohort}"))
+    (dataset / "participants.tsv").write_text("participant_id\tsplit\n" + "\n".join(rows) + "\n")
+    said = run("run", *arguments(lab, tmp_path, "wmh", "--train", f"bids:{dataset}"))
     assert f"has no {split} scan" in said
 
 
@@ -189,9 +189,9 @@ def test_a_dataset_to_evaluate_without_a_test_scan_is_refused_at_the_plan(run, l
 def test_a_contradiction_inside_a_dataset_is_found_before_another_is_prepared(
     run, lab, tmp_path, brains
 ):
-    cohort = bids(tmp_path / "mine", brains[0])
-    (cohort / "exclusions.tsv").write_text("nonsense\n")
-    said = run("run", *arguments(lab, tmp_path, f"wmh,bids:{cohort}"))
+    dataset = bids(tmp_path / "mine", brains[0])
+    (dataset / "exclusions.tsv").write_text("nonsense\n")
+    said = run("run", *arguments(lab, tmp_path, f"wmh,bids:{dataset}"))
     assert "exclusions.tsv" in said
 
 
@@ -300,7 +300,7 @@ def test_a_program_that_is_not_installed_names_the_index(monkeypatch):
 
 
 def healthy_without_maps(lab: Path, folder: Path) -> Path:
-    """The healthy cohort of the lab, without its tissue maps."""
+    """The healthy dataset of the lab, without its tissue maps."""
     shutil.copytree(lab / "HI", folder)
     for file in [*folder.rglob("*dseg*"), *folder.rglob("*probseg*")]:
         file.unlink()

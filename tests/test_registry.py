@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from uad_bench.declarations import first_sentence, read_declarations
 from uad_bench.errors import PluginError, UadBenchError
-from uad_bench.registry import PluginSources, discover, read_plugin, split_dataset
+from uad_bench.plugins.declarations import first_sentence, read_declarations
+from uad_bench.plugins.registry import PluginSources, discover, read_plugin, split_dataset
 
 METHOD = '''"""{title} (Somebody 2020). More."""
 
@@ -29,15 +29,15 @@ class {cls}(method.Method):
         return slices.image
 '''
 
-COHORT = '''"""Two dogs."""
+DATASET = '''"""Two dogs."""
 
-from uad_bench.cohort import Cohort, CohortInfo
+from uad_bench.dataset import Dataset, DatasetInfo
 
 _NAME = "dogs"
 
 
-class Dogs(Cohort):
-    info = CohortInfo(
+class Dogs(Dataset):
+    info = DatasetInfo(
         name=_NAME, title="Two dogs", disease="none", citation="", bibtex="", licence="free",
         obtain="call them", layout="dogs/", folders=("dogs",),
     )
@@ -68,11 +68,11 @@ def test_a_plugin_file_is_listed_and_loaded_with_its_origin(tmp_path):
 def test_a_folder_gives_all_its_files_but_private_ones(tmp_path):
     write(tmp_path / "toy.py")
     write(tmp_path / "_shared.py", "hidden")
-    (tmp_path / "dogs.py").write_text(COHORT)
+    (tmp_path / "dogs.py").write_text(DATASET)
     found = registry(tmp_path)
     assert "toy" in found.names("method")
     assert "hidden" not in found.names("method")
-    assert found.cohort("dogs").info.title == "Two dogs"
+    assert found.dataset("dogs").info.title == "Two dogs"
     assert found.find("dataset", "dogs").summary == "Two dogs"
 
 
@@ -163,7 +163,7 @@ def test_an_unknown_name_offers_the_nearest_and_all(tmp_path):
     ):
         found.method("woble-net")
     with pytest.raises(UadBenchError, match="Unknown dataset 'wobble-net'"):
-        found.cohort("wobble-net")
+        found.dataset("wobble-net")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_plugin_paths_come_from_options_and_environment_and_must_exist(tmp_path)
 def test_a_worker_process_rebuilds_the_registry_from_pickled_sources(tmp_path):
     sources = PluginSources.gather([write(tmp_path / "toy.py")], environment={})
     code = (
-        "import pickle, sys; from uad_bench.registry import discover; "
+        "import pickle, sys; from uad_bench.plugins.registry import discover; "
         "print(discover(pickle.loads(sys.stdin.buffer.read())).method('toy').title)"
     )
     done = subprocess.run(

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from uad_bench.cells import CellRecord, CellSpec, Environment
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.values import Metric, ScanScores
-from uad_bench.results import ResultsFolder, load_cells, stored_cells, write_cell, write_whole
+from uad_bench.results import ResultsFolder, load_cells, stored_cells, write_cell
+from uad_bench.system.disk import write_whole
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_half_written(tmp_path, monkeypatch):

@@ -60,7 +60,7 @@ def uad_bench(*arguments: object, cwd: Path) -> Done:
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Prepared cohorts, shared by the tests of this file."""
+    """Prepared datasets, shared by the tests of this file."""
     return tmp_path_factory.mktemp("prepared")
 
 
@@ -103,7 +103,7 @@ def whole(lab, cache, box, tmp_path_factory) -> tuple[Path, Done]:
 
 def test_progress_counts_scans_as_they_are_prepared(whole, lab, cache, box):
     _, done = whole
-    steps = re.findall(r"prepare cohort mslub(?: \(simulated\))?: (\d+)/(\d+)  \S+", done.stderr)
+    steps = re.findall(r"prepare dataset mslub(?: \(simulated\))?: (\d+)/(\d+)  \S+", done.stderr)
     assert steps == [(str(number + 1), str(len(steps))) for number in range(len(steps))]
     assert steps
 
@@ -239,8 +239,8 @@ def test_one_bad_patient_is_left_out_by_name(lab, cache, box, tmp_path):
     [
         (["--methods", "gmave"], "Did you mean 'gmvae'?"),
         (["--datasets", "mslab"], "Did you mean 'mslub'?"),
-        (["--datasets", "hi"], "a healthy cohort trains detectors"),
-        (["--datasets", "brats"], "cohort brats is not in"),
+        (["--datasets", "hi"], "a healthy dataset trains detectors"),
+        (["--datasets", "brats"], "dataset brats is not in"),
         (["--data-root", "nowhere"], "nowhere"),
         (["--param", "spa.beta=1"], "its method is not part of this run"),
         (
@@ -253,7 +253,7 @@ def test_one_bad_patient_is_left_out_by_name(lab, cache, box, tmp_path):
         (["--device", "cuda:7"], "--device cuda:7"),
         (["--methods", "spa", "--param", "spa.snr=0"], "--param spa.snr"),
         (["--methods", "spa", "--param", "spa.snr=["], "--param spa.snr"),
-        (["--train", "wmh"], "--train wmh: a cohort of patients"),
+        (["--train", "wmh"], "--train wmh: a dataset of patients"),
         (["--recipe", "paper.yaml"], "--recipe paper.yaml: No such file"),
     ],
 )

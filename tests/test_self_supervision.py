@@ -10,9 +10,9 @@ from scipy.stats import median_abs_deviation
 from torch import Tensor, nn
 
 from uad_bench.models.self_supervision import clean, corrupt, paint_noise, paint_rectangles
-from uad_bench.phantom.cohorts import simulate_subject
-from uad_bench.volumes.normalise import normalise
+from uad_bench.phantom.datasets import simulate_subject
 from uad_bench.volumes.recipe import RECIPES
+from uad_bench.volumes.steps.normalise import normalise
 
 PAPER_SPACING = (1.875, 1.875)
 

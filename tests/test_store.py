@@ -19,19 +19,19 @@ import numpy as np
 import pytest
 
 from uad_bench.cells import Exclusion
-from uad_bench.cohort import Cohort, CohortInfo, Scan
+from uad_bench.dataset import Dataset, DatasetInfo, Scan
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.scored import MIN_BRAIN_MM2
-from uad_bench.volumes import prepare as preparation
-from uad_bench.volumes import write
-from uad_bench.volumes.normalise import shortest_half_median
-from uad_bench.volumes.read import LoadedScan, load_scan
 from uad_bench.volumes.recipe import Recipe
-from uad_bench.volumes.slices import slice_scan
-from uad_bench.volumes.space import template_brain, template_grid, template_tissues
-from uad_bench.volumes.store import PreparedCohort
-from uad_bench.volumes.tissue_maps import LabelMapping
-from uad_bench.volumes.tissue_prior import tissue_prior
+from uad_bench.volumes.steps.normalise import shortest_half_median
+from uad_bench.volumes.steps.read import LoadedScan, load_scan
+from uad_bench.volumes.steps.slices import slice_scan
+from uad_bench.volumes.steps.space import template_brain, template_grid, template_tissues
+from uad_bench.volumes.steps.tissue_maps import LabelMapping
+from uad_bench.volumes.store import prepare as preparation
+from uad_bench.volumes.store import write
+from uad_bench.volumes.store.prepared import PreparedDataset
+from uad_bench.volumes.store.tissue_prior import tissue_prior
 
 RECIPE = Recipe(name="coarse", pixel_mm=2.0, slice_mm=8.0)
 SOURCE = Recipe(name="source", pixel_mm=4.0, slice_mm=4.0)
@@ -39,12 +39,12 @@ SOURCE = Recipe(name="source", pixel_mm=4.0, slice_mm=4.0)
 
 
 @dataclass(frozen=True)
-class Toy(Cohort):
-    """A cohort that yields what it is told."""
+class Toy(Dataset):
+    """A dataset that yields what it is told."""
 
     found: Sequence[Scan]
 
-    info = CohortInfo("toy", "Toy", "none", "", "", "", "", "", ("Toy",))
+    info = DatasetInfo("toy", "Toy", "none", "", "", "", "", "", ("Toy",))
 
     def scans(self, root: Path) -> Iterator[Scan]:
         yield from self.found
@@ -98,13 +98,15 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Scan]]:
 
 
 @pytest.fixture(scope="module")
-def store(raw: tuple[Path, list[Scan]], tmp_path_factory: pytest.TempPathFactory) -> PreparedCohort:
+def store(
+    raw: tuple[Path, list[Scan]], tmp_path_factory: pytest.TempPathFactory
+) -> PreparedDataset:
     root, scans = raw
     return prepare(Toy(scans), root, RECIPE, tmp_path_factory.mktemp("store"), simulated=True)
 
 
 def prepare(
-    cohort: Cohort,
+    dataset: Dataset,
     root: Path,
     recipe: Recipe,
     folder: Path,
@@ -115,10 +117,10 @@ def prepare(
     on_scan: Callable[[str], None] = lambda _: None,
     mask_shift: float = 0.0,
     tissues: LabelMapping | None = None,
-) -> PreparedCohort:
+) -> PreparedDataset:
     """Order and prepare in one call."""
     order = preparation.take_order(
-        cohort, root, recipe, folder, simulated=simulated, limit=limit, tissues=tissues,
+        dataset, root, recipe, folder, simulated=simulated, limit=limit, tissues=tissues,
         mask_shift=mask_shift,
     )  # fmt: skip
     return preparation.prepare(
@@ -137,7 +139,7 @@ def leftovers(store_root: Path) -> list[str]:
     return [p.name for p in store_root.iterdir() if not p.name.endswith(".lock")]
 
 
-def test_scans_stand_by_split_and_every_split_is_one_view(store: PreparedCohort) -> None:
+def test_scans_stand_by_split_and_every_split_is_one_view(store: PreparedDataset) -> None:
     assert [scan.name for scan in store.scans] == ["s01", "s02", "s03", "s04", "s05", "s06"]
     assert [scan.start for scan in store.scans[1:]] == [scan.stop for scan in store.scans[:-1]]
     train = store.split("train")
@@ -148,7 +150,7 @@ def test_scans_stand_by_split_and_every_split_is_one_view(store: PreparedCohort)
     assert isinstance(train.image, np.memmap)
 
 
-def test_slices_are_what_the_contract_says(store: PreparedCohort) -> None:
+def test_slices_are_what_the_contract_says(store: PreparedDataset) -> None:
     for scan in store.scans:
         slices = store.slices(scan)
         assert slices.image.dtype == np.float32
@@ -164,7 +166,7 @@ def test_slices_are_what_the_contract_says(store: PreparedCohort) -> None:
         assert (slices.brain.sum(axis=(1, 2, 3)) * 4.0 >= MIN_BRAIN_MM2).all()
 
 
-def test_lesions_lie_in_their_slices_and_volumes_are_recorded(store: PreparedCohort) -> None:
+def test_lesions_lie_in_their_slices_and_volumes_are_recorded(store: PreparedDataset) -> None:
     assert not store.lesions("train").any()
     patient = store.scans[-1]
     lesion = store.lesion(patient)
@@ -182,14 +184,14 @@ def test_lesions_lie_in_their_slices_and_volumes_are_recorded(store: PreparedCoh
     assert store.scans[0].quality.saturated_share is None
 
 
-def test_use_counts_one_split_or_everything(store: PreparedCohort) -> None:
+def test_use_counts_one_split_or_everything(store: PreparedDataset) -> None:
     assert (store.use("train").subjects, store.use("test").scans, store.use().scans) == (3, 2, 6)
     assert store.use("test").slices == len(store.split("test"))
     assert store.use().simulated
     assert store.use().manifest_hash == store.manifest_hash
 
 
-def test_index_and_manifest_say_what_is_there(store: PreparedCohort) -> None:
+def test_index_and_manifest_say_what_is_there(store: PreparedDataset) -> None:
     with (store.folder / "index.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["scan"] for row in rows] == [
@@ -203,7 +205,7 @@ def test_index_and_manifest_say_what_is_there(store: PreparedCohort) -> None:
 
 
 def test_the_same_bytes_from_any_number_of_processes(
-    raw: tuple[Path, list[Scan]], store: PreparedCohort, tmp_path: Path
+    raw: tuple[Path, list[Scan]], store: PreparedDataset, tmp_path: Path
 ) -> None:
     root, scans = raw
     seen: list[str] = []
@@ -214,7 +216,7 @@ def test_the_same_bytes_from_any_number_of_processes(
 
 
 def test_a_store_is_used_again_until_anything_changes(
-    raw: tuple[Path, list[Scan]], store: PreparedCohort, tmp_path: Path
+    raw: tuple[Path, list[Scan]], store: PreparedDataset, tmp_path: Path
 ) -> None:
     root, scans = raw
     seen: list[str] = []
@@ -272,7 +274,7 @@ def test_limit_takes_the_first_subjects_of_every_split(
 
 
 def test_a_bad_scan_is_excluded_by_name_and_changes_no_other(
-    raw: tuple[Path, list[Scan]], store: PreparedCohort, tmp_path: Path
+    raw: tuple[Path, list[Scan]], store: PreparedDataset, tmp_path: Path
 ) -> None:
     root, scans = raw
     broken = root / "sub" / "broken.nii.gz"
@@ -357,15 +359,15 @@ def test_a_damaged_store_is_refused_and_prepared_again(
         path = made.folder / name
         path.write_bytes(path.read_bytes()[:-200])
         with pytest.raises(UadBenchError, match="prepare again"):
-            PreparedCohort.open(made.folder)
+            PreparedDataset.open(made.folder)
         prepare(Toy(scans[:1]), root, RECIPE, tmp_path, simulated=True)
         assert contents(made.folder) == before
     with pytest.raises(UadBenchError, match="not a whole prepared store"):
-        PreparedCohort.open(tmp_path / "nowhere")
+        PreparedDataset.open(tmp_path / "nowhere")
 
 
 def test_tissue_is_there_only_where_every_scan_has_it(
-    raw: tuple[Path, list[Scan]], store: PreparedCohort, tmp_path: Path
+    raw: tuple[Path, list[Scan]], store: PreparedDataset, tmp_path: Path
 ) -> None:
     root, scans = raw
     tissue = store.tissue("train")
@@ -384,7 +386,7 @@ def test_tissue_is_there_only_where_every_scan_has_it(
     assert mixed.tissue("test") is None
 
 
-def test_prior_is_mean_and_variance_over_training_subjects(store: PreparedCohort) -> None:
+def test_prior_is_mean_and_variance_over_training_subjects(store: PreparedDataset) -> None:
     """By hand: every training subject is one map, background where it has no slice."""
     maps = []
     for scan in store.scans_of("train"):
@@ -513,10 +515,10 @@ def test_an_allowed_shift_is_part_of_a_store_only_where_there_are_masks(tmp_path
     healthy = replace(make(root, 8, "train"), tissues=None)
 
     def names(scan: Scan) -> set[str]:
-        cohort = Toy([scan])
+        dataset = Toy([scan])
         return {
             preparation.take_order(
-                cohort, root, RECIPE, tmp_path, simulated=True, mask_shift=mm
+                dataset, root, RECIPE, tmp_path, simulated=True, mask_shift=mm
             ).folder_name
             for mm in (0.0, 1.0, 2.0)
         }
@@ -548,7 +550,7 @@ def test_a_mask_that_cannot_be_read_excludes_its_scan(tmp_path: Path) -> None:
 
 
 def test_a_whole_store_of_another_user_is_used_without_writing_beside_it(
-    raw: tuple[Path, list[Scan]], store: PreparedCohort, monkeypatch: pytest.MonkeyPatch
+    raw: tuple[Path, list[Scan]], store: PreparedDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, scans = raw
 
@@ -562,7 +564,7 @@ def test_a_whole_store_of_another_user_is_used_without_writing_beside_it(
 
 
 def test_a_store_that_another_user_does_not_share_is_named_and_kept(
-    raw: tuple[Path, list[Scan]], store: PreparedCohort, monkeypatch: pytest.MonkeyPatch
+    raw: tuple[Path, list[Scan]], store: PreparedDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, scans = raw
     read = Path.read_text
@@ -576,7 +578,7 @@ def test_a_store_that_another_user_does_not_share_is_named_and_kept(
     with pytest.raises(UadBenchError, match=r"is not yours to read: ask whoever made it.*--cache"):
         prepare(Toy(scans), root, RECIPE, store.folder.parent, simulated=True)
     monkeypatch.undo()
-    PreparedCohort.open(store.folder)
+    PreparedDataset.open(store.folder)
 
 
 @pytest.mark.parametrize(("name", "fits"), [("spm", True), ("fast", False)])

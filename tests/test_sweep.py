@@ -16,14 +16,14 @@ import pytest
 from matplotlib.figure import Figure
 from pydantic import Field
 
-from uad_bench.cells import CohortUse
+from uad_bench.cells import DatasetUse
 from uad_bench.cli import main
 from uad_bench.evaluation.latent import ssim, tissue_dice
 from uad_bench.method import Params, ReconstructionMethod, Slices, tunable
-from uad_bench.report import sweep_picture as picture
-from uad_bench.report.sweep import Shown, Sweep, Training, ValueView, sweep_csv, sweep_rows
+from uad_bench.report.figures import sweep_picture as picture
+from uad_bench.report.figures.sweep import Shown, Sweep, Training, ValueView, sweep_csv, sweep_rows
 from uad_bench.runner.sweep_plan import plan_sweep
-from uad_bench.volumes.store import PreparedCohort
+from uad_bench.volumes.store.prepared import PreparedDataset
 
 FADE = '''
 """A darker copy as reconstruction, and three bands of intensity as tissues."""
@@ -81,7 +81,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Bench:
-    """A lab with a healthy cohort that has a test split, a stranger's method, and its diary."""
+    """A lab with a healthy dataset that has a test split, a stranger's method, and its diary."""
 
     root: Path
     cache: Path
@@ -149,8 +149,8 @@ def test_it_measures_held_out_healthy_people_and_nothing_else(bench: Bench, tmp_
     found = lines(tmp_path)
     assert [line["value"] for line in found] == ["0.5", "1.0"]  # in order, each once
     (store,) = [path.parent for path in bench.cache.rglob("manifest.json")]
-    cohort = PreparedCohort.open(store)
-    people = [(cohort.slices(scan), cohort.tissue_of(scan)) for scan in cohort.scans_of("test")]
+    dataset = PreparedDataset.open(store)
+    people = [(dataset.slices(scan), dataset.tissue_of(scan)) for scan in dataset.scans_of("test")]
     assert len(people) == 2
     for line in found:
         expected = [measured(slices, tissue, float(line["value"])) for slices, tissue in people]
@@ -261,7 +261,7 @@ def test_the_swept_value_wins_over_the_preset_and_set_over_both_else(bench: Benc
             "--preset paper: unknown; fade has: dim",
         ),
         (("fade", "--param", "gain", "--seeds", "x"), "--seeds"),
-        (("fade", "--param", "gain", "--train", "mslub"), "a cohort of patients"),
+        (("fade", "--param", "gain", "--train", "mslub"), "a dataset of patients"),
         (("fade", "--param", "gain", "--atlas", "nowhere"), "nowhere"),
         (("fade",), "--param"),
         (("thresholding", "--param", "variant"), "learns nothing"),
@@ -338,8 +338,8 @@ def test_values_are_those_of_the_parameter_in_order(param, values, expected, log
 
 def _sweep(values: tuple, *, log: bool, failed: tuple = ()) -> Sweep:
     generator = np.random.default_rng(0)
-    use = CohortUse(
-        cohort="hi",
+    use = DatasetUse(
+        dataset="hi",
         simulated=False,
         manifest_hash="0",
         recipe="median",

@@ -22,7 +22,7 @@ from scipy import stats
 from uad_bench.cells import (
     CellRecord,
     CellSpec,
-    CohortUse,
+    DatasetUse,
     Environment,
     Exclusion,
     FitRecord,
@@ -33,31 +33,31 @@ from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.protocols import PROTOCOLS
 from uad_bench.evaluation.values import Metric, ScanScores
-from uad_bench.report.metrics import DEFAULTS, PREVALENCE, TITLES
-from uad_bench.report.model import Cell, Column, Group, Panel, Table, format_number
 from uad_bench.report.published import load_published
-from uad_bench.report.render import FORMATS, Format, render
-from uad_bench.report.tables import build_table
-from uad_bench.report.terminal import plain
-from uad_bench.report.tex import escape
-from uad_bench.report.values import average_improvement, ranked
+from uad_bench.report.tables.build import build_table
+from uad_bench.report.tables.metrics import DEFAULTS, PREVALENCE, TITLES
+from uad_bench.report.tables.model import Cell, Column, Group, Panel, Table, format_number
+from uad_bench.report.tables.render import FORMATS, Format, render
+from uad_bench.report.tables.terminal import plain
+from uad_bench.report.tables.tex import escape
+from uad_bench.report.tables.values import average_improvement, ranked
 from uad_bench.results import ResultsFolder, write_cell
 
 GOLDEN = Path(__file__).parent / "golden"
 ENDINGS: dict[Format, str] = {"terminal": "txt", "latex": "tex", "markdown": "md", "csv": "csv"}
 
 
-def use(cohort: str, *, simulated: bool = True, **changes: Any) -> CohortUse:
+def use(dataset: str, *, simulated: bool = True, **changes: Any) -> DatasetUse:
     values: dict[str, Any] = {
-        "cohort": cohort,
+        "dataset": dataset,
         "simulated": simulated,
-        "manifest_hash": f"{cohort}-1",
+        "manifest_hash": f"{dataset}-1",
         "recipe": "median",
         "subjects": 6,
         "scans": 6,
         "slices": 400,
     }
-    return CohortUse(**{**values, **changes})
+    return DatasetUse(**{**values, **changes})
 
 
 def record(
@@ -70,8 +70,8 @@ def record(
     protocol: ProtocolName = "strict",
     params: dict[str, Any] | None = None,
     reason: str = "",
-    data: CohortUse | None = None,
-    training: CohortUse | None = None,
+    data: DatasetUse | None = None,
+    training: DatasetUse | None = None,
     metrics: dict[str, Metric] | None = None,
     scans: Sequence[float] = (),
     title: str = "",
@@ -208,7 +208,7 @@ def test_variants_that_differ_in_much_are_told_apart_by_their_hash() -> None:
     assert titles == {f"SPA ({one.spec.params_hash})" for one in cells}
 
 
-def test_simulated_and_real_cells_of_one_cohort_never_share_a_row() -> None:
+def test_simulated_and_real_cells_of_one_dataset_never_share_a_row() -> None:
     cells = [
         record("spa", 0.3, data=use("mslub", simulated=True)),
         record("vae", 0.6, data=use("mslub", simulated=False)),
@@ -234,7 +234,7 @@ def test_simulated_stands_wherever_data_are_and_nowhere_else(form: Format) -> No
     assert "simulated" not in render([build_table(real)], form).replace(",simulated,", ",", 1)
 
 
-def test_an_atlas_of_phantoms_is_told_where_all_cohorts_are_real() -> None:
+def test_an_atlas_of_phantoms_is_told_where_all_datasets_are_real() -> None:
     real = {"data": use("mslub", simulated=False), "training": use("hi", simulated=False)}
     fit = FitRecord(detector="spa-1", simulated_prior=True)
     cell = record("spa", **real).model_copy(update={"fit": fit})
@@ -281,7 +281,7 @@ def test_the_caption_names_protocol_training_recipe_seeds_and_subjects() -> None
         "20 subjects of HI (simulated)",
         "recipe: median",
         "Seeds: 0, 1 (mean ± standard deviation",
-        "Test subjects: 6 in each cohort",
+        "Test subjects: 6 in each dataset",
         "*: positive residual",
     ):
         assert part in caption
@@ -459,7 +459,7 @@ def test_data_that_changed_between_cells_is_said() -> None:
     assert "do not compare" in note_of(table, table.panels[0].rows[0].marks)
 
 
-def test_a_detector_from_another_training_cohort_is_marked() -> None:
+def test_a_detector_from_another_training_dataset_is_marked() -> None:
     cells = [record("spa"), record("vae", training=use("ixi", simulated=False))]
     table = build_table(cells)
     marks = {column.title: note_of(table, column.marks) for column in table.panels[0].columns}
@@ -541,7 +541,7 @@ def test_average_improvement_is_the_mean_of_relative_changes(
     assert found == (pytest.approx(100 * np.mean((a - b) / b)), len(shared))
 
 
-def test_improvement_compares_like_with_like_and_says_over_how_many_cohorts() -> None:
+def test_improvement_compares_like_with_like_and_says_over_how_many_datasets() -> None:
     cells = [
         record("spa", 0.4),
         record("spa", 0.9, post="star"),
@@ -555,10 +555,10 @@ def test_improvement_compares_like_with_like_and_says_over_how_many_cohorts() ->
     assert by[row, "VAE"].text == "+100.0 %"
     assert by[row, "VAE*"].text == "+200.0 %"
     assert by[row, "SPA"].text == "–"
-    assert "1 of 2 cohorts" in note_of(table, by[row, "VAE"].marks)
+    assert "1 of 2 datasets" in note_of(table, by[row, "VAE"].marks)
 
 
-def test_paired_tests_are_wilcoxon_over_subjects_with_holm_per_cohort() -> None:
+def test_paired_tests_are_wilcoxon_over_subjects_with_holm_per_dataset() -> None:
     table = build_table(study(), compare="spa", metrics=["auprc"])
     by = shown(table.panels[-1])
     rng = np.arange(6)
@@ -911,7 +911,8 @@ def test_an_unreadable_record_is_named(results: Path, capsys: pytest.CaptureFixt
 
 def test_tables_need_neither_torch_nor_matplotlib_nor_mlflow() -> None:
     code = (
-        "import sys, uad_bench.cli.table, uad_bench.report.tables, uad_bench.report.render;"
+        "import sys, uad_bench.cli.commands.table, uad_bench.report.tables.build;"
+        "import uad_bench.report.tables.render;"
         "bad = {'torch', 'matplotlib', 'mlflow', 'pandas'} & set(sys.modules);"
         "sys.exit(str(bad) if bad else 0)"
     )

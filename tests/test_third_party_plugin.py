@@ -48,11 +48,11 @@ class Strange(method.Method):
 
 PEOPLE = '''"""Strangers."""
 
-from uad_bench.cohort import Cohort, CohortInfo
+from uad_bench.dataset import Dataset, DatasetInfo
 
 
-class Strangers(Cohort):
-    info = CohortInfo(
+class Strangers(Dataset):
+    info = DatasetInfo(
         name="strangers", title="Strangers", disease="none", citation="", bibtex="",
         licence="free", obtain="ask", layout="strangers/", folders=("strangers",),
     )

@@ -14,16 +14,17 @@ import yaml
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 from scipy import ndimage
 
-from uad_bench.cohort import Scan
+from uad_bench.dataset import Scan
 from uad_bench.errors import ScanError, UadBenchError
-from uad_bench.extras import install_command
-from uad_bench.phantom.cohorts import simulate_subject
-from uad_bench.volumes import tissue_maps
-from uad_bench.volumes.atropos import segment_tissues
+from uad_bench.phantom.datasets import simulate_subject
+from uad_bench.system.extras import install_command
+from uad_bench.volumes.grid import Grid
 from uad_bench.volumes.recipe import Recipe
-from uad_bench.volumes.resample import Grid, resample
-from uad_bench.volumes.space import template_grid, template_tissues
-from uad_bench.volumes.tissue_maps import (
+from uad_bench.volumes.steps import tissue_maps
+from uad_bench.volumes.steps.atropos import segment_tissues
+from uad_bench.volumes.steps.resample import resample
+from uad_bench.volumes.steps.space import template_grid, template_tissues
+from uad_bench.volumes.steps.tissue_maps import (
     LABEL_TABLES,
     LabelMapping,
     ProbabilityMapping,

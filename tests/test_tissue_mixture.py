@@ -13,12 +13,7 @@ from scipy.stats import norm
 from skimage.filters import apply_hysteresis_threshold
 from sklearn.mixture import GaussianMixture
 
-from uad_bench.models.bright_regions import (
-    REACH_MM,
-    bright_regions,
-    filled,
-    smoothed,
-)
+from uad_bench.models.bright_regions import REACH_MM, bright_regions, filled, smoothed
 from uad_bench.models.tissue_mixture import (
     SMALLEST_SD,
     UNLIKELY_SD,

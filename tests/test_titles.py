@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uad_bench.cells import CellRecord, CellSpec, CohortUse, Environment
-from uad_bench.registry import PluginSources, discover
-from uad_bench.report.arrange import dataset_titles, training_title
+from uad_bench.cells import CellRecord, CellSpec, DatasetUse, Environment
+from uad_bench.discovery.titles import own_title
+from uad_bench.plugins.registry import PluginSources, discover
+from uad_bench.report.tables.arrange import dataset_titles, training_title
 from uad_bench.runner.sources import find_source
-from uad_bench.titles import own_title
 
 
 def describe(folder: Path, content: str | bytes) -> Path:
@@ -54,9 +54,9 @@ def test_a_title_is_one_short_line_whatever_the_name(
     assert len(title.splitlines()) == 1
 
 
-def use(cohort: str, title: str = "", *, simulated: bool = False) -> CohortUse:
-    return CohortUse(
-        cohort=cohort,
+def use(dataset: str, title: str = "", *, simulated: bool = False) -> DatasetUse:
+    return DatasetUse(
+        dataset=dataset,
         title=title,
         simulated=simulated,
         manifest_hash="0",
@@ -67,7 +67,7 @@ def use(cohort: str, title: str = "", *, simulated: bool = False) -> CohortUse:
     )
 
 
-def cell(dataset: str, data: CohortUse | None) -> CellRecord:
+def cell(dataset: str, data: DatasetUse | None) -> CellRecord:
     spec = CellSpec(
         method="m", params={}, seed=0, dataset=dataset, protocol="strict", postprocessing="none"
     )
@@ -129,5 +129,5 @@ def test_a_folder_called_hi_is_the_papers_only_where_it_is_simulated(
 
 def test_a_released_dataset_keeps_its_name() -> None:
     registry = discover(PluginSources())
-    own = {name for name in registry.names("dataset") if not registry.cohort(name).info.released}
+    own = {name for name in registry.names("dataset") if not registry.dataset(name).info.released}
     assert own == {"hi", "msi", "gbi", "bids"}

@@ -23,8 +23,8 @@ import typer
 from typer.testing import CliRunner
 
 import uad_bench.tracking.tracker as tracker_module
-from uad_bench.cells import CellRecord, CellSpec, CohortUse, Environment, FitRecord
-from uad_bench.cli.sync import sync as sync_command
+from uad_bench.cells import CellRecord, CellSpec, DatasetUse, Environment, FitRecord
+from uad_bench.cli.commands.sync import sync as sync_command
 from uad_bench.evaluation.protocols import PROTOCOLS
 from uad_bench.evaluation.values import Metric
 from uad_bench.results import ResultsFolder, write_cell
@@ -38,9 +38,9 @@ PNG = bytes.fromhex(
 )
 
 
-def use(cohort: str, *, simulated: bool) -> CohortUse:
-    return CohortUse(
-        cohort=cohort,
+def use(dataset: str, *, simulated: bool) -> DatasetUse:
+    return DatasetUse(
+        dataset=dataset,
         simulated=simulated,
         manifest_hash="0123abcd",
         recipe="median",
@@ -206,7 +206,7 @@ def test_parameters_of_the_method_are_flattened_and_kept_apart_from_the_cell() -
     assert params["method.beta"] == "0.001"
     assert params["method.widths"] == "[16, 32]"
     assert params["method.prior.snr"] == "16.0"
-    assert params["training.cohort"] == "hi"
+    assert params["training.dataset"] == "hi"
     assert params["data.recipe"] == "median"
     assert params["tuned"] == "beta"
 

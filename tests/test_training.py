@@ -363,7 +363,7 @@ def test_a_clean_target_leaves_the_input_as_it_is_and_is_counted(monkeypatch):
     _, report = fit(train=data, clean_target=True, corruption="none", steps=6, batch_size=4)
     assert max(image.max().item() for image in seen) == 1.0
     assert max(image.max().item() for image in targets) < 0.9
-    # 6 x 4 slices are the whole cohort once, of which half have a spot of 4 pixels
+    # 6 x 4 slices are the whole dataset once, of which half have a spot of 4 pixels
     assert "target cleaned of 48 pixels in 12 of 24 slices drawn" in report.notes
 
 

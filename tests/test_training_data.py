@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from uad_bench.cli import main
-from uad_bench.cohort import Cohort, CohortInfo, Scan
+from uad_bench.dataset import Dataset, DatasetInfo, Scan
+from uad_bench.discovery.people.splits import ForTraining
 from uad_bench.phantom.layouts import write_layout
 from uad_bench.phantom.scan import PhantomScan
-from uad_bench.registry import PluginSources, discover
-from uad_bench.splits import ForTraining
-from uad_bench.volumes.validate import validate_cohort
+from uad_bench.plugins.registry import PluginSources, discover
+from uad_bench.volumes.checks.validate import validate_dataset
 
 
 @pytest.fixture(scope="module")
@@ -229,10 +229,10 @@ def test_a_list_of_people_that_puts_all_into_test_is_believed(
     assert "training has no validation scan" in line
 
 
-class Invented(Cohort):
+class Invented(Dataset):
     """Scans by the dozen, with two sessions each."""
 
-    info = CohortInfo("invented", "t", "any", "", "", "l", "o", "x", ("x",))
+    info = DatasetInfo("invented", "t", "any", "", "", "l", "o", "x", ("x",))
 
     def scans(self, root: Path) -> Iterator[Scan]:
         for number in range(24):
@@ -254,9 +254,11 @@ def test_validate_calls_a_lesion_or_a_patient_in_training_an_error(
     leak = tmp_path / "leak"
     shutil.copytree(patients, leak)
     write_splits(leak, "train\tpatient", "test\tpatient", column="split\tgroup")
-    cohort = discover(PluginSources()).cohort("bids")()
+    dataset = discover(PluginSources()).dataset("bids")()
     errors = [
-        (one.scan, one.message) for one in validate_cohort(cohort, leak) if one.severity == "error"
+        (one.scan, one.message)
+        for one in validate_dataset(dataset, leak)
+        if one.severity == "error"
     ]
     assert errors == [
         ("sub-011", "a lesion in a train scan; only healthy people belong there"),
@@ -272,12 +274,12 @@ def test_too_few_people_for_a_healthy_dataset_is_said_before_the_work(
     for name in ("sub-002", "sub-003", "sub-004"):
         for folder in (root / "hi").rglob(name):
             shutil.rmtree(folder)
-    cohort = discover(PluginSources()).cohort("hi")()
-    assert [scan.split for scan in ForTraining(cohort).scans(root / "hi")] == ["train"]
+    dataset = discover(PluginSources()).dataset("hi")()
+    assert [scan.split for scan in ForTraining(dataset).scans(root / "hi")] == ["train"]
     with contextlib.chdir(tmp_path), redirect_stderr(io.StringIO()) as err:
         code = main(["atlas", "build", "a", "--data-root", str(root), "--cache", "cache"])
     assert code == 2
-    assert "training cohort hi has no validation scan" in err.getvalue()
+    assert "training dataset hi has no validation scan" in err.getvalue()
     assert not (tmp_path / "cache" / "prepared").is_dir() or not list(
         (tmp_path / "cache" / "prepared").glob("hi-*")
     )

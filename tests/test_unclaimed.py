@@ -12,11 +12,11 @@ from uad_bench.datasets.bids import Bids
 from uad_bench.datasets.mslub import Mslub
 
 from uad_bench.cli import main
-from uad_bench.cohort import LeftFile
+from uad_bench.dataset import LeftFile
+from uad_bench.discovery.locate import Found, inspect, refuse_unclaimed
+from uad_bench.discovery.unclaimed import scan_paths
 from uad_bench.errors import UadBenchError
-from uad_bench.locate import Found, inspect, refuse_unclaimed
-from uad_bench.unclaimed import scan_paths
-from uad_bench.volumes.validate import validate_cohort
+from uad_bench.volumes.checks.validate import validate_dataset
 
 FLAIR = "sub-01/anat/sub-01_FLAIR.nii.gz"
 
@@ -201,7 +201,7 @@ def test_validate_counts_unclaimed_files_as_an_error_and_left_ones_as_a_note(
         "derivatives/manual/sub-02/anat/sub-02_acq-3D_label-lesion_mask.nii.gz",
         "derivatives/manual/sub-01/anat/sub-01_msk.nii.gz",
     )
-    findings = [f for f in validate_cohort(Bids(), tmp_path) if f.scan == "bids"]
+    findings = [f for f in validate_dataset(Bids(), tmp_path) if f.scan == "bids"]
     told = {(f.severity, f.where) for f in findings}
     assert {("error", "unclaimed"), ("note", "left out")} <= told
     assert any("sub-01_msk.nii.gz" in f.message for f in findings if f.severity == "error")

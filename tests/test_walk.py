@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uad_bench import walk
-from uad_bench.walk import walk_files
+from uad_bench.discovery import walk
+from uad_bench.discovery.walk import walk_files
 
 
 def touch(root: Path, *paths: str) -> None:

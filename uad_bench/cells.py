@@ -54,11 +54,11 @@ class Exclusion(_Record):
     reason: str
 
 
-class CohortUse(_Record):
+class DatasetUse(_Record):
     """Which data a cell stands on.
 
     Attributes:
-        cohort: name of the cohort.
+        dataset: name of the dataset.
         title: what tables call it, where its data are a user's own; empty otherwise.
         simulated: whether its scans are phantoms.
         manifest_hash: hash of the prepared store's manifest (recipe, files, versions).
@@ -72,7 +72,7 @@ class CohortUse(_Record):
         excluded: scans left out, with reasons.
     """
 
-    cohort: str
+    dataset: str
     title: str = ""
     simulated: bool
     manifest_hash: str
@@ -139,8 +139,8 @@ class CellRecord(_Record):
         method_title: column heading.
         control: whether the method is a control.
         supervised: whether the method saw lesion masks in training.
-        training: the training cohort, ``None`` for a failed cell that never got so far.
-        data: the evaluated cohort.
+        training: the training dataset, ``None`` for a failed cell that never got so far.
+        data: the evaluated dataset.
         fit: how the detector came to be.
         thresholds: scores in [0, 1] by name, such as ``fpr1``.
         metrics: the numbers, by name.
@@ -158,8 +158,8 @@ class CellRecord(_Record):
     method_title: str
     control: bool = False
     supervised: bool = False
-    training: CohortUse | None = None
-    data: CohortUse | None = None
+    training: DatasetUse | None = None
+    data: DatasetUse | None = None
     fit: FitRecord | None = None
     thresholds: dict[str, float] = Field(default_factory=dict)
     metrics: dict[str, Metric] = Field(default_factory=dict)

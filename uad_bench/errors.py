@@ -6,11 +6,11 @@ class UadBenchError(Exception):
 
 
 class PluginError(UadBenchError):
-    """A method or cohort plugin that cannot be found, loaded or trusted."""
+    """A method or dataset plugin that cannot be found, loaded or trusted."""
 
 
 class ScanError(UadBenchError):
-    """One scan that cannot be used. The cohort goes on without it and names it."""
+    """One scan that cannot be used. The dataset goes on without it and names it."""
 
 
 class DivergenceError(UadBenchError):

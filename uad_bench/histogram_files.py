@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import LEVELS, Counts, ScoreHistogram
-from uad_bench.results import write_whole
+from uad_bench.system.disk import write_whole
 
 
 def save_histograms(path: Path, histograms: Mapping[str, ScoreHistogram]) -> None:

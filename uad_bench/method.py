@@ -123,7 +123,7 @@ class TissuePrior:
     Attributes:
         mean: float32 ``[K, Z, H, W]``, K in the order of ``TISSUES``; sums to 1.
         variance: float32 ``[K, Z, H, W]``, not floored: a method applies its own floor.
-        source: where it comes from, for the record (training cohort and its size, or template).
+        source: where it comes from, for the record (training dataset and its size, or template).
 
     Raises:
         UadBenchError: if it has other tissues.

@@ -28,9 +28,9 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from uad_bench.errors import DivergenceError, UadBenchError
-from uad_bench.locks import held
 from uad_bench.method import SearchRange
-from uad_bench.results import write_whole
+from uad_bench.system.disk import write_whole
+from uad_bench.system.locks import held
 
 _TINY = 1e-12
 

@@ -26,7 +26,7 @@ from page import write_page
 from records import read_study
 
 from uad_bench.errors import UadBenchError
-from uad_bench.locks import HeldError, held
+from uad_bench.system.locks import HeldError, held
 
 
 def main() -> None:
@@ -73,7 +73,7 @@ def _pack_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--recipe", default=str(Path(__file__).with_name("fidelity.yaml")))
     parser.add_argument("--anatomies", type=Path, required=True, help="folder of label maps")
-    parser.add_argument("--data-root", type=Path, required=True, help="folder of real cohorts")
+    parser.add_argument("--data-root", type=Path, required=True, help="folder of real datasets")
     parser.add_argument("--lesion-free", type=Path, help="BIDS folder of other patients")
     parser.add_argument("--healthy", type=int, default=40)
     parser.add_argument("--patients", type=int, default=2)

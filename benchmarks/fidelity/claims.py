@@ -26,14 +26,14 @@ def prior_dice(pack: Pack, *, brain_known: bool) -> dict[str, Values | None]:
     Every pixel of the brain gets the tissue that is most frequent at its place in the training
     subjects; with ``brain_known`` never the background.
     """
-    cohort = pack.cohorts["unseen"]
+    dataset = pack.datasets["unseen"]
     found: dict[str, dict[str, float | None]] = {name: {} for name in TISSUES[:-1]}
-    for scan in cohort.scans:
+    for scan in dataset.scans:
         rows = slice(scan.start, scan.stop)
-        maps = pack.prior.mean[:, cohort.z[rows]].transpose(1, 0, 2, 3).copy()
+        maps = pack.prior.mean[:, dataset.z[rows]].transpose(1, 0, 2, 3).copy()
         if brain_known:
             maps[:, -1] = -1
-        dice = tissue_dice(maps, cohort.tissue[rows], cohort.brain[rows, None])
+        dice = tissue_dice(maps, dataset.tissue[rows], dataset.brain[rows, None])
         for name, of in found.items():
             of[f"unseen/{scan.subject}"] = dice.get(name)
     return {name: combined({None: of}) for name, of in found.items()}
@@ -180,7 +180,7 @@ def _error_ratio(study: Study, arm: str) -> list[Values | None]:
 
 def ranks(study: Study) -> Answer:
     """Claim (iii)."""
-    groups = (*(one for one in study.cohorts if "(real)" in one.title), *study.kinds)
+    groups = (*(one for one in study.datasets if "(real)" in one.title), *study.kinds)
     short: tuple[tuple[str, Post, str, Post], ...] = (
         ("spa", "none", "gmvae", "none"),
         ("gmvae", "none", "vae", "none"),
@@ -216,7 +216,7 @@ def ranks(study: Study) -> Answer:
         "all are below.",
         (
             table(["AUPRC", *(group.title for group in groups), "higher?"], rows),
-            "As the paper computes it, over all voxels of a cohort together, background included "
+            "As the paper computes it, over all voxels of a dataset together, background included "
             "(mean over seeds, without / with *):",
             _pooled(study),
         ),
@@ -231,47 +231,47 @@ def _longer(verdicts: list[Verdict], shown: list[str]) -> str:
 
 
 def _pooled(study: Study) -> str:
-    """AUPRC of pooled voxels, per cohort."""
+    """AUPRC of pooled voxels, per dataset."""
     rows = []
     for arm, name in (("thresholding", "thresholding"), *LABELS.items()):
         if not study.has(arm):
             continue
         cells = [name]
-        for group in study.cohorts:
+        for group in study.datasets:
             posts: tuple[Post, ...] = ("none", "star")
-            found = [study.pooled_auprc(arm, group.cohorts[0], post) for post in posts]
+            found = [study.pooled_auprc(arm, group.datasets[0], post) for post in posts]
             cells.append(" / ".join("-" if one is None else f"{one:.2f}" for one in found))
         rows.append(cells)
-    return table(["AUPRC, pooled", *(group.title for group in study.cohorts)], rows)
+    return table(["AUPRC, pooled", *(group.title for group in study.datasets)], rows)
 
 
 def thresholding_wins(study: Study) -> Answer:
     """Claim (iv)."""
     rows, wins = [], {"max_dice": 0, "auprc": 0}
-    for group in (*study.cohorts, *study.kinds):
+    for group in (*study.datasets, *study.kinds):
         cells = [group.title]
         for metric in wins:
-            best = best_thresholding(study, group, metric) if len(group.cohorts) == 1 else None
+            best = best_thresholding(study, group, metric) if len(group.datasets) == 1 else None
             less = estimate(against_thresholding(study, "spa", group, "star", metric))
-            if len(group.cohorts) == 1:
+            if len(group.datasets) == 1:
                 wins[metric] += less is not None and less.mean < 0
                 shown = NOT_RUN if best is None else number(estimate(best[1]), interval=False)
                 cells += [f"{shown} {best[0]}" if best else shown]
                 cells += [number(estimate(study.metric("spa", group, "star", metric)))]
             else:
-                cells += ["per cohort", ""]
+                cells += ["per dataset", ""]
             cells.append(change(less))
         rows.append(cells)
     pooled = [
         estimate(against_thresholding(study, "spa", kind, "star", "max_dice"))
         for kind in study.kinds
     ]
-    count = len(study.cohorts)
+    count = len(study.datasets)
     run = study.has("spa") and any(
         arm.method == "thresholding" and study.has(arm.name) for arm in study.arms
     )
     won = (
-        f"By the means, thresholding is ahead of SPA* in {wins['max_dice']} of {count} cohorts in "
+        f"By the means, thresholding is ahead of SPA* in {wins['max_dice']} of {count} datasets in "
         f"max Dice and in {wins['auprc']} of {count} in AUPRC. {_in_the_paper()}"
     )
     return Answer(
@@ -283,11 +283,11 @@ def thresholding_wins(study: Study) -> Answer:
         else "",
         "yes if SPA* less the best thresholding is below 0 in max Dice, in real and in simulated "
         "patients; no if it is above 0 in both. The best of raw, quantile and histeq, each without "
-        "post-processing, * or *3D, is picked per cohort and metric on the test patients.",
+        "post-processing, * or *3D, is picked per dataset and metric on the test patients.",
         (
             table(
                 [
-                    "cohort",
+                    "dataset",
                     "max Dice: best thresholding",
                     "SPA*",
                     "difference",
@@ -306,7 +306,7 @@ def _in_the_paper() -> str:
     thresholding: dict[tuple[str, str], float] = {}
     spa: dict[tuple[str, str], float] = {}
     for one in load_published():
-        key = (one.metric, one.cohort)
+        key = (one.metric, one.label)
         if one.name == "thresholding" and one.value is not None:
             thresholding[key] = max(one.value, thresholding.get(key, 0.0))
         if one.name == "spa" and one.postprocessing == "star" and one.value is not None:

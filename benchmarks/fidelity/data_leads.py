@@ -1,4 +1,4 @@
-"""The leads about the data: normalisation, simulation, easy cohorts, and odd scans."""
+"""The leads about the data: normalisation, simulation, easy datasets, and odd scans."""
 
 from __future__ import annotations
 
@@ -97,11 +97,11 @@ def _spread(study: Study, group: Group) -> tuple[float, str] | None:
 def _saturated(study: Study, group: Group) -> str:
     """Mean over patients of the share of lesion voxels at the highest intensity."""
     shares = []
-    for label in group.cohorts:
-        cohort = study.pack.cohorts[label]
-        for scan in cohort.scans:
+    for label in group.datasets:
+        dataset = study.pack.datasets[label]
+        for scan in dataset.scans:
             rows = slice(scan.start, scan.stop)
-            lesion = cohort.image[rows][cohort.lesion[rows] == 1]
+            lesion = dataset.image[rows][dataset.lesion[rows] == 1]
             if len(lesion):
                 shares.append(float((lesion == 65535).mean()))
     return f"{100 * sum(shares) / len(shares):.0f} %" if shares else "none"
@@ -111,14 +111,14 @@ def simulation(study: Study) -> Answer:
     """Lead 7."""
     networks = {arm: f"{LABELS[arm]}*" for arm in NETWORKS}
     arms = {"thresholding": "thresholding", **networks, "outlier": "outlier"}
-    quiet = study.group("", [one for one in study.real.cohorts if one != "brats"])
+    quiet = study.group("", [one for one in study.real.datasets if one != "brats"])
     rows, verdicts, shown = [], [], []
     for arm, name in arms.items():
         post: Post = "star" if arm in networks else "none"
         free = study.lesion_free(arm, post)
         calm = estimate(stacked([study.metric(arm, quiet, post, "fpr"), free]))
-        rates = [estimate(study.metric(arm, one, post, "fpr")) for one in study.cohorts]
-        of_real = rates[: len(study.real.cohorts)]
+        rates = [estimate(study.metric(arm, one, post, "fpr")) for one in study.datasets]
+        of_real = rates[: len(study.real.datasets)]
         simulated = estimate(study.metric(arm, study.simulated, post, "fpr"))
         cells = [calm, estimate(free), *of_real, simulated]
         rows.append([name, *(percent(rate) for rate in cells)])
@@ -126,12 +126,12 @@ def simulation(study: Study) -> Answer:
             verdicts.append(opposite(verdict(calm, 0.01)))
             shown.append(f"{name} {percent(calm)}")
     people = (
-        len(study.pack.cohorts["lesion-free"].scans) if "lesion-free" in study.pack.cohorts else 0
+        len(study.pack.datasets["lesion-free"].scans) if "lesion-free" in study.pack.datasets else 0
     )
     columns = [
         "all without tumour",
         f"lesion-free slices, {people} people",
-        *(one.title for one in study.cohorts[: len(study.real.cohorts)]),
+        *(one.title for one in study.datasets[: len(study.real.datasets)]),
         study.simulated.title,
     ]
     return Answer(
@@ -159,17 +159,19 @@ def easy_brats(study: Study) -> Answer:
         "its whole interval, and the networks differ less there in AUPRC* than on the real MSLUB "
         "patients; overturned if neither holds."
     )
-    cohorts = {one.cohorts[0]: one for one in study.cohorts}
-    if not {"brats", "mslub"} <= set(cohorts):
+    datasets = {one.datasets[0]: one for one in study.datasets}
+    if not {"brats", "mslub"} <= set(datasets):
         return Answer(claim, NOT_RUN, "", rule, ())
-    own: Estimate | None = estimate(study.metric("thresholding", cohorts["brats"], "none", "auprc"))
+    own: Estimate | None = estimate(
+        study.metric("thresholding", datasets["brats"], "none", "auprc")
+    )
     printed = next(
         one.value
         for one in load_published()
-        if (one.name, one.cohort, one.metric, one.postprocessing)
+        if (one.name, one.label, one.metric, one.postprocessing)
         == ("thresholding", "brats", "auprc", "none")
     )
-    spreads = [_spread(study, cohorts[name]) for name in ("brats", "mslub")]
+    spreads = [_spread(study, datasets[name]) for name in ("brats", "mslub")]
     sizes = [one[0] for one in spreads if one is not None]
     less = Verdict.NOT_RUN
     if len(sizes) == 2:
@@ -206,7 +208,7 @@ def odd_data(study: Study, anatomies: Path | None) -> Answer:
     whole = f"; the other BraTS patients at least {100 * min(others):.0f} %" if others else ""
     rows = []
     for arm, post in (("thresholding", "none"), ("spa", "star"), ("outlier", "none")):
-        if "brats" not in study.real.cohorts:
+        if "brats" not in study.real.datasets:
             break
         every = study.metric(arm, study.group("", ["brats"]), post, "auprc")
         rest = only(every, [person for person in tumours if person not in cut])
@@ -256,10 +258,10 @@ def _coverage(study: Study) -> dict[str, float]:
     """Share of the voxels where the atlas expects tissue that lie in each real patient's brain."""
     tissue = study.pack.prior.mean[:-1].sum(axis=0) > 0.5
     found: dict[str, float] = {}
-    for label in study.real.cohorts:
-        cohort = study.pack.cohorts[label]
-        for scan in cohort.scans:
+    for label in study.real.datasets:
+        dataset = study.pack.datasets[label]
+        for scan in dataset.scans:
             rows = slice(scan.start, scan.stop)
-            inside = int((cohort.brain[rows] & tissue[cohort.z[rows]]).sum())
+            inside = int((dataset.brain[rows] & tissue[dataset.z[rows]]).sum())
             found.setdefault(f"{label}/{scan.subject}", inside / int(tissue.sum()))
     return found

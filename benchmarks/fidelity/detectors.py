@@ -17,7 +17,7 @@ def detectors(study: Study) -> tuple[Arm, ...]:
 
 
 def answer_goal(study: Study, arm: Arm) -> Answer:
-    """Whether a detector beats the best thresholding on every cohort."""
+    """Whether a detector beats the best thresholding on every dataset."""
     metrics = {"max_dice": "max Dice", "dice": "Dice at the validation threshold"}
     shown, verdicts, everywhere = [], [], True
     for metric, name in metrics.items():
@@ -28,38 +28,38 @@ def answer_goal(study: Study, arm: Arm) -> Answer:
         verdicts += [verdict(one) for one in pooled]
         each = [
             estimate(against_thresholding(study, arm.name, group, own_post(arm), metric))
-            for group in study.cohorts
+            for group in study.datasets
         ]
         ahead = sum(one is not None and one.mean > 0 for one in each)
         everywhere = everywhere and ahead == len(each)
         shown.append(
             f"{name} {by_kind([change(one) for one in pooled], study)}, ahead in {ahead} of "
-            f"{len(each)} cohorts"
+            f"{len(each)} datasets"
         )
     found = all_of(verdicts)
     if found == Verdict.YES and not everywhere:
         found = Verdict.UNCLEAR
     return Answer(
-        f"Beyond the paper: {arm.label} beats the best thresholding on every cohort",
+        f"Beyond the paper: {arm.label} beats the best thresholding on every dataset",
         found,
         f"Difference in {'; in '.join(shown)}.",
-        "yes if its mean is higher in every cohort and its difference is above 0 in real and in "
+        "yes if its mean is higher in every dataset and its difference is above 0 in real and in "
         "simulated patients, in max Dice and in Dice at the validation threshold; no if all four "
-        "differences are below 0. The best of nine variants of thresholding is picked per cohort "
+        "differences are below 0. The best of nine variants of thresholding is picked per dataset "
         "and metric on the test patients.",
         (),
     )
 
 
 def detector_table(study: Study, arm: Arm) -> str:
-    """A new detector against the best thresholding of every cohort."""
+    """A new detector against the best thresholding of every dataset."""
     rows = []
-    for group in (*study.cohorts, *study.kinds):
-        cells = [f"{group.title}, {group.people}" if len(group.cohorts) == 1 else group.title]
+    for group in (*study.datasets, *study.kinds):
+        cells = [f"{group.title}, {group.people}" if len(group.datasets) == 1 else group.title]
         for metric in ("max_dice", "dice"):
-            best = best_thresholding(study, group, metric) if len(group.cohorts) == 1 else None
+            best = best_thresholding(study, group, metric) if len(group.datasets) == 1 else None
             cells.append(
-                f"{number(estimate(best[1]), interval=False)} {best[0]}" if best else "per cohort"
+                f"{number(estimate(best[1]), interval=False)} {best[0]}" if best else "per dataset"
             )
             cells.append(number(estimate(study.metric(arm.name, group, own_post(arm), metric))))
             less = estimate(against_thresholding(study, arm.name, group, own_post(arm), metric))
@@ -84,14 +84,14 @@ def detector_table(study: Study, arm: Arm) -> str:
 
 
 def detector_sentence(study: Study, arm: Arm) -> str:
-    """In how many cohorts a detector is ahead of the best thresholding, per post-processing."""
+    """In how many datasets a detector is ahead of the best thresholding, per post-processing."""
     parts = []
     for post, mark in POSTS.items():
         counts = []
         for metric in ("max_dice", "dice"):
             found = [
                 estimate(against_thresholding(study, arm.name, group, post, metric))
-                for group in study.cohorts
+                for group in study.datasets
             ]
             ahead = sum(one is not None and one.mean > 0 for one in found)
             sure = sum(one is not None and one.low is not None and one.low > 0 for one in found)
@@ -99,6 +99,6 @@ def detector_sentence(study: Study, arm: Arm) -> str:
         name = f"{arm.label}{mark}" if mark else f"{arm.label} without post-processing"
         parts.append(f"{name}: {counts[0]} in max Dice, {counts[1]} in Dice at the threshold")
     return (
-        f"Cohorts of {len(study.cohorts)} in which its mean is higher (in brackets: with the whole "
-        f"interval): {'; '.join(parts)}."
+        f"Datasets of {len(study.datasets)} in which its mean is higher (in brackets: with the "
+        f"whole interval): {'; '.join(parts)}."
     )

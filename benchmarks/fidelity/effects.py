@@ -87,7 +87,7 @@ def _number(value: float | None) -> float:
 
 
 def stacked(parts: Iterable[Values | None]) -> Values | None:
-    """Put people of several cohorts together, over the seeds that every cohort has.
+    """Put people of several datasets together, over the seeds that every dataset has.
 
     ``None`` if a part is, or if they share no seed.
     """

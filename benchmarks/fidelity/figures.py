@@ -19,8 +19,8 @@ from records import Study
 from tables import compared
 
 from uad_bench.method import TISSUES
-from uad_bench.report.figures import png as full_colour
-from uad_bench.report.published import cohort_title
+from uad_bench.report.figures.cells import png as full_colour
+from uad_bench.report.published import dataset_title
 
 SHOWN = (
     *("thresholding", "control-mean", "vae", "gmvae"),
@@ -43,7 +43,7 @@ class Example:
 
     Attributes:
         key: of the arms' pictures.
-        title: cohort and patient.
+        title: dataset and patient.
         image: ``[H, W]`` in [0, 1].
         brain: bool ``[H, W]``.
         lesion: bool ``[H, W]``.
@@ -58,18 +58,20 @@ class Example:
     z: int
 
 
-def examples(study: Study, cohort: str, count: int = 2) -> tuple[Example, ...]:
-    """The example slices of a cohort, those that ``measure`` keeps pictures of."""
-    return tuple(_example(study, cohort, scan) for scan in study.pack.cohorts[cohort].scans[:count])
+def examples(study: Study, dataset: str, count: int = 2) -> tuple[Example, ...]:
+    """The example slices of a dataset, those that ``measure`` keeps pictures of."""
+    return tuple(
+        _example(study, dataset, scan) for scan in study.pack.datasets[dataset].scans[:count]
+    )
 
 
-def _example(study: Study, cohort: str, scan: PackedScan) -> Example:
-    packed = study.pack.cohorts[cohort]
+def _example(study: Study, dataset: str, scan: PackedScan) -> Example:
+    packed = study.pack.datasets[dataset]
     lesion = packed.lesion[scan.start : scan.stop] == 1
     row = scan.start + int(lesion.sum(axis=(1, 2)).argmax())
-    title = f"{cohort_title(cohort)}\n{scan.subject.removeprefix('Brats18_')}"
+    title = f"{dataset_title(dataset)}\n{scan.subject.removeprefix('Brats18_')}"
     return Example(
-        f"{cohort}/{scan.name}",
+        f"{dataset}/{scan.name}",
         title,
         packed.image[row] / 65535.0,
         packed.brain[row],
@@ -78,12 +80,12 @@ def _example(study: Study, cohort: str, scan: PackedScan) -> Example:
     )
 
 
-def reconstructions(study: Study, cohort: str) -> bytes:
-    """Reconstruction above residual, arms side by side, for the examples of a cohort."""
+def reconstructions(study: Study, dataset: str) -> bytes:
+    """Reconstruction above residual, arms side by side, for the examples of a dataset."""
     new = tuple(arm.name for arm in detectors(study))
     labels = {arm.name: arm.label for arm in study.arms}
     kept = {name: study.pictures(name) for name in (*SHOWN, *new) if study.has(name)}
-    shown = examples(study, cohort)
+    shown = examples(study, dataset)
     scores = {f"{one.key}/score" for one in shown}
     pictures = {name: of for name, of in kept.items() if scores <= set(of)}
     box = _box([one.brain for one in shown])
@@ -106,21 +108,21 @@ def reconstructions(study: Study, cohort: str) -> bytes:
                 _grey(upper[column], rebuilt[box])
             top = float(score.max())
             lower[column].imshow(score[box], cmap="inferno", vmin=0.0, vmax=top or 1.0)
-            _outline(lower[column], score[box] >= _threshold(study, arm, cohort), _FOUND)
+            _outline(lower[column], score[box] >= _threshold(study, arm, dataset), _FOUND)
             lower[column].set_xlabel(f"0 to {top:.2f}", fontsize=7, labelpad=1)
     return png(figure)
 
 
-def _threshold(study: Study, arm: str, cohort: str) -> float:
+def _threshold(study: Study, arm: str, dataset: str) -> float:
     """The score at 1 % false positives on validation, of the seed whose picture is shown."""
     done = study.results[arm]
-    return done[min(done)].cohorts[cohort].posts["star"].thresholds["fpr1"]
+    return done[min(done)].datasets[dataset].posts["star"].thresholds["fpr1"]
 
 
-def tissue_maps(study: Study, cohorts: Sequence[str]) -> bytes | None:
+def tissue_maps(study: Study, datasets: Sequence[str]) -> bytes | None:
     """SPA's latent maps of the examples beside the prior's, ``None`` where no SPA kept any."""
     kept = {name: study.pictures(name) for name in MAPPED if study.has(name)}
-    shown = [one for cohort in cohorts for one in examples(study, cohort, 1)]
+    shown = [one for dataset in datasets for one in examples(study, dataset, 1)]
     maps = {f"{one.key}/tissues" for one in shown}
     sides = {MAPPED[name]: of for name, of in kept.items() if maps <= set(of)}
     if not shown or not sides:

@@ -194,9 +194,9 @@ _DISTANCE_SLICES = 32
 
 def _raw_distance(study: Study) -> tuple[NDArray[np.float64], float]:
     """Squared feature difference per layer of EfficientNet-Lite0, and L1, to a flat brain."""
-    cohort = study.pack.cohorts["unseen"]
-    rows = np.linspace(0, len(cohort.image) - 1, _DISTANCE_SLICES).round().astype(np.int64)
-    slices = cohort.slices(np.unique(rows), study.pack.spacing)
+    dataset = study.pack.datasets["unseen"]
+    rows = np.linspace(0, len(dataset.image) - 1, _DISTANCE_SLICES).round().astype(np.int64)
+    slices = dataset.slices(np.unique(rows), study.pack.spacing)
     image, flat = torch.from_numpy(slices.image), 0.5 * torch.from_numpy(slices.brain).float()
     network = load_lite0("cpu")
     with torch.inference_mode():
@@ -209,17 +209,17 @@ def lesion_ml(study: Study, group: Group) -> dict[str, float]:
     """Volume of lesion of every patient."""
     voxel = study.pack.spacing[0] * study.pack.spacing[1] * study.pack.spacing[2] / 1000.0
     found: dict[str, float] = {}
-    for label in group.cohorts:
-        cohort = study.pack.cohorts[label]
-        for scan in cohort.scans:
-            size = int((cohort.lesion[scan.start : scan.stop] == 1).sum()) * voxel
+    for label in group.datasets:
+        dataset = study.pack.datasets[label]
+        for scan in dataset.scans:
+            size = int((dataset.lesion[scan.start : scan.stop] == 1).sum()) * voxel
             found.setdefault(f"{label}/{scan.subject}", size)
     return found
 
 
 def median_3d(study: Study) -> Answer:
     """Lead 6."""
-    everyone = study.group("", [*study.real.cohorts, *study.simulated.cohorts])
+    everyone = study.group("", [*study.real.datasets, *study.simulated.datasets])
     volumes = lesion_ml(study, everyone)
     small = [person for person, volume in volumes.items() if volume < SMALL_ML]
     large = [person for person in volumes if person not in small]

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from arms import PLAIN, Arm, Size
 from numpy.typing import NDArray
-from pack import Pack, PackedCohort, scan_slices
+from pack import Pack, PackedDataset, scan_slices
 from scipy import ndimage
 
 from uad_bench.evaluation.histograms import ScoreHistogram, average_precision, quantise
@@ -23,15 +23,15 @@ from uad_bench.evaluation.latent import ssim, tissue_dice
 from uad_bench.evaluation.postprocessing import postprocess
 from uad_bench.evaluation.protocols import ScoredScan, evaluate, validation_histogram
 from uad_bench.method import FitContext, FitReport, FloatArray, Method, Slices
-from uad_bench.registry import discover
-from uad_bench.results import write_whole
+from uad_bench.plugins.registry import discover
 from uad_bench.runner.scoring import signed_residual
+from uad_bench.system.disk import write_whole
 
 POSTS = ("none", "star", "star3d")
 """Absolute residual; positive residual and a median of 3 x 3; of 3 x 3 x 3 voxels."""
 
 EXAMPLES = 2
-"""Patients of each cohort whose slices are kept for pictures."""
+"""Patients of each dataset whose slices are kept for pictures."""
 
 
 def measure(arm: Arm, seed: int, size: Size, pack: Pack, *, device: str, folder: Path) -> None:
@@ -42,12 +42,12 @@ def measure(arm: Arm, seed: int, size: Size, pack: Pack, *, device: str, folder:
     """
     method, report, seconds = _train(arm, seed, size, pack, device)
     started = time.perf_counter()
-    validation = _scored(method, pack, pack.cohorts["healthy"], split="validation")
+    validation = _scored(method, pack, pack.datasets["healthy"], split="validation")
     thresholds = {post: validation_histogram(scans) for post, scans in validation.items()}
-    cohorts, pictures = {}, {}
-    for label, cohort in pack.patients.items():
-        cohorts[label] = _patients(method, pack, cohort, thresholds)
-        pictures |= _pictures(method, pack, label, cohort)
+    datasets, pictures = {}, {}
+    for label, dataset in pack.patients.items():
+        datasets[label] = _patients(method, pack, dataset, thresholds)
+        pictures |= _pictures(method, pack, label, dataset)
     healthy = _healthy(method, pack)
     record = {
         "arm": arm.name,
@@ -63,11 +63,11 @@ def measure(arm: Arm, seed: int, size: Size, pack: Pack, *, device: str, folder:
         "train_s": seconds,
         "score_s": time.perf_counter() - started,
         "healthy": healthy,
-        "cohorts": cohorts,
+        "datasets": datasets,
         "lesion_free": _lesion_free(arm, method, pack, thresholds),
         "pack": pack.sha256,
         "recipe": pack.recipe,
-        "shape": list(next(iter(pack.cohorts.values())).image.shape[1:]),
+        "shape": list(next(iter(pack.datasets.values())).image.shape[1:]),
         "device": _device(device),
         "versions": {name: version(name) for name in ("uad-bench", "torch", "numpy")},
         "commit": _commit(),
@@ -93,10 +93,10 @@ def _train(
     sized = {name: value for name, value in sized.items() if name in fields and value is not None}
     plain = PLAIN.get(arm.method, {})
     method = kind(kind.Params.model_validate({**sized, **plain, **arm.params}))
-    healthy = pack.cohorts["healthy"]
+    healthy = pack.datasets["healthy"]
     train = healthy.slices(healthy.rows("train"), pack.spacing)
     if arm.data == "healthy and lesion-free":
-        extra = pack.cohorts["lesion-free"]
+        extra = pack.datasets["lesion-free"]
         train = _joined(train, extra.slices(extra.rows("test"), pack.spacing))
     context = FitContext(
         seed=seed,
@@ -129,10 +129,10 @@ def _maps(residual: FloatArray) -> dict[str, FloatArray]:
 
 
 def _scored(
-    method: Method, pack: Pack, cohort: PackedCohort, split: str
+    method: Method, pack: Pack, dataset: PackedDataset, split: str
 ) -> dict[str, list[ScoredScan]]:
     found: dict[str, list[ScoredScan]] = {post: [] for post in POSTS}
-    for scan, slices, lesion in scan_slices(pack, cohort):
+    for scan, slices, lesion in scan_slices(pack, dataset):
         if scan.split != split:
             continue
         residual, _ = signed_residual(method, slices)
@@ -160,12 +160,12 @@ def _scan(
 
 
 def _patients(
-    method: Method, pack: Pack, cohort: PackedCohort, thresholds: Mapping[str, ScoreHistogram]
+    method: Method, pack: Pack, dataset: PackedDataset, thresholds: Mapping[str, ScoreHistogram]
 ) -> dict[str, Any]:
-    """Everything about one cohort of patients."""
+    """Everything about one dataset of patients."""
     scored: dict[str, list[ScoredScan]] = {post: [] for post in POSTS}
     contrasts = []
-    for scan, slices, lesion in scan_slices(pack, cohort):
+    for scan, slices, lesion in scan_slices(pack, dataset):
         residual, reconstruction = signed_residual(method, slices)
         for post, scores in _maps(residual).items():
             scored[post].append(_scan(scan.subject, scan.session, scores, lesion, slices))
@@ -184,18 +184,18 @@ def _patients(
                 for scan in result.scans
             ],
         }
-    return {"simulated": cohort.simulated, "posts": posts, "contrast": contrasts}
+    return {"simulated": dataset.simulated, "posts": posts, "contrast": contrasts}
 
 
 def _lesion_free(
     arm: Arm, method: Method, pack: Pack, thresholds: Mapping[str, ScoreHistogram]
 ) -> dict[str, list[dict[str, Any]]]:
     """False positives in the lesion-free slices of real patients, if it did not learn from them."""
-    cohort = pack.cohorts.get("lesion-free")
-    if cohort is None or arm.data == "healthy and lesion-free":
+    dataset = pack.datasets.get("lesion-free")
+    if dataset is None or arm.data == "healthy and lesion-free":
         return {}
     found = {}
-    for post, scans in _scored(method, pack, cohort, split="test").items():
+    for post, scans in _scored(method, pack, dataset, split="test").items():
         result = evaluate("strict", lambda scans=scans: iter(scans), thresholds[post])
         found[post] = [
             {"subject": scan.subject, "session": scan.session, "fpr": scan.metrics["fpr"]}
@@ -229,8 +229,8 @@ def _contrast(
 def _healthy(method: Method, pack: Pack) -> list[dict[str, float | None]]:
     """Reconstruction error, similarity and tissue Dice of each unseen healthy person."""
     found = []
-    cohort = pack.cohorts["unseen"]
-    for scan, slices, _ in scan_slices(pack, cohort):
+    dataset = pack.datasets["unseen"]
+    for scan, slices, _ in scan_slices(pack, dataset):
         residual, reconstruction = signed_residual(method, slices)
         if reconstruction is None:
             continue
@@ -241,7 +241,7 @@ def _healthy(method: Method, pack: Pack) -> list[dict[str, float | None]]:
         }
         if hasattr(method, "tissues"):
             maps = method.tissues(slices)
-            tissue = cohort.tissue[scan.start : scan.stop]
+            tissue = dataset.tissue[scan.start : scan.stop]
             dice = tissue_dice(maps, tissue, slices.brain)
             values |= {f"dice_{name}": value for name, value in dice.items()}
             values["sum_error"] = float(np.abs(maps.sum(axis=1) - 1)[slices.brain[:, 0]].mean())
@@ -250,11 +250,11 @@ def _healthy(method: Method, pack: Pack) -> list[dict[str, float | None]]:
 
 
 def _pictures(
-    method: Method, pack: Pack, label: str, cohort: PackedCohort
+    method: Method, pack: Pack, label: str, dataset: PackedDataset
 ) -> dict[str, NDArray[Any]]:
-    """The slice with the most lesion of a cohort's first patients: residual and tissue maps."""
+    """The slice with the most lesion of a dataset's first patients: residual and tissue maps."""
     kept: dict[str, NDArray[Any]] = {}
-    for scan, slices, lesion in list(scan_slices(pack, cohort))[:EXAMPLES]:
+    for scan, slices, lesion in list(scan_slices(pack, dataset))[:EXAMPLES]:
         at = int((lesion == 1).sum(axis=(1, 2)).argmax())
         one = Slices(
             slices.image[at : at + 1],

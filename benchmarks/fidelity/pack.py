@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uad_bench.method import Slices, TissuePrior
-from uad_bench.registry import PluginSources, Registry, discover
+from uad_bench.plugins.registry import PluginSources, Registry, discover
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data import gather
 from uad_bench.runner.sources import Sources, find_sources, find_training
-from uad_bench.volumes.store import PreparedCohort
-from uad_bench.volumes.tissue_prior import tissue_prior
+from uad_bench.volumes.store.prepared import PreparedDataset
+from uad_bench.volumes.store.tissue_prior import tissue_prior
 
 TRAINING_SHARE = 0.6
 """Share of the anatomies that healthy training subjects are made from; the rest are unseen."""
@@ -33,7 +33,7 @@ _MULTIPLE = 8
 
 @dataclass(frozen=True, slots=True)
 class PackedScan:
-    """One scan: whose it is, and its rows in the cohort's arrays."""
+    """One scan: whose it is, and its rows in the dataset's arrays."""
 
     name: str
     subject: str
@@ -44,7 +44,7 @@ class PackedScan:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PackedCohort:
+class PackedDataset:
     """Slices of some scans.
 
     Attributes:
@@ -83,26 +83,26 @@ class Pack:
     """Everything the study needs.
 
     Attributes:
-        cohorts: ``healthy`` (split into training and validation), ``unseen`` (healthy, of other
+        datasets: ``healthy`` (split into training and validation), ``unseen`` (healthy, of other
             anatomies), ``lesion-free`` (slices of real patients who are tested nowhere) where
-            there are any, and the cohorts of patients.
+            there are any, and the datasets of patients.
         prior: of the training subjects.
         spacing: voxel size ``(z, y, x)`` in mm.
         recipe: how scans became slices.
         sha256: of the file.
     """
 
-    cohorts: Mapping[str, PackedCohort]
+    datasets: Mapping[str, PackedDataset]
     prior: TissuePrior
     spacing: tuple[float, float, float]
     recipe: str
     sha256: str
 
     @property
-    def patients(self) -> dict[str, PackedCohort]:
-        """The cohorts that detectors are tested on, the real ones first."""
+    def patients(self) -> dict[str, PackedDataset]:
+        """The datasets that detectors are tested on, the real ones first."""
         healthy = ("healthy", "unseen", "lesion-free")
-        found = [item for item in self.cohorts.items() if item[0] not in healthy]
+        found = [item for item in self.datasets.items() if item[0] not in healthy]
         return dict(sorted(found, key=lambda item: item[1].simulated))
 
 
@@ -136,14 +136,14 @@ def make_pack(
         file: where the pack goes.
         recipe: name or file of the preparation recipe.
         anatomies: folder of label maps.
-        data_root: folder of the real cohorts.
+        data_root: folder of the real datasets.
         lesion_free: BIDS folder of real patients whose lesion-free slices may be trained on.
         healthy: simulated healthy subjects; a multiple of 4.
-        patients: simulated patients per cohort.
-        cache: folder for phantoms and prepared cohorts.
+        patients: simulated patients per dataset.
+        cache: folder for phantoms and prepared datasets.
     """
     registry = discover(PluginSources())
-    found: dict[str, PreparedCohort] = {}
+    found: dict[str, PreparedDataset] = {}
     with tempfile.TemporaryDirectory() as scratch:
         seen, unseen = _divide(anatomies, Path(scratch))
         common = {"methods": ("thresholding",), "recipe": recipe, "cache": cache}
@@ -167,30 +167,30 @@ def make_pack(
     write_pack(file, found)
 
 
-def write_pack(file: Path, cohorts: Mapping[str, PreparedCohort]) -> None:
-    """Pack prepared cohorts; ``healthy`` and its prior are among them."""
-    window = _window(np.load(c.folder / "brain.npy", mmap_mode="r") for c in cohorts.values())
+def write_pack(file: Path, datasets: Mapping[str, PreparedDataset]) -> None:
+    """Pack prepared datasets; ``healthy`` and its prior are among them."""
+    window = _window(np.load(c.folder / "brain.npy", mmap_mode="r") for c in datasets.values())
     arrays: dict[str, NDArray[Any]] = {}
     index: dict[str, Any] = {}
-    for label, cohort in cohorts.items():
-        scans, rows = _chosen(label, cohort)
-        image = np.load(cohort.folder / "image.npy", mmap_mode="r")[rows][:, *window]
+    for label, dataset in datasets.items():
+        scans, rows = _chosen(label, dataset)
+        image = np.load(dataset.folder / "image.npy", mmap_mode="r")[rows][:, *window]
         arrays[f"{label}/image"] = np.rint(image.astype(np.float64) * 65535).astype(np.uint16)
         for name in ("brain", "lesion"):
-            arrays[f"{label}/{name}"] = np.load(cohort.folder / f"{name}.npy", mmap_mode="r")[rows][
-                :, *window
-            ]
+            arrays[f"{label}/{name}"] = np.load(dataset.folder / f"{name}.npy", mmap_mode="r")[
+                rows
+            ][:, *window]
         tissue = np.empty((0, 3, 0, 0), np.uint8)
         if label == "unseen":
-            tissue = np.load(cohort.folder / "tissue.npy", mmap_mode="r")[rows][:, :, *window]
+            tissue = np.load(dataset.folder / "tissue.npy", mmap_mode="r")[rows][:, :, *window]
         arrays[f"{label}/tissue"] = tissue
-        arrays[f"{label}/z"] = cohort.z[rows]
-        index[label] = {"simulated": cohort.simulated, "scans": [asdict(scan) for scan in scans]}
-    prior = tissue_prior(cohorts["healthy"])
+        arrays[f"{label}/z"] = dataset.z[rows]
+        index[label] = {"simulated": dataset.simulated, "scans": [asdict(scan) for scan in scans]}
+    prior = tissue_prior(datasets["healthy"])
     for name in ("mean", "variance"):
         values = getattr(prior, name)[:, :, *window]
         arrays[f"prior/{name}"] = np.rint(values * 65535).astype(np.uint16)
-    reference = cohorts["healthy"]
+    reference = datasets["healthy"]
     index["about"] = {
         "spacing": reference.spacing,
         "recipe": reference.recipe.model_dump_json(exclude_defaults=True),
@@ -206,8 +206,8 @@ def read_pack(file: Path) -> Pack:
     with np.load(file, allow_pickle=False) as data:
         index = json.loads(str(data["index"]))
         about = index.pop("about")
-        cohorts = {
-            label: PackedCohort(
+        datasets = {
+            label: PackedDataset(
                 simulated=entry["simulated"],
                 scans=tuple(PackedScan(**scan) for scan in entry["scans"]),
                 image=data[f"{label}/image"],
@@ -226,13 +226,13 @@ def read_pack(file: Path) -> Pack:
     with file.open("rb") as stream:
         checksum = sha256(stream.read()).hexdigest()
     prior = TissuePrior(mean, variance, about["prior"])
-    return Pack(cohorts, prior, (z, y, x), about["recipe"], checksum)
+    return Pack(datasets, prior, (z, y, x), about["recipe"], checksum)
 
 
-def _evaluated(config: RunConfig, registry: Registry, mark: str) -> dict[str, PreparedCohort]:
+def _evaluated(config: RunConfig, registry: Registry, mark: str) -> dict[str, PreparedDataset]:
     sources = find_sources(config, registry)
     data = gather(config, sources, _Quiet())
-    return {f"{label}{mark}": cohort for label, cohort in data.evaluated.items()}
+    return {f"{label}{mark}": dataset for label, dataset in data.evaluated.items()}
 
 
 def _divide(anatomies: Path, scratch: Path) -> tuple[Path, Path]:
@@ -247,17 +247,17 @@ def _divide(anatomies: Path, scratch: Path) -> tuple[Path, Path]:
     return folders
 
 
-def _chosen(label: str, cohort: PreparedCohort) -> tuple[list[PackedScan], NDArray[np.int64]]:
+def _chosen(label: str, dataset: PreparedDataset) -> tuple[list[PackedScan], NDArray[np.int64]]:
     """Each person's first scan, with its rows in the pack and the rows they come from."""
     scans, rows, start = [], [], 0
     people: set[str] = set()
-    for scan in cohort.scans:
+    for scan in dataset.scans:
         if scan.subject in people or (label == "healthy" and scan.split == "test"):
             continue
         people.add(scan.subject)
         own = np.arange(scan.start, scan.stop)
         if label == "lesion-free":
-            own = own[~np.asarray(cohort.lesion(scan)).any(axis=(1, 2))]
+            own = own[~np.asarray(dataset.lesion(scan)).any(axis=(1, 2))]
         stop = start + len(own)
         split = scan.split if label == "healthy" else "test"
         scans.append(PackedScan(scan.name, scan.subject, scan.session, split, start, stop))
@@ -280,9 +280,9 @@ def _span(used: NDArray[np.bool_]) -> slice:
 
 
 def scan_slices(
-    pack: Pack, cohort: PackedCohort
+    pack: Pack, dataset: PackedDataset
 ) -> Iterator[tuple[PackedScan, Slices, NDArray[np.uint8]]]:
     """Yield every test scan with its slices and lesion mask."""
-    for scan in cohort.scans:
+    for scan in dataset.scans:
         rows = slice(scan.start, scan.stop)
-        yield scan, cohort.slices(rows, pack.spacing), cohort.lesion[rows]
+        yield scan, dataset.slices(rows, pack.spacing), dataset.lesion[rows]

@@ -18,15 +18,15 @@ from tables import (
     STILL_FALLING,
     ablation_healthy,
     ablation_tables,
-    cohort_table,
     convergence_table,
+    dataset_table,
     healthy_table,
     main_table,
     patient_table,
     post_table,
 )
 
-from uad_bench.results import write_whole
+from uad_bench.system.disk import write_whole
 
 BASES = ("spa", "spa-perceptual", "vae", "gmvae")
 
@@ -94,14 +94,14 @@ def _answers(
 
 def _tables(study: Study) -> Iterable[str]:
     yield "## Detection"
-    for group in (*(one for one in study.cohorts if "(real)" in one.title), study.simulated):
+    for group in (*(one for one in study.datasets if "(real)" in one.title), study.simulated):
         if group.people:
             people = f", {group.people} patients" if group is not study.simulated else ""
             yield f"### {group.title}{people}"
             yield main_table(study, group)
-    yield "### Every cohort"
+    yield "### Every dataset"
     yield "Means over patients and seeds; two patients are too few for an interval."
-    yield cohort_table(study)
+    yield dataset_table(study)
     if study.real.people:
         yield "### Every real patient"
         yield "AUPRC, mean over seeds."
@@ -111,8 +111,8 @@ def _tables(study: Study) -> Iterable[str]:
     for arm in detectors(study):
         yield f"### {arm.label} against thresholding"
         yield (
-            "The best of nine variants of thresholding is picked per cohort and metric on the test "
-            "patients; the detector's score is taken as it is. _Wins_ counts patients."
+            "The best of nine variants of thresholding is picked per dataset and metric on the "
+            "test patients; the detector's score is taken as it is. _Wins_ counts patients."
         )
         yield detector_table(study, arm)
         yield detector_sentence(study, arm)
@@ -186,7 +186,7 @@ def _convergence(study: Study, docs: Path) -> Iterable[str]:
     if not budgets:
         yield "Nothing was trained."
         return
-    train = len(study.pack.cohorts["healthy"].rows("train"))
+    train = len(study.pack.datasets["healthy"].rows("train"))
     passes = listed([f"{budget / train:.1f}" for budget in sorted(budgets)])
     yield (
         f"The budget is {several(budgets)} slices, {passes} passes over the healthy training "
@@ -219,26 +219,28 @@ def _again(again: Study | None, repeated: _Answers | None) -> Iterable[str]:
 def _pictures(study: Study, docs: Path) -> Iterable[str]:
     """Pictures of simulated patients for the page; those of real ones stay with the results.
 
-    A cohort's licence may not allow to publish its images.
+    A dataset's licence may not allow to publish its images.
     """
     yield "## Pictures"
-    simulated = [one for cohort in study.simulated.cohorts for one in _drawn(study, cohort, docs)]
+    simulated = [
+        one for dataset in study.simulated.datasets for one in _drawn(study, dataset, docs)
+    ]
     if simulated:
         yield (
-            "Of two patients per cohort the slice with the most lesion, outlined in orange. Above "
+            "Of two patients per dataset the slice with the most lesion, outlined in orange. Above "
             "the reconstruction, below the residual * on its own scale (given beneath it); blue "
             "outlines what exceeds the validation threshold. Each arm's first seed."
         )
         yield from simulated
     folder = study.folder / "pictures"
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    for cohort in study.real.cohorts:
-        list(_drawn(study, cohort, folder))
-    for name, cohorts, place in (
-        ("tissues", study.simulated.cohorts, docs),
-        ("tissues", study.real.cohorts, folder),
+    for dataset in study.real.datasets:
+        list(_drawn(study, dataset, folder))
+    for name, datasets, place in (
+        ("tissues", study.simulated.datasets, docs),
+        ("tissues", study.real.datasets, folder),
     ):
-        maps = tissue_maps(study, cohorts)
+        maps = tissue_maps(study, datasets)
         written = list(
             _image(place, name, maps, "Latent tissue maps of SPA, and the prior's at their place")
         )
@@ -246,17 +248,17 @@ def _pictures(study: Study, docs: Path) -> Iterable[str]:
             yield from written
     yield (
         "`page` writes such pictures of the real patients to `RESULTS/pictures`, with every arm's "
-        "reconstruction and residual and SPA's tissue maps: not every cohort's licence allows to "
+        "reconstruction and residual and SPA's tissue maps: not every dataset's licence allows to "
         "publish them."
     )
 
 
-def _drawn(study: Study, cohort: str, place: Path) -> Iterable[str]:
-    if not any(key.startswith(f"{cohort}/") for key in study.pictures("thresholding")):
+def _drawn(study: Study, dataset: str, place: Path) -> Iterable[str]:
+    if not any(key.startswith(f"{dataset}/") for key in study.pictures("thresholding")):
         return
-    name = cohort.replace(MARK, "-simulated")
-    text = f"{cohort} patients: image, reconstructions and residuals"
-    yield from _image(place, name, reconstructions(study, cohort), text)
+    name = dataset.replace(MARK, "-simulated")
+    text = f"{dataset} patients: image, reconstructions and residuals"
+    yield from _image(place, name, reconstructions(study, dataset), text)
 
 
 def _image(docs: Path, name: str, drawn: bytes | None, text: str) -> Iterable[str]:
@@ -271,10 +273,10 @@ def _limits(study: Study, again: Study | None) -> Iterable[str]:
     widths = {one.params["width"] for one in trained if "width" in one.params}
     few = [
         f"{one.people} of {one.title.split(' (')[0]}"
-        for one in study.cohorts
+        for one in study.datasets
         if "(real)" in one.title
     ]
-    high, wide = pack.cohorts["healthy"].image.shape[1:]
+    high, wide = pack.datasets["healthy"].image.shape[1:]
     lines = [
         f"There are {study.real.people} real patients ({listed(few) or 'none'}). Their intervals "
         "say how these differ, not how patients do.",
@@ -282,7 +284,7 @@ def _limits(study: Study, again: Study | None) -> Iterable[str]:
         f"{study.simulated.people + study.real.people} patients. Simulated training and simulated "
         "test come from one simulator, so what holds there may be its doing.",
         f"Slices have {high * wide:,} pixels; the paper's have {128 * 128:,}.",
-        "One training cohort and one division into training and unseen anatomies: the intervals "
+        "One training dataset and one division into training and unseen anatomies: the intervals "
         "do not include another choice of either.",
         "Max Dice and the best thresholding are chosen on the test labels, and the bootstrap does "
         "not choose them anew.",

@@ -16,7 +16,7 @@ from pack import Pack
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from uad_bench.errors import UadBenchError
-from uad_bench.report.published import COHORTS, cohort_title
+from uad_bench.report.published import DATASETS, dataset_title
 
 Post = Literal["none", "star", "star3d"]
 Contrast = Literal["kept", "inside", "outside"]
@@ -31,7 +31,7 @@ def own_post(arm: Arm, post: Post = "star") -> Post:
 
 
 MARK = " (simulated)"
-"""How the pack's labels of simulated cohorts of patients end."""
+"""How the pack's labels of simulated datasets of patients end."""
 
 
 class _Stored(BaseModel):
@@ -52,15 +52,15 @@ class StoredScan(_Stored):
 
 
 class StoredPost(_Stored):
-    """A cohort under one post-processing."""
+    """A dataset under one post-processing."""
 
     auprc_pooled: float | None
     thresholds: Mapping[str, float]
     scans: tuple[StoredScan, ...]
 
 
-class StoredCohort(_Stored):
-    """A cohort of patients; ``contrast`` is empty for a method that reconstructs nothing."""
+class StoredDataset(_Stored):
+    """A dataset of patients; ``contrast`` is empty for a method that reconstructs nothing."""
 
     posts: Mapping[Post, StoredPost]
     contrast: tuple[Mapping[str, float | None], ...]
@@ -81,7 +81,7 @@ class StoredResult(_Stored):
     train_s: float
     score_s: float
     healthy: tuple[Mapping[str, float | None], ...]
-    cohorts: Mapping[str, StoredCohort]
+    datasets: Mapping[str, StoredDataset]
     lesion_free: Mapping[Post, tuple[StoredScan, ...]] = {}
     pack: str
     shape: tuple[int, ...]
@@ -106,16 +106,16 @@ def base_of(arm: Arm, arms: Iterable[Arm]) -> Arm | None:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Cohorts whose patients are taken together.
+    """Datasets whose patients are taken together.
 
     Attributes:
         title: as tables write it; says whether the patients are simulated.
-        cohorts: labels in the pack.
+        datasets: labels in the pack.
         people: how many patients.
     """
 
     title: str
-    cohorts: tuple[str, ...]
+    datasets: tuple[str, ...]
     people: int
 
 
@@ -164,34 +164,34 @@ class Study:
         missing = any(one.steps for one in done.values()) and len(done) < len(self.seeds)
         return f"{name} ({len(done)} of {len(self.seeds)} seeds)" if missing else name
 
-    def people(self, cohort: str) -> tuple[str, ...]:
-        """Names of a cohort's patients, unique over cohorts."""
-        scans = self.pack.cohorts[cohort].scans
-        return tuple(dict.fromkeys(f"{cohort}/{scan.subject}" for scan in scans))
+    def people(self, dataset: str) -> tuple[str, ...]:
+        """Names of a dataset's patients, unique over datasets."""
+        scans = self.pack.datasets[dataset].scans
+        return tuple(dict.fromkeys(f"{dataset}/{scan.subject}" for scan in scans))
 
-    def group(self, title: str, cohorts: Sequence[str]) -> Group:
-        """Take cohorts together."""
-        return Group(title, tuple(cohorts), sum(len(self.people(one)) for one in cohorts))
+    def group(self, title: str, datasets: Sequence[str]) -> Group:
+        """Take datasets together."""
+        return Group(title, tuple(datasets), sum(len(self.people(one)) for one in datasets))
 
     @cached_property
-    def cohorts(self) -> tuple[Group, ...]:
-        """Every cohort of patients, the real ones first."""
+    def datasets(self) -> tuple[Group, ...]:
+        """Every dataset of patients, the real ones first."""
         found = []
         for label in self._ordered():
-            cohort = self.pack.cohorts[label]
-            kind = "simulated" if cohort.simulated else "real"
-            title = cohort_title(label.removesuffix(MARK))
+            dataset = self.pack.datasets[label]
+            kind = "simulated" if dataset.simulated else "real"
+            title = dataset_title(label.removesuffix(MARK))
             found.append(self.group(f"{title} ({kind})", [label]))
         return tuple(found)
 
     def _ordered(self) -> list[str]:
-        """Labels of the cohorts of patients: the real ones first, each kind as in the paper."""
-        order = list(COHORTS)
+        """Labels of the datasets of patients: the real ones first, each kind as in the paper."""
+        order = list(DATASETS)
 
         def place(label: str) -> tuple[bool, int]:
             name = label.removesuffix(MARK)
             known = order.index(name) if name in order else len(order)
-            return self.pack.cohorts[label].simulated, known
+            return self.pack.datasets[label].simulated, known
 
         return sorted(self.pack.patients, key=place)
 
@@ -206,10 +206,10 @@ class Study:
         return self._kind(simulated=True)
 
     def _kind(self, *, simulated: bool) -> Group:
-        cohorts = self.pack.cohorts
-        group = self.group("", [k for k in self._ordered() if cohorts[k].simulated == simulated])
+        datasets = self.pack.datasets
+        group = self.group("", [k for k in self._ordered() if datasets[k].simulated == simulated])
         title = f"{group.people} {'simulated' if simulated else 'real'} patients"
-        return Group(title, group.cohorts, group.people)
+        return Group(title, group.datasets, group.people)
 
     @cached_property
     def kinds(self) -> tuple[Group, ...]:
@@ -223,18 +223,18 @@ class Study:
                 {
                     seed: _averaged(
                         (f"{label}/{scan.subject}", scan.metrics.get(metric))
-                        for scan in one.cohorts[label].posts[post].scans
+                        for scan in one.datasets[label].posts[post].scans
                     )
                     for seed, one in self._by_seed(arm).items()
                 }
             )
-            for label in group.cohorts
+            for label in group.datasets
         )
 
-    def pooled_auprc(self, arm: str, cohort: str, post: Post) -> float | None:
-        """AUPRC over all voxels of a cohort's slices, background included; mean over seeds."""
+    def pooled_auprc(self, arm: str, dataset: str, post: Post) -> float | None:
+        """AUPRC over all voxels of a dataset's slices, background included; mean over seeds."""
         found = [
-            one.cohorts[cohort].posts[post].auprc_pooled for one in self._by_seed(arm).values()
+            one.datasets[dataset].posts[post].auprc_pooled for one in self._by_seed(arm).values()
         ]
         defined = [value for value in found if value is not None]
         return float(np.mean(defined)) if defined else None
@@ -247,16 +247,16 @@ class Study:
                     seed: _averaged(
                         (f"{label}/{scan.subject}", values[name])
                         for scan, values in zip(
-                            self.pack.cohorts[label].scans,
-                            one.cohorts[label].contrast,
+                            self.pack.datasets[label].scans,
+                            one.datasets[label].contrast,
                             strict=True,
                         )
                     )
                     for seed, one in self._by_seed(arm).items()
-                    if one.cohorts[label].contrast
+                    if one.datasets[label].contrast
                 }
             )
-            for label in group.cohorts
+            for label in group.datasets
         )
 
     def lesion_free(self, arm: str, post: Post) -> Values | None:
@@ -274,7 +274,7 @@ class Study:
 
     def healthy(self, arm: str, name: str) -> Values | None:
         """A number of every unseen healthy person."""
-        scans = self.pack.cohorts["unseen"].scans
+        scans = self.pack.datasets["unseen"].scans
         found = combined(
             {
                 seed: {

@@ -32,7 +32,7 @@ def describe(study: Study) -> Iterable[str]:
     yield (
         "**Notation.** Without a star: absolute residual. *: positive residual and a median of 3 x "
         "3 pixels. *3D: of 3 x 3 x 3 voxels. AUPRC is taken inside the brain of each patient and "
-        "averaged. Max Dice is an upper bound: one threshold per cohort, searched on its own "
+        "averaged. Max Dice is an upper bound: one threshold per dataset, searched on its own "
         "labels. The validation threshold lets through 1 % of simulated healthy voxels."
     )
     yield (
@@ -80,7 +80,7 @@ def _measured(study: Study) -> tuple[list[StoredResult], list[StoredResult]]:
 
 
 def _pixels(pack: Pack) -> tuple[int, int]:
-    high, wide = pack.cohorts["healthy"].image.shape[1:]
+    high, wide = pack.datasets["healthy"].image.shape[1:]
     return high, wide
 
 
@@ -89,7 +89,7 @@ def _commands(*lines: str) -> str:
 
 
 def _lesion_free(study: Study) -> str:
-    return " --lesion-free DIR" if "lesion-free" in study.pack.cohorts else ""
+    return " --lesion-free DIR" if "lesion-free" in study.pack.datasets else ""
 
 
 def _size(study: Study) -> str:
@@ -107,7 +107,7 @@ def _size(study: Study) -> str:
 
 def _data(study: Study) -> Iterable[str]:
     pack = study.pack
-    healthy = pack.cohorts["healthy"]
+    healthy = pack.datasets["healthy"]
     count = {
         split: sum(s.split == split for s in healthy.scans) for split in ("train", "validation")
     }
@@ -117,7 +117,7 @@ def _data(study: Study) -> Iterable[str]:
         f"label maps; validated on {count['validation']} more. No anatomy is both trained on and "
         "tested."
     )
-    extra = pack.cohorts.get("lesion-free")
+    extra = pack.datasets.get("lesion-free")
     if extra is not None:
         yield (
             f"Arms that say so also saw {len(extra.image)} lesion-free slices of "
@@ -128,7 +128,7 @@ def _data(study: Study) -> Iterable[str]:
         listed(
             [
                 f"{group.people} {group.title.split(' (')[0]}"
-                for group in study.cohorts
+                for group in study.datasets
                 if f"({kind})" in group.title
             ]
         )

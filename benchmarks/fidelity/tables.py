@@ -55,12 +55,12 @@ def main_table(study: Study, group: Group) -> str:
     return table([group.title, *(heading for heading, _, _ in PATIENT_METRICS)], rows)
 
 
-def cohort_table(study: Study) -> str:
-    """Mean AUPRC* and max Dice* per cohort, without intervals."""
+def dataset_table(study: Study) -> str:
+    """Mean AUPRC* and max Dice* per dataset, without intervals."""
     rows = []
     for arm in compared(study):
         cells = [study.label(arm)]
-        for group in study.cohorts:
+        for group in study.datasets:
             pair = [
                 estimate(study.metric(arm.name, group, own_post(arm), metric))
                 for metric in ("auprc", "max_dice")
@@ -68,7 +68,7 @@ def cohort_table(study: Study) -> str:
             found = [number(one, interval=False) for one in pair]
             cells.append(found[0] if NOT_RUN in found else " / ".join(found))
         rows.append(cells)
-    return table(["AUPRC* / max Dice*", *(f"{g.title}, {g.people}" for g in study.cohorts)], rows)
+    return table(["AUPRC* / max Dice*", *(f"{g.title}, {g.people}" for g in study.datasets)], rows)
 
 
 def patient_table(study: Study) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from uad_bench.bids.names import leading_entities
+from uad_bench.discovery.bids.names import leading_entities
 from uad_bench.errors import UadBenchError
 
 

@@ -16,26 +16,47 @@ from uad_bench.cli.streams import close_broken_stdout, echo, open_streams
 from uad_bench.errors import UadBenchError
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "run": ("uad_bench.cli.run:run", "Tune, train, evaluate and tabulate detectors."),
+    "run": ("uad_bench.cli.commands.run:run", "Tune, train, evaluate and tabulate detectors."),
     "sweep": (
-        "uad_bench.cli.sweep:sweep",
+        "uad_bench.cli.commands.sweep:sweep",
         "Train at several values of one parameter, and compare.",
     ),
-    "status": ("uad_bench.cli.status:status", "Show what the last run has done and what is left."),
-    "table": ("uad_bench.cli.table:table", "Write tables in LaTeX, Markdown or CSV."),
-    "curves": ("uad_bench.cli.curves:curves", "Draw precision-recall curves."),
-    "sync": ("uad_bench.cli.sync:sync", "Send to MLflow what a run could not."),
-    "data": ("uad_bench.cli.data:data", "Show which cohorts are found, and what is missing."),
-    "get": ("uad_bench.cli.get:get", "Download a cohort, or say how to obtain it."),
-    "validate": ("uad_bench.cli.validate:validate", "Check a cohort's files before any work."),
-    "prepare": ("uad_bench.cli.prepare:prepare", "Bring raw scans to the template, and look."),
-    "exclude": ("uad_bench.cli.exclude:exclude", "Leave a subject out, and say why."),
-    "atlas": ("uad_bench.cli.atlas:atlas", "Build the tissue prior of a cohort, or draw one."),
-    "phantom": ("uad_bench.cli.phantom:phantom", "Write simulated cohorts as NIfTI."),
-    "list": ("uad_bench.cli.list_:list_plugins", "List methods and datasets."),
-    "show": ("uad_bench.cli.show:show", "Show what a method or dataset is, and its parameters."),
-    "check": ("uad_bench.cli.check:check", "Check that a method or dataset keeps its contract."),
-    "new": ("uad_bench.cli.new:new", "Write a commented template of a method or dataset."),
+    "status": (
+        "uad_bench.cli.commands.status:status",
+        "Show what the last run has done and what is left.",
+    ),
+    "table": ("uad_bench.cli.commands.table:table", "Write tables in LaTeX, Markdown or CSV."),
+    "curves": ("uad_bench.cli.commands.curves:curves", "Draw precision-recall curves."),
+    "sync": ("uad_bench.cli.commands.sync:sync", "Send to MLflow what a run could not."),
+    "data": (
+        "uad_bench.cli.commands.data:data",
+        "Show which datasets are found, and what is missing.",
+    ),
+    "get": ("uad_bench.cli.commands.get:get", "Download a dataset, or say how to obtain it."),
+    "validate": (
+        "uad_bench.cli.commands.validate:validate",
+        "Check a dataset's files before any work.",
+    ),
+    "prepare": (
+        "uad_bench.cli.commands.prepare:prepare",
+        "Bring raw scans to the template, and look.",
+    ),
+    "exclude": ("uad_bench.cli.commands.exclude:exclude", "Leave a subject out, and say why."),
+    "atlas": (
+        "uad_bench.cli.commands.atlas:atlas",
+        "Build the tissue prior of a dataset, or draw one.",
+    ),
+    "phantom": ("uad_bench.cli.commands.phantom:phantom", "Write simulated datasets as NIfTI."),
+    "list": ("uad_bench.cli.commands.list_:list_plugins", "List methods and datasets."),
+    "show": (
+        "uad_bench.cli.commands.show:show",
+        "Show what a method or dataset is, and its parameters.",
+    ),
+    "check": (
+        "uad_bench.cli.commands.check:check",
+        "Check that a method or dataset keeps its contract.",
+    ),
+    "new": ("uad_bench.cli.commands.new:new", "Write a commented template of a method or dataset."),
 }
 """Per command: where its function is, as ``module:function``, and what ``--help`` says of it.
 A command of several, such as ``atlas``, has a typer application in its function's place."""

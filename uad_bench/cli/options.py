@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from uad_bench.errors import PluginError, UadBenchError
-from uad_bench.registry import PLUGINS_VARIABLE, PluginSources, Registry, discover
+from uad_bench.plugins.registry import PLUGINS_VARIABLE, PluginSources, Registry, discover
 
 if TYPE_CHECKING:
     from uad_bench.cells import EvaluationSpace
@@ -31,13 +31,13 @@ Preset = Annotated[
     typer.Option(help="Parameters of each method that has this preset, such as paper."),
 ]
 Train = Annotated[
-    str | None, typer.Option(help="Healthy cohort to learn from, or bids:PATH.  [default: hi]")
+    str | None, typer.Option(help="Healthy dataset to learn from, or bids:PATH.  [default: hi]")
 ]
 DataRoot = Annotated[
     Path | None,
     typer.Option(
         envvar="UAD_BENCH_DATA",
-        help="Folder with the real cohorts. Without it everything is simulated.",
+        help="Folder with the real datasets. Without it everything is simulated.",
     ),
 ]
 Recipe = Annotated[
@@ -66,14 +66,16 @@ MaskShift = Annotated[
 ]
 AtlasFolder = Annotated[
     Path | None,
-    typer.Option(help="Tissue prior from `atlas build`, instead of the training cohort's."),
+    typer.Option(help="Tissue prior from `atlas build`, instead of the training dataset's."),
 ]
 Seeds = Annotated[str | None, typer.Option(help="Training seeds, such as 0,1,2.  [default: 0]")]
-Phantoms = Annotated[int | None, typer.Option(help="Simulated patients per cohort.  [default: 3]")]
+Phantoms = Annotated[int | None, typer.Option(help="Simulated patients per dataset.  [default: 3]")]
 Anatomies = Annotated[
     Path | None, typer.Option(help="Label maps to simulate from, instead of the template.")
 ]
-Limit = Annotated[int | None, typer.Option(help="At most this many subjects per cohort and split.")]
+Limit = Annotated[
+    int | None, typer.Option(help="At most this many subjects per dataset and split.")
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, or auto.  [default: auto]")]
 Results = Annotated[
     Path | None, typer.Option(help="Where everything is written.  [default: results]")
@@ -131,7 +133,7 @@ def scalar(text: str) -> Any:
     """Read a parameter's value: a scalar as in a YAML file, so that both take the same."""
     import yaml
 
-    from uad_bench.yaml_files import parse_yaml
+    from uad_bench.system.yaml_files import parse_yaml
 
     try:
         return parse_yaml(text)

@@ -18,7 +18,7 @@ def print_plan(plan: Plan, records: tuple[CellRecord, ...], results: ResultsFold
     """Print what a run would do: data, methods, and how many cells are there already."""
     console = Console()
     data = Table(title="Data", title_justify="left")
-    for column in ("role", "cohort", "from"):
+    for column in ("role", "dataset", "from"):
         data.add_column(column, overflow="fold")
     sources = [("training", plan.sources.training)]
     sources += [("evaluated", source) for source in plan.sources.evaluated]
@@ -47,7 +47,7 @@ def print_plan(plan: Plan, records: tuple[CellRecord, ...], results: ResultsFold
 
 
 def print_status(file: PlanFile, records: tuple[CellRecord, ...]) -> None:
-    """Print the state of every method and cohort of the last run, and how to go on."""
+    """Print the state of every method and dataset of the last run, and how to go on."""
     console = Console()
     datasets = list(dict.fromkeys(cell.dataset for cell in file.cells))
     table = Table(title="Cells done / planned", title_justify="left")

@@ -232,7 +232,7 @@ def threshold_at_fpr(histogram: ScoreHistogram, fpr: float) -> int:
     if not healthy:
         raise UadBenchError(
             "the healthy validation data has no voxel inside a brain: a threshold at a "
-            "false-positive rate needs some, so check the training cohort's brain masks"
+            "false-positive rate needs some, so check the training dataset's brain masks"
         )
     kept = np.flatnonzero(at_or_above(histogram.healthy)[1:] / healthy <= fpr)
     return int(kept[0]) + 1 if len(kept) else NOTHING

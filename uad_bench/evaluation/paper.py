@@ -46,7 +46,7 @@ class _Scan:
         return int((~np.isnan(self.distances)).sum())
 
     def scores(self, threshold: int) -> ScanScores:
-        """The numbers of this scan at the threshold of the whole cohort."""
+        """The numbers of this scan at the threshold of the whole dataset."""
         values = {
             "auprc": average_precision(self.histogram),
             "prevalence": self.histogram.prevalence,
@@ -61,7 +61,7 @@ def evaluate_paper(source: ScanSource) -> Evaluation:
     """Evaluate under the protocol ``paper``. Reads the scans twice.
 
     Args:
-        source: the scans of the cohort.
+        source: the scans of the dataset.
     """
     histograms = {scan.name: scan.whole_slice_histogram() for scan in source()}
     pooled = sum(histograms.values(), ScoreHistogram.empty())
@@ -87,7 +87,7 @@ def evaluate_paper(source: ScanSource) -> Evaluation:
 def _metrics(
     scans: Sequence[_Scan], pooled: ScoreHistogram, dice: float | None
 ) -> dict[str, Metric]:
-    """The numbers of the cohort with their intervals."""
+    """The numbers of the dataset with their intervals."""
     people = [
         [scan for scan in scans if scan.subject == subject]
         for subject in dict.fromkeys(scan.subject for scan in scans)

@@ -96,7 +96,7 @@ PROTOCOLS: dict[str, Protocol] = {
         version=2,
         description=(
             "What the SPA paper most likely did. All voxels of all slices that show brain, "
-            "background included, are pooled over the cohort for average precision and for the "
+            "background included, are pooled over the dataset for average precision and for the "
             "maximum Dice, whose threshold is searched on the test labels. At that threshold the "
             "Hausdorff distance of each slice is taken in pixels and averaged over the slices "
             "that show both lesion and prediction; hd_coverage is their share of the slices that "
@@ -120,7 +120,7 @@ def validation_histogram(scans: Iterable[ScoredScan]) -> ScoreHistogram:
 
 
 def evaluate(protocol: str, scans: ScanSource, validation: ScoreHistogram | None) -> Evaluation:
-    """Evaluate one detector's scores on one cohort.
+    """Evaluate one detector's scores on one dataset.
 
     Args:
         protocol: ``strict`` reads the scans once, ``paper`` twice.
@@ -142,7 +142,7 @@ def evaluate(protocol: str, scans: ScanSource, validation: ScoreHistogram | None
 
 
 def _checked(scans: ScanSource) -> ScanSource:
-    """The same source, refusing an empty cohort and two scans of one name."""
+    """The same source, refusing an empty dataset and two scans of one name."""
 
     def source() -> Iterable[ScoredScan]:
         names: set[str] = set()

@@ -66,17 +66,17 @@ class ScoredScan:
             raise UadBenchError(
                 f"the arrays of scan {self.name} do not fit each other: scores "
                 f"{self.scores.shape}, lesion {self.lesion.shape}, brain {self.brain.shape}, "
-                f"{len(self.z)} slice positions; prepare the cohort again"
+                f"{len(self.z)} slice positions; prepare the dataset again"
             )
         if not len(self.z) or (np.diff(self.z) < 1).any():
             raise UadBenchError(
                 f"the slices of scan {self.name} are missing or out of order: "
-                "prepare the cohort again"
+                "prepare the dataset again"
             )
 
     @property
     def name(self) -> str:
-        """Subject and session, unique inside a cohort."""
+        """Subject and session, unique inside a dataset."""
         return self.subject if self.session is None else f"{self.subject}_{self.session}"
 
     @property
@@ -114,7 +114,7 @@ class ScoredScan:
 
 
 ScanSource = Callable[[], Iterator[ScoredScan]]
-"""Yields the scans of a cohort; each call starts again and yields the same scans."""
+"""Yields the scans of a dataset; each call starts again and yields the same scans."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -48,7 +48,7 @@ def paired_comparison(values_a: Mapping[str, float], values_b: Mapping[str, floa
     if not shared:
         raise UadBenchError(
             "two methods have no subject in common, so they cannot be compared: evaluate both on "
-            "the same cohort"
+            "the same dataset"
         )
     differences = np.array([_difference(values_a[name], values_b[name]) for name in shared])
     differences = differences[differences != 0]

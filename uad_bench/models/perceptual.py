@@ -32,8 +32,8 @@ LITE0_SCALES = (0.43, 15.6, 42.0, 39.0)
 """Mean squared difference per layer between a healthy slice and a flat brain of 0.5.
 
 That is what an untrained decoder makes of it, so that every layer is near 1 when training
-starts. Measured on 60 slices, evenly spread, of the simulated cohort ``hi`` in the default
-recipe (128 x 128, 1.5 mm); cohorts of 4 to 12 subjects agree to 2 %.
+starts. Measured on 60 slices, evenly spread, of the simulated dataset ``hi`` in the default
+recipe (128 x 128, 1.5 mm); datasets of 4 to 12 subjects agree to 2 %.
 """
 
 LITE0_BLOCKS = ((1, False), (2, False), (1, True), (2, False), (1, True))

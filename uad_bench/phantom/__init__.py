@@ -1,1 +1,1 @@
-"""Simulated cohorts: anatomy, contrast, lesions, scanner. Deterministic by seed."""
+"""Simulated datasets: anatomy, contrast, lesions, scanner. Deterministic by seed."""

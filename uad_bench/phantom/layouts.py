@@ -1,4 +1,4 @@
-"""Writing simulated scans as NIfTI, in the folder layout that each real cohort has."""
+"""Writing simulated scans as NIfTI, in the folder layout that each real dataset has."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from uad_bench.errors import UadBenchError
 from uad_bench.phantom.scan import PhantomScan
-from uad_bench.volumes.space import SRI24_TO_MNI152
+from uad_bench.volumes.steps.space import SRI24_TO_MNI152
 
 MARKER = "SIMULATED.txt"
 """The file that says, to people and to software, that a folder's scans are simulated."""
@@ -27,7 +27,7 @@ _MNI152, _ALIGNED = 4, 2
 _TEMPLATE = "MNI152NLin2009aSym"
 _MARKER_TEXT = """\
 The scans in this folder are simulated: no patient was scanned.
-They stand in for the cohort '{cohort}' in its own folder layout. Written by uad-bench.
+They stand in for the dataset '{dataset}' in its own folder layout. Written by uad-bench.
 """
 _WMH_SITES = {
     "utrecht": "Utrecht",
@@ -38,29 +38,29 @@ _WMH_SITES = {
 
 
 def is_simulated(folder: Path) -> bool:
-    """Whether the cohort in ``folder`` was written by `write_layout`."""
+    """Whether the dataset in ``folder`` was written by `write_layout`."""
     return (folder / MARKER).is_file()
 
 
-def write_layout(cohort: str, folder: Path, scans: Iterable[PhantomScan]) -> None:
-    """Write simulated scans in a cohort's true layout; the folder appears when it is whole.
+def write_layout(dataset: str, folder: Path, scans: Iterable[PhantomScan]) -> None:
+    """Write simulated scans in a dataset's true layout; the folder appears when it is whole.
 
     Scans are written one by one as they come. The same scans give the same bytes.
 
     Args:
-        cohort: one of `LAYOUTS`.
-        folder: the cohort's folder; it must not exist yet, or be empty.
+        dataset: one of `LAYOUTS`.
+        folder: the dataset's folder; it must not exist yet, or be empty.
         scans: the scans in MNI152 world space.
 
     Raises:
         UadBenchError: no layout of that name, a folder with something in it, no scan at all, or
             two scans of one subject and session.
     """
-    write = LAYOUTS.get(cohort)
+    write = LAYOUTS.get(dataset)
     if write is None:
-        raise UadBenchError(f"no simulated layout '{cohort}': choose from {', '.join(LAYOUTS)}")
-    with whole_folder(folder, _MARKER_TEXT.format(cohort=cohort)) as partial:
-        write(partial, _each_once(cohort, scans))
+        raise UadBenchError(f"no simulated layout '{dataset}': choose from {', '.join(LAYOUTS)}")
+    with whole_folder(folder, _MARKER_TEXT.format(dataset=dataset)) as partial:
+        write(partial, _each_once(dataset, scans))
 
 
 @contextmanager
@@ -88,22 +88,22 @@ def whole_folder(folder: Path, marker: str) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _each_once(cohort: str, scans: Iterable[PhantomScan]) -> Iterator[PhantomScan]:
+def _each_once(dataset: str, scans: Iterable[PhantomScan]) -> Iterator[PhantomScan]:
     seen: set[tuple[int, int | None]] = set()
     for scan in scans:
         key = (scan.subject, scan.session)
         if key in seen:
-            raise UadBenchError(f"simulated {cohort}: subject {key[0]}, session {key[1]} twice")
+            raise UadBenchError(f"simulated {dataset}: subject {key[0]}, session {key[1]} twice")
         seen.add(key)
         yield scan
     if not seen:
-        raise UadBenchError(f"simulated {cohort}: no scan to write: ask for at least one subject")
+        raise UadBenchError(f"simulated {dataset}: no scan to write: ask for at least one subject")
 
 
-def _write_bids(folder: Path, scans: Iterable[PhantomScan], cohort: str) -> None:
+def _write_bids(folder: Path, scans: Iterable[PhantomScan], dataset: str) -> None:
     """A BIDS derivative: stripped FLAIR in template space, masks and tissue maps beside it."""
     description = {
-        "Name": f"{cohort} (simulated)",
+        "Name": f"{dataset} (simulated)",
         "BIDSVersion": "1.9.0",
         "DatasetType": "derivative",
         "GeneratedBy": [{"Name": "uad-bench", "Description": "simulated, no patient was scanned"}],
@@ -117,7 +117,7 @@ def _write_bids(folder: Path, scans: Iterable[PhantomScan], cohort: str) -> None
     for scan in scans:
         subject = f"sub-{scan.subject:03d}"
         if splits.setdefault(subject, scan.split) != scan.split:
-            raise UadBenchError(f"simulated {cohort}: {subject} is in two splits")
+            raise UadBenchError(f"simulated {dataset}: {subject} is in two splits")
         session = None if scan.session is None else f"ses-{scan.session:02d}"
         anat = folder / subject / (session or "") / "anat"
         stem = "_".join(part for part in (subject, session, f"space-{_TEMPLATE}") if part)
@@ -194,7 +194,7 @@ LAYOUTS: dict[str, Callable[[Path, Iterable[PhantomScan]], None]] = {
     "gbi": _write_gbi,
     "brats": _write_brats,
 }
-"""What `write_layout` can write, by cohort name."""
+"""What `write_layout` can write, by dataset name."""
 
 
 def _save_flair(path: Path, scan: PhantomScan, affine: NDArray[np.float64] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Simulating a cohort's subjects in several processes, in order and few at a time."""
+"""Simulating a dataset's subjects in several processes, in order and few at a time."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from uad_bench.phantom.cohorts import simulate_cohort, simulate_subject
+from uad_bench.phantom.datasets import simulate_dataset, simulate_subject
 from uad_bench.phantom.scan import PhantomScan
-from uad_bench.processes import Workers
+from uad_bench.system.processes import Workers
 
 
 @contextmanager
 def simulation_pool(jobs: int) -> Iterator[Workers | None]:
     """Processes to simulate in; ``None`` where one job needs none.
 
-    A process prepares the template once, in seconds: share one pool between cohorts.
+    A process prepares the template once, in seconds: share one pool between datasets.
     """
     if jobs == 1:
         yield None
@@ -37,22 +37,22 @@ def simulate_in_pool(
     pool: Workers | None = None,
     ahead: int = 4,
 ) -> Iterator[PhantomScan]:
-    """The scans of `simulate_cohort`, in the same order, made by the pool's processes.
+    """The scans of `simulate_dataset`, in the same order, made by the pool's processes.
 
     Args:
-        name: cohort, as in `simulate_cohort`.
+        name: dataset, as in `simulate_dataset`.
         subjects: how many people.
-        seed: of the whole cohort.
+        seed: of the whole dataset.
         anatomies: a folder of label maps instead of the template.
         pool: from `simulation_pool`; ``None`` simulates in this process.
         ahead: how many subjects may be in work or wait for the reader, so that memory does not
-            grow with the cohort.
+            grow with the dataset.
 
     Raises:
-        UadBenchError: as `simulate_cohort` does, or a process died.
+        UadBenchError: as `simulate_dataset` does, or a process died.
     """
     if pool is None:
-        yield from simulate_cohort(name, subjects=subjects, seed=seed, anatomies=anatomies)
+        yield from simulate_dataset(name, subjects=subjects, seed=seed, anatomies=anatomies)
         return
     tasks: Iterator[Future[tuple[PhantomScan, ...]]] = (
         pool.submit(partial(simulate_subject, name, subject, seed=seed, anatomies=anatomies))

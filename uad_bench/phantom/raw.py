@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from uad_bench.cohort import Split
+from uad_bench.dataset import Split
 from uad_bench.phantom.anatomy import WORK_ORIGIN
-from uad_bench.phantom.cohorts import template_displacement
+from uad_bench.phantom.datasets import template_displacement
 from uad_bench.phantom.fields import Array
 from uad_bench.phantom.layouts import whole_folder
 from uad_bench.phantom.scan import PhantomScan
-from uad_bench.phantom.specs import cohort_spec
-from uad_bench.volumes.resample import Affine, Grid, resample
+from uad_bench.phantom.specs import dataset_spec
+from uad_bench.volumes.grid import Affine, Grid
+from uad_bench.volumes.steps.resample import resample
 
 MAX_TURN: Final = 30.0
 """Largest angle in degrees by which a head is turned, about any axis."""
@@ -38,7 +39,7 @@ _SCANNER: Final = 1
 """NIfTI-1 code of the coordinate system: the scanner's."""
 _MARKER_TEXT: Final = """\
 The scans in this folder are simulated: no patient was scanned.
-They are raw scans of the simulated cohort '{cohort}', skull-stripped, in BIDS layout; the true
+They are raw scans of the simulated dataset '{dataset}', skull-stripped, in BIDS layout; the true
 way from their world coordinates to MNI152 is in derivatives/truth. Written by uad-bench.
 """
 
@@ -69,7 +70,7 @@ PROTOCOLS: Final = (
     Protocol("coronal 0.9 x 0.9 x 3 mm, oblique", "LSA", (0.9, 0.9, 3.0), tilt=12.0),
     Protocol("axial 0.9 x 0.9 x 6.5 mm, oblique, cut", "LAS", (0.9, 0.9, 6.5), 15.0, 15.0),
 )
-"""Taken in turn by the subjects of a raw cohort."""
+"""Taken in turn by the subjects of a raw dataset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +78,12 @@ class RawPhantom:
     """One simulated, skull-stripped FLAIR on a scanner's grid.
 
     Attributes:
-        subject: running number of the subject in its cohort, from 1.
+        subject: running number of the subject in its dataset, from 1.
         session: running number of the time point, ``None`` for a single one.
         split: the part of the protocol it belongs to.
         protocol: how its grid lies.
         flair: float32 ``[X, Y, Z]``, scanner units, 0 outside the brain.
-        lesion: uint8 ``[X, Y, Z]``, 1 in a lesion of the cohort's disease.
+        lesion: uint8 ``[X, Y, Z]``, 1 in a lesion of the dataset's disease.
         brain: uint8 ``[X, Y, Z]``.
         affine: voxel to the scanner's world in mm (RAS+).
         to_phantom: the scanner's world to that of the phantom it was made from (rigid).
@@ -123,18 +124,18 @@ def moved(points: NDArray[np.float64], affine: Affine) -> NDArray[np.float64]:
 
 
 def raw_phantom(
-    cohort: str, scan: PhantomScan, *, seed: int, protocol: Protocol | None = None
+    dataset: str, scan: PhantomScan, *, seed: int, protocol: Protocol | None = None
 ) -> RawPhantom:
     """Scan a phantom again: at another place and angle, on another grid.
 
     Args:
-        cohort: the simulated cohort that ``scan`` is from.
+        dataset: the simulated dataset that ``scan`` is from.
         scan: as `simulate_subject` made it from the template, without other anatomies.
         seed: the seed it was made with; the pose is drawn from it, too.
         protocol: the grid; by default `PROTOCOLS` in turn.
     """
     draws = np.random.SeedSequence(
-        [seed, zlib.crc32(f"raw {cohort}".encode()), scan.subject, scan.session or 0]
+        [seed, zlib.crc32(f"raw {dataset}".encode()), scan.subject, scan.session or 0]
     )
     rng = np.random.default_rng(draws)
     protocol = protocol or PROTOCOLS[(scan.subject - 1) % len(PROTOCOLS)]
@@ -145,10 +146,10 @@ def raw_phantom(
     grid = Grid(affine, shape)
     source = pose @ scan.affine
     brain = resample(scan.brain, source, grid) >= 0.5
-    wanted = scan.lesion == 1 if cohort_spec(cohort).disease == "vascular" else scan.lesion > 0
+    wanted = scan.lesion == 1 if dataset_spec(dataset).disease == "vascular" else scan.lesion > 0
 
     kept = places[(brain_voxels % _EVERY == 0).all(axis=1)]
-    targets = kept + _displacement_at(template_displacement(cohort, scan.subject, seed=seed), kept)
+    targets = kept + _displacement_at(template_displacement(dataset, scan.subject, seed=seed), kept)
     points = moved(kept, pose)
     return RawPhantom(
         subject=scan.subject,
@@ -166,25 +167,25 @@ def raw_phantom(
     )
 
 
-def write_raw(cohort: str, folder: Path, scans: Iterable[RawPhantom]) -> None:
-    """Write raw phantoms as a BIDS cohort; the folder appears when it is whole.
+def write_raw(dataset: str, folder: Path, scans: Iterable[RawPhantom]) -> None:
+    """Write raw phantoms as a BIDS dataset; the folder appears when it is whole.
 
     Lesion masks are in ``derivatives/manual``, beside them the brain masks of every second
     subject; the true way to MNI152 is in ``derivatives/truth``.
 
     Args:
-        cohort: the simulated cohort they are from.
+        dataset: the simulated dataset they are from.
         folder: must not exist yet, or be empty.
         scans: written one by one as they come.
 
     Raises:
         UadBenchError: a folder with something in it.
     """
-    with whole_folder(folder, _MARKER_TEXT.format(cohort=cohort)) as partial:
+    with whole_folder(folder, _MARKER_TEXT.format(dataset=dataset)) as partial:
         _write_json(
             partial / "dataset_description.json",
             {
-                "Name": f"{cohort}, raw (simulated)",
+                "Name": f"{dataset}, raw (simulated)",
                 "BIDSVersion": "1.9.0",
                 "DatasetType": "raw",
                 "GeneratedBy": [

@@ -27,7 +27,7 @@ class Scanner:
     """A scanner and its FLAIR protocol.
 
     Attributes:
-        site: its name, where a cohort has several.
+        site: its name, where a dataset has several.
         resolution_mm: acquired voxel size ``(z, y, x)``; the image is blurred accordingly.
         slice_mm: distance between the slices that are written, at least 1.
         contrast: mean tissue signals.
@@ -68,7 +68,7 @@ def slice_profile(slices: int, step: float, width: float) -> Array:
 class Acquisition:
     """The linear part of a scanner: how arrays on the working grid become slices.
 
-    In plane every cohort was acquired at 1 mm or finer, and is written at 1 mm: there the working
+    In plane every dataset was acquired at 1 mm or finer, and is written at 1 mm: there the working
     grid is the image. Only the slice direction is blurred and resampled.
     """
 

@@ -1,11 +1,11 @@
-"""Facts about the simulated cohorts: age, disease, scanners, splits, lesion loads."""
+"""Facts about the simulated datasets: age, disease, scanners, splits, lesion loads."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from uad_bench.cohort import Split
+from uad_bench.dataset import Split
 from uad_bench.errors import UadBenchError
 from uad_bench.phantom.contrast import Contrast
 from uad_bench.phantom.scanner import Scanner
@@ -17,15 +17,15 @@ _VERIO: Final = Scanner((1.5, 0.9, 0.9), 1.5, contrast=Contrast(0.05, 1.27), noi
 
 
 @dataclass(frozen=True, slots=True)
-class CohortSpec:
-    """One simulated cohort.
+class DatasetSpec:
+    """One simulated dataset.
 
     Attributes:
         name: as on the command line.
         disease: what its patients have.
         age: mean and standard deviation in years (the paper's Table 1 where it says).
         scanners: one per site, taken in turn.
-        splits: how many subjects the published cohort has for train, validation and test.
+        splits: how many subjects the published dataset has for train, validation and test.
         load_ml: median, least and largest lesion load, where it is drawn.
         sessions: time points of subjects 1, 2, ...; the last number repeats.
         raters: how many masks a scan has.
@@ -45,11 +45,11 @@ class CohortSpec:
         return self.sessions[min(subject, len(self.sessions)) - 1]
 
 
-COHORTS: Final[dict[str, CohortSpec]] = {
+DATASETS: Final[dict[str, DatasetSpec]] = {
     spec.name: spec
     for spec in (
-        CohortSpec("hi", "healthy", (69, 4), (_PHILIPS,), (125, 15, 23)),
-        CohortSpec(
+        DatasetSpec("hi", "healthy", (69, 4), (_PHILIPS,), (125, 15, 23)),
+        DatasetSpec(
             "mslub",
             "sclerosis",
             (39, 10),
@@ -57,7 +57,7 @@ COHORTS: Final[dict[str, CohortSpec]] = {
             (0, 0, 30),
             load_ml=(10, 0.3, 50),
         ),
-        CohortSpec(
+        DatasetSpec(
             "msisbi",
             "sclerosis",
             (44, 10),
@@ -67,8 +67,8 @@ COHORTS: Final[dict[str, CohortSpec]] = {
             sessions=(4, 4, 5, 4),
             raters=2,
         ),
-        CohortSpec("msi", "sclerosis", (32, 10), (_PHILIPS,), (0, 0, 48), load_ml=(7, 0.3, 50)),
-        CohortSpec(
+        DatasetSpec("msi", "sclerosis", (32, 10), (_PHILIPS,), (0, 0, 48), load_ml=(7, 0.3, 50)),
+        DatasetSpec(
             "wmh",
             "vascular",
             (70, 9),
@@ -80,8 +80,8 @@ COHORTS: Final[dict[str, CohortSpec]] = {
             (0, 0, 60),
             load_ml=(12, 1, 60),
         ),
-        CohortSpec("gbi", "tumour", (61, 20), (_VERIO,), (0, 0, 94)),
-        CohortSpec(
+        DatasetSpec("gbi", "tumour", (61, 20), (_VERIO,), (0, 0, 94)),
+        DatasetSpec(
             "brats",
             "tumour",
             (60, 9),
@@ -94,14 +94,14 @@ COHORTS: Final[dict[str, CohortSpec]] = {
         ),
     )
 }
-"""Every simulated cohort by name. Ages that Table 1 does not give are those of its disease."""
+"""Every simulated dataset by name. Ages that Table 1 does not give are those of its disease."""
 
 
 def split_of(subject: int, splits: tuple[int, int, int]) -> Split:
     """The split of a subject, the same whatever the number of subjects.
 
-    The first three subjects open the splits that the cohort has; after them each subject goes
-    where the shares of ``splits`` are furthest from met, so that every beginning of the cohort
+    The first three subjects open the splits that the dataset has; after them each subject goes
+    where the shares of ``splits`` are furthest from met, so that every beginning of the dataset
     is divided as the whole.
     """
     names: tuple[Split, Split, Split] = ("train", "validation", "test")
@@ -116,13 +116,13 @@ def split_of(subject: int, splits: tuple[int, int, int]) -> Split:
     return names[chosen]
 
 
-def cohort_spec(name: str) -> CohortSpec:
-    """Look up a simulated cohort.
+def dataset_spec(name: str) -> DatasetSpec:
+    """Look up a simulated dataset.
 
     Raises:
         UadBenchError: there is none of this name.
     """
-    if name not in COHORTS:
-        known = ", ".join(COHORTS)
-        raise UadBenchError(f"no simulated cohort '{name}'; choose from {known}")
-    return COHORTS[name]
+    if name not in DATASETS:
+        known = ", ".join(DATASETS)
+        raise UadBenchError(f"no simulated dataset '{name}'; choose from {known}")
+    return DATASETS[name]

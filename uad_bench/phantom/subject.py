@@ -23,7 +23,7 @@ from uad_bench.phantom.fields import (
 STEP: Final = 4
 """The displacement is made on every fourth voxel."""
 _SHRINK: Final = 0.075
-"""Living brains are smaller than MNI152, and cohorts are registered rigidly as often as not."""
+"""Living brains are smaller than MNI152, and datasets are registered rigidly as often as not."""
 _COARSE: Final = tuple(linear_matrix(n, STEP).shape[1] for n in WORK_SHAPE)
 _FILL: Final = np.array([0, 0, 0, 1, FAR, FAR, 0, -FAR, 0, 0], dtype=np.float32)
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from uad_bench.cells import PostProcessing
 from uad_bench.errors import UadBenchError
 
-COHORTS = {
+DATASETS = {
     "hi": "HI",
     "mslub": "MSLUB",
     "msisbi": "MSISBI",
@@ -19,7 +19,7 @@ COHORTS = {
     "gbi": "GBI",
     "brats": "BraTS",
 }
-"""The paper's cohorts in its order: name on the command line, and as the paper prints it."""
+"""The paper's datasets in its order: name on the command line, and as the paper prints it."""
 
 METHODS = {
     "cvae": "c-VAE",
@@ -33,7 +33,7 @@ METHODS = {
 }
 """The paper's methods in its order: name on the command line, and as the paper prints it."""
 
-_NAMES = {printed: name for name, printed in {**COHORTS, **METHODS}.items()}
+_NAMES = {printed: name for name, printed in {**DATASETS, **METHODS}.items()}
 
 
 class PublishedNumber(BaseModel):
@@ -41,8 +41,8 @@ class PublishedNumber(BaseModel):
 
     Attributes:
         table: number of the paper's table.
-        dataset: cohort, as printed.
-        method: method, as printed; a supervised U-Net names its training cohort.
+        dataset: dataset, as printed.
+        method: method, as printed; a supervised U-Net names its training dataset.
         metric: name of the metric, as in our records.
         postprocessing: ``none``, or ``star`` for the paper's ``*``.
         value: the number; ``None`` where the paper prints n/a.
@@ -62,8 +62,8 @@ class PublishedNumber(BaseModel):
     source: str
 
     @property
-    def cohort(self) -> str:
-        """The cohort's name on the command line."""
+    def label(self) -> str:
+        """The dataset's name on the command line."""
         return _NAMES[self.dataset]
 
     @property
@@ -111,6 +111,6 @@ def load_published(folder: Path | None = None) -> tuple[PublishedNumber, ...]:
     return tuple(numbers)
 
 
-def cohort_title(name: str) -> str:
-    """How tables write a cohort: as the paper does where it is one of its cohorts."""
-    return COHORTS.get(name, name)
+def dataset_title(name: str) -> str:
+    """How tables write a dataset: as the paper does where it is one of its datasets."""
+    return DATASETS.get(name, name)

@@ -1,33 +1,33 @@
-"""Atlases around a run: built from its training cohort, and kept from the people it tests on."""
+"""Atlases around a run: built from its training dataset, and kept from the people it tests on."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from uad_bench.errors import UadBenchError
-from uad_bench.registry import Registry
+from uad_bench.plugins.registry import Registry
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data import Data, gather
 from uad_bench.runner.progress import Progress
 from uad_bench.runner.readiness import refuse, unfit_data, unwritable
 from uad_bench.runner.sources import Sources, find_training, refuse_useless_pattern
-from uad_bench.volumes.atlas import Atlas, build_atlas, known_people, refuse_existing
-from uad_bench.volumes.store import PreparedCohort
+from uad_bench.volumes.store.atlas import Atlas, build_atlas, known_people, refuse_existing
+from uad_bench.volumes.store.prepared import PreparedDataset
 
 
 def build_training_atlas(
     config: RunConfig, registry: Registry, folder: Path, progress: Progress
 ) -> Atlas:
-    """Prepare the training cohort as a run would, and write its atlas.
+    """Prepare the training dataset as a run would, and write its atlas.
 
     Args:
-        config: the run whose training cohort it is; no method or evaluated cohort is looked at.
+        config: the run whose training dataset it is; no method or evaluated dataset is looked at.
         registry: the adapters.
         folder: where the atlas goes; must not be there yet.
         progress: told about every scan.
 
     Raises:
-        UadBenchError: the cohort cannot be used, or the folder is there or cannot be written.
+        UadBenchError: the dataset cannot be used, or the folder is there or cannot be written.
     """
     refuse_existing(folder)
     training = find_training(config, registry)
@@ -49,15 +49,15 @@ def refuse_leaks(atlas: Atlas, data: Data, training: str) -> None:
 
     Args:
         atlas: the prior of the run.
-        data: the prepared cohorts.
-        training: the training cohort's name in tables.
+        data: the prepared datasets.
+        training: the training dataset's name in tables.
 
     Raises:
-        UadBenchError: naming the people, cohort by cohort.
+        UadBenchError: naming the people, dataset by dataset.
     """
-    cohorts = [(training, data.training), *data.evaluated.items()]
+    datasets = [(training, data.training), *data.evaluated.items()]
     leaks = dict.fromkeys(
-        leak for label, cohort in cohorts for leak in _leaks(atlas, label, cohort)
+        leak for label, dataset in datasets for leak in _leaks(atlas, label, dataset)
     )
     if leaks:
         raise UadBenchError(
@@ -66,10 +66,10 @@ def refuse_leaks(atlas: Atlas, data: Data, training: str) -> None:
         )
 
 
-def _leaks(atlas: Atlas, label: str, cohort: PreparedCohort) -> list[str]:
+def _leaks(atlas: Atlas, label: str, dataset: PreparedDataset) -> list[str]:
     found = []
     for split in ("validation", "test"):
-        people = known_people(atlas, label, cohort.simulated, cohort.scans_of(split))
+        people = known_people(atlas, label, dataset.simulated, dataset.scans_of(split))
         if people:
             found.append(f"{split} subjects of {label}: {people}")
     return found

@@ -18,8 +18,8 @@ from pydantic import (
 
 from uad_bench.cells import EvaluationSpace, PostProcessing, ProtocolName
 from uad_bench.errors import UadBenchError
+from uad_bench.system.yaml_files import read_yaml
 from uad_bench.volumes.recipe import find_recipe
-from uad_bench.yaml_files import read_yaml
 
 Overwrite = Literal["never", "missing", "failed", "all"]
 
@@ -75,9 +75,9 @@ class RunConfig(BaseModel):
 
     Attributes:
         methods: method names.
-        datasets: cohort names, ``bids:PATH``, or ``all``.
-        data_root: folder that holds the real cohorts; without it everything is simulated.
-        train: the healthy cohort that detectors learn from; simulated where it is not found.
+        datasets: dataset names, ``bids:PATH``, or ``all``.
+        data_root: folder that holds the real datasets; without it everything is simulated.
+        train: the healthy dataset that detectors learn from; simulated where it is not found.
         controls: control methods that stand in every table. If not given: random scores, the
             distance to the centre, black output and the mean brain; beside networks also SPA
             without its prior and a denoising U-Net.
@@ -88,27 +88,27 @@ class RunConfig(BaseModel):
         space: the voxels that are scored: those of the template grid, or each scan's own.
         recipe: name of the preparation recipe, or a YAML file of one.
         template: folder of the SRI24 template, where scans are registered to it.
-        tissues: where the tissue maps of the training cohort come from: ``atropos``, or a YAML
-            file that says where maps lie; the cohort's own if not given.
+        tissues: where the tissue maps of the training dataset come from: ``atropos``, or a YAML
+            file that says where maps lie; the dataset's own if not given.
         lesion_pattern: which files of BIDS datasets are lesion masks though their names do not say
             it: a file pattern, or a YAML file of patterns of lesion masks and FLAIR volumes.
         mask_shift: up to how many mm away a mask's header may place the FLAIR's own voxels; such a
             mask is laid voxel on voxel, and tables say so.
         atlas: folder of the tissue prior of every method that needs one; that of the training
-            cohort itself if not given.
+            dataset itself if not given.
         seeds: one training per seed.
         trials: tuning trials per method.
         tune: whether to tune at all.
-        phantoms: simulated subjects per patient cohort; the healthy one gets four times as many.
-        anatomies: folder of label maps that replace the template in simulated cohorts.
-        limit: at most this many subjects per cohort and split.
+        phantoms: simulated subjects per patient dataset; the healthy one gets four times as many.
+        anatomies: folder of label maps that replace the template in simulated datasets.
+        limit: at most this many subjects per dataset and split.
         device: torch device, or ``auto``.
         results: folder for everything the run writes.
-        cache: folder for phantoms and prepared cohorts, shared between runs.
+        cache: folder for phantoms and prepared datasets, shared between runs.
         jobs: processes for simulation and preparation; as many as there are cores if not given.
         overwrite: which cells are computed again.
         mlflow: whether cells are sent to MLflow.
-        plugin: files or folders with further methods and cohorts.
+        plugin: files or folders with further methods and datasets.
     """
 
     model_config = ConfigDict(

@@ -1,4 +1,4 @@
-"""Which data a run stands on: real cohorts where they are found, phantoms where they are not."""
+"""Which data a run stands on: real datasets where they are found, phantoms where they are not."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from itertools import count
 from pathlib import Path
 
 from uad_bench.cells import short_hash
-from uad_bench.cohort import Cohort
+from uad_bench.dataset import Dataset
 from uad_bench.errors import UadBenchError
-from uad_bench.phantom.cohorts import VERSION
+from uad_bench.phantom.datasets import VERSION
 from uad_bench.phantom.labelmap import find_label_maps
 from uad_bench.phantom.layouts import is_simulated, write_layout
 from uad_bench.phantom.parallel import simulate_in_pool, simulation_pool
@@ -20,47 +20,47 @@ from uad_bench.runner.config import RunConfig
 from uad_bench.runner.progress import Progress
 from uad_bench.runner.sources import Source, Sources, cache_folder, locked
 from uad_bench.runner.training_data import refuse_same_voxels, refuse_unfit, tested_twice
-from uad_bench.volumes.prepare import Order, prepare, take_order
 from uad_bench.volumes.recipe import find_recipe
-from uad_bench.volumes.standardise import TissueSource
-from uad_bench.volumes.store import PreparedCohort
-from uad_bench.volumes.tissue_maps import load_mapping
-from uad_bench.volumes.workers import Outcome
+from uad_bench.volumes.steps.tissue_maps import load_mapping
+from uad_bench.volumes.store.prepare import Order, prepare, take_order
+from uad_bench.volumes.store.prepared import PreparedDataset
+from uad_bench.volumes.store.standardise import TissueSource
+from uad_bench.volumes.store.workers import Outcome
 
 PHANTOM_SEED = 0
 """Phantoms stand in for fixed data sets, so their seed is fixed and not the training seed."""
 
 STORES = "prepared"
-"""The cache's folder of prepared cohorts."""
+"""The cache's folder of prepared datasets."""
 
 HEALTHY_FACTOR = 4
-"""How many more healthy phantoms there are than patients of one cohort."""
+"""How many more healthy phantoms there are than patients of one dataset."""
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Prepared cohorts of a run."""
+    """Prepared datasets of a run."""
 
-    training: PreparedCohort
-    evaluated: Mapping[str, PreparedCohort]
+    training: PreparedDataset
+    evaluated: Mapping[str, PreparedDataset]
 
 
 def gather(config: RunConfig, sources: Sources, progress: Progress) -> Data:
     """Simulate what is simulated and prepare everything, or take it from the cache.
 
     Raises:
-        UadBenchError: if a cohort has no usable scan, or the training cohort lacks a split, has
+        UadBenchError: if a dataset has no usable scan, or the training dataset lacks a split, has
             lesions, or is tested on.
     """
     cache = cache_folder(config.cache)
     tissues = tissue_source(config.tissues)
     everything = (sources.training, *sources.evaluated)
     folders = _simulate_missing(config, everything, progress)
-    progress.stage("check the files of every cohort")
+    progress.stage("check the files of every dataset")
     orders = [
         source_order(
             config,
-            source.cohort,
+            source.dataset,
             (folder := source.folder or folders[source.label]),
             tissues if number == 0 else None,
             simulated=source.folder is None or is_simulated(folder),
@@ -70,7 +70,7 @@ def gather(config: RunConfig, sources: Sources, progress: Progress) -> Data:
     _check_orders(sources, orders, progress)
     prepared = {}
     for number, (source, order) in enumerate(zip(everything, orders, strict=True)):
-        role = "training cohort" if number == 0 else "cohort"
+        role = "training dataset" if number == 0 else "dataset"
         mark = " (simulated)" if order.simulated else ""
         progress.stage(f"prepare {role} {source.label}{mark}")
         for note in source.notes:
@@ -83,7 +83,7 @@ def gather(config: RunConfig, sources: Sources, progress: Progress) -> Data:
     for split in ("train", "validation"):
         if len(training.split(split)) == 0:
             raise UadBenchError(
-                f"training cohort {config.train} has no {split} scan: set the column `split` of "
+                f"training dataset {config.train} has no {split} scan: set the column `split` of "
                 "its participants.tsv"
             )
     evaluated = {
@@ -94,25 +94,25 @@ def gather(config: RunConfig, sources: Sources, progress: Progress) -> Data:
 
 
 def check_files(config: RunConfig, sources: Sources, progress: Progress) -> None:
-    """Refuse what a run would refuse once it has read the files of the real cohorts; write nothing.
+    """Refuse what a run would refuse once it has read the real datasets' files; write nothing.
 
     Every file is hashed, as in a run. Phantoms, which are fit by their making, are left out.
 
     Raises:
-        UadBenchError: a cohort that contradicts itself, training data with lesions or that are
+        UadBenchError: a dataset that contradicts itself, training data with lesions or that are
             tested on, or a scan that is tested twice.
     """
     tissues = tissue_source(config.tissues)
     everything = (sources.training, *sources.evaluated)
     if all(source.folder is None for source in everything):
         return
-    progress.stage("check the files of every cohort")
+    progress.stage("check the files of every dataset")
     orders = [
         None
         if source.folder is None
         else source_order(
             config,
-            source.cohort,
+            source.dataset,
             source.folder,
             tissues if number == 0 else None,
             simulated=is_simulated(source.folder),
@@ -123,13 +123,13 @@ def check_files(config: RunConfig, sources: Sources, progress: Progress) -> None
 
 
 def _check_orders(sources: Sources, orders: Sequence[Order | None], progress: Progress) -> None:
-    """Refuse unfit training data, and tell which scans two evaluated cohorts share.
+    """Refuse unfit training data, and tell which scans two evaluated datasets share.
 
     Args:
-        sources: the cohorts.
-        orders: what is prepared of each, the training cohort first; ``None`` for phantoms that are
+        sources: the datasets.
+        orders: what is prepared of each, the training dataset first; ``None`` for phantoms that are
             not there yet.
-        progress: told of scans that two cohorts share.
+        progress: told of scans that two datasets share.
     """
     training, *others = orders
     evaluated = {
@@ -144,27 +144,27 @@ def _check_orders(sources: Sources, orders: Sequence[Order | None], progress: Pr
 
 def source_order(
     config: RunConfig,
-    cohort: Cohort,
+    dataset: Dataset,
     folder: Path,
     tissues: TissueSource | None,
     *,
     simulated: bool,
 ) -> Order:
-    """Return what a run prepares of one cohort.
+    """Return what a run prepares of one dataset.
 
     Args:
         config: the run.
-        cohort: the adapter.
-        folder: the cohort's own folder.
-        tissues: where the tissue maps of a training cohort come from.
+        dataset: the adapter.
+        folder: the dataset's own folder.
+        tissues: where the tissue maps of a training dataset come from.
         simulated: whether its scans are phantoms.
 
     Raises:
-        UadBenchError: no scan at all, the cohort contradicts itself, or its exclusions cannot be
+        UadBenchError: no scan at all, the dataset contradicts itself, or its exclusions cannot be
             read.
     """
     return take_order(
-        cohort,
+        dataset,
         folder,
         find_recipe(config.recipe, config.template),
         cache_folder(config.cache) / STORES,
@@ -198,9 +198,9 @@ def _tally(order: Order, progress: Progress) -> Callable[[Outcome], None]:
 
 
 def phantom_folder(config: RunConfig, source: Source) -> tuple[Path, int]:
-    """Return where the phantoms of a cohort are or will be, and how many subjects they are."""
+    """Return where the phantoms of a dataset are or will be, and how many subjects they are."""
     version = short_hash([VERSION, PHANTOM_SEED, _fingerprint(config.anatomies)])
-    healthy = source.cohort.info.disease == "healthy"
+    healthy = source.dataset.info.disease == "healthy"
     subjects = config.phantoms * (HEALTHY_FACTOR if healthy else 1)
     name = f"{source.label}-{subjects}-{version}"
     return cache_folder(config.cache) / "phantoms" / name, subjects
@@ -209,7 +209,7 @@ def phantom_folder(config: RunConfig, source: Source) -> tuple[Path, int]:
 def _simulate_missing(
     config: RunConfig, sources: tuple[Source, ...], progress: Progress
 ) -> dict[str, Path]:
-    """Write the phantoms that the cache lacks, each cohort whole or not at all."""
+    """Write the phantoms that the cache lacks, each dataset whole or not at all."""
     folders: dict[str, Path] = {}
     missing: list[tuple[str, int]] = []
     for source in sources:

@@ -16,13 +16,14 @@ from safetensors.numpy import load_file, save
 from uad_bench.cells import FitRecord, short_hash
 from uad_bench.errors import UadBenchError
 from uad_bench.method import FitContext, FitReport, Method, Params, TissuePrior, search_space
-from uad_bench.results import ResultsFolder, storage_error
+from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.progress import Progress
+from uad_bench.system.disk import storage_error
 from uad_bench.tuning import Tuned, tune
-from uad_bench.volumes.atlas import Atlas
-from uad_bench.volumes.store import PreparedCohort
-from uad_bench.volumes.tissue_prior import prior_subjects, tissue_prior
+from uad_bench.volumes.store.atlas import Atlas
+from uad_bench.volumes.store.prepared import PreparedDataset
+from uad_bench.volumes.store.tissue_prior import prior_subjects, tissue_prior
 
 TRIAL_SHARE = 8
 """A tuning trial takes an eighth of a full training's steps."""
@@ -30,18 +31,18 @@ TRIAL_SHARE = 8
 
 @dataclass(frozen=True, slots=True)
 class Trainer:
-    """Trains the methods of one run on one training cohort.
+    """Trains the methods of one run on one training dataset.
 
     Attributes:
-        training: the prepared healthy cohort.
+        training: the prepared healthy dataset.
         results: where detectors and tuning journals are kept.
         config: the run.
         device: the resolved torch device.
         progress: told about every step.
-        atlas: the tissue prior of every method that needs one; by default the training cohort's.
+        atlas: the tissue prior of every method that needs one; by default the training dataset's.
     """
 
-    training: PreparedCohort
+    training: PreparedDataset
     results: ResultsFolder
     config: RunConfig
     device: str
@@ -150,7 +151,7 @@ class Trainer:
     def _stands_on(self, method: type[Method]) -> tuple[str, ...]:
         """Hashes of the data that a detector of ``method`` learns from.
 
-        The training cohort's own prior follows from the cohort and needs no hash.
+        The training dataset's own prior follows from the dataset and needs no hash.
         """
         training = self.training.manifest_hash
         if self.atlas is None or "tissue_prior" not in method.needs:

@@ -1,4 +1,4 @@
-"""Execute a plan: detector after detector, cohort after cohort, cell after cell."""
+"""Execute a plan: detector after detector, dataset after dataset, cell after cell."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from uad_bench.cells import CellRecord, CellSpec, CohortUse, FitRecord, PostProcessing
+from uad_bench.cells import CellRecord, CellSpec, DatasetUse, FitRecord, PostProcessing
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import ScoreHistogram
 from uad_bench.evaluation.protocols import PROTOCOLS, evaluate, validation_histogram
 from uad_bench.histogram_files import load_histograms, save_histograms
 from uad_bench.method import Method, Params
-from uad_bench.report.figures import cell_picture
-from uad_bench.results import ResultsFolder, read_cell, storage_error, write_cell, write_whole
+from uad_bench.report.figures.cells import cell_picture
+from uad_bench.results import ResultsFolder, read_cell, write_cell
 from uad_bench.runner.atlas import refuse_leaks
 from uad_bench.runner.data import Data, gather
 from uad_bench.runner.detectors import Trainer
@@ -24,6 +24,7 @@ from uad_bench.runner.plan import Plan, PlannedMethod, wanted, write_plan
 from uad_bench.runner.progress import Progress
 from uad_bench.runner.readiness import fallback_note, large_batches, refuse
 from uad_bench.runner.scoring import AnomalyMaps, anomaly_maps
+from uad_bench.system.disk import storage_error, write_whole
 from uad_bench.tuning import Tuned
 
 Send = Callable[[CellRecord], None]
@@ -147,7 +148,7 @@ class _Run:
         training = self.data.training.manifest_hash
         for seed in planned.seeds:
             detector = self.trainer.key(planned.method, params, seed)
-            for label, cohort in self.data.evaluated.items():
+            for label, dataset in self.data.evaluated.items():
                 for spec in self._specs(planned.method, params, seed, label):
                     path = self.results.cell(spec.name)
                     record = read_cell(path) if path.is_file() else None
@@ -155,7 +156,7 @@ class _Run:
                         continue
                     _refuse_other_version(record, path)
                     stored = (record.training.manifest_hash, record.data.manifest_hash)
-                    if stored != (training, cohort.manifest_hash):
+                    if stored != (training, dataset.manifest_hash):
                         raise UadBenchError(
                             f"{path} stands on other data than this run (other scans, phantoms, "
                             "anatomies, limit or recipe): give this run its own --results folder, "
@@ -169,7 +170,7 @@ class _Run:
                         )
 
     def _todo(self, method: type[Method], params: Params, seed: int) -> dict[str, list[CellSpec]]:
-        """The wanted cells of one detector by cohort. Records of the others are taken along."""
+        """The wanted cells of one detector by dataset. Records of the others are taken along."""
         todo: dict[str, list[CellSpec]] = {}
         for label in self.data.evaluated:
             for spec in self._specs(method, params, seed, label):
@@ -180,7 +181,7 @@ class _Run:
         return todo
 
     def _seed(self, method: type[Method], params: Params, seed: int, tuned: Tuned | None) -> None:
-        """Train one detector and evaluate it on every cohort that still wants it."""
+        """Train one detector and evaluate it on every dataset that still wants it."""
         todo = self._todo(method, params, seed)
         if not todo:
             return
@@ -194,16 +195,16 @@ class _Run:
             self._fail(method, [s for specs in todo.values() for s in specs], reason, watch, error)
             return
         for label, specs in todo.items():
-            self._cohort(_Trained(detector, fit, validation), label, specs)
+            self._dataset(_Trained(detector, fit, validation), label, specs)
 
-    def _cohort(self, trained: _Trained, label: str, specs: list[CellSpec]) -> None:
-        """Score one cohort once and write all of its cells."""
+    def _dataset(self, trained: _Trained, label: str, specs: list[CellSpec]) -> None:
+        """Score one dataset once and write all of its cells."""
         watch = Stopwatch(self.device)
-        cohort, detector = self.data.evaluated[label], trained.detector
+        dataset, detector = self.data.evaluated[label], trained.detector
         self.progress.stage(f"evaluate {detector.name}, seed {specs[0].seed}, on {label}")
         variants = sorted({spec.postprocessing for spec in specs})
         try:
-            with anomaly_maps(detector, cohort, "test", variants, self.progress) as maps:
+            with anomaly_maps(detector, dataset, "test", variants, self.progress) as maps:
                 for spec in specs:
                     record = self._cell(trained, spec, maps, watch)
                     self._keep(record)
@@ -226,7 +227,7 @@ class _Run:
         _written(lambda: save_histograms(histograms, found.histograms), self.results)
         record = self._record(type(trained.detector), spec, watch, "done").model_copy(
             update={
-                "data": maps.cohort.use("test"),
+                "data": maps.dataset.use("test"),
                 "fit": trained.fit,
                 "thresholds": found.thresholds,
                 "metrics": found.metrics,
@@ -243,7 +244,7 @@ class _Run:
                 example.reconstruction,
                 example.scores[spec.postprocessing],
                 title=f"{trained.detector.title}{star} on {spec.dataset}, {example.scan}",
-                simulated=maps.cohort.simulated,
+                simulated=maps.dataset.simulated,
             )
             write_whole(self.results.picture(spec.name), picture)
         return record
@@ -270,7 +271,7 @@ class _Run:
         return {variant: known[variant] for variant in variants}
 
     def _specs(self, method: type[Method], params: Params, seed: int, label: str) -> list[CellSpec]:
-        """The cells of one detector on one cohort."""
+        """The cells of one detector on one dataset."""
         return [
             CellSpec(
                 method=method.name,
@@ -317,7 +318,7 @@ class _Run:
             }
         )
 
-    def _training_use(self) -> CohortUse:
+    def _training_use(self) -> DatasetUse:
         return self.data.training.use("train")
 
     def _keep(self, record: CellRecord) -> None:

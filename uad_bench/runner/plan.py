@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 from uad_bench.cells import CellRecord, CellSpec, EvaluationSpace, PostProcessing, ProtocolName
 from uad_bench.method import Method, Params, search_space
-from uad_bench.registry import Registry
-from uad_bench.results import ResultsFolder, read_cell, write_whole
+from uad_bench.plugins.registry import Registry
+from uad_bench.results import ResultsFolder, read_cell
 from uad_bench.runner.config import Overwrite, RunConfig
 from uad_bench.runner.controls import default_controls, followed
 from uad_bench.runner.detectors import given_params, validated
@@ -24,9 +24,10 @@ from uad_bench.runner.readiness import (
     unwritable,
 )
 from uad_bench.runner.sources import Sources, find_sources
-from uad_bench.volumes.atlas import Atlas, open_atlas, refuse_other_grid
+from uad_bench.system.disk import write_whole
 from uad_bench.volumes.recipe import find_recipe
-from uad_bench.volumes.tissue_prior import MIN_SUBJECTS
+from uad_bench.volumes.store.atlas import Atlas, open_atlas, refuse_other_grid
+from uad_bench.volumes.store.tissue_prior import MIN_SUBJECTS
 
 
 class PlannedCell(BaseModel):
@@ -71,9 +72,9 @@ class Plan:
 
     Attributes:
         methods: the methods, in the order of execution.
-        sources: the cohorts.
+        sources: the datasets.
         config: what was asked.
-        atlas: the tissue prior of all methods that need one; that of the training cohort itself
+        atlas: the tissue prior of all methods that need one; that of the training dataset itself
             if ``None``.
         notes: what the user should know before any work.
     """
@@ -192,7 +193,7 @@ def _unmet(method: type[Method], config: RunConfig, device: str) -> Iterator[str
         yield f"{method.name} needs a GPU, and this run is on the CPU (--device)"
     if "lesion_masks" in method.needs:
         yield (
-            f"{method.name} needs lesion masks, and the training cohort {config.train} is healthy"
+            f"{method.name} needs lesion masks, and the training dataset {config.train} is healthy"
         )
 
 

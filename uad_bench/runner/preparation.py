@@ -1,4 +1,4 @@
-"""Preparing cohorts for their own sake: what is to be done, how long it takes, and doing it."""
+"""Preparing datasets for their own sake: what is to be done, how long it takes, and doing it."""
 
 from __future__ import annotations
 
@@ -9,30 +9,20 @@ from pathlib import Path
 
 from uad_bench.errors import ScanError, UadBenchError
 from uad_bench.phantom.layouts import is_simulated
-from uad_bench.registry import Registry
+from uad_bench.plugins.registry import Registry
 from uad_bench.runner.data import STORES, tissue_source
-from uad_bench.runner.readiness import (
-    absent_tools,
-    missing_tools,
-    refuse,
-    unwritable,
-)
-from uad_bench.runner.sources import (
-    Source,
-    cache_folder,
-    find_source,
-    refuse_useless_pattern,
-)
-from uad_bench.volumes.prepare import NothingLeftError, Order, prepare, take_order
+from uad_bench.runner.readiness import absent_tools, missing_tools, refuse, unwritable
+from uad_bench.runner.sources import Source, cache_folder, find_source, refuse_useless_pattern
 from uad_bench.volumes.recipe import find_recipe
-from uad_bench.volumes.standardise import (
+from uad_bench.volumes.store.prepare import NothingLeftError, Order, prepare, take_order
+from uad_bench.volumes.store.prepared import ExcludedScan, PreparedScan, StepName
+from uad_bench.volumes.store.standardise import (
     PlannedStep,
     Preparation,
     planned_steps,
     recorded_seconds,
 )
-from uad_bench.volumes.store import ExcludedScan, PreparedScan, StepName
-from uad_bench.volumes.workers import Outcome
+from uad_bench.volumes.store.workers import Outcome
 
 SECONDS: dict[StepName, float] = {
     "strip": 60.0,
@@ -49,8 +39,8 @@ class Request:
     """What ``uad-bench prepare`` was asked for.
 
     Attributes:
-        datasets: cohort names or ``NAME:PATH``.
-        data_root: the folder that holds the cohorts.
+        datasets: dataset names or ``NAME:PATH``.
+        data_root: the folder that holds the datasets.
         recipe: name or YAML file of the recipe.
         template: the user's SRI24.
         tissues: as of ``run``.
@@ -86,12 +76,12 @@ class PlannedScan:
 
 @dataclass(frozen=True, slots=True)
 class PreparedOrder:
-    """What came of one cohort.
+    """What came of one dataset.
 
     Attributes:
-        label: the cohort's name in tables.
+        label: the dataset's name in tables.
         order: what was asked.
-        store: the folder of the prepared cohort; ``None`` where no scan could be used.
+        store: the folder of the prepared dataset; ``None`` where no scan could be used.
         scans: the scans in it.
         excluded: the scans left out.
     """
@@ -106,7 +96,7 @@ class PreparedOrder:
 def take_orders(
     request: Request, registry: Registry, note: Callable[[str], None]
 ) -> tuple[tuple[str, Order], ...]:
-    """Find the cohorts and their scans.
+    """Find the datasets and their scans.
 
     Args:
         request: what was asked for.
@@ -114,7 +104,7 @@ def take_orders(
         note: told what the user should know of a source, such as DICOM studies left out.
 
     Raises:
-        UadBenchError: a cohort that is unknown, not there, contradicts itself or needs a tool that
+        UadBenchError: a dataset that is unknown, not there, contradicts itself or needs a tool that
             is not installed, or a folder that cannot be written; all at once.
     """
     recipe = find_recipe(request.recipe, request.template)
@@ -131,13 +121,13 @@ def take_orders(
             note(text)
         if folder is None:
             problems.append(
-                f"cohort {source.label} is not in {request.data_root or 'any data root'}: "
+                f"dataset {source.label} is not in {request.data_root or 'any data root'}: "
                 f"`uad-bench data {source.label}` shows what is expected where"
             )
             continue
         try:
             order = take_order(
-                source.cohort,
+                source.dataset,
                 folder,
                 recipe,
                 stores,
@@ -159,12 +149,12 @@ def take_orders(
 
 
 def _sources(request: Request, registry: Registry, problems: list[str]) -> Iterator[Source]:
-    """The cohorts that were named; ``all`` means every one that lies in the data root."""
+    """The datasets that were named; ``all`` means every one that lies in the data root."""
     cache = cache_folder(request.cache)
     if request.datasets == ("all",):
         if request.data_root is None:
             raise UadBenchError("say what to prepare: --data-root DIR, or --datasets bids:PATH")
-        named = [name for name in registry.names("dataset") if registry.cohort(name).info.folders]
+        named = [name for name in registry.names("dataset") if registry.dataset(name).info.folders]
         found = [
             find_source(name, request.data_root, registry, cache, request.lesion_pattern)
             for name in named
@@ -200,7 +190,7 @@ def expected_seconds(scans: Iterable[PlannedScan], preparation: Preparation, job
 def prepare_order(
     label: str, order: Order, request: Request, on_scan: Callable[[Outcome], None]
 ) -> PreparedOrder:
-    """Prepare one cohort, or find it prepared; that no scan of it can be used is no error here.
+    """Prepare one dataset, or find it prepared; that no scan of it can be used is no error here.
 
     Raises:
         UadBenchError: a tool is missing, or nothing can be written.

@@ -8,15 +8,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 from uad_bench.cells import shortened
-from uad_bench.processes import Workers
-from uad_bench.report.quality import QualityRow, State, quality_page
-from uad_bench.report.scan_picture import scan_picture
-from uad_bench.results import write_whole
+from uad_bench.report.figures.scan_picture import scan_picture
+from uad_bench.report.page.quality import QualityRow, State, quality_page
 from uad_bench.runner.preparation import PreparedOrder, Request
-from uad_bench.volumes.inputs import ScanInput, digest, facts
-from uad_bench.volumes.quality import ScanQuality, findings, outliers
-from uad_bench.volumes.standardise import Preparation, standardise
-from uad_bench.volumes.store import Standard
+from uad_bench.system.disk import write_whole
+from uad_bench.system.processes import Workers
+from uad_bench.volumes.checks.quality import ScanQuality, findings, outliers
+from uad_bench.volumes.store.inputs import ScanInput, digest, facts
+from uad_bench.volumes.store.prepared import Standard
+from uad_bench.volumes.store.standardise import Preparation, standardise
 
 PICTURES = "pictures"
 """The folder beside the page."""
@@ -31,7 +31,7 @@ def write_page(
     """Draw the scans that were not drawn before, and write the page of all of them.
 
     Args:
-        prepared: the cohorts.
+        prepared: the datasets.
         request: where to, and with how many processes.
         on_picture: told how many of how many pictures are done.
 
@@ -40,24 +40,24 @@ def write_page(
     """
     rows: list[QualityRow] = []
     drawings: list[_Drawing] = []
-    for cohort in prepared:
-        items = {item.scan.name: item for item in cohort.order.inputs}
-        odd = outliers({scan.name: scan.quality for scan in cohort.scans})
-        for scan in _seen(cohort):
+    for dataset in prepared:
+        items = {item.scan.name: item for item in dataset.order.inputs}
+        odd = outliers({scan.name: scan.quality for scan in dataset.scans})
+        for scan in _seen(dataset):
             picture = None
             if scan.standard is not None:
                 look = digest([facts(items[scan.name], paths=False), scan.standard.model_dump()])
-                picture = f"{PICTURES}/{cohort.label}-{shortened(scan.name, 100)}-{look}.png"
-                title = f"{cohort.label} {scan.name}"
+                picture = f"{PICTURES}/{dataset.label}-{shortened(scan.name, 100)}-{look}.png"
+                title = f"{dataset.label} {scan.name}"
                 drawings.append(
                     _Drawing(
                         items[scan.name],
-                        cohort.order.preparation,
-                        f"{title} (simulated)" if cohort.order.simulated else title,
+                        dataset.order.preparation,
+                        f"{title} (simulated)" if dataset.order.simulated else title,
                         request.page / picture,
                     )
                 )
-            rows.append(_row(cohort.label, scan, odd.get(scan.name, ()), picture))
+            rows.append(_row(dataset.label, scan, odd.get(scan.name, ()), picture))
     _draw([it for it in drawings if not it.file.is_file()], request.jobs, on_picture)
     for file in (request.page / PICTURES).glob("*.png"):
         if f"{PICTURES}/{file.name}" not in {row.picture for row in rows}:
@@ -65,7 +65,7 @@ def write_page(
     text = quality_page(
         "Prepared scans",
         rows,
-        simulated=any(cohort.order.simulated for cohort in prepared),
+        simulated=any(dataset.order.simulated for dataset in prepared),
         facts=_facts(prepared),
     )
     page = request.page / "index.html"
@@ -84,10 +84,10 @@ class _Seen:
     quality: ScanQuality | None
 
 
-def _seen(cohort: PreparedOrder) -> Iterator[_Seen]:
-    for scan in cohort.scans:
+def _seen(dataset: PreparedOrder) -> Iterator[_Seen]:
+    for scan in dataset.scans:
         yield _Seen(scan.name, "ready", "", scan.standard, scan.quality)
-    for left in cohort.excluded:
+    for left in dataset.excluded:
         yield _Seen(left.scan, left.state, left.reason, left.standard, left.quality)
 
 
@@ -119,12 +119,12 @@ def _facts(prepared: Sequence[PreparedOrder]) -> list[tuple[str, str]]:
     """What the page says above its scans."""
     recipe = prepared[0].order.preparation.recipe
     counts = [
-        f"{cohort.label}: {len(cohort.scans)} ready, {len(cohort.excluded)} left out"
-        for cohort in prepared
+        f"{dataset.label}: {len(dataset.scans)} ready, {len(dataset.excluded)} left out"
+        for dataset in prepared
     ]
     choices = recipe.model_dump(exclude={"name"})
     return [
-        ("cohorts", "; ".join(counts)),
+        ("datasets", "; ".join(counts)),
         ("recipe", f"{recipe.name} ({recipe.hash})"),
         ("choices", ", ".join(f"{key} {value}" for key, value in choices.items())),
         ("uad-bench", version("uad-bench")),

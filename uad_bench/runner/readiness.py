@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from uad_bench.errors import ScanError, UadBenchError
-from uad_bench.extras import install_command, is_installed
 from uad_bench.method import Params
 from uad_bench.phantom.layouts import is_simulated
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data import STORES, phantom_folder, source_order, tissue_source
 from uad_bench.runner.sources import Source, Sources, cache_folder
-from uad_bench.volumes.prepare import Order, chosen_scans
+from uad_bench.system.extras import install_command, is_installed
 from uad_bench.volumes.recipe import Recipe, find_recipe
-from uad_bench.volumes.standardise import TissueSource, needed_tools, step_tool
-from uad_bench.volumes.store import PreparedCohort, StepName
+from uad_bench.volumes.store.prepare import Order, chosen_scans
+from uad_bench.volumes.store.prepared import PreparedDataset, StepName
+from uad_bench.volumes.store.standardise import TissueSource, needed_tools, step_tool
 
 _LONGEST_NAME = 240
 """Bytes in a new folder's name; a file system takes 255, and locks beside it have longer names."""
@@ -101,8 +101,8 @@ def absent_tools(order: Order, stores: Path) -> frozenset[str]:
     """Return the packages that an order needs and that are not installed.
 
     Args:
-        order: what is to be prepared. A cohort that is prepared already needs nothing.
-        stores: the folder of prepared cohorts.
+        order: what is to be prepared. A dataset that is prepared already needs nothing.
+        stores: the folder of prepared datasets.
     """
     absent = _not_installed(order.preparation.recipe)
     if not absent or (stores / order.folder_name).is_dir():
@@ -130,7 +130,7 @@ def _absent_tools(
         return absent & {step_tool(step, recipe) for step in steps}
     stores = cache_folder(config.cache) / STORES
     simulated = is_simulated(source.folder)
-    order = source_order(config, source.cohort, source.folder, tissues, simulated=simulated)
+    order = source_order(config, source.dataset, source.folder, tissues, simulated=simulated)
     return absent_tools(order, stores)
 
 
@@ -140,7 +140,7 @@ def _is_prepared(config: RunConfig, source: Source, tissues: TissueSource | None
     if not folder.is_dir():
         return False
     simulated = source.folder is None or is_simulated(folder)
-    order = source_order(config, source.cohort, folder, tissues, simulated=simulated)
+    order = source_order(config, source.dataset, folder, tissues, simulated=simulated)
     return (cache_folder(config.cache) / STORES / order.folder_name).is_dir()
 
 
@@ -154,21 +154,21 @@ def _missing_splits(config: RunConfig, source: Source, *, is_training: bool) -> 
     """What a real dataset lacks for its part in the run.
 
     Raises:
-        UadBenchError: the cohort contradicts itself, or its exclusions cannot be read.
+        UadBenchError: the dataset contradicts itself, or its exclusions cannot be read.
     """
     assert source.folder is not None
-    scans, _ = chosen_scans(source.cohort, source.folder, config.limit)
+    scans, _ = chosen_scans(source.dataset, source.folder, config.limit)
     there = {scan.split for scan in scans}
     if is_training:
         for split in ("train", "validation"):
             if split not in there:
                 yield (
-                    f"training cohort {config.train} has no {split} scan: set the column `split` "
+                    f"training dataset {config.train} has no {split} scan: set the column `split` "
                     "of its participants.tsv"
                 )
     elif "test" not in there:
         yield (
-            f"cohort {source.label} has no test scan: set the column `split` of its "
+            f"dataset {source.label} has no test scan: set the column `split` of its "
             "participants.tsv"
         )
 
@@ -179,11 +179,11 @@ def stated_tissues(config: RunConfig, training: Source) -> int | None:
     ``None`` where names do not tell: of phantoms, and where ``--tissues`` makes or maps them.
 
     Raises:
-        UadBenchError: the cohort contradicts itself, or its exclusions cannot be read.
+        UadBenchError: the dataset contradicts itself, or its exclusions cannot be read.
     """
     if training.folder is None or config.tissues is not None:
         return None
-    scans, _ = chosen_scans(training.cohort, training.folder, config.limit)
+    scans, _ = chosen_scans(training.dataset, training.folder, config.limit)
     return len({scan.subject for scan in scans if scan.split == "train" and scan.tissues})
 
 
@@ -196,11 +196,13 @@ def fallback_note(titles: Sequence[str]) -> str:
     )
 
 
-def large_batches(training: PreparedCohort, trained: Iterable[tuple[str, Params]]) -> Iterator[str]:
+def large_batches(
+    training: PreparedDataset, trained: Iterable[tuple[str, Params]]
+) -> Iterator[str]:
     """Say which methods take more slices a step than there are to learn from.
 
     Args:
-        training: the prepared training cohort.
+        training: the prepared training dataset.
         trained: names of methods with their parameters; one without ``batch_size`` fits.
     """
     slices = len(training.split("train"))

@@ -1,4 +1,4 @@
-"""Anomaly maps of a detector on a cohort: computed once, stored as 16-bit scores, checked."""
+"""Anomaly maps of a detector on a dataset: computed once, stored as 16-bit scores, checked."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uad_bench.cells import EvaluationSpace, PostProcessing
-from uad_bench.cohort import Split
+from uad_bench.dataset import Split
 from uad_bench.errors import PluginError
 from uad_bench.evaluation.histograms import quantise
 from uad_bench.evaluation.ordering import Ordering, mean_ordering, ordering
 from uad_bench.evaluation.postprocessing import postprocess
 from uad_bench.evaluation.protocols import ScoredScan
 from uad_bench.method import FloatArray, Method, ReconstructionMethod, Slices
-from uad_bench.results import storage_error
 from uad_bench.runner.progress import Progress
-from uad_bench.volumes.native import scores_on
-from uad_bench.volumes.store import PreparedCohort, PreparedScan
+from uad_bench.system.disk import storage_error
+from uad_bench.volumes.steps.native import scores_on
+from uad_bench.volumes.store.prepared import PreparedDataset, PreparedScan
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +46,17 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class AnomalyMaps:
-    """Scores of one detector on one split of one cohort.
+    """Scores of one detector on one split of one dataset.
 
     Attributes:
-        cohort: the prepared cohort.
+        dataset: the prepared dataset.
         scans: the scans that were scored, in order.
         levels: per post-processing, uint16 ``[N, H, W]`` over the slices of all scans.
         example: what to show, ``None`` where no scan has a lesion.
         orderings: per post-processing, what 16 bits keep of the maps' order.
     """
 
-    cohort: PreparedCohort
+    dataset: PreparedDataset
     scans: Sequence[PreparedScan]
     levels: Mapping[PostProcessing, NDArray[np.uint16]]
     example: Example | None
@@ -74,12 +74,12 @@ class AnomalyMaps:
             start = stop
 
     def _on_grid(self, scan: PreparedScan, scores: NDArray[np.uint16]) -> ScoredScan:
-        slices = self.cohort.slices(scan)
+        slices = self.dataset.slices(scan)
         return ScoredScan(
             subject=scan.subject,
             session=scan.session,
             scores=scores,
-            lesion=np.asarray(self.cohort.lesion(scan)),
+            lesion=np.asarray(self.dataset.lesion(scan)),
             brain=np.asarray(slices.brain[:, 0]),
             spacing=slices.spacing,
             z=slices.z,
@@ -87,12 +87,12 @@ class AnomalyMaps:
         )
 
     def _native(self, scan: PreparedScan, scores: NDArray[np.uint16]) -> ScoredScan:
-        native, z = self.cohort.native(scan), self.cohort.slices(scan).z
+        native, z = self.dataset.native(scan), self.dataset.slices(scan).z
         shown = native.shown
         return ScoredScan(
             subject=scan.subject,
             session=scan.session,
-            scores=scores_on(native, scores, z, self.cohort.grid)[shown],
+            scores=scores_on(native, scores, z, self.dataset.grid)[shown],
             lesion=native.lesion[shown],
             brain=native.brain[shown],
             spacing=native.spacing,
@@ -104,7 +104,7 @@ class AnomalyMaps:
 @contextmanager
 def anomaly_maps(
     method: Method,
-    cohort: PreparedCohort,
+    dataset: PreparedDataset,
     split: Split,
     postprocessings: Sequence[PostProcessing],
     progress: Progress,
@@ -115,24 +115,24 @@ def anomaly_maps(
         PluginError: if the method returns maps that break the contract.
         UadBenchError: if the disk with the temporary files is full.
     """
-    scans = [scan for scan in cohort.scans if scan.split == split]
-    shown = _typical(scans, cohort)
+    scans = [scan for scan in dataset.scans if scan.split == split]
+    shown = _typical(scans, dataset)
     with tempfile.TemporaryDirectory(prefix="uad-bench-") as folder:
         files = {name: Path(folder) / f"{name}.u16" for name in postprocessings}
         example, shape = None, (0, 0)
         found: dict[PostProcessing, list[Ordering]] = {name: [] for name in postprocessings}
         for number, scan in enumerate(scans):
-            slices = cohort.slices(scan)
+            slices = dataset.slices(scan)
             residual, reconstruction = signed_residual(method, slices)
             shape = residual.shape[1:]
             scores = {name: postprocess(residual, name) for name in postprocessings}
             for name, score in scores.items():
                 _append(files[name], quantise(score))
                 brain = np.asarray(slices.brain[:, 0])
-                healthy = np.asarray(cohort.lesion(scan))[brain] == 0
+                healthy = np.asarray(dataset.lesion(scan))[brain] == 0
                 found[name].append(ordering(score[brain], healthy))
             if scan is shown:
-                example = _example(scan, slices, cohort, reconstruction, scores)
+                example = _example(scan, slices, dataset, reconstruction, scores)
             progress.step(number + 1, len(scans), scan.name)
         levels = {
             name: np.memmap(file, np.uint16, "r").reshape(-1, *shape)
@@ -140,7 +140,7 @@ def anomaly_maps(
             if file.exists()
         }
         orderings = {name: mean_ordering(some) for name, some in found.items()}
-        yield AnomalyMaps(cohort, scans, levels, example, orderings)
+        yield AnomalyMaps(dataset, scans, levels, example, orderings)
 
 
 def _append(file: Path, levels: NDArray[np.uint16]) -> None:
@@ -185,22 +185,22 @@ def checked(method: Method, call: str, array: object, slices: Slices) -> FloatAr
     return values[:, 0]
 
 
-def _typical(scans: Sequence[PreparedScan], cohort: PreparedCohort) -> PreparedScan | None:
+def _typical(scans: Sequence[PreparedScan], dataset: PreparedDataset) -> PreparedScan | None:
     """The scan with the median lesion volume among those that have a lesion."""
     having = [scan for scan in scans if scan.has_lesion]
-    having.sort(key=lambda scan: (int((cohort.lesion(scan) == 1).sum()), scan.name))
+    having.sort(key=lambda scan: (int((dataset.lesion(scan) == 1).sum()), scan.name))
     return having[len(having) // 2] if having else None
 
 
 def _example(
     scan: PreparedScan,
     slices: Slices,
-    cohort: PreparedCohort,
+    dataset: PreparedDataset,
     reconstruction: FloatArray | None,
     scores: Mapping[PostProcessing, FloatArray],
 ) -> Example:
     """Cut out the slice with the largest lesion."""
-    lesion = np.asarray(cohort.lesion(scan))
+    lesion = np.asarray(dataset.lesion(scan))
     at = int((lesion == 1).sum(axis=(1, 2)).argmax())
     return Example(
         scan=scan.name,

@@ -1,4 +1,4 @@
-"""Where the cohorts of a run come from: real ones where they are found, DICOM made readable."""
+"""Where the datasets of a run come from: real ones where they are found, DICOM made readable."""
 
 from __future__ import annotations
 
@@ -14,32 +14,39 @@ from typing import get_args
 import platformdirs
 
 from uad_bench.cells import short_hash, shortened
-from uad_bench.cohort import Cohort, Split
+from uad_bench.dataset import Dataset, Split
+from uad_bench.discovery.file_mapping import FileMapping, file_mapping, no_file_fits
+from uad_bench.discovery.locate import (
+    Found,
+    grouped,
+    inspect,
+    locate,
+    read_folder,
+    refuse_unclaimed,
+)
+from uad_bench.discovery.people.participants import first_of
+from uad_bench.discovery.people.splits import ForTraining, divided
+from uad_bench.discovery.titles import own_title
 from uad_bench.errors import UadBenchError
-from uad_bench.file_mapping import FileMapping, file_mapping, no_file_fits
-from uad_bench.locate import Found, grouped, inspect, locate, read_folder, refuse_unclaimed
-from uad_bench.locks import held
-from uad_bench.participants import first_of
 from uad_bench.phantom.labelmap import find_label_maps
 from uad_bench.phantom.layouts import LAYOUTS, is_simulated
-from uad_bench.registry import Registry, split_dataset
-from uad_bench.results import write_whole
+from uad_bench.plugins.registry import Registry, split_dataset
 from uad_bench.runner.config import RunConfig
-from uad_bench.splits import ForTraining, divided
-from uad_bench.titles import own_title
-from uad_bench.volumes.dicom import convert_dicom, is_dicom_folder
+from uad_bench.system.disk import write_whole
+from uad_bench.system.locks import held
+from uad_bench.volumes.files.dicom import convert_dicom, is_dicom_folder
 
 _LONGEST_LABEL = 100
-"""Bytes of a cohort's name in cells, tables and file names; a longer folder name is cut."""
+"""Bytes of a dataset's name in cells, tables and file names; a longer folder name is cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where one cohort of a run comes from.
+    """Where one dataset of a run comes from.
 
     Attributes:
         label: the name in cells and tables.
-        cohort: its adapter.
+        dataset: its adapter.
         folder: its folder; ``None`` where it is to be simulated.
         notes: what the user should know of it, such as DICOM studies that were left out.
         mapped: how many files ``--lesion-pattern`` fits.
@@ -47,7 +54,7 @@ class Source:
     """
 
     label: str
-    cohort: Cohort
+    dataset: Dataset
     folder: Path | None
     notes: tuple[str, ...] = ()
     mapped: int = 0
@@ -56,7 +63,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The training cohort and the evaluated ones, and what was left out of ``all``."""
+    """The training dataset and the evaluated ones, and what was left out of ``all``."""
 
     training: Source
     evaluated: tuple[Source, ...]
@@ -64,10 +71,10 @@ class Sources:
 
 
 def find_sources(config: RunConfig, registry: Registry) -> Sources:
-    """Decide which cohorts are real and which are simulated, without reading any volume.
+    """Decide which datasets are real and which are simulated, without reading any volume.
 
     Raises:
-        UadBenchError: a data root that does not exist; else naming every cohort that is unknown,
+        UadBenchError: a data root that does not exist; else naming every dataset that is unknown,
             healthy, not there or of an unusable folder, all at once.
     """
     _check_root(config)
@@ -90,7 +97,7 @@ def find_sources(config: RunConfig, registry: Registry) -> Sources:
                 )
     if not sources and not problems:
         problems.append(
-            f"none of the cohorts is in {config.data_root}: `uad-bench data` shows what is "
+            f"none of the datasets is in {config.data_root}: `uad-bench data` shows what is "
             "expected where"
         )
     training = None
@@ -107,10 +114,10 @@ def find_sources(config: RunConfig, registry: Registry) -> Sources:
 def _evaluated(
     name: str, config: RunConfig, registry: Registry, *, is_named: bool
 ) -> Source | None:
-    """Find a cohort to evaluate on; ``None`` where ``all`` means it and it is not there.
+    """Find a dataset to evaluate on; ``None`` where ``all`` means it and it is not there.
 
     Raises:
-        UadBenchError: an unknown, absent or healthy cohort, or a folder that cannot be used.
+        UadBenchError: an unknown, absent or healthy dataset, or a folder that cannot be used.
     """
     source = find_source(
         name, config.data_root, registry, cache_folder(config.cache), config.lesion_pattern
@@ -119,22 +126,22 @@ def _evaluated(
         if not is_named:
             return None
         raise UadBenchError(
-            f"cohort {name} is not in {config.data_root}: `uad-bench data {name}` shows what is "
+            f"dataset {name} is not in {config.data_root}: `uad-bench data {name}` shows what is "
             "expected where"
         )
-    if source.cohort.info.disease == "healthy":
+    if source.dataset.info.disease == "healthy":
         raise UadBenchError(
-            f"{config.said('datasets', name)}: a healthy cohort trains detectors (--train {name}); "
-            "there is nothing to detect in it"
+            f"{config.said('datasets', name)}: a healthy dataset trains detectors (--train {name});"
+            " there is nothing to detect in it"
         )
     return source
 
 
 def find_training(config: RunConfig, registry: Registry) -> Source:
-    """Decide whether the training cohort is real or simulated, without reading any volume.
+    """Decide whether the training dataset is real or simulated, without reading any volume.
 
     Raises:
-        UadBenchError: a cohort that is unknown, of patients, neither there nor simulated, or
+        UadBenchError: a dataset that is unknown, of patients, neither there nor simulated, or
             without splits and impossible to divide, a data root that does not exist, or anatomies
             that cannot be used.
     """
@@ -144,9 +151,9 @@ def find_training(config: RunConfig, registry: Registry) -> Source:
     training = find_source(
         config.train, config.data_root, registry, cache_folder(config.cache), config.lesion_pattern
     )
-    if training.cohort.info.disease not in ("healthy", "any"):
+    if training.dataset.info.disease not in ("healthy", "any"):
         raise UadBenchError(
-            f"{config.said('train', config.train)}: a cohort of patients; detectors "
+            f"{config.said('train', config.train)}: a dataset of patients; detectors "
             "learn from healthy people, such as --train hi"
         )
     if training.folder is None and training.label not in LAYOUTS:
@@ -157,20 +164,20 @@ def find_training(config: RunConfig, registry: Registry) -> Source:
 
 
 def _for_training(source: Source) -> Source:
-    """The training cohort as detectors see it; a note tells where it was divided by the rule.
+    """The training dataset as detectors see it; a note tells where it was divided by the rule.
 
     Raises:
         UadBenchError: it names no split, and cannot be divided.
     """
-    cohort, folder, notes = source.cohort, source.folder, source.notes
+    dataset, folder, notes = source.dataset, source.folder, source.notes
     if folder is not None:
-        reading = read_folder(cohort, folder)
-        seen = divided(folder, reading.scans, cohort.participants(folder), reading.waived)
+        reading = read_folder(dataset, folder)
+        seen = divided(folder, reading.scans, dataset.participants(folder), reading.waived)
         if seen != reading.scans:
             counts = Counter({scan.subject: scan.split for scan in seen}.values())
             parts = ", ".join(f"{counts[split]} {split}" for split in get_args(Split))
             notes = (*notes, f"{source.label}: no column of splits; subjects by the rule: {parts}")
-    return replace(source, cohort=ForTraining(cohort), notes=notes)
+    return replace(source, dataset=ForTraining(dataset), notes=notes)
 
 
 def _check_root(config: RunConfig) -> None:
@@ -180,10 +187,10 @@ def _check_root(config: RunConfig) -> None:
 
 
 def _evaluable(registry: Registry) -> tuple[str, ...]:
-    """The cohorts that ``all`` means: every one of patients that is not bound to a path."""
+    """The datasets that ``all`` means: every one of patients that is not bound to a path."""
     names = []
     for name in registry.names("dataset"):
-        info = registry.cohort(name).info
+        info = registry.dataset(name).info
         if info.disease != "healthy" and info.folders:
             names.append(name)
     return tuple(names)
@@ -196,22 +203,22 @@ def find_source(
     cache: Path,
     lesion_pattern: str | None = None,
 ) -> Source:
-    """Find one cohort's adapter and folder; a folder without scans is refused here.
+    """Find one dataset's adapter and folder; a folder without scans is refused here.
 
-    A folder of DICOM files becomes a BIDS cohort in the cache first.
+    A folder of DICOM files becomes a BIDS dataset in the cache first.
 
     Args:
-        name: the cohort, or ``NAME:PATH``.
+        name: the dataset, or ``NAME:PATH``.
         root: the data root.
         registry: the adapters.
         cache: where converted DICOM files go.
         lesion_pattern: which files are lesion masks, see ``--lesion-pattern``; not of phantoms.
 
     Raises:
-        UadBenchError: an unknown cohort, a folder that does not exist, or one without scans.
+        UadBenchError: an unknown dataset, a folder that does not exist, or one without scans.
     """
     base, path = split_dataset(name)
-    cohort = registry.cohort(base)()
+    dataset = registry.dataset(base)()
     mapping = file_mapping(lesion_pattern)
     if path is not None:
         if not path.is_dir():
@@ -219,31 +226,31 @@ def find_source(
         words = re.sub(r"[^A-Za-z0-9]+", "-", path.resolve().name).strip("-")
         label = shortened(f"{base}-{words}", _LONGEST_LABEL)
         notes: tuple[str, ...] = ()
-        title = "" if cohort.info.released else own_title(path)
+        title = "" if dataset.info.released else own_title(path)
         if is_dicom_folder(path):
             path, notes = converted(path, cache)
-        cohort = _mapped(cohort, path, mapping)
-        found = inspect(cohort, path)
+        dataset = _mapped(dataset, path, mapping)
+        found = inspect(dataset, path)
         refuse_unclaimed(found, name)
         notes = (*notes, *_left_out(label, found))
-        return Source(label, cohort, path, notes, found.mapped, title)
-    if not cohort.info.folders:
+        return Source(label, dataset, path, notes, found.mapped, title)
+    if not dataset.info.folders:
         raise UadBenchError(f"--datasets {name}: say where it is, as {name}:PATH")
-    folder = None if root is None else locate(cohort.info, root)
+    folder = None if root is None else locate(dataset.info, root)
     if folder is not None:
-        cohort = _mapped(cohort, folder, mapping)
-        found = inspect(cohort, folder)
+        dataset = _mapped(dataset, folder, mapping)
+        found = inspect(dataset, folder)
         refuse_unclaimed(found, name)
-        is_own = not cohort.info.released and not is_simulated(folder)
+        is_own = not dataset.info.released and not is_simulated(folder)
         title = own_title(folder) if is_own else ""
         notes = tuple(_left_out(base, found))
-        return Source(base, cohort, folder, notes, found.mapped, title)
-    return Source(base, cohort, folder)
+        return Source(base, dataset, folder, notes, found.mapped, title)
+    return Source(base, dataset, folder)
 
 
-def _mapped(cohort: Cohort, folder: Path, mapping: FileMapping | None) -> Cohort:
+def _mapped(dataset: Dataset, folder: Path, mapping: FileMapping | None) -> Dataset:
     """The adapter with the user's patterns; phantoms are named as they should be and take none."""
-    return cohort if mapping is None or is_simulated(folder) else cohort.mapped(mapping)
+    return dataset if mapping is None or is_simulated(folder) else dataset.mapped(mapping)
 
 
 def _left_out(label: str, found: Found) -> Iterator[str]:
@@ -261,7 +268,7 @@ def _left_out(label: str, found: Found) -> Iterator[str]:
 
 
 def refuse_useless_pattern(pattern: str | None, sources: Iterable[Source]) -> None:
-    """Refuse a ``--lesion-pattern`` that fits no file of any of these cohorts.
+    """Refuse a ``--lesion-pattern`` that fits no file of any of these datasets.
 
     Raises:
         UadBenchError: in one line.
@@ -293,7 +300,7 @@ def converted(folder: Path, cache: Path) -> tuple[Path, tuple[str, ...]]:
 
 
 def cache_folder(given: Path | None) -> Path:
-    """The folder for phantoms and prepared cohorts: the given one, else the user's cache."""
+    """The folder for phantoms and prepared datasets: the given one, else the user's cache."""
     return given or platformdirs.user_cache_path("uad-bench")
 
 

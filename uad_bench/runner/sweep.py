@@ -23,9 +23,18 @@ from uad_bench.method import (
     Slices,
     TissueMapping,
 )
-from uad_bench.report.sweep import DICE, Shown, Sweep, Training, Value, ValueView, shown, sweep_csv
-from uad_bench.report.sweep_picture import sweep_picture
-from uad_bench.results import ResultsFolder, write_whole
+from uad_bench.report.figures.sweep import (
+    DICE,
+    Shown,
+    Sweep,
+    Training,
+    Value,
+    ValueView,
+    shown,
+    sweep_csv,
+)
+from uad_bench.report.figures.sweep_picture import sweep_picture
+from uad_bench.results import ResultsFolder
 from uad_bench.runner.atlas import refuse_leaks
 from uad_bench.runner.data import gather
 from uad_bench.runner.detectors import Trainer
@@ -35,7 +44,8 @@ from uad_bench.runner.readiness import large_batches, refuse
 from uad_bench.runner.scoring import checked
 from uad_bench.runner.sources import Sources
 from uad_bench.runner.sweep_plan import SweepPlan
-from uad_bench.volumes.store import PreparedCohort, PreparedScan
+from uad_bench.system.disk import write_whole
+from uad_bench.volumes.store.prepared import PreparedDataset, PreparedScan
 
 
 def run_sweep(plan: SweepPlan, results: ResultsFolder, device: str, progress: Progress) -> Sweep:
@@ -53,10 +63,10 @@ def run_sweep(plan: SweepPlan, results: ResultsFolder, device: str, progress: Pr
     data = gather(plan.config, Sources(plan.training, (), ()), progress)
     if plan.atlas is not None:
         refuse_leaks(plan.atlas, data, plan.training.label)
-    cohort = data.training
-    refuse(large_batches(cohort, ((plan.method.name, params) for params in plan.values.values())))
-    trainer = Trainer(cohort, results, plan.config, device, progress, plan.atlas)
-    held_out = _HeldOut.of(cohort)
+    dataset = data.training
+    refuse(large_batches(dataset, ((plan.method.name, params) for params in plan.values.values())))
+    trainer = Trainer(dataset, results, plan.config, device, progress, plan.atlas)
+    held_out = _HeldOut.of(dataset)
     trainings: list[Training] = []
     views: dict[Value, ValueView] = {}
     for value, params in plan.values.items():
@@ -92,8 +102,8 @@ def run_sweep(plan: SweepPlan, results: ResultsFolder, device: str, progress: Pr
         values=tuple(plan.values),
         log=plan.log,
         trainings=tuple(trainings),
-        learned=cohort.use("train"),
-        measured=cohort.use(held_out.split),
+        learned=dataset.use("train"),
+        measured=dataset.use(held_out.split),
         split=held_out.split,
         shown=held_out.shown(views),
     )
@@ -117,24 +127,24 @@ class _HeldOut:
     """Healthy people that no detector learned from: the test split, or else the validation's.
 
     Attributes:
-        cohort: the training cohort.
+        dataset: the training dataset.
         split: their split.
         scans: their scans; the picture shows the first.
         row: the slice of it that is shown, the one with most brain.
     """
 
-    cohort: PreparedCohort
+    dataset: PreparedDataset
     split: Literal["test", "validation"]
     scans: tuple[PreparedScan, ...]
     row: int
 
     @classmethod
-    def of(cls, cohort: PreparedCohort) -> _HeldOut:
-        """Find them in the training cohort."""
-        split: Literal["test", "validation"] = "test" if cohort.scans_of("test") else "validation"
-        scans = cohort.scans_of(split)
-        row = int(cohort.slices(scans[0]).brain.sum(axis=(1, 2, 3)).argmax())
-        return cls(cohort, split, scans, row)
+    def of(cls, dataset: PreparedDataset) -> _HeldOut:
+        """Find them in the training dataset."""
+        split: Literal["test", "validation"] = "test" if dataset.scans_of("test") else "validation"
+        scans = dataset.scans_of(split)
+        row = int(dataset.slices(scans[0]).brain.sum(axis=(1, 2, 3)).argmax())
+        return cls(dataset, split, scans, row)
 
     def look(self, detector: Method, progress: Progress) -> tuple[dict[str, float], ValueView]:
         """Measure a detector on every scan, and keep what it makes of the shown slice.
@@ -150,7 +160,7 @@ class _HeldOut:
         people = defaultdict(lambda: defaultdict(list))
         views = []
         for number, scan in enumerate(self.scans):
-            slices = self.cohort.slices(scan)
+            slices = self.dataset.slices(scan)
             image, brain = np.asarray(slices.image), np.asarray(slices.brain)
             reconstruction, maps = _reconstruction(detector, slices), _tissues(detector, slices)
             if number == 0:
@@ -161,7 +171,7 @@ class _HeldOut:
                 "SSIM": ssim(image, reconstruction, brain),
             }
             if scan.has_tissue and maps is not None:
-                dice = tissue_dice(maps, np.asarray(self.cohort.tissue_of(scan)), brain)
+                dice = tissue_dice(maps, np.asarray(self.dataset.tissue_of(scan)), brain)
                 found |= {f"{DICE}{tissue}": value for tissue, value in dice.items()}
             for name, value in found.items():
                 people[name][scan.subject].append(value)
@@ -172,9 +182,9 @@ class _HeldOut:
     def shown(self, views: Mapping[Value, ValueView]) -> Shown:
         """The shown slice, with what the detectors made of it."""
         scan, tissues = self.scans[0], None
-        slices = self.cohort.slices(scan)
+        slices = self.dataset.slices(scan)
         if scan.has_tissue:
-            three = self.cohort.tissue_of(scan)[self.row] / np.float32(255)
+            three = self.dataset.tissue_of(scan)[self.row] / np.float32(255)
             tissues = np.concatenate([three, (1 - three.sum(axis=0, keepdims=True)).clip(0, 1)])
         image, brain = (np.array(one[self.row, 0]) for one in (slices.image, slices.brain))
         return Shown(scan.name, image, brain, tissues, views)

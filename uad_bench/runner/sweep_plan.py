@@ -13,19 +13,14 @@ from pydantic import ValidationError
 
 from uad_bench.errors import UadBenchError
 from uad_bench.method import Method, Params, ReconstructionMethod, SearchRange, search_space
-from uad_bench.registry import Registry
-from uad_bench.report.sweep import Value
+from uad_bench.plugins.registry import Registry
+from uad_bench.report.figures.sweep import Value
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.detectors import given_params, unknown_parameter
 from uad_bench.runner.readiness import refuse, unfit_data, unwritable
-from uad_bench.runner.sources import (
-    Source,
-    Sources,
-    find_training,
-    refuse_useless_pattern,
-)
-from uad_bench.volumes.atlas import Atlas, open_atlas, refuse_other_grid
+from uad_bench.runner.sources import Source, Sources, find_training, refuse_useless_pattern
 from uad_bench.volumes.recipe import find_recipe
+from uad_bench.volumes.store.atlas import Atlas, open_atlas, refuse_other_grid
 
 DEFAULT_POINTS = 5
 """Values of a search range that is swept as it is declared."""
@@ -47,8 +42,8 @@ class SweepPlan:
         param: the swept parameter.
         values: its values, numbers in ascending order, and the parameters to train with.
         log: whether the values belong on a logarithmic axis.
-        training: the training cohort.
-        atlas: the tissue prior, instead of the training cohort's.
+        training: the training dataset.
+        atlas: the tissue prior, instead of the training dataset's.
     """
 
     config: RunConfig
@@ -73,11 +68,11 @@ def plan_sweep(
         config: names the method, and holds the other parameters as ``method.name``.
         param: the parameter to sweep.
         values: its values; from its search range, or all of a switch or a choice, if not given.
-        registry: the methods and cohorts.
+        registry: the methods and datasets.
         device: the resolved torch device.
 
     Raises:
-        UadBenchError: a method, parameter, value, preset, cohort or atlas that cannot be used.
+        UadBenchError: a method, parameter, value, preset, dataset or atlas that cannot be used.
     """
     method = _suited(registry.method(config.methods[0]), config, device)
     choices = _choices(method, param)

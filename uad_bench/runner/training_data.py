@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from uad_bench.cohort import Split
+from uad_bench.dataset import Split
+from uad_bench.discovery.people.participants import first_of
 from uad_bench.errors import ScanError, UadBenchError
-from uad_bench.participants import first_of
-from uad_bench.volumes.inputs import ScanInput
-from uad_bench.volumes.masks import whole_numbers
-from uad_bench.volumes.nifti import read_volume
-from uad_bench.volumes.prepare import Order
-from uad_bench.volumes.read import is_lesion
-from uad_bench.volumes.store import PreparedCohort
+from uad_bench.volumes.files.masks import whole_numbers
+from uad_bench.volumes.files.nifti import read_volume
+from uad_bench.volumes.steps.read import is_lesion
+from uad_bench.volumes.store.inputs import ScanInput
+from uad_bench.volumes.store.prepare import Order
+from uad_bench.volumes.store.prepared import PreparedDataset
 
 SEEN: tuple[Split, ...] = ("train", "validation")
 """The splits that decide what a detector is."""
@@ -46,7 +46,7 @@ def refuse_unfit(label: str, training: Order | None, evaluated: Mapping[str, Ord
 
 
 def refuse_same_voxels(
-    label: str, training: PreparedCohort, evaluated: Mapping[str, PreparedCohort]
+    label: str, training: PreparedDataset, evaluated: Mapping[str, PreparedDataset]
 ) -> None:
     """Refuse training scans that are tested on, stored as another file.
 
@@ -58,7 +58,7 @@ def refuse_same_voxels(
     Raises:
         UadBenchError: naming the scans.
     """
-    others = {name: _voxels(cohort) for name, cohort in evaluated.items()}
+    others = {name: _voxels(dataset) for name, dataset in evaluated.items()}
     problems = list(_shared(label, _voxels(training), others))
     if problems:
         raise UadBenchError("; ".join(problems))
@@ -137,8 +137,8 @@ def _marks(order: Order) -> Marks:
     ]
 
 
-def _voxels(cohort: PreparedCohort) -> Marks:
-    return [(scan.name, scan.split, scan.standard.voxels) for scan in cohort.scans]
+def _voxels(dataset: PreparedDataset) -> Marks:
+    return [(scan.name, scan.split, scan.standard.voxels) for scan in dataset.scans]
 
 
 def tested_twice(evaluated: Mapping[str, Order]) -> Iterator[str]:

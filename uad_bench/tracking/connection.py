@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from uad_bench.errors import UadBenchError
-from uad_bench.locks import held
+from uad_bench.system.locks import held
 
 # Patients' data may not leave the lab, so telemetry is off whatever the user's shell says.
 _ALWAYS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}

@@ -39,7 +39,7 @@ def run_params(record: CellRecord) -> dict[str, str]:
     for role, use in (("training", record.training), ("data", record.data)):
         if use is not None:
             params |= {
-                f"{role}.cohort": use.cohort,
+                f"{role}.dataset": use.dataset,
                 f"{role}.recipe": use.recipe,
                 f"{role}.manifest": use.manifest_hash,
                 f"{role}.subjects": use.subjects,
@@ -90,7 +90,7 @@ def run_tags(record: CellRecord, results: Path, sha256: str) -> dict[str, str]:
     note = []
     if record.simulated:
         uses = (("trained on", record.training), ("evaluated on", record.data))
-        parts = [f"{verb} {use.cohort}" for verb, use in uses if use is not None and use.simulated]
+        parts = [f"{verb} {use.dataset}" for verb, use in uses if use is not None and use.simulated]
         if record.fit is not None and record.fit.simulated_prior:
             parts.append("with a simulated tissue prior")
         note.append(f"**Simulated data**: {', '.join(parts)}.")
@@ -116,7 +116,7 @@ def run_datasets(record: CellRecord) -> list[tuple[str, str, str]]:
     """The run's data sets as name, manifest hash and what it was used for."""
     uses = (("evaluation", record.data), ("training", record.training))
     return [
-        (f"{use.cohort} simulated" if use.simulated else use.cohort, use.manifest_hash, purpose)
+        (f"{use.dataset} simulated" if use.simulated else use.dataset, use.manifest_hash, purpose)
         for purpose, use in uses
         if use is not None
     ]

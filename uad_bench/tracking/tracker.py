@@ -223,7 +223,7 @@ def _log_numbers(client: Any, run_id: str, record: CellRecord, when: int) -> Non
 
 
 def _datasets(record: CellRecord) -> list[Any]:
-    """The cohorts behind a cell, for MLflow's column of data sets. No path leaves the machine."""
+    """The datasets behind a cell, for MLflow's column of data sets. No path leaves the machine."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     return [

@@ -16,11 +16,11 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.cohort import Scan
+from uad_bench.dataset import Scan
 from uad_bench.errors import ScanError
-from uad_bench.volumes.masks import check_labels, labels_on
-from uad_bench.volumes.nifti import Volume, read_content
-from uad_bench.volumes.resample import FloatArray
+from uad_bench.volumes.files.masks import check_labels, labels_on
+from uad_bench.volumes.files.nifti import Volume, read_content
+from uad_bench.volumes.grid import FloatArray
 
 CSF, GM, WM = 1, 2, 3
 """Tissues in label maps of ours; 0 is none of them."""
@@ -68,7 +68,7 @@ def tissue_labels(
         scan: whose it is.
         flair: the image it belongs to.
         brain: bool ``[X, Y, Z]``, the FLAIR's brain, where it is known.
-        mask_shift: as of :func:`uad_bench.volumes.masks.labels_on`.
+        mask_shift: as of :func:`uad_bench.volumes.files.masks.labels_on`.
 
     Raises:
         ScanError: labels that nothing explains, another place, or fluid that is bright.

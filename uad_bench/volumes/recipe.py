@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from uad_bench.cells import short_hash
 from uad_bench.errors import UadBenchError
-from uad_bench.yaml_files import read_yaml
+from uad_bench.system.yaml_files import read_yaml
 
 StripTool = Literal["hd-bet", "robex"]
 """HD-BET (Isensee et al., Hum Brain Mapp 40, 2019), or ROBEX 1.2, the paper's (Iglesias et al.,

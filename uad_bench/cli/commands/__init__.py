@@ -1,0 +1,1 @@
+"""One command per file: reads its flags, calls the engine, prints."""

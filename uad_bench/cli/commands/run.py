@@ -1,0 +1,271 @@
+"""``uad-bench run``: tune, train, evaluate and tabulate."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from uad_bench.cells import CellRecord
+from uad_bench.cli.options import (
+    Anatomies,
+    AtlasFolder,
+    Cache,
+    ConfigFile,
+    DataRoot,
+    Device,
+    Jobs,
+    LesionPattern,
+    Limit,
+    MaskShift,
+    Phantoms,
+    PluginPaths,
+    Preset,
+    Recipe,
+    Results,
+    Seeds,
+    Template,
+    Tissues,
+    Train,
+    open_registry,
+    scalar,
+)
+from uad_bench.cli.output import cells_in_words
+from uad_bench.cli.progress import LiveProgress
+from uad_bench.cli.streams import echo
+from uad_bench.errors import UadBenchError
+from uad_bench.results import ResultsFolder, stored_cells
+from uad_bench.runner.config import RunConfig, load_config
+
+
+def run(
+    methods: Annotated[str | None, typer.Option(help="Methods, separated by commas.")] = None,
+    datasets: Annotated[
+        str | None, typer.Option(help="Datasets, bids:PATH, or all.  [default: all]")
+    ] = None,
+    data_root: DataRoot = None,
+    train: Train = None,
+    controls: Annotated[
+        str | None,
+        typer.Option(
+            help="Controls in every table.  [default: control-random,control-centre,"
+            "control-black,control-mean, and beside networks control-no-prior,control-denoising]"
+        ),
+    ] = None,
+    preset: Preset = None,
+    param: Annotated[
+        list[str] | None, typer.Option(help="A parameter, as spa.beta=1e-4. Repeatable.")
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="strict, paper, or both.  [default: strict]")
+    ] = None,
+    postprocessing: Annotated[
+        str | None, typer.Option(help="none, star, or both.  [default: none,star]")
+    ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(help="Voxels to score: template, or each scan's native.  [default: template]"),
+    ] = None,
+    recipe: Recipe = None,
+    template: Template = None,
+    tissues: Tissues = None,
+    lesion_pattern: LesionPattern = None,
+    mask_shift: MaskShift = None,
+    atlas: AtlasFolder = None,
+    seeds: Seeds = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Tuning trials per method.  [default: 3]")
+    ] = None,
+    tune: Annotated[
+        bool | None, typer.Option("--tune/--no-tune", help="Tune beta and SNR.  [default: tune]")
+    ] = None,
+    phantoms: Phantoms = None,
+    anatomies: Anatomies = None,
+    limit: Limit = None,
+    device: Device = None,
+    results: Results = None,
+    cache: Cache = None,
+    jobs: Jobs = None,
+    overwrite: Annotated[
+        str | None, typer.Option(help="never, missing, failed or all.  [default: missing]")
+    ] = None,
+    mlflow: Annotated[
+        bool | None, typer.Option("--mlflow/--no-mlflow", help="Send cells to MLflow.")
+    ] = None,
+    plugin: PluginPaths = None,
+    config: ConfigFile = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check files, print the plan and stop.")
+    ] = False,
+) -> None:
+    """Tune, train, evaluate and tabulate detectors on every dataset.
+
+    Without --data-root everything runs on simulated datasets. Finished cells are kept: the same
+    command goes on where an interrupted one stopped.
+    """
+    given: dict[str, Any] = {
+        "methods": methods,
+        "datasets": datasets,
+        "data_root": data_root,
+        "train": train,
+        "controls": controls,
+        "preset": preset,
+        "param": _parameters(param) if param else None,
+        "protocol": protocol,
+        "postprocessing": postprocessing,
+        "space": space,
+        "recipe": recipe,
+        "template": template,
+        "tissues": tissues,
+        "lesion_pattern": lesion_pattern,
+        "mask_shift": mask_shift,
+        "atlas": atlas,
+        "seeds": seeds,
+        "trials": trials,
+        "tune": tune,
+        "phantoms": phantoms,
+        "anatomies": anatomies,
+        "limit": limit,
+        "device": device,
+        "results": results,
+        "cache": cache,
+        "jobs": jobs,
+        "overwrite": overwrite,
+        "mlflow": mlflow,
+        "plugin": tuple(plugin) if plugin else None,
+    }
+    settings = load_config(config, given)
+    messages = Console(stderr=True)
+    failed = _run(settings, dry_run=dry_run, messages=messages)
+    if failed:
+        count = cells_in_words(failed)
+        messages.print(f"{count} failed; the table's footnotes say why", style="red")
+        raise typer.Exit(1)
+
+
+def _run(config: RunConfig, *, dry_run: bool, messages: Console) -> int:
+    """Run, print the tables, and return the number of failed cells."""
+    # Heavy imports wait until the options are known to be right.
+    from uad_bench.runner.environment import resolve_device
+    from uad_bench.runner.plan import make_plan
+
+    registry = open_registry(config.plugin)
+    device = resolve_device(config.device)
+    plan = make_plan(config, registry, device)
+    results = ResultsFolder(config.results)
+    for note in plan.notes:
+        messages.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+    if dry_run:
+        from uad_bench.cli.plan_table import print_plan
+        from uad_bench.report.tables.versions import refuse_other_version
+        from uad_bench.runner.data import check_files
+
+        cells, records = tuple(plan.cells()), stored_cells(results)
+        if config.overwrite != "all":
+            refuse_other_version(r for r in records if any(cell.matches(r.spec) for cell in cells))
+        with LiveProgress(messages) as progress:
+            check_files(config, plan.sources, progress)
+        print_plan(plan, records, results)
+        return 0
+
+    from uad_bench.runner.execute import execute
+
+    command = shlex.join(["uad-bench", *sys.argv[1:]])
+    with results.lock():
+        send, finish = _sink(config, results, messages)
+        try:
+            with LiveProgress(messages) as progress:
+                outcome = execute(plan, results, device, progress, send, command=command)
+        except KeyboardInterrupt:
+            again = re.sub(r" --overwrite[ =]all\b", "", command)
+            messages.print(
+                f"interrupted: finished cells are in {results.root}; go on with: {again}",
+                highlight=False,
+                soft_wrap=True,
+            )
+            raise typer.Exit(130) from None
+        finish()
+    _print_tables(outcome.records, config)
+    count = cells_in_words(len(outcome.records))
+    messages.print(
+        f"{count}, {outcome.computed} computed now, in {results.root}; "
+        f"`uad-bench table --results {results.root} -f latex` writes the tables",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return len(outcome.failed)
+
+
+def _parameters(items: list[str]) -> dict[str, Any]:
+    """Read ``method.name=value`` items; values are YAML scalars."""
+    found = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not equals or "." not in key:
+            raise UadBenchError(f"--param {item}: write METHOD.NAME=VALUE, such as spa.beta=1e-4")
+        found[key] = scalar(value)
+    return found
+
+
+def _sink(
+    config: RunConfig, results: ResultsFolder, messages: Console
+) -> tuple[Callable[[CellRecord], None], Callable[[], None]]:
+    """Return who is told about each record, and what to say at the end.
+
+    MLflow that is away is told to the user once; the run goes on, and ``sync`` sends the rest.
+    """
+    if not config.mlflow:
+        return lambda _: None, lambda: None
+    from uad_bench.tracking import TrackingError, default_tracker, sync
+
+    tracker = default_tracker(results.root)
+    missed: list[str] = []
+
+    def send(record: CellRecord) -> None:
+        if missed:
+            missed.append(record.spec.name)
+            return
+        picture = results.picture(record.spec.name)
+        try:
+            tracker.send(record, results.root, picture if picture.is_file() else None)
+        except TrackingError as error:
+            missed.append(record.spec.name)
+            messages.print(f"note: {error}; the run goes on", highlight=False, soft_wrap=True)
+
+    def finish() -> None:
+        if not missed:
+            # A run that was killed may have left finished cells unsent.
+            try:
+                sync(results.root, tracker)
+            except TrackingError as error:
+                missed.append(str(error))
+        if missed:
+            again = shlex.join(["uad-bench", "sync", "--results", str(results.root)])
+            messages.print(
+                f"not everything is in MLflow: `{again}` sends the rest",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    return send, finish
+
+
+def _print_tables(records: tuple[CellRecord, ...], config: RunConfig) -> None:
+    """Print one table per protocol on stdout."""
+    from uad_bench.report.tables.build import build_table
+    from uad_bench.report.tables.terminal import plain, terminal
+
+    console = Console()
+    for protocol in config.protocol if records else ():
+        table = build_table(
+            records, protocol, postprocessing=config.postprocessing, space=config.space
+        )
+        if console.is_terminal:
+            console.print(terminal(table, console.width))
+        else:
+            echo(plain(table))

@@ -1,0 +1,147 @@
+"""``uad-bench show``: everything that a plugin says about itself."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+
+import typer
+
+from uad_bench.cli.options import PluginPaths, open_registry
+from uad_bench.cli.output import print_block, print_facts, print_table
+from uad_bench.cli.streams import echo
+from uad_bench.method import Method, search_space
+from uad_bench.plugins.entry import Entry
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+    from uad_bench.dataset import Dataset, DatasetInfo, ScannerFacts
+
+_LIMITS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+
+
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A method's or dataset's name.")],
+    plugin: PluginPaths = None,
+) -> None:
+    """Show what a method or dataset is: metadata, parameters, origin, citation, layout."""
+    for index, entry in enumerate(open_registry(plugin).matching(name)):
+        if index:
+            echo()
+        loaded = entry.load()
+        if issubclass(loaded, Method):
+            _show_method(entry, loaded)
+        else:
+            _show_dataset(entry, loaded)
+
+
+def _show_method(entry: Entry, method: type[Method]) -> None:
+    """Print a method's facts, its parameters and its module's description."""
+    print_facts(
+        (
+            ("method", method.name),
+            ("title", method.title),
+            ("summary", entry.summary),
+            ("citation", method.citation),
+            ("needs", ", ".join(sorted(method.needs)) or "nothing but slices"),
+            ("trains", _yes(method.trains)),
+            ("supervised", _yes(method.supervised)),
+            ("control", _yes(method.control)),
+            ("tuned on", ", ".join(method.objective)),
+            ("source", entry.source),
+            ("origin", entry.origin),
+        )
+    )
+    space = search_space(method.Params)
+    rows = []
+    for name, info in method.Params.model_fields.items():
+        span = space.get(name)
+        scale = " log" if span and span.log else ""
+        search = f"{span.low:g} to {span.high:g}{scale}" if span else ""
+        default = str(info.get_default(call_default_factory=True))
+        rows.append((name, _type_with_limits(info), default, search, info.description or ""))
+    echo()
+    if rows:
+        print_table(("PARAMETER", "TYPE", "DEFAULT", "SEARCH", "DESCRIPTION"), rows)
+    else:
+        echo("no parameters")
+    print_block("parameters in words", _own_doc(method.Params) if rows else "")
+    for name, values in method.presets.items():
+        lines = (f"{parameter} = {value}" for parameter, value in values.items())
+        print_block(f"preset {name}", "\n".join(lines))
+    description = inspect.getdoc(sys.modules[method.__module__]) or ""
+    print_block("description", "" if description.rstrip(".") == entry.summary else description)
+
+
+def _show_dataset(entry: Entry, dataset: type[Dataset]) -> None:
+    """Print a dataset's facts, its folder layout and its BibTeX entry."""
+    info: DatasetInfo = dataset.info
+    print_facts(
+        (
+            ("dataset", info.name),
+            ("title", info.title),
+            ("disease", info.disease),
+            ("citation", info.citation),
+            ("licence", info.licence),
+            ("obtain", info.obtain),
+            ("folders", ", ".join(info.folders)),
+            ("scans", str(info.expected_scans or "")),
+            *(_scanner_facts(info.facts) if info.facts else ()),
+            *(("note", note) for note in info.notes),
+            ("source", entry.source),
+            ("origin", entry.origin),
+        )
+    )
+    print_block("layout", info.layout)
+    print_block("BibTeX", info.bibtex)
+
+
+def _scanner_facts(facts: ScannerFacts) -> tuple[tuple[str, str], ...]:
+    """Table 1 of the paper, in lines."""
+    return (
+        ("scanner", facts.scanner),
+        ("resolution", _numbers(facts.resolution_mm, "mm (z, y, x)")),
+        ("TR, TE, TI", _numbers(facts.tr_te_ti_s, "s")),
+        ("age", facts.age or ""),
+        ("female", "" if facts.female_percent is None else f"{facts.female_percent} %"),
+        ("splits", "{} train, {} validation, {} test".format(*facts.splits)),
+    )
+
+
+def _numbers(values: tuple[float, ...] | None, unit: str) -> str:
+    return "" if values is None else f"{', '.join(f'{v:g}' for v in values)} {unit}"
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _own_doc(model: type) -> str:
+    """A class's own docstring, not an inherited one."""
+    return inspect.cleandoc(model.__doc__ or "")
+
+
+def _type_with_limits(info: FieldInfo) -> str:
+    """A parameter's type and limits, as ``int >= 1``."""
+    limits = [
+        f"{sign} {getattr(limit, key):g}"
+        for limit in info.metadata
+        for key, sign in _LIMITS.items()
+        if getattr(limit, key, None) is not None
+    ]
+    return " ".join([_type(info.annotation), ", ".join(limits)]).rstrip()
+
+
+def _type(annotation: Any) -> str:
+    """A type as a reader writes it: choices and alternatives with ``|``."""
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return " | ".join(str(value) for value in get_args(annotation))
+    if origin in {Union, UnionType}:
+        return " | ".join(_type(part) for part in get_args(annotation))
+    if annotation is NoneType:
+        return "none"
+    return annotation.__name__ if origin is None else str(annotation)

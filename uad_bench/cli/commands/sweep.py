@@ -1,0 +1,154 @@
+"""``uad-bench sweep``: train a method at several values of one parameter, and compare."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from uad_bench.cli.options import (
+    Anatomies,
+    AtlasFolder,
+    Cache,
+    ConfigFile,
+    DataRoot,
+    Device,
+    Jobs,
+    LesionPattern,
+    Limit,
+    MaskShift,
+    Phantoms,
+    PluginPaths,
+    Preset,
+    Recipe,
+    Results,
+    Seeds,
+    Template,
+    Tissues,
+    Train,
+    open_registry,
+    scalar,
+)
+from uad_bench.cli.output import print_table
+from uad_bench.cli.streams import echo
+from uad_bench.errors import UadBenchError
+from uad_bench.results import ResultsFolder
+
+
+def sweep(
+    method: Annotated[str, typer.Argument(help="The method.")],
+    param: Annotated[str, typer.Option(help="The parameter to sweep, such as beta.")],
+    values: Annotated[
+        str | None,
+        typer.Option(help="Its values, such as 0,1e-5,1e-3.  [default: over its search range]"),
+    ] = None,
+    others: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Another parameter, as steps=100. Repeatable."
+        ),
+    ] = None,
+    preset: Preset = None,
+    train: Train = None,
+    data_root: DataRoot = None,
+    recipe: Recipe = None,
+    template: Template = None,
+    tissues: Tissues = None,
+    lesion_pattern: LesionPattern = None,
+    mask_shift: MaskShift = None,
+    atlas: AtlasFolder = None,
+    seeds: Seeds = None,
+    phantoms: Phantoms = None,
+    anatomies: Anatomies = None,
+    limit: Limit = None,
+    device: Device = None,
+    results: Results = None,
+    cache: Cache = None,
+    jobs: Jobs = None,
+    plugin: PluginPaths = None,
+    config: ConfigFile = None,
+) -> None:
+    """Train a method once per value of one parameter, and measure it on healthy people.
+
+    L1, KL, SSIM and, of a method with tissue maps, their Dice; a table, a CSV and a picture.
+    Nothing here looks at lesions. Trained detectors are kept: the same command goes on where an
+    interrupted one stopped.
+    """
+    # Heavy imports wait until the options are known to be right.
+    from uad_bench.runner.config import load_config
+
+    fixed = _parameters(others or [], param)
+    given: dict[str, Any] = {
+        "methods": (method,),
+        "param": {f"{method}.{name}": value for name, value in fixed.items()} or None,
+        "preset": preset,
+        "train": train,
+        "data_root": data_root,
+        "recipe": recipe,
+        "template": template,
+        "tissues": tissues,
+        "lesion_pattern": lesion_pattern,
+        "mask_shift": mask_shift,
+        "atlas": atlas,
+        "seeds": seeds,
+        "phantoms": phantoms,
+        "anatomies": anatomies,
+        "limit": limit,
+        "device": device,
+        "results": results,
+        "cache": cache,
+        "jobs": jobs,
+        "plugin": tuple(plugin) if plugin else None,
+    }
+    settings = load_config(config, given)
+
+    from rich.console import Console
+
+    from uad_bench.cli.progress import LiveProgress
+    from uad_bench.report.figures.sweep import sweep_rows
+    from uad_bench.runner.environment import resolve_device
+    from uad_bench.runner.sweep import run_sweep, write_sweep
+    from uad_bench.runner.sweep_plan import plan_sweep
+
+    on = resolve_device(settings.device)
+    chosen = None if values is None else [scalar(text) for text in _split(values)]
+    plan = plan_sweep(settings, param, chosen, open_registry(settings.plugin), on)
+    folder = ResultsFolder(settings.results)
+    messages = Console(stderr=True)
+    with folder.lock():
+        try:
+            with LiveProgress(messages) as progress:
+                done = run_sweep(plan, folder, on, progress)
+        except KeyboardInterrupt:
+            messages.print(
+                f"interrupted: trained detectors are in {folder.root}; the same command goes on",
+                highlight=False,
+                soft_wrap=True,
+            )
+            raise typer.Exit(130) from None
+        written = write_sweep(done, folder)
+    echo(f"{done.heading}\n")
+    print_table(*sweep_rows(done))
+    echo("\n" + "\n".join(done.notes()))
+    messages.print(f"{written / 'sweep.csv'} and sweep.png", highlight=False, soft_wrap=True)
+    if done.failed:
+        count = f"{len(done.failed)} of {len(done.trainings)}"
+        messages.print(f"{count} trainings failed; the lines below the table say why", style="red")
+        raise typer.Exit(1)
+
+
+def _parameters(items: list[str], swept: str) -> dict[str, Any]:
+    """Read ``name=value`` items."""
+    found = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not equals or "." in name:
+            raise UadBenchError(f"--set {item}: write NAME=VALUE, such as steps=100")
+        if name == swept:
+            raise UadBenchError(f"--set {item}: {name} is what is swept; give it as --values")
+        found[name] = scalar(value)
+    return found
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

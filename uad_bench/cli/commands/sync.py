@@ -1,0 +1,36 @@
+"""``uad-bench sync``: send to MLflow what a run could not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from uad_bench.cli.output import cells_in_words
+from uad_bench.cli.streams import echo
+from uad_bench.results import load_cells
+
+
+def sync(
+    results: Annotated[Path, typer.Option(help="A run's results folder.")] = Path("results"),
+) -> None:
+    """Send to MLflow the cells that it does not have yet.
+
+    The server is MLFLOW_TRACKING_URI, else the database mlflow.db in the results folder.
+    """
+    from uad_bench import tracking
+    from uad_bench.report.tables.versions import refuse_other_version
+
+    refuse_other_version(load_cells(results))
+    tracker = tracking.default_tracker(results)
+    done = tracking.sync(results, tracker)
+    echo(
+        f"MLflow at {tracker.where}: {cells_in_words(len(done.sent))} sent, "
+        f"{len(done.already)} were there, {len(done.failed)} refused",
+        err=True,
+    )
+    for name, reason in done.failed:
+        echo(f"{name}: {reason}", err=True)
+    if done.failed:
+        raise typer.Exit(1)

@@ -1,0 +1,1 @@
+"""Who the subjects are: `participants.tsv`, health and splits."""

@@ -1,0 +1,1 @@
+"""Methods and datasets as plugins: found, listed, loaded and checked."""

@@ -1,0 +1,7 @@
+"""Does a plugin keep its contract? Every broken rule at once, on a toy dataset, in seconds."""
+
+from uad_bench.plugins.conformance.datasets import check_dataset
+from uad_bench.plugins.conformance.findings import Violation, check_score
+from uad_bench.plugins.conformance.methods import check_method
+
+__all__ = ["Violation", "check_dataset", "check_method", "check_score"]

@@ -1,0 +1,1 @@
+"""Figures from the records of cells, scans and sweeps."""

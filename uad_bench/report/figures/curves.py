@@ -1,0 +1,152 @@
+"""Precision-recall curves of a results folder, from the stored score histograms."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from uad_bench.cells import CellRecord, EvaluationSpace, ProtocolName
+from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.histograms import (
+    PrecisionRecall,
+    ScoreHistogram,
+    average_precision,
+    precision_recall,
+)
+from uad_bench.histogram_files import load_histograms
+from uad_bench.report.figures.cells import png
+from uad_bench.report.published import DATASETS
+from uad_bench.report.tables.arrange import dataset_titles
+from uad_bench.report.tables.versions import refuse_other_version
+
+_COLUMNS = 3
+_PANEL = (3.3, 3.7)
+_DPI = 130
+_POINTS = 400
+_GREYS = ("#555555", "#aaaaaa")
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b")
+"""Okabe and Ito's colours, which colour-blind people can tell apart."""
+
+
+def pooled(records: Sequence[CellRecord], root: Path) -> ScoreHistogram:
+    """Return the scores of all scans and all seeds of some cells, whole slices, added up.
+
+    Raises:
+        UadBenchError: a file of histograms that is missing or damaged.
+    """
+    total = ScoreHistogram.empty()
+    for record in records:
+        if record.histograms is not None:
+            scans = load_histograms(root / record.histograms)
+            total = sum((h for name, h in scans.items() if name.endswith("/slice")), total)
+    return total
+
+
+def curves_picture(
+    records: Sequence[CellRecord],
+    root: Path,
+    protocol: ProtocolName,
+    space: EvaluationSpace = "template",
+) -> bytes:
+    """Draw one panel per dataset with the curve of every method, as PNG.
+
+    Voxels of all patients are pooled, so that the area (AP) is that of protocol ``paper``; the
+    AUPRC of ``strict`` is the mean over patients.
+
+    Args:
+        records: the cells, in any order.
+        root: the results folder.
+        protocol: whose cells are drawn; both protocols score the same voxels.
+        space: whose voxels.
+
+    Raises:
+        UadBenchError: no finished cell of this protocol, one of another version of it, or a
+            damaged file of histograms.
+    """
+    kind = protocol, space
+    done = [r for r in records if r.state == "done" and (r.spec.protocol, r.spec.space) == kind]
+    if not done:
+        raise UadBenchError(
+            f"{root}: no finished cell of protocol {protocol} in {space} space to draw"
+        )
+    refuse_other_version(done)
+    datasets: defaultdict[str, defaultdict[tuple[str, str, str], list[CellRecord]]]
+    datasets = defaultdict(lambda: defaultdict(list))
+    for record in sorted(done, key=lambda record: record.spec.name):
+        spec = record.spec
+        key = (spec.method, spec.params_hash, spec.postprocessing)
+        datasets[spec.dataset][key].append(record)
+    order = [*DATASETS, *sorted(set(datasets) - set(DATASETS))]
+    names = [name for name in order if name in datasets]
+    titles = dataset_titles(done)
+    columns = min(_COLUMNS, len(names))
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(_PANEL[0] * columns, _PANEL[1] * rows), dpi=_DPI, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for place, axes in enumerate(panels.ravel()):
+        if place >= len(names):
+            axes.set_axis_off()
+            continue
+        _panel(axes, titles[names[place]], datasets[names[place]], root)
+    if any(record.training is not None and record.training.simulated for record in done):
+        figure.supxlabel("Simulated: the training data", fontsize=7)
+    return png(figure)
+
+
+def _panel(
+    axes: Axes,
+    title: str,
+    cells: Mapping[tuple[str, str, str], Sequence[CellRecord]],
+    root: Path,
+) -> None:
+    """Draw one dataset: starred variants solid, the others dotted, controls grey."""
+    detectors = list(dict.fromkeys(key[:2] for key in cells if not cells[key][0].control))
+    controls = list(dict.fromkeys(key[:2] for key in cells if cells[key][0].control))
+    for key in sorted(cells, key=lambda key: key[:2] in controls):
+        records = cells[key]
+        histogram = pooled(records, root)
+        curve, area = precision_recall(histogram), average_precision(histogram)
+        if curve is None or area is None:
+            continue
+        first = records[0]
+        star = "*" if first.spec.postprocessing == "star" else ""
+        is_control = key[:2] in controls
+        palette, kind = (_GREYS, controls) if is_control else (_COLOURS, detectors)
+        axes.plot(
+            *thinned(curve),
+            color=palette[kind.index(key[:2]) % len(palette)],
+            linestyle="-" if star else ":",
+            linewidth=1.0 if is_control else 1.6,
+            label=f"{first.method_title}{star}{'†' if is_control else ''} {area:.2f}",
+        )
+    simulated = all(r.data is not None and r.data.simulated for rs in cells.values() for r in rs)
+    words = title + (" (simulated)" if simulated else "")
+    axes.set_title(words, fontsize=9, parse_math=False)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("recall", fontsize=8)
+    axes.set_ylabel("precision", fontsize=8)
+    axes.tick_params(labelsize=7)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.17),
+        ncols=2,
+        fontsize=6.5,
+        title="AP, voxels pooled over patients and seeds",
+        title_fontsize=6.5,
+        frameon=False,
+    )
+
+
+def thinned(curve: PrecisionRecall) -> tuple[np.ndarray, np.ndarray]:
+    """Points of the curve, dense enough for a picture: evenly spread over recall."""
+    recall, precision = curve.recall[::-1], curve.precision[::-1]
+    at = np.searchsorted(recall, np.linspace(0, 1, _POINTS), side="left").clip(max=len(recall) - 1)
+    keep = np.unique(at)
+    return recall[keep], precision[keep]

@@ -1,0 +1,184 @@
+"""Which dataset and which method a record belongs to: the rows and columns of a table."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from uad_bench.cells import CellRecord, DatasetUse, PostProcessing, short_hash
+from uad_bench.report.published import DATASETS, METHODS, PublishedNumber, dataset_title
+from uad_bench.report.tables.model import GROUPS, Column, Group, Row
+
+ColumnKey = tuple[bool, str, str, PostProcessing]
+"""Published or not, method (title where published), hash of the parameters, post-processing."""
+
+POSTPROCESSING_ORDER: tuple[PostProcessing, ...] = ("none", "star")
+
+
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """Records and published numbers, sorted into rows and columns.
+
+    Attributes:
+        rows: datasets, the paper's first and in its order, simulated before real.
+        columns: methods by group, the paper's first and in its order.
+        own: the records, one per seed, by position ``(row, column)``.
+        published: the printed numbers by position and metric.
+    """
+
+    rows: tuple[Row, ...]
+    columns: tuple[Column, ...]
+    own: Mapping[tuple[int, int], tuple[CellRecord, ...]]
+    published: Mapping[tuple[int, int, str], PublishedNumber]
+
+
+def arrange(records: Sequence[CellRecord], published: Sequence[PublishedNumber]) -> Arrangement:
+    """Sort records of one protocol, and published numbers, into rows and columns.
+
+    A dataset that was evaluated both simulated and real gets two rows; a method with several sets
+    of parameters gets a column for each. Published numbers stand in rows that our records have,
+    or, without any record, in rows of their own.
+    """
+    kinds, titles = _kinds(records), dataset_titles(records)
+    own: defaultdict[tuple[Row, ColumnKey], list[CellRecord]] = defaultdict(list)
+    printed: dict[tuple[Row, ColumnKey, str], PublishedNumber] = {}
+    columns: dict[ColumnKey, Column] = {}
+    labels = _labels(records)
+    for record in sorted(records, key=lambda record: record.spec.name):
+        spec = record.spec
+        key: ColumnKey = (False, spec.method, spec.params_hash, spec.postprocessing)
+        known = columns.get(key)
+        if known is None or not known.training:
+            columns[key] = _column(record, labels[spec.method, spec.params_hash])
+        own[_row(record, kinds, titles), key].append(record)
+    rows = sorted({row for row, _ in own}, key=_row_order)
+    for number in published:
+        key = (True, number.method, "", number.postprocessing)
+        targets = [row for row in rows if row.dataset == number.label]
+        if not records:
+            targets = [Row(number.label, number.dataset)]
+        for row in targets:
+            columns.setdefault(key, _published_column(number))
+            printed.setdefault((row, key, number.metric), number)
+    rows = sorted({*rows, *(row for row, _, _ in printed)}, key=_row_order)
+    order = sorted(columns, key=lambda key: _column_order(columns[key]))
+    row_at = {row: index for index, row in enumerate(rows)}
+    column_at = {key: index for index, key in enumerate(order)}
+    return Arrangement(
+        rows=tuple(rows),
+        columns=tuple(columns[key] for key in order),
+        own={
+            (row_at[row], column_at[key]): tuple(sorted(some, key=lambda one: one.spec.seed))
+            for (row, key), some in own.items()
+        },
+        published={
+            (row_at[row], column_at[key], metric): number
+            for (row, key, metric), number in printed.items()
+        },
+    )
+
+
+def training_title(use: DatasetUse | None) -> str:
+    """What a detector learned from, in words; nothing where it is not known."""
+    if use is None:
+        return ""
+    title = use.title or dataset_title(use.dataset)
+    return f"{title} (simulated)" if use.simulated else title
+
+
+def dataset_titles(records: Iterable[CellRecord]) -> dict[str, str]:
+    """What tables call each evaluated dataset; its name in cells where two have one title."""
+    titles: dict[str, str] = {}
+    for record in records:
+        use, dataset = record.data, record.spec.dataset
+        if use is not None and use.title:
+            titles[dataset] = use.title
+        else:
+            titles.setdefault(dataset, dataset_title(dataset))
+    counts = Counter(titles.values())
+    return {name: title if counts[title] == 1 else name for name, title in titles.items()}
+
+
+def _kinds(records: Iterable[CellRecord]) -> dict[str, bool]:
+    """Whether a dataset is simulated, for failed cells that never saw their data."""
+    kinds: dict[str, bool] = {}
+    for record in records:
+        if record.data is not None:
+            kinds[record.spec.dataset] = (
+                kinds.get(record.spec.dataset, True) and record.data.simulated
+            )
+    return kinds
+
+
+def _row(record: CellRecord, kinds: Mapping[str, bool], titles: Mapping[str, str]) -> Row:
+    dataset = record.spec.dataset
+    simulated = kinds.get(dataset, False) if record.data is None else record.data.simulated
+    return Row(dataset, titles[dataset], simulated)
+
+
+def _column(record: CellRecord, label: str) -> Column:
+    group: Group = "detector"
+    if record.control:
+        group = "control"
+    elif record.supervised:
+        group = "supervised"
+    spec = record.spec
+    training = training_title(record.training)
+    return Column(spec.method, label, group, spec.postprocessing, spec.params_hash, training)
+
+
+def _published_column(number: PublishedNumber) -> Column:
+    return Column(number.name, number.method, "published", number.postprocessing)
+
+
+def _labels(records: Iterable[CellRecord]) -> dict[tuple[str, str], str]:
+    """Titles by method and parameters' hash; namesakes say in which parameters they differ."""
+    titles: dict[str, str] = {}
+    variants: defaultdict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+    for record in records:
+        titles.setdefault(record.spec.method, record.method_title)
+        variants[record.spec.method][record.spec.params_hash] = record.spec.params
+    labels = {}
+    for method, by_hash in variants.items():
+        for params_hash, params in by_hash.items():
+            suffix = _suffix(params_hash, params, list(by_hash.values()))
+            labels[method, params_hash] = titles[method] + suffix
+    return labels
+
+
+def _suffix(params_hash: str, params: Mapping[str, Any], all_params: list[dict[str, Any]]) -> str:
+    if len(all_params) == 1:
+        return ""
+    names = sorted({name for some in all_params for name in some})
+    differing = [
+        name for name in names if len({short_hash(some.get(name)) for some in all_params}) > 1
+    ]
+    shared = all(name in some for name in differing for some in all_params)
+    if not shared or not 1 <= len(differing) <= 2:
+        return f" ({params_hash})"
+    return f" ({', '.join(f'{name}={_short(params[name])}' for name in differing)})"
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _row_order(row: Row) -> tuple[int, str, bool]:
+    names = list(DATASETS)
+    place = names.index(row.dataset) if row.dataset in names else len(names)
+    return place, row.dataset, not row.simulated
+
+
+def _column_order(column: Column) -> tuple[int, float, str, str, int]:
+    names = list(METHODS)
+    # A method the paper does not know stands after SPA and before thresholding.
+    place: float = names.index(column.method) if column.method in names else len(names) - 1.5
+    return (
+        list(GROUPS).index(column.group),
+        place,
+        column.method,
+        column.label,
+        POSTPROCESSING_ORDER.index(column.postprocessing),
+    )

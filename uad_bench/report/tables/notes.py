@@ -1,0 +1,208 @@
+"""What stands over and under a table: the caption, and footnotes numbered as they are met."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from uad_bench.cells import CellRecord, DatasetUse, ProtocolName
+from uad_bench.evaluation.intervals import FEWEST
+from uad_bench.evaluation.protocols import PROTOCOLS
+from uad_bench.report.published import dataset_title
+from uad_bench.report.tables.arrange import Arrangement, training_title
+from uad_bench.report.tables.model import SYMBOLS, Cell, Column, Group, Note
+
+
+class Footnotes:
+    """Collects footnotes and numbers them; the same text gets the same number."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+
+    def mark(self, text: str) -> int:
+        """The number of the footnote that says ``text``, from 1."""
+        if text not in self._texts:
+            self._texts.append(text)
+        return self._texts.index(text) + 1
+
+    def notes(self) -> tuple[Note, ...]:
+        """All footnotes so far, in order."""
+        return tuple(Note(str(number), text) for number, text in enumerate(self._texts, start=1))
+
+
+def row_marks(records: Sequence[CellRecord], notes: Footnotes) -> tuple[int, ...]:
+    """Footnotes of a dataset: excluded scans, displaced masks, data that changed in between."""
+    uses = [record.data for record in records if record.data is not None]
+    reasons = sorted({(one.scan, one.reason) for use in uses for one in use.excluded})
+    texts = [f"{scan} is excluded: {reason}" for scan, reason in reasons]
+    shifts = sorted({(use.displaced, use.displaced_mm) for use in uses if use.displaced})
+    texts += [_displaced(scans, mm) for scans, mm in shifts]
+    manifests = sorted({use.manifest_hash for use in uses})
+    if len(manifests) > 1:
+        texts.append(
+            f"Numbers of this dataset stand on different data (manifests {', '.join(manifests)}) "
+            "and do not compare: run it again with --overwrite all"
+        )
+    return tuple(notes.mark(sentence(text)) for text in texts)
+
+
+def _displaced(scans: int, mm: float) -> str:
+    """Masks whose header was not believed."""
+    whose = "1 scan" if scans == 1 else f"{scans} scans"
+    return (
+        f"Masks of {whose} were displaced by up to {mm:.3g} mm by their headers and laid voxel on "
+        "voxel (--mask-shift)"
+    )
+
+
+def column_marks(column: Column, columns: Sequence[Column], notes: Footnotes) -> tuple[int, ...]:
+    """Footnote of a method that learned from something else than the others."""
+    trainings = {one.training for one in columns if one.training}
+    if len(trainings) < 2 or not column.training:
+        return ()
+    return (notes.mark(f"Learned from {column.training}."),)
+
+
+def caption(records: Sequence[CellRecord], arrangement: Arrangement, protocol: ProtocolName) -> str:
+    """What a reader must know: protocol, what is simulated, training, recipe, seeds, subjects.
+
+    Args:
+        records: the records behind the table; without any, only the paper's numbers stand in it.
+        arrangement: its rows and columns.
+        protocol: the protocol of the records.
+    """
+    if not records:
+        return "As printed in the paper (Bercea et al. 2022, Tables 2 to 5)."
+    parts = [*_simulated(records, arrangement), PROTOCOLS[protocol].caption]
+    if any(record.spec.space == "native" for record in records):
+        parts.append("Scored on each scan's own voxels (native space).")
+    trainings = _uses(record.training for record in records)
+    if trainings:
+        sources = [f"{people_in_words(use.subjects)} of {training_title(use)}" for use in trainings]
+        parts.append(f"Detectors learned from {' and from '.join(sources)}.")
+    parts += _fallback(records)
+    recipes = sorted({use.recipe for use in _uses(record.data for record in records)})
+    if recipes:
+        parts.append(f"Preparation recipe: {', '.join(recipes)}.")
+    parts.append(_seeds(records))
+    parts += _subjects(arrangement)
+    if any(column.postprocessing == "star" for column in arrangement.columns):
+        parts.append("*: positive residual and median filter of size 3.")
+    return " ".join(parts)
+
+
+def legend(columns: Sequence[Column], cells: Sequence[Cell], *, intervals: bool) -> list[Note]:
+    """Notes that explain symbols, gaps and brackets, as far as the table has them.
+
+    Args:
+        columns: the methods.
+        cells: all cells of the panels.
+        intervals: whether intervals were asked for, so that a number without one is explained.
+    """
+    texts: tuple[tuple[Group, str], ...] = (
+        ("supervised", "Supervised: saw lesion masks in training."),
+        (
+            "control",
+            "Control, not a detector: a method that does not beat it has not been shown to work.",
+        ),
+        (
+            "published",
+            "Printed in Bercea et al. 2022: real patients, other preparation, training and "
+            "evaluation code. c-VAE, cAAE, f-AnoGAN and GM-IR are quoted there from Baur et al. "
+            "2021a. U-Nets are supervised and name their training dataset.",
+        ),
+    )
+    groups = {column.group for column in columns}
+    notes = [Note(SYMBOLS[group], text) for group, text in texts if group in groups]
+    if any(cell.state == "absent" and cell.style not in ("percent", "share") for cell in cells):
+        notes.append(Note("–", "Not computed."))
+    if any(cell.interval for cell in cells):
+        average = ", ends averaged over seeds" if any(cell.sd is not None for cell in cells) else ""
+        notes.append(Note("", f"Brackets: 95 % interval over patients{average}."))
+    if intervals and any(cell.seeds and not cell.interval for cell in cells):
+        text = (
+            "No brackets: there is no interval that would hold the truth often enough, as with "
+            f"fewer than {FEWEST} subjects or without a difference between them."
+        )
+        notes.append(Note("", text))
+    return notes
+
+
+def _simulated(records: Sequence[CellRecord], arrangement: Arrangement) -> list[str]:
+    trained = _uses(record.training for record in records)
+    datasets = [row.label for row in arrangement.rows if row.simulated]
+    learned = sorted({use.title or dataset_title(use.dataset) for use in trained if use.simulated})
+    priors = any(record.fit is not None and record.fit.simulated_prior for record in records)
+    if not datasets and not learned and not priors:
+        return []
+    if len(datasets) == len(arrangement.rows) and all(use.simulated for use in trained):
+        published = any(column.group == "published" for column in arrangement.columns)
+        return [f"All data {'but those of published numbers ' if published else ''}are simulated."]
+    parts = []
+    if learned:
+        parts.append(f"the training data ({', '.join(learned)})")
+    if datasets:
+        parts.append(f"the patients of {', '.join(datasets)}")
+    if priors and not learned:
+        parts.append("the tissue prior (--atlas)")
+    return [f"Simulated: {' and '.join(parts)}."]
+
+
+def _fallback(records: Sequence[CellRecord]) -> list[str]:
+    """Which methods took the template for the tissues of healthy people."""
+    using = [r for r in records if r.fit is not None and r.fit.fallback_prior]
+    titles = sorted({record.method_title for record in using})
+    if not titles:
+        return []
+    return [
+        f"Tissue prior of {', '.join(titles)}: the MNI152 template's maps (fallback), because the "
+        "training data have tissue maps of fewer than two subjects."
+    ]
+
+
+def _seeds(records: Sequence[CellRecord]) -> str:
+    seeds = sorted({record.spec.seed for record in records})
+    if len(seeds) == 1:
+        return f"Seed: {seeds[0]}."
+    listed = ", ".join(map(str, seeds))
+    return f"Seeds: {listed} (mean ± standard deviation where a method has several)."
+
+
+def _subjects(arrangement: Arrangement) -> list[str]:
+    mixed = len({row.simulated for row in arrangement.rows}) > 1
+    counts: dict[str, str] = {}
+    for index, row in enumerate(arrangement.rows):
+        found = {
+            record.data.subjects
+            for (at, _), some in arrangement.own.items()
+            for record in some
+            if at == index and record.data is not None
+        }
+        if found:
+            span = str(min(found)) if len(found) == 1 else f"{min(found)} to {max(found)}"
+            counts[row.title if mixed else row.label] = span
+    if not counts:
+        return []
+    if len(counts) > 1 and len(set(counts.values())) == 1:
+        return [f"Test subjects: {next(iter(counts.values()))} in each dataset."]
+    return [f"Test subjects: {', '.join(f'{name} {n}' for name, n in counts.items())}."]
+
+
+def _uses(uses: Iterable[DatasetUse | None]) -> list[DatasetUse]:
+    """The different ones, as far as a caption can tell them apart."""
+    different = {
+        (use.dataset, use.title, use.simulated, use.subjects, use.recipe): use
+        for use in uses
+        if use is not None
+    }
+    return [different[key] for key in sorted(different)]
+
+
+def people_in_words(count: int) -> str:
+    """``1 subject``, ``2 subjects``."""
+    return "1 subject" if count == 1 else f"{count} subjects"
+
+
+def sentence(text: str) -> str:
+    """``text`` on one line, with a full stop."""
+    text = " ".join(text.split())
+    return text if text.endswith(".") else f"{text}."

@@ -1,0 +1,1 @@
+"""What the operating system gives: locks, processes, whole files, optional packages."""

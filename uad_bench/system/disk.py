@@ -1,0 +1,82 @@
+"""Files that are there whole or not at all, and what a disk that refuses one is called."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from uad_bench.errors import UadBenchError
+
+_DESCRIPTOR = re.compile(r"/dev/(?P<name>stdout|stderr)|/(dev|proc/self)/fd/(?P<number>\d+)")
+"""Paths of streams that this process has open already."""
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` so that the file is there whole or not at all.
+
+    A symbolic link stays, and its target is replaced. A device, a pipe and ``/dev/stdout`` are
+    written to as they are. Who may read a new file, the user's umask decides: results can hold
+    patients' names.
+
+    Raises:
+        UadBenchError: if the disk is full, or the folder cannot be written to.
+        BrokenPipeError: if the reader of a pipe went away.
+    """
+    try:
+        stream = _open_stream(path)
+        if stream is None:
+            _replace(Path(os.path.realpath(path)), data)
+        else:
+            with os.fdopen(stream, "wb") as file:
+                file.write(data)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+def _open_stream(path: Path) -> int | None:
+    """Open what is no regular file, and return its descriptor; ``None`` for a file to replace.
+
+    A stream of this process is not opened again: a shell may have led it into a file, behind what
+    is there already.
+    """
+    if own := _DESCRIPTOR.fullmatch(str(path)):
+        return os.dup({"stdout": 1, "stderr": 2}.get(own["name"]) or int(own["number"]))
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return None
+    return os.open(path, os.O_WRONLY)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a new file beside ``path``, and give it that name when it is whole."""
+    temporary = path.with_name(f".partial-{secrets.token_hex(8)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        with suppress(OSError):  # it has its name by now, or something went wrong
+            temporary.unlink()
+
+
+def storage_error(error: OSError, path: Path) -> UadBenchError:
+    """Turn a failed write into a line for the user."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UadBenchError(
+            f"the disk is full while writing {path}: make room and run the same command again; "
+            "finished work is kept"
+        )
+    return UadBenchError(f"cannot write {path}: {error.strerror or error}")

@@ -1,0 +1,1 @@
+"""From arrays to arrays: read, strip, register, resample, normalise, slice."""
