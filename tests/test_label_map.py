@@ -14,7 +14,7 @@ from uad_bench.datasets.bids import Bids
 from uad_bench.dataset import Scan
 from uad_bench.errors import ScanError, UadBenchError
 from uad_bench.volumes.checks.scan_checks import check_scan
-from uad_bench.volumes.label_map import read_table
+from uad_bench.volumes.steps.label_map import read_table
 from uad_bench.volumes.steps.read import load_scan
 
 BRIGHTNESS = {"CSF": 40.0, "GM": 120.0, "WM": 100.0}

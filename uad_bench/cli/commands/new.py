@@ -53,7 +53,7 @@ def new(
 
 def _source(kind: Kind, name: str) -> str:
     """The template of ``kind``, filled in."""
-    template = files("uad_bench").joinpath("templates", f"{kind}.py.txt").read_text("utf-8")
+    template = files("uad_bench.plugins").joinpath("templates", f"{kind}.py.txt").read_text("utf-8")
     words = name.split("-")
     camel = "".join(word.capitalize() for word in words)
     class_name = camel if camel[0].isalpha() else f"{kind.capitalize()}{camel}"

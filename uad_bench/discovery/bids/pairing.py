@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from uad_bench.bids.label_tables import LabelTables
 from uad_bench.dataset import LeftFile, Scan
+from uad_bench.discovery.bids.label_tables import LabelTables
 from uad_bench.discovery.bids.names import BidsFile
 from uad_bench.errors import UadBenchError
 

@@ -21,7 +21,7 @@ from uad_bench.volumes.files.masks import check_labels, head, labels_on
 from uad_bench.volumes.files.nifti import Volume, parse_volume, read_content, voxel_hash
 from uad_bench.volumes.files.place import MAX_OUTSIDE, Labels, align, misplaced, share_outside
 from uad_bench.volumes.grid import FloatArray, mirrored
-from uad_bench.volumes.label_map import tissue_labels
+from uad_bench.volumes.steps.label_map import tissue_labels
 from uad_bench.volumes.steps.read import (
     MAX_NATIVE_BRAIN_ML,
     allowed_labels,

@@ -15,7 +15,7 @@ from uad_bench.volumes.files.masks import check_labels, has_zero_background, lab
 from uad_bench.volumes.files.nifti import MNI152, Volume, read_volume
 from uad_bench.volumes.files.place import Labels, align
 from uad_bench.volumes.grid import Affine, FloatArray, Grid
-from uad_bench.volumes.label_map import tissue_labels
+from uad_bench.volumes.steps.label_map import tissue_labels
 from uad_bench.volumes.steps.space import TO_MNI152, Overlap, overlap
 
 MAX_NATIVE_BRAIN_ML = 2400.0

@@ -27,10 +27,10 @@ from uad_bench.system.disk import write_whole
 from uad_bench.volumes.files.nifti import voxel_hash
 from uad_bench.volumes.files.place import misplaced
 from uad_bench.volumes.grid import Affine, FloatArray, Grid
-from uad_bench.volumes.label_map import refuse_bright_fluid
 from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.steps.atropos import segment_tissues
 from uad_bench.volumes.steps.bias import correct_bias
+from uad_bench.volumes.steps.label_map import refuse_bright_fluid
 from uad_bench.volumes.steps.read import (
     LoadedScan,
     NativeScan,
