@@ -62,7 +62,7 @@ def quality_page(
     """
     from jinja2 import Environment
 
-    text = files("uad_bench").joinpath("templates", "quality.html.j2").read_text("utf-8")
+    text = files("uad_bench.report.page").joinpath("quality.html.j2").read_text("utf-8")
     template = Environment(autoescape=True, keep_trailing_newline=True).from_string(text)
     return template.render(
         title=title,
