@@ -1,4 +1,4 @@
-"""Several players: turns, optimisers and states of their own; what is no player stays as it is."""
+"""Whatever says its loss is trained: several players in turns, a student, a diffusion model."""
 
 from __future__ import annotations
 
@@ -10,9 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from uad_bench.errors import DivergenceError
-from uad_bench.method import FitContext, FitReport, Slices
-from uad_bench.models.batches import Batch
-from uad_bench.training import Loss, Player, Trainable, TrainingParams, Turn, train_players
+from uad_bench.method import FitContext, FitReport, FloatArray, Slices
+from uad_bench.models.batches import Batch, one_by_one
+from uad_bench.plugins.conformance import check_method
+from uad_bench.training import (
+    DeepMethod,
+    DeepReconstruction,
+    Loss,
+    Player,
+    Trainable,
+    TrainingParams,
+    Turn,
+    train_players,
+)
 
 SIZE = 16
 
@@ -140,6 +150,109 @@ def test_a_loss_that_is_not_finite_names_what_may_be_too_high(monkeypatch):
     with pytest.raises(DivergenceError) as caught:
         run(Game())
     assert str(caught.value) == (
-        "the loss is no longer finite at step 1 (batch_size 2, learning_rate 0.002); "
+        "the loss of first is no longer finite at step 1 (batch_size 2, learning_rate 0.002); "
         "lower learning_rate or batch_size"
     )
+
+
+class Student(DeepMethod, Trainable):
+    """A student that learns its teacher's features; where it fails to is anomalous."""
+
+    name = "student"
+    title = "Student"
+    objective = ("distance",)
+
+    def build(self) -> None:
+        self.teacher_ = nn.Conv2d(1, 4, 3, padding=1)
+        self.student_ = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4))
+
+    def trainable(self, context: FitContext) -> Trainable:
+        return self
+
+    @property
+    def players(self) -> tuple[Player, ...]:
+        return (Player("student", self.student_),)
+
+    def loss(self, batch: Batch, turn: Turn) -> Loss:
+        return Loss(self.distance(batch).mean())
+
+    def validate(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        return {"distance": self.distance(batch).mean(dim=(1, 2, 3))}
+
+    def distance(self, batch: Batch) -> Tensor:
+        with torch.no_grad():
+            wanted = self.teacher_(batch.image)
+        square = (self.student_(batch.image) - wanted).square()
+        return square.mean(dim=1, keepdim=True) * batch.brain
+
+    @torch.inference_mode()
+    def score(self, slices: Slices) -> FloatArray:
+        for network in self.networks:
+            network.eval()
+        maps = [self.distance(batch) for batch in one_by_one(slices, self.student_)]
+        return 1 - torch.cat(maps).neg().exp().cpu().numpy()  # in [0, 1)
+
+
+class Diffusion(DeepReconstruction, Trainable):
+    """Learns to take noise off at every level; the reconstruction starts from half of it."""
+
+    name = "diffusion"
+    title = "Diffusion"
+    objective = ("error",)
+
+    def build(self) -> None:
+        layers = nn.Conv2d(2, 8, 3, padding=1), nn.LeakyReLU(), nn.Conv2d(8, 1, 3, padding=1)
+        self.network_ = nn.Sequential(*layers)
+
+    def trainable(self, context: FitContext) -> Trainable:
+        return self
+
+    @property
+    def players(self) -> tuple[Player, ...]:
+        return (Player("network", self.network_),)
+
+    def loss(self, batch: Batch, turn: Turn) -> Loss:
+        return Loss(self.error(batch, turn.generator).mean())
+
+    def validate(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        return {"error": self.error(batch, generator)}
+
+    def error(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        level = torch.rand(len(batch.z), 1, 1, 1, generator=generator)
+        noise = torch.randn(batch.image.shape, generator=generator)
+        clean = self.clean((1 - level) * batch.image + level * noise, level)
+        return (clean - batch.image).square().mean(dim=(1, 2, 3))
+
+    def clean(self, noisy: Tensor, level: Tensor) -> Tensor:
+        given = torch.cat([noisy, level.expand_as(noisy)], dim=1)
+        made: Tensor = self.network_(given).sigmoid()
+        return made
+
+    def reconstruct_batch(self, batch: Batch) -> Tensor:
+        noise = torch.randn(batch.image.shape, generator=torch.Generator().manual_seed(0))
+        return self.clean(0.5 * (batch.image + noise), torch.full((1, 1, 1, 1), 0.5))
+
+
+@pytest.mark.parametrize("cls", [Student, Diffusion])
+def test_a_student_and_a_diffusion_model_keep_the_contract_of_methods(cls):
+    assert check_method(cls) == []
+
+
+class InStages(Student):
+    """Trains twice: the second stage goes on from the first."""
+
+    name = "in-stages"
+    title = "In stages"
+
+    def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
+        self.initialise(context)
+        given = (self, self.params, train, validation, context)
+        return [train_players(*given) for _ in range(2)][-1]
+
+
+def test_training_in_two_stages_goes_on_from_the_first_and_keeps_the_contract():
+    assert check_method(InStages) == []
+    fitted = [cls(TrainingParams(steps=20)) for cls in (Student, InStages)]
+    once, twice = (method.fit(slices(12), slices(6, 1), FitContext(0)) for method in fitted)
+    assert torch.equal(fitted[0].teacher_.weight, fitted[1].teacher_.weight)
+    assert twice.validation["distance"] < once.validation["distance"]

@@ -82,7 +82,7 @@ def train_players(
                 batch = Batch.read(train, next(rows), generator.device)
                 loss = trainable.loss(batch, Turn(player.name, step, generator))
                 if not torch.isfinite(loss.value):
-                    raise DivergenceError(_diverged(step, params, trainable.suspects))
+                    raise DivergenceError(_diverged(step, params, trainable, player))
                 optimisers[player.name].zero_grad(set_to_none=True)
                 loss.value.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(player.module.parameters(), MAX_GRADIENT_NORM)
@@ -97,7 +97,7 @@ def train_players(
                 if selection.since == params.patience:
                     break
     if not selection.states:
-        raise DivergenceError(_diverged(step, params, trainable.suspects))
+        raise DivergenceError(_diverged(step, params, trainable))
     selection.restore()
     notes = (f"{_count_weights(players)} weights", *trainable.notes)
     if step < params.steps:
@@ -129,9 +129,12 @@ def _count_weights(players: tuple[Player, ...]) -> int:
     return sum(weight.numel() for one in players for weight in one.module.parameters())
 
 
-def _diverged(step: int, params: TrainingParams, suspects: tuple[str, ...]) -> str:
-    """What to say of a loss that is not finite; the suspects are parameters, maybe too high."""
-    names = (*suspects, "learning_rate")
+def _diverged(
+    step: int, params: TrainingParams, trainable: Trainable, player: Player | None = None
+) -> str:
+    """What to say of a loss that is not finite: a player's, or that of every check."""
+    whose = f" of {player.name}" if player is not None and len(trainable.players) > 1 else ""
+    names = (*trainable.suspects, "learning_rate")
     values = ", ".join(f"{name} {getattr(params, name):g}" for name in names)
     cure = " or ".join(reversed(names))
-    return f"the loss is no longer finite at step {step} ({values}); lower {cure}"
+    return f"the loss{whose} is no longer finite at step {step} ({values}); lower {cure}"
