@@ -167,6 +167,16 @@ def test_an_exception_is_one_line_with_the_plugins_own_line_number():
     assert violation.message.startswith("fit raised ValueError: two lines (test_conformance.py:")
 
 
+def test_what_cannot_be_stored_is_said_in_plain_words():
+    def fit(self, train, validation, context):
+        self.odd_ = object()
+        return Mean.fit(self, train, validation, context)
+
+    (violation,) = check_method(variant(fit=fit))
+    assert violation.rule == "state"
+    assert violation.message.startswith("storing and restoring: odd_ holds a value of type object")
+
+
 def test_all_broken_rules_are_reported_at_once():
     cls = variant(title="", objective=("l2",), score=lambda self, s: s.image[:, 0] * 2 - 1)
     assert broken_rules(cls) >= {"title", "objective", "shape", "range", "residual"}

@@ -93,7 +93,7 @@ def _fill(method: Fitted, name: str, arrays: Mapping[str, NDArray[Any]], device:
 
     module = getattr(method, name, None)
     if not isinstance(module, torch.nn.Module):
-        raise UadBenchError(f"{method.name}: {name} is a torch module, but build() does not set it")
+        raise UadBenchError(f"{method.name}: {name} is a torch module, and build() must set it")
     start = f"{name}."
     weights = {
         key.removeprefix(start): torch.tensor(array)
@@ -171,9 +171,10 @@ def _packed(value: Any, path: str, classes: _Classes, arrays: dict[str, NDArray[
             arrays[f"{path}.{name}"] = np.array(tensor.cpu().numpy(), order="C")
         return {"module": path}
     raise UadBenchError(
-        f"{path.partition('.')[0]} holds a {type(value).__name__}, which cannot be stored: keep "
-        "arrays of numbers or booleans, numbers, booleans, text, frozen dataclasses of these, or "
-        "tuples, lists and dictionaries of these; and each torch module in an attribute of its own"
+        f"{path.partition('.')[0]} holds a value of type {type(value).__name__}, which cannot be "
+        "stored: keep arrays of numbers or booleans, numbers, booleans, text, frozen dataclasses "
+        "of these, or tuples, lists and dictionaries of these; and each torch module in an "
+        "attribute of its own"
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from uad_bench.errors import UadBenchError
 from uad_bench.method import Slices
 from uad_bench.plugins.declarations import one_line
 
@@ -65,6 +66,9 @@ class Findings:
             yield
         except Stop:
             raise
+        except UadBenchError as error:  # says in plain words what is wrong
+            self.check(False, rule, f"{what}: {error}{self._where(error)}")
+            raise Stop from error
         except Exception as error:
             where = self._where(error)
             self.check(False, rule, f"{what} raised {type(error).__name__}: {error}{where}")

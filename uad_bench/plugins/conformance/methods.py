@@ -118,7 +118,7 @@ def _check_behaviour(cls: type[Method], params: Params, findings: Findings) -> N
         "seed",
         "two fits with the same seed must score the same bits; draw from context.seed only",
     )
-    with findings.attempt("state", "state() or load()"):
+    with findings.attempt("state", "storing and restoring"):
         state = _stored(method.state())
         findings.check(
             state is not None, "state", "state() must map names to arrays of numbers or booleans"
