@@ -270,7 +270,7 @@ def test_a_detector_is_known_by_the_content_of_its_weight_file(tmp_path):
         ResultsFolder(tmp_path / "results"),
         load_config(None, {"methods": "vae", "datasets": "mslub"}),
         "cpu",
-        SimpleNamespace(),
+        lambda event: None,
     )
     for seed in (0, 0, 1):
         torch.save(vgg19_state(seed), file)

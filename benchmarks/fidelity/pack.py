@@ -21,6 +21,7 @@ from uad_bench.method import Slices, TissuePrior
 from uad_bench.plugins.registry import PluginSources, Registry, discover
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data import gather
+from uad_bench.runner.events import Event, Noted, Started
 from uad_bench.runner.sources import Sources, find_sources, find_training
 from uad_bench.volumes.store.prepared import PreparedDataset
 from uad_bench.volumes.store.tissue_prior import tissue_prior
@@ -106,17 +107,12 @@ class Pack:
         return dict(sorted(found, key=lambda item: item[1].simulated))
 
 
-class _Quiet:
-    """Progress on standard output, stage by stage."""
-
-    def stage(self, text: str) -> None:
-        print(text, flush=True)
-
-    def step(self, done: int, total: int, detail: str = "") -> None:
-        pass
-
-    def note(self, text: str) -> None:
-        print(f"  {text}", flush=True)
+def _say(event: Event) -> None:
+    """Tell on standard output what begins and what was left out."""
+    if isinstance(event, Started):
+        print(event.text, flush=True)
+    elif isinstance(event, Noted):
+        print(f"  {event.text}", flush=True)
 
 
 def make_pack(
@@ -151,7 +147,7 @@ def make_pack(
         def training(label: str, phantoms: int, source: Path) -> None:
             config = RunConfig(phantoms=phantoms, anatomies=source, **common)
             sources = Sources(find_training(config, registry), (), ())
-            found[label] = gather(config, sources, _Quiet()).training
+            found[label] = gather(config, sources, _say).training
 
         training("healthy", healthy // 4, seen)
         training("unseen", 1, unseen)
@@ -231,7 +227,7 @@ def read_pack(file: Path) -> Pack:
 
 def _evaluated(config: RunConfig, registry: Registry, mark: str) -> dict[str, PreparedDataset]:
     sources = find_sources(config, registry)
-    data = gather(config, sources, _Quiet())
+    data = gather(config, sources, _say)
     return {f"{label}{mark}": dataset for label, dataset in data.evaluated.items()}
 
 

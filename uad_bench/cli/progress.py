@@ -15,6 +15,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from uad_bench.runner.events import Event, JobFailed, Noted, Progressed, Started
+
 _PLAIN_EVERY_S = 15.0
 
 
@@ -50,6 +52,18 @@ class LiveProgress:
         trace: TracebackType | None,
     ) -> None:
         self._bar.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show what a run tells."""
+        match event:
+            case Started(text):
+                self.stage(text)
+            case Progressed(done, total, detail):
+                self.step(done, total, detail)
+            case Noted(text):
+                self.note(text)
+            case JobFailed(job, reason):
+                self.note(f"{job} failed: {reason}")
 
     def stage(self, text: str) -> None:
         """Begin a new part of the work."""

@@ -8,7 +8,7 @@ from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import Registry
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data import Data, gather
-from uad_bench.runner.progress import Progress
+from uad_bench.runner.events import Listener, Started
 from uad_bench.runner.readiness import refuse, unfit_data, unwritable
 from uad_bench.runner.sources import Sources, find_training, refuse_useless_pattern
 from uad_bench.volumes.store.atlas import Atlas, build_atlas, known_people, refuse_existing
@@ -16,7 +16,7 @@ from uad_bench.volumes.store.prepared import PreparedDataset
 
 
 def build_training_atlas(
-    config: RunConfig, registry: Registry, folder: Path, progress: Progress
+    config: RunConfig, registry: Registry, folder: Path, tell: Listener
 ) -> Atlas:
     """Prepare the training dataset as a run would, and write its atlas.
 
@@ -24,7 +24,7 @@ def build_training_atlas(
         config: the run whose training dataset it is; no method or evaluated dataset is looked at.
         registry: the adapters.
         folder: where the atlas goes; must not be there yet.
-        progress: told about every scan.
+        tell: told about every scan.
 
     Raises:
         UadBenchError: the dataset cannot be used, or the folder is there or cannot be written.
@@ -39,8 +39,8 @@ def build_training_atlas(
             *unfit_data(config, sources),
         )
     )
-    data = gather(config, sources, progress)
-    progress.stage(f"build the atlas of {training.label}")
+    data = gather(config, sources, tell)
+    tell(Started(f"build the atlas of {training.label}"))
     return build_atlas(data.training, training.label, folder)
 
 

@@ -17,7 +17,7 @@ from uad_bench.phantom.layouts import is_simulated, write_layout
 from uad_bench.phantom.parallel import simulate_in_pool, simulation_pool
 from uad_bench.phantom.scan import PhantomScan
 from uad_bench.runner.config import RunConfig
-from uad_bench.runner.progress import Progress
+from uad_bench.runner.events import Listener, Noted, Progressed, Started
 from uad_bench.runner.sources import Source, Sources, cache_folder, locked
 from uad_bench.runner.training_data import refuse_same_voxels, refuse_unfit, tested_twice
 from uad_bench.volumes.recipe import find_recipe
@@ -45,7 +45,7 @@ class Data:
     evaluated: Mapping[str, PreparedDataset]
 
 
-def gather(config: RunConfig, sources: Sources, progress: Progress) -> Data:
+def gather(config: RunConfig, sources: Sources, tell: Listener) -> Data:
     """Simulate what is simulated and prepare everything, or take it from the cache.
 
     Raises:
@@ -55,8 +55,8 @@ def gather(config: RunConfig, sources: Sources, progress: Progress) -> Data:
     cache = cache_folder(config.cache)
     tissues = tissue_source(config.tissues)
     everything = (sources.training, *sources.evaluated)
-    folders = _simulate_missing(config, everything, progress)
-    progress.stage("check the files of every dataset")
+    folders = _simulate_missing(config, everything, tell)
+    tell(Started("check the files of every dataset"))
     orders = [
         source_order(
             config,
@@ -67,17 +67,17 @@ def gather(config: RunConfig, sources: Sources, progress: Progress) -> Data:
         )
         for number, source in enumerate(everything)
     ]
-    _check_orders(sources, orders, progress)
+    _check_orders(sources, orders, tell)
     prepared = {}
     for number, (source, order) in enumerate(zip(everything, orders, strict=True)):
         role = "training dataset" if number == 0 else "dataset"
         mark = " (simulated)" if order.simulated else ""
-        progress.stage(f"prepare {role} {source.label}{mark}")
+        tell(Started(f"prepare {role} {source.label}{mark}"))
         for note in source.notes:
-            progress.note(note)
-        store = prepare(order, cache / STORES, jobs=config.jobs, on_scan=_tally(order, progress))
+            tell(Noted(note))
+        store = prepare(order, cache / STORES, jobs=config.jobs, on_scan=_tally(order, tell))
         for exclusion in store.excluded:
-            progress.note(f"{source.label}: {exclusion.scan} is left out: {exclusion.reason}")
+            tell(Noted(f"{source.label}: {exclusion.scan} is left out: {exclusion.reason}"))
         prepared[number] = replace(store, title=source.title)
     training = prepared.pop(0)
     for split in ("train", "validation"):
@@ -93,7 +93,7 @@ def gather(config: RunConfig, sources: Sources, progress: Progress) -> Data:
     return Data(training, evaluated)
 
 
-def check_files(config: RunConfig, sources: Sources, progress: Progress) -> None:
+def check_files(config: RunConfig, sources: Sources, tell: Listener) -> None:
     """Refuse what a run would refuse once it has read the real datasets' files; write nothing.
 
     Every file is hashed, as in a run. Phantoms, which are fit by their making, are left out.
@@ -106,7 +106,7 @@ def check_files(config: RunConfig, sources: Sources, progress: Progress) -> None
     everything = (sources.training, *sources.evaluated)
     if all(source.folder is None for source in everything):
         return
-    progress.stage("check the files of every dataset")
+    tell(Started("check the files of every dataset"))
     orders = [
         None
         if source.folder is None
@@ -119,17 +119,17 @@ def check_files(config: RunConfig, sources: Sources, progress: Progress) -> None
         )
         for number, source in enumerate(everything)
     ]
-    _check_orders(sources, orders, progress)
+    _check_orders(sources, orders, tell)
 
 
-def _check_orders(sources: Sources, orders: Sequence[Order | None], progress: Progress) -> None:
+def _check_orders(sources: Sources, orders: Sequence[Order | None], tell: Listener) -> None:
     """Refuse unfit training data, and tell which scans two evaluated datasets share.
 
     Args:
         sources: the datasets.
         orders: what is prepared of each, the training dataset first; ``None`` for phantoms that are
             not there yet.
-        progress: told of scans that two datasets share.
+        tell: told of scans that two datasets share.
     """
     training, *others = orders
     evaluated = {
@@ -139,7 +139,7 @@ def _check_orders(sources: Sources, orders: Sequence[Order | None], progress: Pr
     }
     refuse_unfit(sources.training.label, training, evaluated)
     for note in tested_twice(evaluated):
-        progress.note(note)
+        tell(Noted(note))
 
 
 def source_order(
@@ -191,10 +191,10 @@ def tissue_source(text: str | None) -> TissueSource | None:
     )
 
 
-def _tally(order: Order, progress: Progress) -> Callable[[Outcome], None]:
+def _tally(order: Order, tell: Listener) -> Callable[[Outcome], None]:
     """Report how many of an order's scans are done."""
     done = count(1)
-    return lambda outcome: progress.step(next(done), len(order.inputs), outcome.name)
+    return lambda outcome: tell(Progressed(next(done), len(order.inputs), outcome.name))
 
 
 def phantom_folder(config: RunConfig, source: Source) -> tuple[Path, int]:
@@ -207,7 +207,7 @@ def phantom_folder(config: RunConfig, source: Source) -> tuple[Path, int]:
 
 
 def _simulate_missing(
-    config: RunConfig, sources: tuple[Source, ...], progress: Progress
+    config: RunConfig, sources: tuple[Source, ...], tell: Listener
 ) -> dict[str, Path]:
     """Write the phantoms that the cache lacks, each dataset whole or not at all."""
     folders: dict[str, Path] = {}
@@ -224,7 +224,7 @@ def _simulate_missing(
     jobs = config.jobs or os.cpu_count() or 1
     with simulation_pool(jobs) as pool:
         for label, subjects in missing:
-            progress.stage(f"simulate {label}")
+            tell(Started(f"simulate {label}"))
             scans = simulate_in_pool(
                 label,
                 subjects=subjects,
@@ -235,17 +235,15 @@ def _simulate_missing(
             )
             with locked(folders[label]):
                 if not folders[label].is_dir():
-                    write_layout(label, folders[label], _counted(scans, subjects, progress))
+                    write_layout(label, folders[label], _counted(scans, subjects, tell))
     return folders
 
 
-def _counted(
-    scans: Iterator[PhantomScan], subjects: int, progress: Progress
-) -> Iterator[PhantomScan]:
+def _counted(scans: Iterator[PhantomScan], subjects: int, tell: Listener) -> Iterator[PhantomScan]:
     """Pass the scans on and tell how many subjects are done."""
     for scan in scans:
         yield scan
-        progress.step(scan.subject, subjects)
+        tell(Progressed(scan.subject, subjects))
 
 
 def _fingerprint(anatomies: Path | None) -> list[tuple[str, int]]:

@@ -18,7 +18,7 @@ from uad_bench.errors import UadBenchError
 from uad_bench.method import FitContext, FitReport, Method, Params, TissuePrior, search_space
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import RunConfig
-from uad_bench.runner.progress import Progress
+from uad_bench.runner.events import Listener, Progressed, Started
 from uad_bench.system.disk import storage_error
 from uad_bench.tuning import Tuned, tune
 from uad_bench.volumes.store.atlas import Atlas
@@ -38,7 +38,7 @@ class Trainer:
         results: where detectors and tuning journals are kept.
         config: the run.
         device: the resolved torch device.
-        progress: told about every step.
+        tell: told about every step.
         atlas: the tissue prior of every method that needs one; by default the training dataset's.
     """
 
@@ -46,7 +46,7 @@ class Trainer:
     results: ResultsFolder
     config: RunConfig
     device: str
-    progress: Progress
+    tell: Listener
     atlas: Atlas | None = None
 
     def tune(self, method: type[Method], params: Params) -> tuple[Params, Tuned | None]:
@@ -71,7 +71,7 @@ class Trainer:
         key = short_hash(identity)
 
         def evaluate(number: int, chosen: Mapping[str, float]) -> Mapping[str, float]:
-            self.progress.stage(f"tune {method.name}, trial {number + 1} of {trials}")
+            self.tell(Started(f"tune {method.name}, trial {number + 1} of {trials}"))
             trial = params.model_copy(update=_shortened(params) | dict(chosen))
             _, report = self._fit(method, trial, seed)
             return report.validation
@@ -112,7 +112,7 @@ class Trainer:
             fitted = method(params)
             fitted.load(load_file(folder / "state.safetensors"), self.device)
             return fitted, FitRecord.model_validate_json((folder / "fit.json").read_bytes())
-        self.progress.stage(f"train {method.name}, seed {seed}")
+        self.tell(Started(f"train {method.name}, seed {seed}"))
         started = time.perf_counter()
         fitted, report = self._fit(method, params, seed)
         record = FitRecord(
@@ -169,7 +169,7 @@ class Trainer:
 
         def report(step: int, values: Mapping[str, float]) -> None:
             detail = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-            self.progress.step(step, total, detail)
+            self.tell(Progressed(step, total, detail))
 
         prior = self._prior(method)
         context = FitContext(

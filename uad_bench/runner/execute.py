@@ -13,22 +13,18 @@ from uad_bench.evaluation.histograms import ScoreHistogram
 from uad_bench.evaluation.protocols import PROTOCOLS, evaluate, validation_histogram
 from uad_bench.histogram_files import load_histograms, save_histograms
 from uad_bench.method import Method, Params
-from uad_bench.report.figures.cells import cell_picture
 from uad_bench.results import ResultsFolder, read_cell, write_cell
 from uad_bench.runner.atlas import refuse_leaks
 from uad_bench.runner.data import Data, gather
 from uad_bench.runner.detectors import Trainer
 from uad_bench.runner.environment import Stopwatch
+from uad_bench.runner.events import CellScored, CellWritten, JobFailed, Listener, Noted, Started
 from uad_bench.runner.failures import failure_reason
 from uad_bench.runner.plan import Plan, PlannedMethod, wanted, write_plan
-from uad_bench.runner.progress import Progress
 from uad_bench.runner.readiness import fallback_note, large_batches, refuse
 from uad_bench.runner.scoring import AnomalyMaps, anomaly_maps
 from uad_bench.system.disk import storage_error, write_whole
 from uad_bench.tuning import Tuned
-
-Send = Callable[[CellRecord], None]
-"""Told about every new record; must not raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +49,7 @@ def execute(
     plan: Plan,
     results: ResultsFolder,
     device: str,
-    progress: Progress,
-    send: Send,
+    tell: Listener,
     *,
     command: str,
 ) -> Outcome:
@@ -67,24 +62,23 @@ def execute(
         plan: what to do.
         results: where everything goes.
         device: the resolved torch device.
-        progress: told about every step.
-        send: told about every new record.
+        tell: told about every step and every new cell.
         command: how to go on, for ``status``.
 
     Raises:
         UadBenchError: if the data cannot be used, the results folder holds these cells from other
             data, or the disk is full; finished cells stay.
     """
-    data = gather(plan.config, plan.sources, progress)
+    data = gather(plan.config, plan.sources, tell)
     if plan.atlas is not None:
         refuse_leaks(plan.atlas, data, plan.sources.training.label)
     trained = [(planned.method.name, planned.params) for planned in plan.methods]
     refuse(large_batches(data.training, trained))
-    trainer = Trainer(data.training, results, plan.config, device, progress, plan.atlas)
-    run = _Run(plan, results, device, progress, send, data, trainer)
+    trainer = Trainer(data.training, results, plan.config, device, tell, plan.atlas)
+    run = _Run(plan, results, device, tell, data, trainer)
     titles = [one.method.title for one in plan.methods if trainer.falls_back(one.method)]
     if titles and fallback_note(titles) not in plan.notes:
-        progress.note(fallback_note(titles))
+        tell(Noted(fallback_note(titles)))
     for planned in plan.methods:
         if not planned.tuned:  # the cells of others are known once they are tuned
             run.refuse_other_data(planned, planned.params)
@@ -110,8 +104,7 @@ class _Run:
     plan: Plan
     results: ResultsFolder
     device: str
-    progress: Progress
-    send: Send
+    tell: Listener
     data: Data
     trainer: Trainer
     records: list[CellRecord] = field(default_factory=list)
@@ -201,10 +194,10 @@ class _Run:
         """Score one dataset once and write all of its cells."""
         watch = Stopwatch(self.device)
         dataset, detector = self.data.evaluated[label], trained.detector
-        self.progress.stage(f"evaluate {detector.name}, seed {specs[0].seed}, on {label}")
+        self.tell(Started(f"evaluate {detector.name}, seed {specs[0].seed}, on {label}"))
         variants = sorted({spec.postprocessing for spec in specs})
         try:
-            with anomaly_maps(detector, dataset, "test", variants, self.progress) as maps:
+            with anomaly_maps(detector, dataset, "test", variants, self.tell) as maps:
                 for spec in specs:
                     record = self._cell(trained, spec, maps, watch)
                     self._keep(record)
@@ -236,17 +229,7 @@ class _Run:
                 "notes": maps.orderings[spec.postprocessing].faults,
             }
         )
-        if (example := maps.example) is not None:
-            star = "*" if spec.postprocessing == "star" else ""
-            picture = cell_picture(
-                example.image,
-                example.lesion,
-                example.reconstruction,
-                example.scores[spec.postprocessing],
-                title=f"{trained.detector.title}{star} on {spec.dataset}, {example.scan}",
-                simulated=maps.dataset.simulated,
-            )
-            write_whole(self.results.picture(spec.name), picture)
+        self.tell(CellScored(record, maps.example))
         return record
 
     def _validation(
@@ -262,9 +245,9 @@ class _Run:
         known = load_histograms(file) if file.is_file() else {}
         missing = [variant for variant in variants if variant not in known]
         if missing:
-            self.progress.stage(f"score healthy validation with {detector.name}")
+            self.tell(Started(f"score healthy validation with {detector.name}"))
             training = self.data.training
-            with anomaly_maps(detector, training, "validation", missing, self.progress) as maps:
+            with anomaly_maps(detector, training, "validation", missing, self.tell) as maps:
                 for variant in missing:
                     known[variant] = validation_histogram(maps.scored(variant, space))
             _written(lambda: save_histograms(file, known), self.results)
@@ -300,7 +283,7 @@ class _Run:
             write_whole(self.results.root / "failures" / f"{spec.name}.txt", trace.encode())
             record = self._record(method, spec, watch, "failed")
             self._keep(record.model_copy(update={"reason": reason}))
-        self.progress.note(f"{method.name} failed: {reason}")
+        self.tell(JobFailed(method.name, reason))
 
     def _record(
         self, method: type[Method], spec: CellSpec, watch: Stopwatch, state: str
@@ -326,7 +309,7 @@ class _Run:
         write_cell(self.results, record)
         self.records.append(record)
         self.computed += 1
-        self.send(record)
+        self.tell(CellWritten(record))
 
 
 def _refuse_other_version(record: CellRecord, path: Path) -> None:

@@ -19,29 +19,10 @@ from uad_bench.evaluation.ordering import Ordering, mean_ordering, ordering
 from uad_bench.evaluation.postprocessing import postprocess
 from uad_bench.evaluation.protocols import ScoredScan
 from uad_bench.method import FloatArray, Method, ReconstructionMethod, Slices
-from uad_bench.runner.progress import Progress
+from uad_bench.runner.events import Example, Listener, Progressed
 from uad_bench.system.disk import storage_error
 from uad_bench.volumes.steps.native import scores_on
 from uad_bench.volumes.store.prepared import PreparedDataset, PreparedScan
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """The slice that a cell's picture shows.
-
-    Attributes:
-        scan: name of the scan.
-        image: float32 ``[H, W]``.
-        lesion: uint8 ``[H, W]``.
-        reconstruction: float32 ``[H, W]``, ``None`` where the method makes none.
-        scores: per post-processing, float32 ``[H, W]``.
-    """
-
-    scan: str
-    image: FloatArray
-    lesion: NDArray[np.uint8]
-    reconstruction: FloatArray | None
-    scores: Mapping[PostProcessing, FloatArray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +88,7 @@ def anomaly_maps(
     dataset: PreparedDataset,
     split: Split,
     postprocessings: Sequence[PostProcessing],
-    progress: Progress,
+    tell: Listener,
 ) -> Iterator[AnomalyMaps]:
     """Score every scan of ``split`` once; the maps live in a temporary file inside the block.
 
@@ -133,7 +114,7 @@ def anomaly_maps(
                 found[name].append(ordering(score[brain], healthy))
             if scan is shown:
                 example = _example(scan, slices, dataset, reconstruction, scores)
-            progress.step(number + 1, len(scans), scan.name)
+            tell(Progressed(number + 1, len(scans), scan.name))
         levels = {
             name: np.memmap(file, np.uint16, "r").reshape(-1, *shape)
             for name, file in files.items()

@@ -38,8 +38,8 @@ from uad_bench.results import ResultsFolder
 from uad_bench.runner.atlas import refuse_leaks
 from uad_bench.runner.data import gather
 from uad_bench.runner.detectors import Trainer
+from uad_bench.runner.events import Listener, Noted, Progressed, Started
 from uad_bench.runner.failures import failure_reason
-from uad_bench.runner.progress import Progress
 from uad_bench.runner.readiness import large_batches, refuse
 from uad_bench.runner.scoring import checked
 from uad_bench.runner.sources import Sources
@@ -48,38 +48,38 @@ from uad_bench.system.disk import write_whole
 from uad_bench.volumes.store.prepared import PreparedDataset, PreparedScan
 
 
-def run_sweep(plan: SweepPlan, results: ResultsFolder, device: str, progress: Progress) -> Sweep:
+def run_sweep(plan: SweepPlan, results: ResultsFolder, device: str, tell: Listener) -> Sweep:
     """Train what is not trained yet, and measure it. A training that diverges stops no other.
 
     Args:
         plan: what to do.
         results: where detectors are kept.
         device: the resolved torch device.
-        progress: told about every step.
+        tell: told about every step.
 
     Raises:
         UadBenchError: the data cannot be used, or the disk is full; trained detectors stay.
     """
-    data = gather(plan.config, Sources(plan.training, (), ()), progress)
+    data = gather(plan.config, Sources(plan.training, (), ()), tell)
     if plan.atlas is not None:
         refuse_leaks(plan.atlas, data, plan.training.label)
     dataset = data.training
     refuse(large_batches(dataset, ((plan.method.name, params) for params in plan.values.values())))
-    trainer = Trainer(dataset, results, plan.config, device, progress, plan.atlas)
+    trainer = Trainer(dataset, results, plan.config, device, tell, plan.atlas)
     held_out = _HeldOut.of(dataset)
     trainings: list[Training] = []
     views: dict[Value, ValueView] = {}
     for value, params in plan.values.items():
         for seed in plan.config.seeds:
             place = f"{plan.param} {shown(value)}, seed {seed}"
-            progress.stage(place)
+            tell(Started(place))
             try:
                 detector, fit = trainer.detector(plan.method, params, seed, None)
-                progress.stage(f"measure {place}")
-                means, view = held_out.look(detector, progress)
+                tell(Started(f"measure {place}"))
+                means, view = held_out.look(detector, tell)
             except Exception as error:
                 reason = failure_reason(error)
-                progress.note(f"{place} failed: {reason}")
+                tell(Noted(f"{place} failed: {reason}"))
                 trainings.append(Training(value, seed, {}, reason=reason))
                 continue
             views.setdefault(value, view)
@@ -146,7 +146,7 @@ class _HeldOut:
         row = int(dataset.slices(scans[0]).brain.sum(axis=(1, 2, 3)).argmax())
         return cls(dataset, split, scans, row)
 
-    def look(self, detector: Method, progress: Progress) -> tuple[dict[str, float], ValueView]:
+    def look(self, detector: Method, tell: Listener) -> tuple[dict[str, float], ValueView]:
         """Measure a detector on every scan, and keep what it makes of the shown slice.
 
         Returns:
@@ -175,7 +175,7 @@ class _HeldOut:
                 found |= {f"{DICE}{tissue}": value for tissue, value in dice.items()}
             for name, value in found.items():
                 people[name][scan.subject].append(value)
-            progress.step(number + 1, len(self.scans), scan.name)
+            tell(Progressed(number + 1, len(self.scans), scan.name))
         means = {name: _mean(map(_mean, scans.values())) for name, scans in people.items()}
         return means, views[0]
 

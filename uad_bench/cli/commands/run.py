@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -39,6 +38,7 @@ from uad_bench.cli.output import cells_in_words
 from uad_bench.cli.progress import LiveProgress
 from uad_bench.cli.streams import echo
 from uad_bench.errors import UadBenchError
+from uad_bench.plugins.registry import Registry
 from uad_bench.results import ResultsFolder, stored_cells
 from uad_bench.runner.config import RunConfig, load_config
 
@@ -151,54 +151,54 @@ def run(
 def _run(config: RunConfig, *, dry_run: bool, messages: Console) -> int:
     """Run, print the tables, and return the number of failed cells."""
     # Heavy imports wait until the options are known to be right.
-    from uad_bench.runner.environment import resolve_device
-    from uad_bench.runner.plan import make_plan
-
     registry = open_registry(config.plugin)
-    device = resolve_device(config.device)
-    plan = make_plan(config, registry, device)
-    results = ResultsFolder(config.results)
-    for note in plan.notes:
-        messages.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     if dry_run:
-        from uad_bench.cli.plan_table import print_plan
-        from uad_bench.report.tables.versions import refuse_other_version
-        from uad_bench.runner.data import check_files
-
-        cells, records = tuple(plan.cells()), stored_cells(results)
-        if config.overwrite != "all":
-            refuse_other_version(r for r in records if any(cell.matches(r.spec) for cell in cells))
-        with LiveProgress(messages) as progress:
-            check_files(config, plan.sources, progress)
-        print_plan(plan, records, results)
+        _show_plan(config, registry, messages)
         return 0
 
-    from uad_bench.runner.execute import execute
+    from uad_bench.runner.run import run as run_benchmark
 
     command = shlex.join(["uad-bench", *sys.argv[1:]])
-    with results.lock():
-        send, finish = _sink(config, results, messages)
-        try:
-            with LiveProgress(messages) as progress:
-                outcome = execute(plan, results, device, progress, send, command=command)
-        except KeyboardInterrupt:
-            again = re.sub(r" --overwrite[ =]all\b", "", command)
-            messages.print(
-                f"interrupted: finished cells are in {results.root}; go on with: {again}",
-                highlight=False,
-                soft_wrap=True,
-            )
-            raise typer.Exit(130) from None
-        finish()
+    try:
+        with LiveProgress(messages) as progress:
+            outcome = run_benchmark(config, registry, (progress,), command=command)
+    except KeyboardInterrupt:
+        again = re.sub(r" --overwrite[ =]all\b", "", command)
+        messages.print(
+            f"interrupted: finished cells are in {config.results}; go on with: {again}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(130) from None
     _print_tables(outcome.records, config)
     count = cells_in_words(len(outcome.records))
     messages.print(
-        f"{count}, {outcome.computed} computed now, in {results.root}; "
-        f"`uad-bench table --results {results.root} -f latex` writes the tables",
+        f"{count}, {outcome.computed} computed now, in {config.results}; "
+        f"`uad-bench table --results {config.results} -f latex` writes the tables",
         highlight=False,
         soft_wrap=True,
     )
     return len(outcome.failed)
+
+
+def _show_plan(config: RunConfig, registry: Registry, messages: Console) -> None:
+    """Check files and print what a run would do; write nothing."""
+    from uad_bench.cli.plan_table import print_plan
+    from uad_bench.report.tables.versions import refuse_other_version
+    from uad_bench.runner.data import check_files
+    from uad_bench.runner.environment import resolve_device
+    from uad_bench.runner.plan import make_plan
+
+    plan = make_plan(config, registry, resolve_device(config.device))
+    results = ResultsFolder(config.results)
+    with LiveProgress(messages) as progress:
+        for note in plan.notes:
+            progress.note(note)
+        cells, records = tuple(plan.cells()), stored_cells(results)
+        if config.overwrite != "all":
+            refuse_other_version(r for r in records if any(cell.matches(r.spec) for cell in cells))
+        check_files(config, plan.sources, progress)
+    print_plan(plan, records, results)
 
 
 def _parameters(items: list[str]) -> dict[str, Any]:
@@ -210,49 +210,6 @@ def _parameters(items: list[str]) -> dict[str, Any]:
             raise UadBenchError(f"--param {item}: write METHOD.NAME=VALUE, such as spa.beta=1e-4")
         found[key] = scalar(value)
     return found
-
-
-def _sink(
-    config: RunConfig, results: ResultsFolder, messages: Console
-) -> tuple[Callable[[CellRecord], None], Callable[[], None]]:
-    """Return who is told about each record, and what to say at the end.
-
-    MLflow that is away is told to the user once; the run goes on, and ``sync`` sends the rest.
-    """
-    if not config.mlflow:
-        return lambda _: None, lambda: None
-    from uad_bench.tracking import TrackingError, default_tracker, sync
-
-    tracker = default_tracker(results.root)
-    missed: list[str] = []
-
-    def send(record: CellRecord) -> None:
-        if missed:
-            missed.append(record.spec.name)
-            return
-        picture = results.picture(record.spec.name)
-        try:
-            tracker.send(record, results.root, picture if picture.is_file() else None)
-        except TrackingError as error:
-            missed.append(record.spec.name)
-            messages.print(f"note: {error}; the run goes on", highlight=False, soft_wrap=True)
-
-    def finish() -> None:
-        if not missed:
-            # A run that was killed may have left finished cells unsent.
-            try:
-                sync(results.root, tracker)
-            except TrackingError as error:
-                missed.append(str(error))
-        if missed:
-            again = shlex.join(["uad-bench", "sync", "--results", str(results.root)])
-            messages.print(
-                f"not everything is in MLflow: `{again}` sends the rest",
-                highlight=False,
-                soft_wrap=True,
-            )
-
-    return send, finish
 
 
 def _print_tables(records: tuple[CellRecord, ...], config: RunConfig) -> None:
