@@ -1,14 +1,29 @@
 """Every example in a docstring runs and shows what it says."""
 
+import contextlib
 import doctest
 import importlib
 import pkgutil
+import re
 from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 import uad_bench
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _a_folder_with_data_and_results(lab, tmp_path_factory):
+    """Where the examples run: the folder ``data``, and ``results`` of a run on it."""
+    folder = tmp_path_factory.mktemp("examples")
+    (folder / "data").symlink_to(lab)
+    with contextlib.chdir(folder):
+        uad_bench.run(
+            "thresholding", "mslub", data_root="data", controls=(), mlflow=False, progress=False
+        )
+        yield
 
 
 def with_examples() -> list[str]:
@@ -24,7 +39,8 @@ def with_examples() -> list[str]:
 
 @pytest.mark.parametrize("name", with_examples())
 def test_examples_run(name):
-    found = doctest.testmod(importlib.import_module(name))
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    found = doctest.testmod(importlib.import_module(name), optionflags=flags)
     assert found.attempted
     assert not found.failed
 
@@ -37,3 +53,15 @@ def test_every_public_name_shows_an_example(name):
 def test_a_name_that_is_not_public_is_refused():
     with pytest.raises(AttributeError, match="module 'uad_bench' has no attribute 'evalute'"):
         uad_bench.evalute  # noqa: B018
+
+
+def test_the_python_way_of_the_readme_runs(monkeypatch, capsys):
+    """Not sent to MLflow, which would take longer than all the rest."""
+    monkeypatch.setattr("uad_bench.runner.run.Mlflow", Mock())
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert len([line for line in code.splitlines() if line]) == 5
+    names: dict[str, object] = {}
+    exec(code.replace("outlier,", ""), names)  # the cheaper of the two
+    assert "Thresh." in capsys.readouterr().out
+    assert "<table>" in names["results"].table("auprc,dice")._repr_html_()

@@ -97,7 +97,7 @@ def whole(lab, cache, box, tmp_path_factory) -> tuple[Path, Done]:
     """A finished run: the folder it was started in, and what it said, every step of it."""
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("uad_bench.cli.progress._PLAIN_EVERY_S", 0.0)
+        patch.setattr("uad_bench.front.progress._PLAIN_EVERY_S", 0.0)
         return folder, uad_bench(*arguments(lab, cache, box), cwd=folder)
 
 

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from uad_bench.cli.progress import LiveProgress
 from uad_bench.cli.streams import echo, open_streams
 
 CODECS = ("ascii", "latin-1", "cp1252", "cp437", "koi8-r", "shift_jis", "utf-8")
@@ -93,15 +92,6 @@ def test_a_table_can_be_written_to_dev_stdout(stream, tmp_path):
     first, *rows, last = shown.stdout.splitlines()
     assert (first, last) == ("before", "after")
     assert rows == program(table).stdout.splitlines()
-
-
-def test_a_notebook_that_asks_for_colours_gets_lines_and_no_bar(monkeypatch):
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    kept = io.StringIO()
-    with LiveProgress(Console(file=kept)) as progress:
-        progress.stage("prepare")
-        progress.step(1, 2)
-    assert kept.getvalue() == "[00:00] prepare\n"
 
 
 def test_a_reader_who_goes_away_is_told_nothing():

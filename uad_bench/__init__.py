@@ -7,12 +7,34 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from uad_bench.arrays import evaluate
+    from uad_bench.dataset import Dataset
+    from uad_bench.errors import UadBenchError
+    from uad_bench.front.results import Results, load_results
+    from uad_bench.front.run import run
+    from uad_bench.method import Method
 
-__all__ = ["__version__", "evaluate"]
+__all__ = [
+    "Dataset",
+    "Method",
+    "Results",
+    "UadBenchError",
+    "__version__",
+    "evaluate",
+    "load_results",
+    "run",
+]
 
 __version__ = "0.2.0"
 
-_HOMES = {"evaluate": "uad_bench.arrays"}
+_HOMES = {
+    "Dataset": "uad_bench.dataset",
+    "Method": "uad_bench.method",
+    "Results": "uad_bench.front.results",
+    "UadBenchError": "uad_bench.errors",
+    "evaluate": "uad_bench.arrays",
+    "load_results": "uad_bench.front.results",
+    "run": "uad_bench.front.run",
+}
 """The module of each public name. It is imported when the name is first used."""
 
 

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from uad_bench.evaluation.values import Metric, ScanScores
 
 State = Literal["planned", "running", "done", "failed"]
+Group = Literal["detector", "supervised", "control"]
+"""What a method is to a comparison. Only detectors, which saw no lesion mask, compete."""
 PostProcessing = Literal["none", "star"]
 ProtocolName = Literal["strict", "paper"]
 EvaluationSpace = Literal["template", "native"]
@@ -167,6 +169,13 @@ class CellRecord(_Record):
     histograms: str | None = None
     notes: tuple[str, ...] = ()
     environment: Environment
+
+    @property
+    def group(self) -> Group:
+        """What the method is to a comparison."""
+        if self.control:
+            return "control"
+        return "supervised" if self.supervised else "detector"
 
     @property
     def simulated(self) -> bool:

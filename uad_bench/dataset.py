@@ -196,7 +196,25 @@ class DatasetInfo:
 
 
 class Dataset(ABC):
-    """A dataset adapter: ``info`` and ``scans``. One per file in ``datasets/``."""
+    """A dataset adapter: ``info`` and ``scans``. One per file in ``datasets/``.
+
+    Example:
+        >>> import uad_bench as ub
+        >>> from uad_bench.dataset import DatasetInfo, Scan
+        >>> class Ours(ub.Dataset):
+        ...     info = DatasetInfo(
+        ...         name="ours", title="Our patients", disease="stroke", citation="", bibtex="",
+        ...         licence="not public", obtain="ask us", layout="PATIENT/flair.nii.gz",
+        ...         folders=("ours",),
+        ...     )
+        ...
+        ...     def scans(self, root):
+        ...         for flair in sorted(root.glob("*/flair.nii.gz")):
+        ...             mask = flair.with_name("lesion.nii.gz")
+        ...             yield Scan(flair.parent.name, flair, lesion=(mask,), split="test")
+        >>> Ours().info.disease
+        'stroke'
+    """
 
     info: ClassVar[DatasetInfo]
     asks_about_unclaimed: ClassVar[bool] = False

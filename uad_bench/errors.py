@@ -2,7 +2,16 @@
 
 
 class UadBenchError(Exception):
-    """Something the user can mend. The message is one line: what is wrong, where, what to do."""
+    """Something the user can mend. The message is one line: what is wrong, where, what to do.
+
+    Example:
+        >>> import uad_bench as ub
+        >>> try:
+        ...     ub.load_results("nowhere")
+        ... except ub.UadBenchError as error:
+        ...     print(error)
+        no results in nowhere: `uad-bench run` writes them, --results names it
+    """
 
 
 class PluginError(UadBenchError):

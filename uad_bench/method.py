@@ -209,6 +209,27 @@ class Method(ABC):
             the defaults are tried next.
         presets: named sets of parameters, such as ``paper`` for the published recipe; what the
             user sets wins over them, and they win over the defaults.
+
+    Example:
+        >>> import numpy as np
+        >>> import uad_bench as ub
+        >>> from uad_bench.method import FitContext, FitReport, Slices
+        >>> class Bright(ub.Method):
+        ...     name, title = "bright", "Bright"
+        ...
+        ...     def fit(self, train, validation, context):
+        ...         self.usual_ = float(np.median(train.image[train.brain]))
+        ...         return FitReport(slices_seen=len(train))
+        ...
+        ...     def score(self, slices):
+        ...         return np.clip(slices.image - np.float32(self.usual_), 0, 1)
+        >>> image = np.full((2, 1, 4, 4), 0.5, np.float32)
+        >>> slices = Slices(image, image > 0, z=np.arange(2), spacing=(3.0, 1.0, 1.0))
+        >>> detector = Bright()
+        >>> detector.fit(slices, slices, FitContext(seed=0)).slices_seen
+        2
+        >>> float(detector.score(slices).max())
+        0.0
     """
 
     name: ClassVar[str]

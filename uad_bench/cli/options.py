@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 
-from uad_bench.errors import PluginError, UadBenchError
-from uad_bench.plugins.registry import PLUGINS_VARIABLE, PluginSources, Registry, discover
-
-if TYPE_CHECKING:
-    from uad_bench.cells import EvaluationSpace
+from uad_bench.plugins.registry import PLUGINS_VARIABLE
+from uad_bench.plugins.registry import open_registry as open_registry  # noqa: PLC0414
 
 PluginPaths = Annotated[
     list[Path] | None,
@@ -91,42 +87,6 @@ SpaceName = Annotated[str, typer.Option(help="Voxels that were scored: template 
 ConfigFile = Annotated[
     Path | None, typer.Option(help="YAML file with options of `run`; flags win.")
 ]
-
-
-def open_registry(plugins: Sequence[Path] | None, *, strict: bool = True) -> Registry:
-    """Find all methods and datasets.
-
-    Args:
-        plugins: what ``--plugin`` was given.
-        strict: refuse a file given by name that cannot be used. Files of a folder, and whatever
-            was not asked for by name, are only listed with their reason.
-
-    Raises:
-        PluginError: a path does not exist, or a file given by name cannot be used.
-    """
-    sources = PluginSources.gather(plugins or ())
-    registry = discover(sources)
-    if strict:
-        for entry in registry.entries():
-            if entry.state != "ready" and entry.path in sources.paths:
-                raise PluginError(entry.reason)
-    return registry
-
-
-def one_space(text: str) -> EvaluationSpace:
-    """Return the space of that name.
-
-    Raises:
-        UadBenchError: there is none.
-    """
-    # `list` uses this module too, and starts without pydantic.
-    from uad_bench.cells import EvaluationSpace
-
-    known: tuple[EvaluationSpace, ...] = get_args(EvaluationSpace)
-    chosen = next((space for space in known if space == text), None)
-    if chosen is None:
-        raise UadBenchError(f"--space {text}: unknown; available: {', '.join(known)}")
-    return chosen
 
 
 def scalar(text: str) -> Any:

@@ -143,6 +143,26 @@ def discover(sources: PluginSources | None = None) -> Registry:
     return Registry(unique.values())
 
 
+def open_registry(plugins: Iterable[Path] | None, *, strict: bool = True) -> Registry:
+    """Find all methods and datasets.
+
+    Args:
+        plugins: files and folders, as ``--plugin`` takes them.
+        strict: refuse a file given by name that cannot be used. Files of a folder, and whatever
+            was not asked for by name, are only listed with their reason.
+
+    Raises:
+        PluginError: a path does not exist, or a file given by name cannot be used.
+    """
+    sources = PluginSources.gather(plugins or ())
+    registry = discover(sources)
+    if strict:
+        for entry in registry.entries():
+            if entry.state != "ready" and entry.path in sources.paths:
+                raise PluginError(entry.reason)
+    return registry
+
+
 def read_plugin(path: Path) -> Entry:
     """The entry of one plugin file, which holds one method or one dataset."""
     path = path.resolve()

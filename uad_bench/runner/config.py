@@ -152,20 +152,26 @@ class RunConfig(BaseModel):
 
     _file: Path | None = PrivateAttr(default=None)
     _from_file: frozenset[str] = PrivateAttr(default=frozenset())
+    _in_python: bool = PrivateAttr(default=False)
 
     def said(self, key: str, value: object = "") -> str:
-        """Return how a message names a setting: the flag, or the file that it came from."""
+        """Return how a message names a setting: the flag, the argument, or the file it is in."""
         text = f"{key} {value}".rstrip()
         whole = f"param {value}" if key == "param" else key
-        return f"{self._file}: {text}" if whole in self._from_file else f"--{text}"
+        if whole in self._from_file:
+            return f"{self._file}: {text}"
+        return text.replace(key, _argument(key), 1) if self._in_python else f"--{text}"
 
 
-def load_config(file: Path | None, flags: Mapping[str, Any]) -> RunConfig:
+def load_config(
+    file: Path | None, flags: Mapping[str, Any], *, in_python: bool = False
+) -> RunConfig:
     """Merge a YAML file and the flags that were given; flags win.
 
     Args:
         file: a YAML mapping whose keys are flag names.
         flags: values by field name; ``None`` means the flag was not given.
+        in_python: whether flags are arguments of a Python function, and messages call them so.
 
     Raises:
         UadBenchError: naming every key or value that does not fit, in one line.
@@ -181,8 +187,9 @@ def load_config(file: Path | None, flags: Mapping[str, Any]) -> RunConfig:
     try:
         config = RunConfig.model_validate(both)
     except ValidationError as error:
-        raise UadBenchError(_in_one_line(error, file, from_file)) from None
+        raise UadBenchError(_in_one_line(error, file, from_file, in_python)) from None
     config._file, config._from_file = file, frozenset(from_file)
+    config._in_python = in_python
     try:
         find_recipe(config.recipe, config.template)
     except UadBenchError as error:
@@ -203,16 +210,28 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     return values
 
 
-def _in_one_line(error: ValidationError, file: Path | None, from_file: set[str]) -> str:
+def _argument(key: str) -> str:
+    """How Python calls a setting."""
+    return key.replace("-", "_")
+
+
+def _in_one_line(
+    error: ValidationError, file: Path | None, from_file: set[str], in_python: bool
+) -> str:
     problems = []
     for item in error.errors():
         key = str(item["loc"][0]).replace("_", "-") if item["loc"] else "config"
-        where = f"{file}: {key}" if key in from_file else f"--{key}"
+        flag = _argument(key) if in_python else f"--{key}"
+        where = f"{file}: {key}" if key in from_file else flag
         if item["type"] == "extra_forbidden":
-            known = ", ".join(name.replace("_", "-") for name in RunConfig.model_fields)
-            problems.append(f"{where}: unknown key; known: {known}")
+            what = "argument" if in_python and key not in from_file else "key"
+            known = ", ".join(
+                name if in_python else name.replace("_", "-") for name in RunConfig.model_fields
+            )
+            problems.append(f"{where}: unknown {what}; known: {known}")
         elif item["type"] == "missing":
-            problems.append(f"--{key} is needed, such as --{key} spa,gmvae")
+            example = f'{flag}="spa,gmvae"' if in_python else f"{flag} spa,gmvae"
+            problems.append(f"{flag} is needed, such as {example}")
         elif item["type"] == "too_short" or (item["type"], item["input"]) == ("tuple_type", None):
             problems.append(f"{where}: names nothing; give one or several, separated by commas")
         else:

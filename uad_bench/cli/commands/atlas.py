@@ -52,7 +52,7 @@ def build(
     # Heavy imports wait until the options are known to be right.
     from rich.console import Console
 
-    from uad_bench.cli.progress import LiveProgress
+    from uad_bench.front.progress import LiveProgress
     from uad_bench.runner.atlas import build_training_atlas
     from uad_bench.runner.config import load_config
 

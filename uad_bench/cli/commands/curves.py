@@ -8,7 +8,7 @@ from typing import Annotated, get_args
 import typer
 
 from uad_bench.cells import ProtocolName
-from uad_bench.cli.options import SpaceName, one_space
+from uad_bench.cli.options import SpaceName
 from uad_bench.cli.streams import echo
 from uad_bench.errors import UadBenchError
 from uad_bench.results import load_cells
@@ -28,6 +28,7 @@ def curves(
 ) -> None:
     """Draw precision against recall, a panel per dataset and a line per method."""
     from uad_bench.report.figures.curves import curves_picture
+    from uad_bench.report.tables.chosen import one_space
 
     known: tuple[ProtocolName, ...] = get_args(ProtocolName)
     chosen = next((name for name in known if name == protocol), None)

@@ -91,7 +91,7 @@ def _fetch(dataset: Dataset, download: Download, folder: Path) -> None:
     """Download with a live line, then let the adapter look at the whole dataset."""
     from rich.console import Console
 
-    from uad_bench.cli.progress import LiveProgress
+    from uad_bench.front.progress import LiveProgress
     from uad_bench.volumes.files.download import FetchState, fetch
 
     name = dataset.info.name

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 
 from uad_bench.cli.options import open_registry
-from uad_bench.cli.progress import LiveProgress
 from uad_bench.errors import UadBenchError
+from uad_bench.front.progress import LiveProgress
 
 if TYPE_CHECKING:
     from uad_bench.phantom.scan import PhantomScan

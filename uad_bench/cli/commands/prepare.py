@@ -13,8 +13,8 @@ import typer
 from rich.console import Console
 
 from uad_bench.cli.options import LesionPattern, MaskShift, PluginPaths, open_registry
-from uad_bench.cli.progress import LiveProgress
 from uad_bench.cli.streams import echo
+from uad_bench.front.progress import LiveProgress
 
 if TYPE_CHECKING:
     from uad_bench.runner.preparation import PreparedOrder, Request

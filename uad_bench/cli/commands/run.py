@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from uad_bench.cells import CellRecord
 from uad_bench.cli.options import (
     Anatomies,
     AtlasFolder,
@@ -35,10 +34,11 @@ from uad_bench.cli.options import (
     scalar,
 )
 from uad_bench.cli.output import cells_in_words
-from uad_bench.cli.progress import LiveProgress
-from uad_bench.cli.streams import echo
+from uad_bench.cli.tables import print_tables
 from uad_bench.errors import UadBenchError
-from uad_bench.plugins.registry import Registry
+from uad_bench.front.progress import LiveProgress
+from uad_bench.front.results import Results as RunResults
+from uad_bench.front.run import compute
 from uad_bench.results import ResultsFolder, stored_cells
 from uad_bench.runner.config import RunConfig, load_config
 
@@ -141,27 +141,30 @@ def run(
     }
     settings = load_config(config, given)
     messages = Console(stderr=True)
-    failed = _run(settings, dry_run=dry_run, messages=messages)
-    if failed:
-        count = cells_in_words(failed)
+    if dry_run:
+        _show_plan(settings, messages)
+        return
+    done = _run(settings, messages)
+    if done.cells:
+        print_tables(done.table().tables)
+    messages.print(
+        f"{cells_in_words(len(done.cells))}, {done.computed} computed now, in {done.folder}; "
+        f"`uad-bench table --results {done.folder} -f latex` writes the tables",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if done.failed:
+        count = cells_in_words(len(done.failed))
         messages.print(f"{count} failed; the table's footnotes say why", style="red")
         raise typer.Exit(1)
 
 
-def _run(config: RunConfig, *, dry_run: bool, messages: Console) -> int:
-    """Run, print the tables, and return the number of failed cells."""
-    # Heavy imports wait until the options are known to be right.
-    registry = open_registry(config.plugin)
-    if dry_run:
-        _show_plan(config, registry, messages)
-        return 0
-
-    from uad_bench.runner.run import run as run_benchmark
-
+def _run(config: RunConfig, messages: Console) -> RunResults:
+    """Do the run; say how to go on where it is interrupted."""
     command = shlex.join(["uad-bench", *sys.argv[1:]])
     try:
         with LiveProgress(messages) as progress:
-            outcome = run_benchmark(config, registry, (progress,), command=command)
+            return compute(config, (progress,), command=command)
     except KeyboardInterrupt:
         again = re.sub(r" --overwrite[ =]all\b", "", command)
         messages.print(
@@ -170,18 +173,9 @@ def _run(config: RunConfig, *, dry_run: bool, messages: Console) -> int:
             soft_wrap=True,
         )
         raise typer.Exit(130) from None
-    _print_tables(outcome.records, config)
-    count = cells_in_words(len(outcome.records))
-    messages.print(
-        f"{count}, {outcome.computed} computed now, in {config.results}; "
-        f"`uad-bench table --results {config.results} -f latex` writes the tables",
-        highlight=False,
-        soft_wrap=True,
-    )
-    return len(outcome.failed)
 
 
-def _show_plan(config: RunConfig, registry: Registry, messages: Console) -> None:
+def _show_plan(config: RunConfig, messages: Console) -> None:
     """Check files and print what a run would do; write nothing."""
     from uad_bench.cli.plan_table import print_plan
     from uad_bench.report.tables.versions import refuse_other_version
@@ -189,7 +183,7 @@ def _show_plan(config: RunConfig, registry: Registry, messages: Console) -> None
     from uad_bench.runner.environment import resolve_device
     from uad_bench.runner.plan import make_plan
 
-    plan = make_plan(config, registry, resolve_device(config.device))
+    plan = make_plan(config, open_registry(config.plugin), resolve_device(config.device))
     results = ResultsFolder(config.results)
     with LiveProgress(messages) as progress:
         for note in plan.notes:
@@ -210,19 +204,3 @@ def _parameters(items: list[str]) -> dict[str, Any]:
             raise UadBenchError(f"--param {item}: write METHOD.NAME=VALUE, such as spa.beta=1e-4")
         found[key] = scalar(value)
     return found
-
-
-def _print_tables(records: tuple[CellRecord, ...], config: RunConfig) -> None:
-    """Print one table per protocol on stdout."""
-    from uad_bench.report.tables.build import build_table
-    from uad_bench.report.tables.terminal import plain, terminal
-
-    console = Console()
-    for protocol in config.protocol if records else ():
-        table = build_table(
-            records, protocol, postprocessing=config.postprocessing, space=config.space
-        )
-        if console.is_terminal:
-            console.print(terminal(table, console.width))
-        else:
-            echo(plain(table))

@@ -104,7 +104,7 @@ def sweep(
 
     from rich.console import Console
 
-    from uad_bench.cli.progress import LiveProgress
+    from uad_bench.front.progress import LiveProgress
     from uad_bench.report.figures.sweep import sweep_rows
     from uad_bench.runner.environment import resolve_device
     from uad_bench.runner.sweep import run_sweep, write_sweep

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import Annotated
 
 import typer
 
-from uad_bench.cells import CellRecord, EvaluationSpace, ProtocolName
-from uad_bench.cli.options import one_space
+from uad_bench.cells import CellRecord
 from uad_bench.cli.streams import echo
 from uad_bench.errors import UadBenchError
 from uad_bench.results import ResultsFolder, load_cells
 from uad_bench.system.disk import write_whole
-
-if TYPE_CHECKING:
-    from uad_bench.report.tables.metrics import Kind
 
 
 def table(
@@ -55,49 +49,28 @@ def table(
     ] = None,
 ) -> None:
     """Write the tables of a results folder: one row per dataset, one column per method."""
-    from uad_bench.report.published import load_published
-    from uad_bench.report.tables.build import build_table
-    from uad_bench.report.tables.metrics import metrics_by_kind
+    from uad_bench.cli.tables import print_tables
+    from uad_bench.report.tables.chosen import chosen_tables
     from uad_bench.report.tables.render import FORMATS, render
-    from uad_bench.report.tables.terminal import terminal
 
     chosen = next((one for one in FORMATS if one == form), None)
     if chosen is None:
         raise UadBenchError(f"--format {form}: unknown; available: {', '.join(FORMATS)}")
-    asked = None if metrics is None else _names("metrics", metrics)
-    records = _records(results, optional=published)
-    kinds = [
-        (name, kind)
-        for name in _protocols(protocol, records)
-        for kind in _spaces(space, name, records)
-    ]
-    by_kind: Mapping[Kind, Sequence[str] | None] = dict.fromkeys(kinds, asked)
-    if asked is not None and any((r.spec.protocol, r.spec.space) in kinds for r in records):
-        by_kind = metrics_by_kind(asked, kinds, records)
-    tables = [
-        build_table(
-            records,
-            name,
-            metrics=shown,
-            intervals=intervals,
-            published=load_published() if published else (),
-            compare=compare,
-            space=kind,
-        )
-        for (name, kind), shown in by_kind.items()
-    ]
-    if output is None and chosen == "terminal" and sys.stdout.isatty():
-        from rich.console import Console
-
-        console = Console()
-        for number, one in enumerate(tables):
-            console.print(*[""] * (number > 0), terminal(one, console.width), sep="\n")
-        return
-    text = render(tables, chosen)
-    if output is None:
-        echo(text.removesuffix("\n"))
+    tables = chosen_tables(
+        _records(results, optional=published),
+        metrics=metrics,
+        protocol=protocol,
+        space=space,
+        intervals=intervals,
+        published=published,
+        compare=compare,
+    )
+    if output is not None:
+        write_whole(output, render(tables, chosen).encode())
+    elif chosen == "terminal":
+        print_tables(tables)
     else:
-        write_whole(output, text.encode())
+        echo(render(tables, chosen).removesuffix("\n"))
 
 
 def _records(results: Path, *, optional: bool) -> tuple[CellRecord, ...]:
@@ -105,38 +78,3 @@ def _records(results: Path, *, optional: bool) -> tuple[CellRecord, ...]:
     if optional and not any(ResultsFolder(results).cells.glob("*.json")):
         return ()
     return load_cells(results)
-
-
-def _protocols(asked: str | None, records: tuple[CellRecord, ...]) -> tuple[ProtocolName, ...]:
-    known: tuple[ProtocolName, ...] = get_args(ProtocolName)
-    if asked is None:
-        there = {record.spec.protocol for record in records}
-        return tuple(name for name in known if name in there) or known[:1]
-    names = _names("protocol", asked)
-    for name in names:
-        if name not in known:
-            raise UadBenchError(f"--protocol {name}: unknown; available: {', '.join(known)}")
-    return tuple(name for name in known if name in names)
-
-
-def _spaces(
-    asked: str | None, protocol: ProtocolName, records: tuple[CellRecord, ...]
-) -> tuple[EvaluationSpace, ...]:
-    """The spaces to show of one protocol: the one that is asked for, or every one that is there."""
-    if asked is not None:
-        return (one_space(asked),)
-    known: tuple[EvaluationSpace, ...] = get_args(EvaluationSpace)
-    there = {record.spec.space for record in records if record.spec.protocol == protocol}
-    return tuple(space for space in known if space in there) or known[:1]
-
-
-def _names(flag: str, text: str) -> tuple[str, ...]:
-    """The names in a list with commas.
-
-    Raises:
-        UadBenchError: there is none.
-    """
-    names = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not names:
-        raise UadBenchError(f"--{flag}: names nothing; give one or several, separated by commas")
-    return names

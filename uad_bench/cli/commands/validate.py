@@ -43,8 +43,8 @@ def validate(
 
     Exits with 1 if there is an error: a scan that cannot be used, or wrong results.
     """
-    from uad_bench.cli.progress import LiveProgress
     from uad_bench.discovery.file_mapping import file_mapping, no_file_fits
+    from uad_bench.front.progress import LiveProgress
     from uad_bench.volumes.checks.validate import validate_dataset
 
     dataset, folder = _resolve(target, data_root, open_registry(plugin))

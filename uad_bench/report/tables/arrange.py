@@ -9,7 +9,7 @@ from typing import Any
 
 from uad_bench.cells import CellRecord, DatasetUse, PostProcessing, short_hash
 from uad_bench.report.published import DATASETS, METHODS, PublishedNumber, dataset_title
-from uad_bench.report.tables.model import GROUPS, Column, Group, Row
+from uad_bench.report.tables.model import GROUPS, Column, Row
 
 ColumnKey = tuple[bool, str, str, PostProcessing]
 """Published or not, method (title where published), hash of the parameters, post-processing."""
@@ -119,14 +119,9 @@ def _row(record: CellRecord, kinds: Mapping[str, bool], titles: Mapping[str, str
 
 
 def _column(record: CellRecord, label: str) -> Column:
-    group: Group = "detector"
-    if record.control:
-        group = "control"
-    elif record.supervised:
-        group = "supervised"
     spec = record.spec
     training = training_title(record.training)
-    return Column(spec.method, label, group, spec.postprocessing, spec.params_hash, training)
+    return Column(spec.method, label, record.group, spec.postprocessing, spec.params_hash, training)
 
 
 def _published_column(number: PublishedNumber) -> Column:

@@ -1,0 +1,204 @@
+"""Results: what a run came to, as frames and tables, and its detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from uad_bench.cells import CellRecord
+from uad_bench.results import load_cells
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from uad_bench.report.tables.chosen import Names
+    from uad_bench.report.tables.model import Table
+    from uad_bench.report.tables.render import Format
+
+_MOST_LISTED = 4
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Results:
+    r"""The cells of a run, or of a results folder. ``run`` and ``load_results`` return one.
+
+    Attributes:
+        folder: the results folder.
+        cells: one record per cell, finished or failed.
+        computed: how many of them were computed now; the others were there already.
+
+    Example:
+        >>> import uad_bench as ub
+        >>> results = ub.load_results("results")
+        >>> results
+        2 cells in results: thresholding on mslub
+        >>> frame = results.to_frame()
+        >>> frame[frame.metric == "auprc"][["title", "postprocessing", "value"]].round(3)
+              title postprocessing  value
+        0   Thresh.           none  0.007
+        23  Thresh.           star  0.007
+        >>> scans = results.scans()
+        >>> scans[scans.metric == "patient_score"].groupby("postprocessing").value.max().round(2)
+        postprocessing
+        none    1.0
+        star    1.0
+        Name: value, dtype: float64
+        >>> print(results.table("auprc").markdown())
+        All data are simulated. ...
+        | Dataset | Thresh. | Thresh.\* | Prevalence |
+        | :-- | --: | --: | --: |
+        | MSLUB (simulated) | ...
+    """
+
+    folder: Path
+    cells: tuple[CellRecord, ...]
+    computed: int = 0
+
+    @property
+    def failed(self) -> tuple[CellRecord, ...]:
+        """The cells that failed; ``reason`` says why."""
+        return tuple(record for record in self.cells if record.state == "failed")
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per cell and metric.
+
+        Returns:
+            A frame with the cell (``method``, ``title``, ``group``, ``dataset``, ``protocol``,
+            ``postprocessing``, ``space``, ``seed``), what it stands on (``simulated``,
+            ``training``, ``recipe``), the number (``metric``, ``value``, 95 % interval ``low`` to
+            ``high``, ``unit``, ``better``, ``subjects``, ``penalised``, ``skipped``), ``state`` and
+            ``reason``. Each parameter is a column ``param.NAME``, empty for methods without it;
+            ``params`` is the hash of all of them. A failed cell is one row without a metric.
+        """
+        from uad_bench.report.frames import cells_frame
+
+        return cells_frame(self.cells)
+
+    def scans(self) -> pd.DataFrame:
+        """Return one row per scan and metric of every finished cell.
+
+        Returns:
+            A frame with the columns of the cell as in ``to_frame``, and ``subject``, ``session``,
+            ``metric`` and ``value``, which is NaN where a metric is undefined for a scan.
+        """
+        from uad_bench.report.frames import scans_frame
+
+        return scans_frame(self.cells)
+
+    def __repr__(self) -> str:
+        count = f"{len(self.cells)} {'cell' if len(self.cells) == 1 else 'cells'}"
+        failed = f", {len(self.failed)} failed," if self.failed else ""
+        methods = _listed(record.spec.method for record in self.cells)
+        datasets = _listed(record.spec.dataset for record in self.cells)
+        return f"{count}{failed} in {self.folder}: {methods} on {datasets}"
+
+    def table(
+        self,
+        metrics: Names | None = None,
+        *,
+        protocol: Names | None = None,
+        space: str | None = None,
+        intervals: bool = False,
+        published: bool = False,
+        compare: str | None = None,
+    ) -> ResultTables:
+        """Make the tables that ``uad-bench table`` writes, in the same words.
+
+        Args:
+            metrics: names of metrics, as a list or with commas; the protocol's own if not given.
+            protocol: protocols; all that were run if not given.
+            space: ``template`` or ``native``; both, as far as they were run, if not given.
+            intervals: whether to show 95 % intervals over subjects.
+            published: whether to add the paper's numbers.
+            compare: a method whose average improvement and paired tests against every other are
+                added.
+
+        Raises:
+            UadBenchError: an unknown name, or nothing to show.
+        """
+        from uad_bench.report.tables.chosen import chosen_tables
+
+        return ResultTables(
+            chosen_tables(
+                self.cells,
+                metrics=metrics,
+                protocol=protocol,
+                space=space,
+                intervals=intervals,
+                published=published,
+                compare=compare,
+            )
+        )
+
+    def _repr_html_(self) -> str:
+        """A line, and the tables, in a notebook."""
+        line = f"<p>{escape(repr(self))}</p>"
+        return line + self.table()._repr_html_() if self.cells else line
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ResultTables:
+    """Tables that show themselves: as HTML in a notebook, as in the terminal elsewhere.
+
+    Attributes:
+        tables: one per protocol and space.
+    """
+
+    tables: tuple[Table, ...]
+
+    def __str__(self) -> str:
+        return self._as("terminal")
+
+    def __repr__(self) -> str:
+        return str(self).removesuffix("\n")
+
+    def _repr_html_(self) -> str:
+        from uad_bench.report.tables.html import html
+
+        return "\n".join(map(html, self.tables))
+
+    def latex(self) -> str:
+        """Return LaTeX source for the packages booktabs, graphicx and siunitx."""
+        return self._as("latex")
+
+    def markdown(self) -> str:
+        """Return Markdown as GitHub shows it."""
+        return self._as("markdown")
+
+    def csv(self) -> str:
+        """Return one line per number, at full precision."""
+        return self._as("csv")
+
+    def _as(self, form: Format) -> str:
+        from uad_bench.report.tables.render import render
+
+        return render(self.tables, form)
+
+
+def load_results(folder: str | Path = "results") -> Results:
+    """Read every cell of a results folder, of whichever run.
+
+    Args:
+        folder: a run's results folder.
+
+    Raises:
+        UadBenchError: if the folder holds no cells, or one of them cannot be read.
+
+    Example:
+        >>> import uad_bench as ub
+        >>> results = ub.load_results("results")
+        >>> len(results.cells), len(results.failed)
+        (2, 0)
+    """
+    path = Path(folder).expanduser()
+    return Results(path, load_cells(path))
+
+
+def _listed(names: Iterable[str]) -> str:
+    """The first names, each once, and how many more there are."""
+    found = list(dict.fromkeys(names))
+    more = len(found) - _MOST_LISTED
+    return ", ".join(found[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "") or "none"

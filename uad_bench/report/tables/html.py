@@ -1,0 +1,61 @@
+"""Tables for a notebook: the same rows, marks and notes as in the terminal, as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from itertools import groupby
+
+from uad_bench.report.tables.layout import Heading, Sheet, arrange_sheets
+from uad_bench.report.tables.model import GROUPS, Cell, Table
+
+_RANKS = {0: "{}", 1: "<b>{}</b>", 2: "<u>{}</u>"}
+_RIGHT = ' style="text-align: right; vertical-align: bottom"'
+_LEFT = ' style="text-align: left"'
+
+
+def html(table: Table) -> str:
+    """Write a table as HTML without styles of its own, best bold, second underlined."""
+    parts = [f"<p>{escape(table.caption)}</p>"]
+    parts += [_grid(sheet) for sheet in arrange_sheets(table.panels)]
+    if table.ranked:
+        parts.append("<p>Best unsupervised detector in bold, second best underlined.</p>")
+    parts += [f"<p>{_mark(note.mark)}{escape(note.text)}</p>" for note in table.notes]
+    return "\n".join(parts) + "\n"
+
+
+def _grid(sheet: Sheet) -> str:
+    heads = "".join(
+        f"<th{_RIGHT}>{'<br>'.join(map(escape, one.lines))}{_marks(one.marks)}</th>"
+        for one in sheet.columns
+    )
+    lines = [f"<tr><th{_LEFT}>{escape(sheet.corner)}</th>{heads}</tr>"]
+    for section, group in groupby(
+        zip(sheet.rows, sheet.cells, strict=True), key=lambda pair: pair[0].section
+    ):
+        if section in GROUPS.values() and section != sheet.rows[0].section:
+            span = len(sheet.columns) + 1
+            lines.append(f'<tr><td colspan="{span}"{_LEFT}><i>{escape(section)}</i></td></tr>')
+        lines += [_row(row, cells) for row, cells in group]
+    caption = f"<caption{_LEFT}><b>{escape(sheet.title)}</b></caption>"
+    return "\n".join([f"<table>{caption}", *lines, "</table>"])
+
+
+def _row(heading: Heading, cells: Sequence[Cell]) -> str:
+    numbers = "".join(f"<td{_RIGHT}>{_cell(cell)}</td>" for cell in cells)
+    return f"<tr><th{_LEFT}>{escape(heading.title)}{_marks(heading.marks)}</th>{numbers}</tr>"
+
+
+def _cell(cell: Cell) -> str:
+    text = _RANKS[cell.rank].format(escape(cell.text)) + _marks(cell.marks)
+    return f"{text}<br><small>{escape(cell.interval)}</small>" if cell.interval else text
+
+
+def _marks(marks: tuple[int, ...]) -> str:
+    return f"<sup>{','.join(map(str, marks))}</sup>" if marks else ""
+
+
+def _mark(mark: str) -> str:
+    if not mark:
+        return ""
+    return f"<sup>{mark}</sup> " if mark[0].isdigit() else f"{escape(mark)} "
