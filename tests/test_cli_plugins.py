@@ -131,6 +131,12 @@ def test_show_tells_parameters_search_ranges_and_origin(capsys, toy):
     assert "Somebody 2020" in shown
 
 
+def test_a_plugin_in_the_working_folder_is_named_by_its_short_path(capsys, toy, monkeypatch):
+    monkeypatch.chdir(toy.parent)
+    assert main(["check", str(toy)]) == 0
+    assert capsys.readouterr().out == f"toy: keeps every rule ({toy.name}:9)\n"
+
+
 def test_show_prints_a_datasets_layout_and_bibtex(capsys, tmp_path):
     assert main(["new", "dataset", "my-lab", "--dir", str(tmp_path)]) == 0
     assert main(["show", "my-lab", "--plugin", str(tmp_path)]) == 0

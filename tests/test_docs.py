@@ -1,15 +1,19 @@
 """What the pages say: commands that exist, links that lead somewhere, one version, one word."""
 
+import os
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from functools import cache
 from io import StringIO
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
+from nbclient import NotebookClient
 
 import uad_bench
 from uad_bench.cli import main
@@ -74,6 +78,25 @@ def test_the_version_is_one():
     assert newest == citation["version"] == uad_bench.__version__
 
 
+REPLACED = {"cohort": "dataset"}
+"""Words that are not used, and the word of the glossary that is."""
+
+
+@pytest.mark.parametrize("word", REPLACED)
+def test_a_replaced_word_is_used_nowhere(word):
+    """Code spans may name somebody's column of that name, and one module knows such columns."""
+    sources = [
+        file
+        for folder in ("uad_bench", "methods", "datasets", "benchmarks")
+        for file in ROOT.glob(f"{folder}/**/*.py")
+        if file.name != "health_words.py"
+    ]
+    notebooks = ROOT.glob("docs/tutorials/*.ipynb")
+    for file in (*PAGES, *notebooks, *sources):
+        text = file.read_text(encoding="utf-8").replace(f"`{word}`", "").lower()
+        assert word not in text, f"{name(file)}: say {REPLACED[word]}"
+
+
 def test_no_file_of_the_documentation_is_large():
     large = [
         name(f) for f in ROOT.glob("docs/**/*") if f.is_file() and f.stat().st_size > 1_000_000
@@ -85,3 +108,22 @@ def test_a_word_of_the_glossary_has_one_meaning():
     text = (ROOT / "docs/reference/glossary.md").read_text(encoding="utf-8")
     words = re.findall(r"^(\S.*)\n: ", text, re.MULTILINE)
     assert len(words) == len(set(words)) > 30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", sorted(ROOT.glob("docs/tutorials/*.ipynb")), ids=name)
+def test_a_tutorial_runs_from_top_to_bottom(notebook, tmp_path, monkeypatch):
+    """In an empty folder, with the program beside this interpreter, as a reader would run it."""
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    monkeypatch.setenv("PATH", programs)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("UAD_BENCH_DATA", raising=False)
+    pages = nbformat.read(notebook, as_version=4)
+    NotebookClient(pages, timeout=600, kernel_name="python3").execute(cwd=str(tmp_path))
+
+
+def test_the_outputs_of_a_tutorial_know_no_machine():
+    for notebook in ROOT.glob("docs/tutorials/*.ipynb"):
+        outputs = [cell.get("outputs") for cell in nbformat.read(notebook, as_version=4).cells]
+        assert any(outputs), f"{name(notebook)}: run it and keep its outputs"
+        assert not re.search(r"/(root|home|work|tmp|Users)/", str(outputs))

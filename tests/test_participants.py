@@ -212,9 +212,9 @@ def test_a_value_that_is_not_understood_is_named(tmp_path: Path) -> None:
     assert found.notes == ("column 'group': 'arm A': not known as healthy, so not read as such",)
 
 
-@pytest.mark.parametrize("column", ["patient", "healthy", "control", "dataset"])
+@pytest.mark.parametrize("column", ["patient", "healthy", "control", "cohort"])
 def test_a_doubtful_column_is_believed_whole_or_not_at_all(tmp_path: Path, column: str) -> None:
-    known = "control" if column == "dataset" else "yes"
+    known = "control" if column == "cohort" else "yes"
     found = table(tmp_path, f"participant_id\t{column}\n1\t{known}\n2\tP17\n3\t\n")
     assert (found.healthy, found.columns) == ({}, ())
     assert found.unclear == {"sub-1": (column, known), "sub-2": (column, "P17")}

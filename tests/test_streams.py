@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from uad_bench.cli.streams import echo, open_streams
+from uad_bench.front.progress import LiveProgress
 
 CODECS = ("ascii", "latin-1", "cp1252", "cp437", "koi8-r", "shift_jis", "utf-8")
 anything = st.text(st.characters(codec=None, exclude_characters="\x1b"), max_size=40)
@@ -92,6 +93,15 @@ def test_a_table_can_be_written_to_dev_stdout(stream, tmp_path):
     first, *rows, last = shown.stdout.splitlines()
     assert (first, last) == ("before", "after")
     assert rows == program(table).stdout.splitlines()
+
+
+def test_a_notebook_that_asks_for_colours_gets_lines_and_no_bar(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    kept = io.StringIO()
+    with LiveProgress(Console(file=kept)) as progress:
+        progress.stage("prepare")
+        progress.step(1, 2)
+    assert kept.getvalue() == "[00:00] prepare\n"
 
 
 def test_a_reader_who_goes_away_is_told_nothing():

@@ -25,6 +25,8 @@ class LiveProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        # Not `is_terminal`: notebooks ask for colours (FORCE_COLOR), and keep every frame of a bar.
+        self._is_live = console.file.isatty()
         self._started = time.monotonic()
         self._last = self._started
         self._stage = ""
@@ -37,7 +39,7 @@ class LiveProgress:
             TextColumn("[dim]{task.fields[detail]}"),
             console=console,
             transient=True,
-            disable=not console.is_terminal,
+            disable=not self._is_live,
         )
         self._task = self._bar.add_task("start", total=None, detail="")
 
@@ -70,14 +72,14 @@ class LiveProgress:
         self._stage = text
         self._last = time.monotonic()
         self._bar.reset(self._task, description=text, total=None, detail="")
-        if not self._console.is_terminal:
+        if not self._is_live:
             self._plain(text)
 
     def step(self, done: int, total: int, detail: str = "") -> None:
         """Move the bar; in a pipe, print a line now and then."""
         self._bar.update(self._task, completed=done, total=total or None, detail=detail)
         now = time.monotonic()
-        if not self._console.is_terminal and now - self._last >= _PLAIN_EVERY_S:
+        if not self._is_live and now - self._last >= _PLAIN_EVERY_S:
             self._last = now
             self._plain(f"{self._stage}: {done}/{total}  {detail}".rstrip())
 

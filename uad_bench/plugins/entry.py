@@ -50,8 +50,12 @@ class Entry:
 
     @property
     def origin(self) -> str:
-        """File and line, or the module where there is no file."""
-        return f"module {self.module}" if self.path is None else f"{self.path}:{self.line}"
+        """File and line, short if below the working folder; or the module if there is no file."""
+        if self.path is None:
+            return f"module {self.module}"
+        here = Path.cwd()
+        shown = self.path.relative_to(here) if self.path.is_relative_to(here) else self.path
+        return f"{shown}:{self.line}"
 
     def load(self) -> type[Method] | type[Dataset]:
         """Import the plugin and return its class. A failure is not remembered.

@@ -18,7 +18,7 @@ _DISEASE_COLUMNS = (
 _GROUP_COLUMNS = (
     *("group", "participant_group", "subject_group", "study_group", "clinical_group"),
     *("patient_group", "participant_type", "subject_type", "condition", "phenotype"),
-    *("health_status", "clinical_status", "dataset"),
+    *("health_status", "clinical_status", "cohort"),
 )
 HEALTH_COLUMNS = (*_HEALTHY_COLUMNS, *_PATIENT_COLUMNS, *_DISEASE_COLUMNS, *_GROUP_COLUMNS)
 """Columns that can say who is healthy, by their simplified names."""
@@ -54,7 +54,7 @@ _NO_DISEASE = frozenset({"", "yes", "no", "other", "unclear", "undetermined"})
 _MISSING = frozenset({"n/a", "na", "n.a.", "nan", "none", "null", "unknown", ".", "?", "_"})
 
 
-_DOUBTFUL_COLUMNS = (*_HEALTHY_COLUMNS, *_PATIENT_COLUMNS, "dataset")
+_DOUBTFUL_COLUMNS = (*_HEALTHY_COLUMNS, *_PATIENT_COLUMNS, "cohort")
 """Columns that may also hold something else, such as a patient's number or the name of a site."""
 
 
