@@ -15,10 +15,10 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from uad_bench.cells import CellRecord, ProtocolName
-from uad_bench.evaluation.protocols import PROTOCOLS
+from uad_bench.cells import CellRecord
+from uad_bench.evaluation.protocol import Protocol
 from uad_bench.evaluation.values import Metric
-from uad_bench.report.tables.metrics import DEFAULTS
+from uad_bench.plugins.registry import discover
 from uad_bench.results import load_cells
 
 BLIND = ("control-random", "control-centre")
@@ -58,16 +58,16 @@ def by_dataset(records: Sequence[CellRecord]) -> dict[str, list[CellRecord]]:
     return {name: [one for one in records if one.spec.dataset == name] for name in names}
 
 
-def lines(protocol: ProtocolName, records: Sequence[CellRecord]) -> Iterator[str]:
+def lines(protocol: Protocol, records: Sequence[CellRecord]) -> Iterator[str]:
     """The table of one protocol: the blind controls' best ranks by metric and dataset."""
     datasets = by_dataset(records)
-    yield f"| `{protocol}` | {' | '.join(datasets)} |"
+    yield f"| `{protocol.name}` | {' | '.join(datasets)} |"
     yield f"|---|{'---|' * len(datasets)}"
-    for name in PROTOCOLS[protocol].metrics:
-        found = [ranks(some, name) for some in datasets.values()]
+    for metric in protocol.metrics:
+        found = [ranks(some, metric.name) for some in datasets.values()]
         if any(found):
-            default = " (default)" if name in DEFAULTS[protocol] else ""
-            yield f"| `{name}`{default} | {' | '.join(map(_cell, found))} |"
+            default = " (default)" if metric.shown == "always" else ""
+            yield f"| `{metric.name}`{default} | {' | '.join(map(_cell, found))} |"
 
 
 def _cell(found: Mapping[Key, int]) -> str:
@@ -77,13 +77,13 @@ def _cell(found: Mapping[Key, int]) -> str:
     return f"{', '.join(str(min(some)) for some in own)} of {len(found)}"
 
 
-def first(protocol: ProtocolName, records: Sequence[CellRecord]) -> Iterator[str]:
+def first(protocol: Protocol, records: Sequence[CellRecord]) -> Iterator[str]:
     """Every default metric and dataset in which a blind control has rank 1."""
     for dataset, some in by_dataset(records).items():
-        for name in DEFAULTS[protocol]:
+        for name in (one.name for one in protocol.metrics if one.shown == "always"):
             for (method, post), rank in ranks(some, name).items():
                 if method in BLIND and rank == 1:
-                    yield f"{method} ({post}) ranks first in {name} of {dataset}, {protocol}"
+                    yield f"{method} ({post}) ranks first in {name} of {dataset}, {protocol.name}"
 
 
 def main() -> None:
@@ -99,8 +99,9 @@ def main() -> None:
                 f"{folder} has no result of {', '.join(sorted(missing))}: run it whole"
             )
         print(f"Best rank of {' and '.join(BLIND)}, {folder}\n")
-        for protocol in PROTOCOLS:
-            own = [one for one in records if one.spec.protocol == protocol]
+        registry = discover()
+        for protocol in map(registry.protocol, registry.names("protocol")):
+            own = [one for one in records if one.spec.protocol == protocol.name]
             if own:
                 print("\n".join(lines(protocol, own)), end="\n\n")
                 wrong += first(protocol, own)

@@ -23,9 +23,17 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 from surface_distance import compute_robust_hausdorff, compute_surface_distances
 
 from uad_bench.evaluation.hausdorff import surface_distance
-from uad_bench.evaluation.histograms import ScoreHistogram, average_precision, max_dice, quantise
-from uad_bench.evaluation.postprocessing import postprocess
-from uad_bench.evaluation.protocols import ScoredScan, evaluate, validation_histogram
+from uad_bench.evaluation.histograms import (
+    ScoreHistogram,
+    average_precision,
+    max_dice,
+    quantise,
+)
+from uad_bench.evaluation.postprocessings.star import STAR
+from uad_bench.evaluation.protocol import validation_histogram
+from uad_bench.evaluation.protocols.paper import PAPER
+from uad_bench.evaluation.protocols.strict import STRICT
+from uad_bench.evaluation.scored import ScoredScan
 
 SHAPE = (80, 128, 128)
 SPACING = (2.0, 1.5, 1.5)
@@ -137,7 +145,7 @@ def median(scan: ScoredScan, repeat: int) -> None:
     smooth = MedianSmooth(radius=1)
 
     def ours() -> NDArray[np.float32]:
-        return postprocess(residual, "star")
+        return STAR.apply(residual)
 
     def by_scipy() -> Any:
         return ndimage.median_filter(np.maximum(residual, 0), size=(1, 3, 3), mode="nearest")
@@ -150,7 +158,7 @@ def median(scan: ScoredScan, repeat: int) -> None:
     compare(
         "the same, one slice of it",
         "MONAI MedianSmooth",
-        lambda: postprocess(one, "star")[0, 2:-2, 2:-2],
+        lambda: STAR.apply(one)[0, 2:-2, 2:-2],
         lambda: by_monai()[2:-2, 2:-2],
         repeat,
     )
@@ -169,12 +177,13 @@ def main() -> None:
         distances(scans[0], share, repeat)
     median(scans[0], repeat)
     validation = validation_histogram(scans[:1])
-    for protocol in ("strict", "paper"):
+    for protocol in (STRICT, PAPER):
         seconds, _ = best_time(
-            lambda protocol=protocol: evaluate(protocol, lambda: iter(scans), validation),
+            lambda protocol=protocol: protocol.evaluate(lambda: iter(scans), validation),
             repeat,
         )
-        print(f"protocol {protocol}, six scans of 80 slices, intervals included: {seconds:.2f} s")
+        what = f"protocol {protocol.name}, six scans of 80 slices, intervals included"
+        print(f"{what}: {seconds:.2f} s")
 
 
 if __name__ == "__main__":

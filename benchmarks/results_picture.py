@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from uad_bench.evaluation.postprocessing import postprocess
+from uad_bench.evaluation.postprocessings.star import STAR
 from uad_bench.method import Method
 from uad_bench.plugins.registry import discover
 from uad_bench.report.figures.cells import MethodView, SliceView, results_picture
@@ -47,7 +47,7 @@ def view(store: Path, methods: list[Method]) -> SliceView:
     views = []
     for method in methods:
         residual, reconstruction = signed_residual(method, slices)
-        score = postprocess(residual, "star")[at]
+        score = STAR.apply(residual)[at]
         views.append(
             MethodView(
                 f"{method.title}*", score, None if reconstruction is None else reconstruction[at]

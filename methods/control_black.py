@@ -19,6 +19,7 @@ class ControlBlack(ReconstructionMethod):
     title: ClassVar[str] = "Black"
     trains: ClassVar[bool] = False
     control: ClassVar[bool] = True
+    beside = "all"
 
     def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
         """Learn nothing."""

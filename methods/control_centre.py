@@ -22,6 +22,7 @@ class ControlCentre(Method):
     title: ClassVar[str] = "Centre"
     trains: ClassVar[bool] = False
     control: ClassVar[bool] = True
+    beside = "all"
 
     def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
         """Learn nothing."""

@@ -14,3 +14,5 @@ class ControlDenoising(DAE):
     title: ClassVar[str] = "Denoising"
     citation: ClassVar[str] = ""
     control: ClassVar[bool] = True
+    beside = "networks"
+    stands_for: ClassVar[str] = "dae"

@@ -23,6 +23,7 @@ class ControlMean(ReconstructionMethod):
     name: ClassVar[str] = "control-mean"
     title: ClassVar[str] = "Mean"
     control: ClassVar[bool] = True
+    beside = "all"
     mean_: FloatArray
     z_: NDArray[np.int64]
 

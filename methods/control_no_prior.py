@@ -25,6 +25,7 @@ class ControlNoPrior(SPA):
     citation: ClassVar[str] = ""
     needs: ClassVar[frozenset[Need]] = frozenset()
     control: ClassVar[bool] = True
+    beside = "networks"
     objective: ClassVar[tuple[str, ...]] = ()
     first_trial: ClassVar[Mapping[str, float]] = {}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {

@@ -21,6 +21,7 @@ class ControlRandom(Method):
     title: ClassVar[str] = "Random"
     trains: ClassVar[bool] = False
     control: ClassVar[bool] = True
+    beside = "all"
     seed_: int
 
     def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:

@@ -22,6 +22,18 @@ CONTRACTS = ("uad_bench.method", "uad_bench.dataset", "uad_bench.errors")
 FILES = sorted([*ROOT.glob("methods/*.py"), *ROOT.glob("datasets/*.py")])
 
 
+ONLY_NUMPY_AND_SCIPY = """
+import sys
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        known = {*sys.stdlib_module_names, "numpy", "scipy", "uad_bench"}
+        if top not in known and not top.startswith("_sysconfigdata"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, NotInstalled())
+"""
+
+
 def imports(file: Path) -> set[str]:
     tree = ast.parse(file.read_text())
     found = set()
@@ -51,15 +63,9 @@ def test_a_method_file_stays_small(file):
 
 
 def test_metrics_work_where_only_numpy_and_scipy_are_installed():
-    code = """
-import pkgutil, sys
-class NotInstalled:
-    def find_spec(self, name, path=None, target=None):
-        top = name.partition(".")[0]
-        known = {*sys.stdlib_module_names, "numpy", "scipy", "uad_bench"}
-        if top not in known and not top.startswith("_sysconfigdata"):
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, NotInstalled())
+    code = f"""
+{ONLY_NUMPY_AND_SCIPY}
+import pkgutil
 import uad_bench.evaluation
 for module in pkgutil.walk_packages(uad_bench.evaluation.__path__, "uad_bench.evaluation."):
     __import__(module.name)
@@ -67,9 +73,23 @@ print(*sorted(name for name in sys.modules if name.startswith("uad_bench.")))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = done.stdout.split()
-    assert "uad_bench.evaluation.strict" in loaded
+    assert "uad_bench.evaluation.protocols.strict" in loaded
     rest = {name for name in loaded if not name.startswith("uad_bench.evaluation")}
     assert rest == {"uad_bench.errors"}
+
+
+def test_arrays_are_scored_where_only_numpy_and_scipy_are_installed():
+    code = f"""
+{ONLY_NUMPY_AND_SCIPY}
+import numpy as np
+import uad_bench
+lesion = np.zeros((1, 12, 12), np.uint8)
+lesion[0, 4:6, 4:8] = 1
+found = uad_bench.evaluate([lesion / 2], [lesion], [np.ones_like(lesion)], (3.0, 1.0, 1.0))
+print(found.metrics["auprc"].value)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1.0"]
 
 
 def test_the_lowest_versions_that_are_tested_are_those_that_are_stated():

@@ -13,8 +13,10 @@ from scipy import ndimage
 import uad_bench as ub
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import quantise
-from uad_bench.evaluation.protocols import PROTOCOLS, ScoredScan, validation_histogram
-from uad_bench.evaluation.protocols import evaluate as evaluate_scans
+from uad_bench.evaluation.protocol import validation_histogram
+from uad_bench.evaluation.protocols.paper import PAPER
+from uad_bench.evaluation.protocols.strict import STRICT
+from uad_bench.evaluation.scored import ScoredScan
 
 SHAPE = (9, 24, 20)
 SPACING = (2.0, 1.5, 1.5)
@@ -56,7 +58,7 @@ def scored(arrays, subject, session=None) -> ScoredScan:
     )
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", [STRICT, PAPER], ids=lambda protocol: protocol.name)
 def test_arrays_get_the_numbers_of_the_engine(protocol):
     scans = [
         scored(arrays, *name)
@@ -67,9 +69,9 @@ def test_arrays_get_the_numbers_of_the_engine(protocol):
     validation = validation_histogram(
         replace(scored(arrays, "h"), lesion=np.zeros_like(arrays[1][SHOWN])) for arrays in HEALTHY
     )
-    wanted = evaluate_scans(protocol, lambda: iter(scans), validation)
+    wanted = protocol.evaluate(lambda: iter(scans), validation)
     found = ub.evaluate(
-        *columns(SCANS), SPACING, healthy=healthy(), subjects=SUBJECTS, protocol=protocol
+        *columns(SCANS), SPACING, healthy=healthy(), subjects=SUBJECTS, protocol=protocol.name
     )
     assert found.metrics == wanted.metrics
     assert found.scans == wanted.scans
@@ -182,7 +184,7 @@ def test_maps_that_find_nothing_anywhere_are_refused():
         ({"spacing": (1.0, 1.0, "much")}, "give the voxel size"),
         ({"spacing": [SPACING] * 2}, "one for all 5 scans or one per scan"),
         ({"subjects": ["a"]}, "there are 5 maps and 1 subjects"),
-        ({"protocol": "strickt"}, "strickt"),
+        ({"protocol": "strickt"}, "Unknown protocol 'strickt'. Did you mean 'strict'?"),
         ({"healthy": ([], [])}, "healthy: there is no map"),
         ({"healthy": (healthy()[0], [])}, "there are 2 healthy maps and 0 brains"),
         ({"healthy": ([HEALTHY[0][0] * np.nan], [HEALTHY[0][2]])}, "healthy scan 1 holds"),

@@ -215,8 +215,8 @@ def test_check_looks_at_a_datasets_own_folder(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["show", "thresholdin"], "Unknown method or dataset 'thresholdin'. Did you mean 'thresh"),
-        (["check", "thresholdin"], "Unknown method or dataset 'thresholdin'. Did you mean 'thresh"),
+        (["show", "thresholdin"], "Unknown name 'thresholdin'. Did you mean 'thresh"),
+        (["check", "thresholdin"], "Unknown name 'thresholdin'. Did you mean 'thresh"),
         (["check", "nowhere.py"], "nowhere.py does not exist"),
         (["check"], "Missing argument"),
         (["list", "--plugin", "nowhere"], "--plugin: nowhere does not exist"),

@@ -54,7 +54,6 @@ def test_a_preset_is_a_key_of_the_file_and_a_flag(tmp_path):
     [
         ("methods: spa\nseed: 1\n", "seed: unknown key; known: methods, datasets"),
         ("methods: spa\ntrials: 0\n", "trials: input should be greater than or equal to 1"),
-        ("methods: spa\nprotocol: easy\n", "protocol: input should be 'strict' or 'paper'"),
         ("methods: spa\nrecipe: raw\n", "--recipe raw: unknown; available: median, paper"),
         ("- spa\n", "must hold `key: value` lines"),
         ("methods: [spa\n", "not YAML"),

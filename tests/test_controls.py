@@ -21,8 +21,8 @@ from uad_bench.method import FitContext, Slices
 from uad_bench.runner.config import load_config
 from uad_bench.runner.plan import make_plan
 
-UNTRAINED = ["control-random", "control-centre", "control-black", "control-mean"]
-TRAINED = ["control-no-prior", "control-denoising"]
+UNTRAINED = ["control-black", "control-centre", "control-mean", "control-random"]
+TRAINED = ["control-denoising", "control-no-prior"]
 
 
 def planned(methods: str, **flags) -> dict[str, dict[str, object]]:

@@ -14,7 +14,10 @@ from uad_bench.cells import CellRecord, CellSpec, DatasetUse, Environment
 from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import ScoreHistogram, average_precision, precision_recall
-from uad_bench.evaluation.protocols import PROTOCOLS
+from uad_bench.evaluation.postprocessings.none import NONE
+from uad_bench.evaluation.postprocessings.star import STAR
+from uad_bench.evaluation.protocols.paper import PAPER
+from uad_bench.evaluation.protocols.strict import STRICT
 from uad_bench.histogram_files import save_histograms
 from uad_bench.report.figures.curves import curves_picture, pooled, thinned
 from uad_bench.results import ResultsFolder, write_cell
@@ -53,7 +56,7 @@ def put(root: Path, method: str, dataset: str, seed: int, *, control: bool = Fal
     record = CellRecord(
         spec=spec,
         state="done",
-        protocol_version=PROTOCOLS[spec.protocol].version,
+        protocol_version=STRICT.version,
         method_title=method.upper(),
         control=control,
         training=use,
@@ -92,26 +95,26 @@ def test_scans_and_seeds_are_pooled_and_the_curve_is_scikit_learns(
 def test_the_same_records_give_the_same_picture_whatever_their_order(
     records: list[CellRecord], tmp_path: Path
 ) -> None:
-    once = curves_picture(records, tmp_path, "strict")
-    assert curves_picture(list(reversed(records)), tmp_path, "strict") == once
-    one_dataset = curves_picture(records[:2], tmp_path, "strict")
+    once = curves_picture(records, tmp_path, STRICT, [NONE, STAR])
+    assert curves_picture(list(reversed(records)), tmp_path, STRICT, [NONE, STAR]) == once
+    one_dataset = curves_picture(records[:2], tmp_path, STRICT, [NONE, STAR])
     sizes = [Image.open(io.BytesIO(picture)).size for picture in (one_dataset, once)]
     assert sizes[1][0] == 2 * sizes[0][0]  # a panel per dataset
 
 
 def test_what_cannot_be_drawn_is_one_line(records: list[CellRecord], tmp_path: Path) -> None:
     with pytest.raises(UadBenchError, match="no finished cell of protocol paper"):
-        curves_picture(records, tmp_path, "paper")
+        curves_picture(records, tmp_path, PAPER, [NONE, STAR])
     for file in (tmp_path / "histograms").iterdir():
         file.write_bytes(b"nothing")
     with pytest.raises(UadBenchError, match="cannot read the score histograms"):
-        curves_picture(records, tmp_path, "strict")
+        curves_picture(records, tmp_path, STRICT, [NONE, STAR])
 
 
 def test_cells_of_another_version_of_the_protocol_are_not_drawn(
     records: list[CellRecord], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    version = PROTOCOLS["strict"].version
+    version = STRICT.version
     old = records[0].model_copy(update={"protocol_version": version - 1})
     write_cell(ResultsFolder(tmp_path), old)
     assert main(["curves", "--results", str(tmp_path)]) == 2
@@ -129,5 +132,5 @@ def test_the_command_writes_into_the_results_folder(
     file = tmp_path / "curves.png"
     assert capsys.readouterr().out.strip() == str(file)
     assert file.read_bytes().startswith(b"\x89PNG")
-    assert main(["curves", "--results", str(tmp_path), "--protocol", "best"]) == 2
-    assert "--protocol best: unknown" in capsys.readouterr().err
+    assert main(["curves", "--results", str(tmp_path), "--protocol", "strickt"]) == 2
+    assert "Unknown protocol 'strickt'. Did you mean 'strict'?" in capsys.readouterr().err

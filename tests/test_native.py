@@ -15,9 +15,13 @@ from hypothesis import strategies as st
 from nibabel.orientations import apply_orientation, inv_ornt_aff
 from scipy.ndimage import map_coordinates
 
-from uad_bench.cells import EvaluationSpace, ProtocolName
+from uad_bench.cells import EvaluationSpace
 from uad_bench.dataset import Dataset, DatasetInfo, Scan
-from uad_bench.evaluation.protocols import Evaluation, evaluate, validation_histogram
+from uad_bench.evaluation.postprocessings.none import NONE
+from uad_bench.evaluation.protocol import Protocol, validation_histogram
+from uad_bench.evaluation.protocols.paper import PAPER
+from uad_bench.evaluation.protocols.strict import STRICT
+from uad_bench.evaluation.scored import Evaluation
 from uad_bench.method import FitContext, FitReport, Method, Slices
 from uad_bench.runner.events import Event
 from uad_bench.runner.scoring import anomaly_maps
@@ -163,18 +167,18 @@ def silent(event: Event) -> None:
     """Nobody listens."""
 
 
-@pytest.mark.parametrize("protocol", ["strict", "paper"])
+@pytest.mark.parametrize("protocol", [STRICT, PAPER], ids=lambda protocol: protocol.name)
 def test_a_scan_on_the_template_grid_has_the_same_numbers_in_both_spaces(
-    on_the_grid: PreparedDataset, protocol: ProtocolName
+    on_the_grid: PreparedDataset, protocol: Protocol
 ) -> None:
     with (
-        anomaly_maps(Image(), on_the_grid, "validation", ["none"], silent) as healthy,
-        anomaly_maps(Image(), on_the_grid, "test", ["none"], silent) as patients,
+        anomaly_maps(Image(), on_the_grid, "validation", [NONE], silent) as healthy,
+        anomaly_maps(Image(), on_the_grid, "test", [NONE], silent) as patients,
     ):
 
         def numbers(space: EvaluationSpace) -> Evaluation:
             validation = validation_histogram(healthy.scored("none", space))
-            return evaluate(protocol, lambda: patients.scored("none", space), validation)
+            return protocol.evaluate(lambda: patients.scored("none", space), validation)
 
         template, native = numbers("template"), numbers("native")
     assert dict(native.metrics) == dict(template.metrics)

@@ -11,7 +11,9 @@ from scipy import ndimage
 
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import quantise
-from uad_bench.evaluation.postprocessing import median_3x3, postprocess
+from uad_bench.evaluation.postprocessing import PostProcessing
+from uad_bench.evaluation.postprocessings.none import NONE
+from uad_bench.evaluation.postprocessings.star import STAR, median_3x3
 
 RESIDUALS = hnp.arrays(
     np.float32,
@@ -26,14 +28,14 @@ def bits(values):
 
 @given(RESIDUALS)
 def test_none_is_the_absolute_residual(residual):
-    assert np.array_equal(bits(postprocess(residual, "none")), bits(np.abs(residual)))
+    assert np.array_equal(bits(NONE.apply(residual)), bits(np.abs(residual)))
 
 
 @given(RESIDUALS)
 def test_star_is_scipys_median_of_the_positive_residual_bit_for_bit(residual):
     positive = np.where(residual > 0, residual, np.float32(0))
     expected = ndimage.median_filter(positive, size=(1, 3, 3), mode="nearest")
-    found = postprocess(residual, "star")
+    found = STAR.apply(residual)
     assert found.dtype == np.float32
     assert np.array_equal(bits(found), bits(expected))
 
@@ -41,7 +43,7 @@ def test_star_is_scipys_median_of_the_positive_residual_bit_for_bit(residual):
 def test_star_of_a_whole_scan_is_scipys():
     residual = np.random.default_rng(0).uniform(-1, 1, (4, 128, 128)).astype(np.float32)
     expected = ndimage.median_filter(np.maximum(residual, 0), size=(1, 3, 3), mode="nearest")
-    assert np.array_equal(bits(postprocess(residual, "star")), bits(expected))
+    assert np.array_equal(bits(STAR.apply(residual)), bits(expected))
 
 
 def test_the_median_stays_within_a_slice():
@@ -51,17 +53,31 @@ def test_the_median_stays_within_a_slice():
     assert not np.array_equal(ndimage.median_filter(slices, size=3, mode="nearest"), slices)
 
 
-@pytest.mark.parametrize("name", ["none", "star"])
-def test_nan_is_never_smoothed_away(name):
+@pytest.mark.parametrize("postprocessing", [NONE, STAR], ids=lambda one: one.name)
+def test_nan_is_never_smoothed_away(postprocessing):
     residual = np.zeros((1, 5, 5), np.float32)
     residual[0, 2, 2] = np.nan
-    with pytest.raises(UadBenchError, match="outside"):
-        quantise(postprocess(residual, name))
+    with pytest.raises(UadBenchError, match="returned values that are not finite"):
+        postprocessing.apply(residual)
 
 
 @given(RESIDUALS)
 def test_the_residual_is_left_as_it_was_and_the_map_is_a_score(residual):
     before = residual.copy()
-    for name in ("none", "star"):
-        quantise(postprocess(residual, name))
+    for postprocessing in (NONE, STAR):
+        quantise(postprocessing.apply(residual))
     assert np.array_equal(bits(residual), bits(before))
+
+
+@pytest.mark.parametrize(
+    ("make", "fault"),
+    [
+        (lambda residual: residual[:1], r"the shape \(1, 4, 4\) for a residual of \(2, 4, 4\)"),
+        (lambda residual: residual, r"values from -0.5 to -0.5, not in \[0, 1\]"),
+        (lambda residual: residual / 0.25, r"values from -2 to -2, not in"),
+    ],
+)
+def test_what_is_no_anomaly_map_is_one_line_that_names_the_post_processing(make, fault):
+    broken = PostProcessing(name="broken", version=1, mark="", caption="", make=make)
+    with pytest.raises(UadBenchError, match=f"post-processing broken returned {fault}"):
+        broken.apply(np.full((2, 4, 4), -0.5, np.float32))

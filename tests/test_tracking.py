@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 import uad_bench.tracking.tracker as tracker_module
 from uad_bench.cells import CellRecord, CellSpec, DatasetUse, Environment, FitRecord
 from uad_bench.cli.commands.sync import sync as sync_command
-from uad_bench.evaluation.protocols import PROTOCOLS
+from uad_bench.evaluation.protocols.strict import STRICT
 from uad_bench.evaluation.values import Metric
 from uad_bench.results import ResultsFolder, write_cell
 from uad_bench.tracking import Tracker, TrackingError, default_tracker, sync
@@ -61,7 +61,7 @@ def cell(seed: int = 0, auprc: float = 0.4, **changes: Any) -> CellRecord:
             protocol="strict",
             postprocessing="none",
         ),
-        "protocol_version": PROTOCOLS["strict"].version,
+        "protocol_version": STRICT.version,
         "state": "done",
         "method_title": "SPA",
         "training": use("hi", simulated=True),

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import IGNORED, LESION, ScoreHistogram, quantise
-from uad_bench.evaluation.protocols import evaluate as evaluate_scans
-from uad_bench.evaluation.protocols import validation_histogram
+from uad_bench.evaluation.protocol import Protocol, validation_histogram
 from uad_bench.evaluation.scored import Evaluation, ScoredScan, slices_with_brain
+from uad_bench.plugins.registry import PluginSources, discover
 
 Spacing = tuple[float, float, float]
 Arrays = Sequence[ArrayLike]
@@ -31,7 +31,7 @@ def evaluate(
     healthy: tuple[Arrays, Arrays] | None = None,
     healthy_spacing: Spacing | Sequence[Spacing] | None = None,
     subjects: Sequence[str] | None = None,
-    protocol: str = "strict",
+    protocol: str | Protocol = "strict",
 ) -> Evaluation:
     """Score anomaly maps of any origin: one map, lesion mask and brain mask per scan.
 
@@ -52,7 +52,7 @@ def evaluate(
         healthy_spacing: voxel size of those maps, where ``spacing`` differs from scan to scan.
         subjects: whose scan each is, in order; scans of one person are averaged first. If not
             given, every scan is of another person, and they are called 1, 2, 3 and so on.
-        protocol: name of the protocol.
+        protocol: the protocol, or its name.
 
     Returns:
         The metrics of all scans together, those of each scan, the thresholds and the score
@@ -80,6 +80,8 @@ def evaluate(
         >>> round(found.metrics["dice"].value, 3)
         0.615
     """
+    if isinstance(protocol, str):
+        protocol = discover(PluginSources.gather()).protocol(protocol)
     if not len(maps):
         raise UadBenchError("there is no anomaly map to evaluate: maps is empty")
     _refuse_other_count("maps", maps, lesions=lesions, brains=brains)
@@ -101,7 +103,7 @@ def evaluate(
                 "spacing differs from scan to scan: give that of the healthy maps, healthy_spacing"
             )
         validation = _validation(*healthy, healthy_spacing or sizes[0])
-    return evaluate_scans(protocol, lambda: iter(scans), validation)
+    return protocol.evaluate(lambda: iter(scans), validation)
 
 
 def _validation(

@@ -13,8 +13,6 @@ from uad_bench.evaluation.values import Metric, ScanScores
 State = Literal["planned", "running", "done", "failed"]
 Group = Literal["detector", "supervised", "control"]
 """What a method is to a comparison. Only detectors, which saw no lesion mask, compete."""
-PostProcessing = Literal["none", "star"]
-ProtocolName = Literal["strict", "paper"]
 EvaluationSpace = Literal["template", "native"]
 """The voxels that scores and masks are compared on: the template grid's, or each scan's own."""
 
@@ -30,8 +28,8 @@ class CellSpec(_Record):
     params: dict[str, Any] = Field(default_factory=dict)
     seed: int
     dataset: str
-    protocol: ProtocolName
-    postprocessing: PostProcessing
+    protocol: str
+    postprocessing: str
     space: EvaluationSpace = "template"
 
     @property
@@ -136,6 +134,7 @@ class CellRecord(_Record):
         spec: what was asked.
         protocol_version: version of the protocol that its numbers follow; cells from before this
             was written down are of version 1.
+        postprocessing_version: version of the post-processing behind its numbers.
         state: ``done`` or ``failed``.
         reason: why it failed, in one line.
         method_title: column heading.
@@ -155,6 +154,7 @@ class CellRecord(_Record):
     schema_version: Literal[1] = 1
     spec: CellSpec
     protocol_version: int = 1
+    postprocessing_version: int = 1
     state: Literal["done", "failed"]
     reason: str = ""
     method_title: str

@@ -202,6 +202,10 @@ class Method(ABC):
         trains: whether ``fit`` learns anything; a method that does not is run with one seed.
         supervised: whether it sees lesion masks; marked in every table.
         control: whether it is a control rather than a detector; marked in every table.
+        beside: of a control, the methods that it stands beside where the user names no controls:
+            ``all``, or ``networks`` (methods with a budget). Written in the class itself.
+        stands_for: of a control, the name of the method that it does the same as; where that
+            method is in the run, the control is not added. Written in the class itself.
         objective: the validation metrics that tuning minimises.
         budget: the parameters that say how large it is and how long it trains; a control beside it
             is given the same.
@@ -239,6 +243,8 @@ class Method(ABC):
     trains: ClassVar[bool] = True
     supervised: ClassVar[bool] = False
     control: ClassVar[bool] = False
+    beside: ClassVar[Literal["all", "networks"] | None] = None
+    stands_for: ClassVar[str] = ""
     objective: ClassVar[tuple[str, ...]] = ()
     budget: ClassVar[tuple[str, ...]] = ()
     first_trial: ClassVar[Mapping[str, float]] = {}

@@ -20,8 +20,11 @@ from scipy import ndimage
 
 from uad_bench.evaluation.histograms import ScoreHistogram, average_precision, quantise
 from uad_bench.evaluation.latent import ssim, tissue_dice
-from uad_bench.evaluation.postprocessing import postprocess
-from uad_bench.evaluation.protocols import ScoredScan, evaluate, validation_histogram
+from uad_bench.evaluation.postprocessings.none import NONE
+from uad_bench.evaluation.postprocessings.star import STAR
+from uad_bench.evaluation.protocol import validation_histogram
+from uad_bench.evaluation.protocols.strict import STRICT
+from uad_bench.evaluation.scored import ScoredScan
 from uad_bench.method import FitContext, FitReport, FloatArray, Method, Slices
 from uad_bench.plugins.registry import discover
 from uad_bench.runner.scoring import signed_residual
@@ -122,8 +125,8 @@ def _maps(residual: FloatArray) -> dict[str, FloatArray]:
     """The anomaly maps of a signed residual ``[N, H, W]``, per post-processing."""
     positive = np.maximum(residual, np.float32(0))
     return {
-        "none": postprocess(residual, "none"),
-        "star": postprocess(residual, "star"),
+        "none": NONE.apply(residual),
+        "star": STAR.apply(residual),
         "star3d": ndimage.median_filter(positive, size=3, mode="nearest"),
     }
 
@@ -173,7 +176,7 @@ def _patients(
             contrasts.append(_contrast(slices, reconstruction, lesion))
     posts = {}
     for post, scans in scored.items():
-        result = evaluate("strict", lambda scans=scans: iter(scans), thresholds[post])
+        result = STRICT.evaluate(lambda scans=scans: iter(scans), thresholds[post])
         pooled = sum((scan.whole_slice_histogram() for scan in scans), ScoreHistogram.empty())
         posts[post] = {
             "auprc_pooled": average_precision(pooled),
@@ -196,7 +199,7 @@ def _lesion_free(
         return {}
     found = {}
     for post, scans in _scored(method, pack, dataset, split="test").items():
-        result = evaluate("strict", lambda scans=scans: iter(scans), thresholds[post])
+        result = STRICT.evaluate(lambda scans=scans: iter(scans), thresholds[post])
         found[post] = [
             {"subject": scan.subject, "session": scan.session, "fpr": scan.metrics["fpr"]}
             for scan in result.scans

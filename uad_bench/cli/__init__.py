@@ -47,14 +47,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Build the tissue prior of a dataset, or draw one.",
     ),
     "phantom": ("uad_bench.cli.commands.phantom:phantom", "Write simulated datasets as NIfTI."),
-    "list": ("uad_bench.cli.commands.list_:list_plugins", "List methods and datasets."),
+    "list": ("uad_bench.cli.commands.list_:list_plugins", "List the plugins of every kind."),
     "show": (
         "uad_bench.cli.commands.show:show",
-        "Show what a method or dataset is, and its parameters.",
+        "Show what a plugin is, and its parameters or metrics.",
     ),
     "check": (
         "uad_bench.cli.commands.check:check",
-        "Check that a method or dataset keeps its contract.",
+        "Check that a plugin keeps its contract.",
     ),
     "new": ("uad_bench.cli.commands.new:new", "Write a commented template of a method or dataset."),
 }

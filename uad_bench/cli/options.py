@@ -15,7 +15,7 @@ PluginPaths = Annotated[
     typer.Option(
         "--plugin",
         metavar="FILE|DIR",
-        help=f"A method or dataset of your own; may be repeated. Also {PLUGINS_VARIABLE}.",
+        help=f"A plugin of your own; may be repeated. Also {PLUGINS_VARIABLE}.",
     ),
 ]
 """The type of a command's ``plugin`` parameter; its default is ``None``."""

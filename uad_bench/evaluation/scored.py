@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import IGNORED, LESION, LEVELS, ScoreHistogram
-from uad_bench.evaluation.intervals import Interval
-from uad_bench.evaluation.values import Direction, Metric, ScanScores
+from uad_bench.evaluation.values import Metric, ScanScores
 
 Mask = NDArray[np.bool_]
 
@@ -167,31 +166,6 @@ class Evaluation:
         for name, reason in self.missing.items():
             names.setdefault(reason, []).append(name)
         return [f"n/a: {', '.join(some)}: {reason}" for reason, some in names.items()]
-
-
-def with_interval(
-    value: float | None,
-    interval: Interval | None,
-    *,
-    unit: str = "",
-    better: Direction | None = "higher",
-    target: float | None = None,
-    subjects: int = 0,
-    penalised: int = 0,
-    skipped: int = 0,
-) -> Metric:
-    """A metric with its interval, where it has one."""
-    return Metric(
-        value=value,
-        low=None if interval is None else interval.low,
-        high=None if interval is None else interval.high,
-        unit=unit,
-        better=better,
-        target=target,
-        subjects=subjects,
-        penalised=penalised,
-        skipped=skipped,
-    )
 
 
 def as_score(threshold: int) -> float:

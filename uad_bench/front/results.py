@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -29,6 +29,7 @@ class Results:
         folder: the results folder.
         cells: one record per cell, finished or failed.
         computed: how many of them were computed now; the others were there already.
+        plugin: files and folders with further protocols and post-processings, for tables.
 
     Example:
         >>> import uad_bench as ub
@@ -56,6 +57,7 @@ class Results:
     folder: Path
     cells: tuple[CellRecord, ...]
     computed: int = 0
+    plugin: tuple[Path, ...] = ()
 
     @property
     def failed(self) -> tuple[CellRecord, ...]:
@@ -119,11 +121,13 @@ class Results:
         Raises:
             UadBenchError: an unknown name, or nothing to show.
         """
+        from uad_bench.plugins.registry import open_registry
         from uad_bench.report.tables.chosen import chosen_tables
 
         return ResultTables(
             chosen_tables(
                 self.cells,
+                open_registry(self.plugin),
                 metrics=metrics,
                 protocol=protocol,
                 space=space,
@@ -178,11 +182,13 @@ class ResultTables:
         return render(self.tables, form)
 
 
-def load_results(folder: str | Path = "results") -> Results:
+def load_results(folder: str | Path = "results", *, plugin: Sequence[str | Path] = ()) -> Results:
     """Read every cell of a results folder, of whichever run.
 
     Args:
         folder: a run's results folder.
+        plugin: files and folders with the protocols and post-processings of its cells, where they
+            are not built in or installed.
 
     Raises:
         UadBenchError: if the folder holds no cells, or one of them cannot be read.
@@ -194,7 +200,7 @@ def load_results(folder: str | Path = "results") -> Results:
         (2, 0)
     """
     path = Path(folder).expanduser()
-    return Results(path, load_cells(path))
+    return Results(path, load_cells(path), plugin=tuple(Path(one) for one in plugin))
 
 
 def _listed(names: Iterable[str]) -> str:

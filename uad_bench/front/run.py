@@ -98,4 +98,4 @@ def compute(config: RunConfig, listeners: Sequence[Listener], *, command: str) -
     from uad_bench.runner.run import run as run_jobs
 
     done = run_jobs(config, open_registry(config.plugin), listeners, command=command)
-    return Results(config.results, done.records, done.computed)
+    return Results(config.results, done.records, done.computed, config.plugin)

@@ -10,12 +10,15 @@ from typing import Literal
 
 from uad_bench.errors import PluginError
 
-Kind = Literal["method", "dataset"]
+Kind = Literal["method", "dataset", "protocol", "post-processing"]
+
+_OBJECTS: dict[str, Kind] = {"Protocol": "protocol", "PostProcessing": "post-processing"}
+"""Kinds of which a module assigns an object of this class to a public name."""
 
 NAME_PATTERN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-"""What a method or dataset may be called on the command line."""
+"""What a plugin may be called on the command line."""
 
-MOST_NAME = 64
+MOST_NAME: dict[Kind, int] = {"method": 64, "dataset": 64, "protocol": 24, "post-processing": 24}
 """Characters that such a name may have: it is a part of every result's file name."""
 
 RESERVED = frozenset({"all"})
@@ -26,14 +29,17 @@ _SENTENCE_END = re.compile(r"(?<!et al)(?<!e\.g)(?<!i\.e)\.(?=\s+[A-Z(]|$)")
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """One plugin class, as its source declares it.
+    """One plugin, as its source declares it.
 
     Attributes:
-        kind: ``method`` for a class with ``name``, ``dataset`` for one with ``info``.
+        kind: ``method`` for a class with ``name``, ``dataset`` for one with ``info``; ``protocol``
+            and ``post-processing`` for objects of these classes.
         name: its name on the command line.
-        attribute: the class's name in the module.
-        line: line of the class statement, from 1.
+        attribute: what its module calls it.
+        line: line of its statement, from 1.
         summary: one sentence; empty where the source has none.
+        beside: of a control, the methods that it stands beside where nobody names controls.
+        stands_for: of a control, the method without which it is needed.
     """
 
     kind: Kind
@@ -41,13 +47,17 @@ class Declaration:
     attribute: str
     line: int
     summary: str
+    beside: str = ""
+    stands_for: str = ""
 
 
 def read_declarations(path: Path) -> tuple[Declaration, ...]:
     """Read which plugins the file declares, in order, without running it.
 
     A plugin is a public top-level class with a base, and either a class attribute ``name`` that
-    is a string literal (a method) or ``info`` that is a call with a literal name (a dataset).
+    is a string literal (a method) or ``info`` that is a call with a literal name (a dataset); or
+    a public top-level name that a ``Protocol`` or ``PostProcessing`` with a literal name is
+    assigned to.
 
     Raises:
         PluginError: the file cannot be read or parsed, or a name is not a literal or not allowed.
@@ -58,8 +68,7 @@ def read_declarations(path: Path) -> tuple[Declaration, ...]:
         raise PluginError(f"{path}:{error.lineno or 1}: syntax error: {error.msg}") from error
     except (OSError, ValueError) as error:
         raise PluginError(f"{path}: cannot be read: {one_line(error)}") from error
-    classes = (n for n in tree.body if isinstance(n, ast.ClassDef) and _may_be_plugin(n))
-    declared = (_declaration(path, tree, node) for node in classes)
+    declared = (_declared(path, tree, node) for node in tree.body)
     return tuple(found for found in declared if found is not None)
 
 
@@ -75,14 +84,25 @@ def one_line(text: object) -> str:
     return " ".join(str(text).split())
 
 
-def name_fault(name: str) -> str | None:
+def name_fault(kind: Kind, name: str) -> str | None:
     """Say what is wrong with a plugin's name, ``None`` where nothing is."""
+    most = MOST_NAME[kind]
     if not NAME_PATTERN.fullmatch(name):
         return f"name {name!r} must be lower-case letters, digits and single hyphens"
-    if len(name) > MOST_NAME:
-        return f"name {name!r} has {len(name)} characters, and {MOST_NAME} are the most: shorten it"
+    if len(name) > most:
+        return f"name {name!r} has {len(name)} characters, and {most} are the most: shorten it"
     if name in RESERVED:
         return f"name {name!r} is reserved by the command line"
+    return None
+
+
+def _declared(path: Path, module: ast.Module, node: ast.stmt) -> Declaration | None:
+    """The plugin that one statement of a module declares, where it does."""
+    if isinstance(node, ast.ClassDef):
+        return _class_declaration(path, module, node) if _may_be_plugin(node) else None
+    for attribute, value in _assignments([node]).items():
+        if isinstance(value, ast.Call) and not attribute.startswith("_"):
+            return _object_declaration(path, module, attribute, value)
     return None
 
 
@@ -104,7 +124,7 @@ def _assignments(body: list[ast.stmt]) -> dict[str, ast.expr]:
     return values
 
 
-def _declaration(path: Path, module: ast.Module, node: ast.ClassDef) -> Declaration | None:
+def _class_declaration(path: Path, module: ast.Module, node: ast.ClassDef) -> Declaration | None:
     """Read one class's name and summary; ``None`` where it declares neither name nor info."""
     body, constants = _assignments(node.body), _assignments(module.body)
     kind: Kind = "dataset" if "info" in body else "method"
@@ -117,12 +137,41 @@ def _declaration(path: Path, module: ast.Module, node: ast.ClassDef) -> Declarat
         info = _follow(value, constants)
         name = _text(_argument(info, "name", 0), constants)
         summary = _text(_argument(info, "title", 1), constants) or summary
-    where = f"{path}:{node.lineno}: class {node.name}"
+    return Declaration(
+        kind,
+        _right_name(kind, name, f"{path}:{node.lineno}: class {node.name}"),
+        node.name,
+        node.lineno,
+        one_line(summary),
+        beside=_text(body.get("beside"), constants) or "",
+        stands_for=_text(body.get("stands_for"), constants) or "",
+    )
+
+
+def _object_declaration(
+    path: Path, module: ast.Module, attribute: str, value: ast.Call
+) -> Declaration | None:
+    """Read the name of a protocol or post-processing; ``None`` for any other object."""
+    kind = _OBJECTS.get(ast.unparse(value.func).rsplit(".", 1)[-1])
+    if kind is None:
+        return None
+    name = _text(_argument(value, "name", 0), _assignments(module.body))
+    return Declaration(
+        kind,
+        _right_name(kind, name, f"{path}:{value.lineno}: {kind} {attribute}"),
+        attribute,
+        value.lineno,
+        one_line(first_sentence(ast.get_docstring(module))),
+    )
+
+
+def _right_name(kind: Kind, name: str | None, where: str) -> str:
+    """The name, where it is a literal and allowed."""
     if name is None:
         raise PluginError(f"{where}: write its name as a string literal, so that it can be listed")
-    if fault := name_fault(name):
+    if fault := name_fault(kind, name):
         raise PluginError(f"{where}: {fault}")
-    return Declaration(kind, name, node.name, node.lineno, one_line(summary))
+    return name
 
 
 def _argument(call: ast.expr, keyword: str, position: int) -> ast.expr | None:

@@ -1,4 +1,4 @@
-"""One method or dataset that was found, and how it is imported on first use."""
+"""One plugin that was found, and how it is imported on first use."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from uad_bench.errors import PluginError
 from uad_bench.plugins.declarations import Kind, one_line
 
 if TYPE_CHECKING:
     from uad_bench.dataset import Dataset
+    from uad_bench.evaluation.postprocessing import PostProcessing
+    from uad_bench.evaluation.protocol import Protocol
     from uad_bench.method import Method
 
 Source = Literal["built-in", "entry point", "plugin"]
@@ -22,17 +24,19 @@ EntryState = Literal["ready", "broken", "clash"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One method or dataset, found but not imported.
+    """One method, dataset, protocol or post-processing, found but not imported.
 
     Attributes:
         kind: what it is; ``None`` where its file cannot be read.
         name: its name on the command line; the file's stem where that cannot be read.
         source: how it was found.
         module: the module that is imported on first use.
-        attribute: the class's name in that module; ``None``: the module's only plugin.
+        attribute: its name in that module; ``None``: the module's only plugin.
         path: its source file, where there is one.
-        line: the line of its class in that file, from 1.
+        line: the line of its statement in that file, from 1.
         summary: one sentence.
+        beside: of a control, the methods that it stands beside where nobody names controls.
+        stands_for: of a control, the method without which it is needed.
         state: ``ready``, ``broken`` (cannot be used) or ``clash`` (its name is taken twice).
         reason: why it is not ready, in one line.
     """
@@ -45,6 +49,8 @@ class Entry:
     path: Path | None = None
     line: int = 1
     summary: str = ""
+    beside: str = ""
+    stands_for: str = ""
     state: EntryState = "ready"
     reason: str = ""
 
@@ -57,30 +63,45 @@ class Entry:
         shown = self.path.relative_to(here) if self.path.is_relative_to(here) else self.path
         return f"{shown}:{self.line}"
 
-    def load(self) -> type[Method] | type[Dataset]:
-        """Import the plugin and return its class. A failure is not remembered.
+    def load(self) -> type[Method] | type[Dataset] | Protocol | PostProcessing:
+        """Import the plugin and return its class or object. A failure is not remembered.
 
         Raises:
             PluginError: it is broken, does not import, or is not what it was listed as.
         """
         if self.state != "ready":
             raise PluginError(self.reason)
-        from uad_bench.dataset import Dataset
-        from uad_bench.method import Method
-
-        contract: type = Method if self.kind == "method" else Dataset
-        module = _import(self)
-        found = _plugin_class(module, self, contract)
+        contract = _contract(self.kind)
+        found = _plugin(_import(self), self, contract)
         missing = sorted(getattr(found, "__abstractmethods__", ()))
         if missing:
             raise PluginError(
                 f"{self.origin}: class {found.__name__} does not define {', '.join(missing)}"
             )
-        facts = found if self.kind == "method" else getattr(found, "info", None)
+        facts = getattr(found, "info", None) if self.kind == "dataset" else found
         actual = getattr(facts, "name", None)
         if actual != self.name:
             raise PluginError(f"{self.origin}: listed as {self.name!r}, but its name is {actual!r}")
-        return found
+        return cast("type[Method] | type[Dataset] | Protocol | PostProcessing", found)
+
+
+def _contract(kind: Kind | None) -> type:
+    """The class that a plugin derives from, or is an object of."""
+    if kind == "protocol":
+        from uad_bench.evaluation.protocol import Protocol
+
+        return Protocol
+    if kind == "post-processing":
+        from uad_bench.evaluation.postprocessing import PostProcessing
+
+        return PostProcessing
+    if kind == "dataset":
+        from uad_bench.dataset import Dataset
+
+        return Dataset
+    from uad_bench.method import Method
+
+    return Method
 
 
 def _import(entry: Entry) -> ModuleType:
@@ -103,27 +124,37 @@ def _import(entry: Entry) -> ModuleType:
         raise PluginError(f"{where}: {entry.name} does not import: {what}") from error
 
 
-def _plugin_class(module: ModuleType, entry: Entry, contract: type) -> type[Any]:
-    """The plugin's class in its module."""
+def _plugin(module: ModuleType, entry: Entry, contract: type) -> Any:
+    """The plugin in its module: a class for methods and datasets, else an object."""
+    is_class = entry.kind in {"method", "dataset"}
+
+    def fits(value: object) -> bool:
+        return (
+            isinstance(value, type) and issubclass(value, contract)
+            if is_class
+            else isinstance(value, contract)
+        )
+
     if entry.attribute is not None:
         found = getattr(module, entry.attribute, None)
-        if not isinstance(found, type) or not issubclass(found, contract):
+        if not fits(found):
+            what = "derive it from" if is_class else "make it with"
             raise PluginError(
                 f"{entry.origin}: {entry.attribute} is not a {contract.__name__}; "
-                f"derive it from {contract.__module__}.{contract.__name__}"
+                f"{what} {contract.__module__}.{contract.__name__}"
             )
         return found
     members = [
         value
         for name, value in vars(module).items()
-        if isinstance(value, type)
-        and issubclass(value, contract)
-        and value.__module__ == module.__name__
+        if fits(value)
         and not name.startswith("_")
+        and (not is_class or value.__module__ == module.__name__)
     ]
     if len(members) != 1:
+        what = "class" if is_class else "object"
         raise PluginError(
             f"{entry.origin}: holds {len(members)} {entry.kind}s, not one; "
-            f"name the class in the entry point, as {entry.module}:CLASS"
+            f"name the {what} in the entry point, as {entry.module}:{what.upper()}"
         )
     return members[0]

@@ -1,4 +1,4 @@
-"""Finds methods and datasets: the built-in folders, entry points, and ``--plugin`` files.
+"""Finds plugins: the built-in folders, entry points, and ``--plugin`` files.
 
 Finding reads sources and imports nothing; a plugin is imported on first use. What cannot be
 used is an entry with its reason, and stops nobody else.
@@ -10,7 +10,7 @@ import difflib
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.machinery import ModuleSpec
@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uad_bench.datasets
+import uad_bench.evaluation.postprocessings
+import uad_bench.evaluation.protocols
 import uad_bench.methods
 from uad_bench.errors import PluginError, UadBenchError
 from uad_bench.plugins.declarations import Declaration, Kind, name_fault, read_declarations
@@ -27,12 +29,27 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from uad_bench.dataset import Dataset
+    from uad_bench.evaluation.postprocessing import PostProcessing
+    from uad_bench.evaluation.protocol import Protocol
     from uad_bench.method import Method
 
 PLUGINS_VARIABLE = "UAD_BENCH_PLUGINS"
 """Environment variable with further plugin files and folders, separated as in ``PATH``."""
 
-_GROUPS: dict[Kind, str] = {"method": "uad_bench.methods", "dataset": "uad_bench.datasets"}
+GROUPS: dict[Kind, str] = {
+    "method": "uad_bench.methods",
+    "dataset": "uad_bench.datasets",
+    "protocol": "uad_bench.protocols",
+    "post-processing": "uad_bench.postprocessings",
+}
+"""The kinds of plugins, and the entry points of each."""
+
+_BUILT_IN = (
+    uad_bench.methods,
+    uad_bench.datasets,
+    uad_bench.evaluation.protocols,
+    uad_bench.evaluation.postprocessings,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +86,7 @@ class PluginSources:
 
 
 class Registry:
-    """Every method and dataset that was found. Names are unique, or unusable and say why."""
+    """Every plugin that was found. Names are unique, or unusable and say why."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._entries = tuple(_mark_clashes(list(entries)))
@@ -97,16 +114,16 @@ class Registry:
         raise UadBenchError(self._unknown(kind, name, kind))
 
     def matching(self, name: str) -> tuple[Entry, ...]:
-        """The usable entries of a name that may be a method's or a dataset's, or both.
+        """The usable entries of a name, of whatever kind.
 
         Raises:
             UadBenchError: there is none; the message offers the nearest name.
             PluginError: one is broken, or the name is taken twice.
         """
-        kinds: tuple[Kind, ...] = ("method", "dataset")
+        kinds: tuple[Kind, ...] = tuple(GROUPS)
         known = tuple(kind for kind in kinds if any(e.name == name for e in self.entries(kind)))
         if not known and not any(e.name == name for e in self._entries):
-            raise UadBenchError(self._unknown("method or dataset", name, *kinds))
+            raise UadBenchError(self._unknown("name", name, *kinds))
         return tuple(self.find(kind, name) for kind in known or kinds[:1])
 
     def method(self, name: str) -> type[Method]:
@@ -116,6 +133,25 @@ class Registry:
     def dataset(self, name: str) -> type[Dataset]:
         """Import a dataset by name; raises as :meth:`find` and :meth:`Entry.load` do."""
         return self.find("dataset", name).load()  # type: ignore[return-value]
+
+    def protocol(self, name: str) -> Protocol:
+        """Import a protocol by name; raises as :meth:`find` and :meth:`Entry.load` do."""
+        return self.find("protocol", name).load()  # type: ignore[return-value]
+
+    def postprocessing(self, name: str) -> PostProcessing:
+        """Import a post-processing by name; raises as :meth:`find` and :meth:`Entry.load` do."""
+        return self.find("post-processing", name).load()  # type: ignore[return-value]
+
+    def postprocessings(self, names: Collection[str]) -> tuple[PostProcessing, ...]:
+        """Import some post-processings, in the order in which tables show them.
+
+        Raises:
+            UadBenchError: there is none of one of the names; the message offers the nearest.
+        """
+        known = self.names("post-processing")
+        for name in sorted(set(names).difference(known)):
+            self.find("post-processing", name)
+        return tuple(self.postprocessing(name) for name in known if name in names)
 
     def _unknown(self, what: str, name: str, *kinds: Kind) -> str:
         names = [known for kind in kinds for known in self.names(kind)]
@@ -164,7 +200,7 @@ def open_registry(plugins: Iterable[Path] | None, *, strict: bool = True) -> Reg
 
 
 def read_plugin(path: Path) -> Entry:
-    """The entry of one plugin file, which holds one method or one dataset."""
+    """The entry of one plugin file, which holds one plugin."""
     path = path.resolve()
     folder = sha256(str(path.parent).encode()).hexdigest()[:8]
     return _file_entry(path, "plugin", f"uad_bench_plugin_{folder}.{path.stem}")
@@ -187,7 +223,7 @@ def _python_files(folder: Path) -> list[Path]:
 
 
 def _built_ins() -> Iterator[Entry]:
-    for package in (uad_bench.methods, uad_bench.datasets):
+    for package in _BUILT_IN:
         for folder in package.__path__:
             for path in _python_files(Path(folder).resolve()):
                 yield _file_entry(path, "built-in", f"{package.__name__}.{path.stem}")
@@ -208,7 +244,8 @@ def _file_entry(path: Path, source: Source, module: str) -> Entry:
     reason = (
         f"{path}: holds {len(declared)} plugins ({found}); one file holds one"
         if declared
-        else f"{path}: holds no plugin: a public class with a 'name' (method) or 'info' (dataset)"
+        else f"{path}: holds no plugin: a public class with a 'name' (method) or 'info' (dataset), "
+        "or a public Protocol or PostProcessing"
     )
     return replace(broken, reason=reason)
 
@@ -223,6 +260,8 @@ def _declared(declared: Declaration, source: Source, module: str, path: Path) ->
         path=path,
         line=declared.line,
         summary=declared.summary,
+        beside=declared.beside,
+        stands_for=declared.stands_for,
     )
 
 
@@ -230,7 +269,7 @@ def _entry_points() -> Iterator[Entry]:
     from importlib.metadata import entry_points
 
     installed = entry_points()
-    for kind, group in _GROUPS.items():
+    for kind, group in GROUPS.items():
         for point in sorted(installed.select(group=group), key=lambda p: (p.name, p.value)):
             yield _entry_point(kind, point)
 
@@ -248,7 +287,7 @@ def _entry_point(kind: Kind, point: EntryPoint) -> Entry:
 
 def _located(entry: Entry, kind: Kind) -> Entry:
     """Add what the source of an entry point's module declares, where it can be read."""
-    if fault := name_fault(entry.name):
+    if fault := name_fault(kind, entry.name):
         raise PluginError(fault)
     path = _locate(entry.module)
     if path is None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from uad_bench.cells import PostProcessing
 from uad_bench.errors import UadBenchError
 
 DATASETS = {
@@ -33,6 +32,9 @@ METHODS = {
 }
 """The paper's methods in its order: name on the command line, and as the paper prints it."""
 
+PUBLISHED_METRICS = ("auprc", "max_dice", "hd")
+"""The metrics of the paper's Tables 2, 4 and 5."""
+
 _NAMES = {printed: name for name, printed in {**DATASETS, **METHODS}.items()}
 
 
@@ -56,7 +58,7 @@ class PublishedNumber(BaseModel):
     dataset: str
     method: str
     metric: str
-    postprocessing: PostProcessing
+    postprocessing: str
     value: float | None
     note: str
     source: str

@@ -16,7 +16,7 @@ from pydantic import (
     ValidationError,
 )
 
-from uad_bench.cells import EvaluationSpace, PostProcessing, ProtocolName
+from uad_bench.cells import EvaluationSpace
 from uad_bench.errors import UadBenchError
 from uad_bench.system.yaml_files import read_yaml
 from uad_bench.volumes.recipe import find_recipe
@@ -78,13 +78,12 @@ class RunConfig(BaseModel):
         datasets: dataset names, ``bids:PATH``, or ``all``.
         data_root: folder that holds the real datasets; without it everything is simulated.
         train: the healthy dataset that detectors learn from; simulated where it is not found.
-        controls: control methods that stand in every table. If not given: random scores, the
-            distance to the centre, black output and the mean brain; beside networks also SPA
-            without its prior and a denoising U-Net.
+        controls: control methods that stand in every table; those that their own classes name
+            (``Method.beside``) if not given.
         preset: named set of parameters of each method that has it; ``param`` wins over it.
         param: parameters by ``method.name``.
-        protocol: evaluation protocols.
-        postprocessing: post-processing variants.
+        protocol: names of evaluation protocols.
+        postprocessing: names of post-processings.
         space: the voxels that are scored: those of the template grid, or each scan's own.
         recipe: name of the preparation recipe, or a YAML file of one.
         template: folder of the SRI24 template, where scans are registered to it.
@@ -108,7 +107,7 @@ class RunConfig(BaseModel):
         jobs: processes for simulation and preparation; as many as there are cores if not given.
         overwrite: which cells are computed again.
         mlflow: whether cells are sent to MLflow.
-        plugin: files or folders with further methods and datasets.
+        plugin: files or folders with further methods, datasets, protocols and post-processings.
     """
 
     model_config = ConfigDict(
@@ -125,10 +124,8 @@ class RunConfig(BaseModel):
     controls: Names | None = None
     preset: str | None = None
     param: Annotated[dict[str, Any], AfterValidator(_texts_at_home)] = Field(default_factory=dict)
-    protocol: Annotated[tuple[ProtocolName, ...], *_List] = Field(("strict",), min_length=1)
-    postprocessing: Annotated[tuple[PostProcessing, ...], *_List] = Field(
-        ("none", "star"), min_length=1
-    )
+    protocol: Names = Field(("strict",), min_length=1)
+    postprocessing: Names = Field(("none", "star"), min_length=1)
     space: EvaluationSpace = "template"
     recipe: str = "median"
     template: UserPath | None = None

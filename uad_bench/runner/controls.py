@@ -7,20 +7,22 @@ from math import prod
 from typing import Any
 
 from uad_bench.method import Method, Params
-
-UNTRAINED = ("control-random", "control-centre", "control-black", "control-mean")
-TRAINED = ("control-no-prior", "control-denoising")
-"""Beside networks only: they cost as much as one."""
-
-_IS_A_METHOD_TOO = {"control-denoising": "dae"}
+from uad_bench.plugins.registry import Registry
 
 
-def default_controls(methods: Sequence[type[Method]]) -> tuple[str, ...]:
-    """The controls of a run of ``methods``, where the user names none."""
-    if not any(method.budget for method in methods):
-        return UNTRAINED
+def default_controls(registry: Registry, methods: Sequence[type[Method]]) -> tuple[str, ...]:
+    """The controls of a run of ``methods``, where the user names none: those that declare it.
+
+    The ones beside networks come last, because they train as long as a network.
+    """
+    networks = any(method.budget for method in methods)
     names = {method.name for method in methods}
-    return (*UNTRAINED, *(name for name in TRAINED if _IS_A_METHOD_TOO.get(name) not in names))
+    return tuple(
+        entry.name
+        for beside in (("all", "networks") if networks else ("all",))
+        for entry in registry.entries("method")
+        if (entry.state, entry.beside) == ("ready", beside) and entry.stands_for not in names
+    )
 
 
 def followed(

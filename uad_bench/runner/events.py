@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from uad_bench.cells import CellRecord, PostProcessing
+from uad_bench.cells import CellRecord
 from uad_bench.runner.failures import failure_reason
 
 if TYPE_CHECKING:  # the command line's progress needs no numpy
@@ -55,7 +55,7 @@ class Example:
     image: FloatArray
     lesion: NDArray[np.uint8]
     reconstruction: FloatArray | None
-    scores: Mapping[PostProcessing, FloatArray]
+    scores: Mapping[str, FloatArray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,12 @@ class CellScored:
     Attributes:
         record: the cell.
         example: a slice to show, ``None`` where no scan has a lesion.
+        mark: what its post-processing puts behind the method's title.
     """
 
     record: CellRecord
     example: Example | None
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)

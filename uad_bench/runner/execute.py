@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from uad_bench.cells import CellRecord, CellSpec, DatasetUse, FitRecord, PostProcessing
+from uad_bench.cells import CellRecord, CellSpec, DatasetUse, FitRecord
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import ScoreHistogram
-from uad_bench.evaluation.protocols import PROTOCOLS, evaluate, validation_histogram
+from uad_bench.evaluation.postprocessing import PostProcessing
+from uad_bench.evaluation.protocol import Protocol, validation_histogram
 from uad_bench.histogram_files import load_histograms, save_histograms
 from uad_bench.method import Method, Params
 from uad_bench.results import ResultsFolder, read_cell, write_cell
@@ -94,7 +95,7 @@ class _Trained:
 
     detector: Method
     fit: FitRecord
-    validation: dict[PostProcessing, ScoreHistogram]
+    validation: Mapping[str, ScoreHistogram]
 
 
 @dataclass(slots=True)
@@ -147,7 +148,7 @@ class _Run:
                     record = read_cell(path) if path.is_file() else None
                     if record is None or record.training is None or record.data is None:
                         continue
-                    _refuse_other_version(record, path)
+                    self._refuse_other_version(record, path)
                     stored = (record.training.manifest_hash, record.data.manifest_hash)
                     if stored != (training, dataset.manifest_hash):
                         raise UadBenchError(
@@ -161,6 +162,20 @@ class _Run:
                             "this run its own --results folder, or replace the cells with "
                             "--overwrite all"
                         )
+
+    def _refuse_other_version(self, record: CellRecord, path: Path) -> None:
+        protocol, variant = self._protocol(record.spec), self._postprocessing(record.spec)
+        versions = (
+            (f"protocol {protocol.name}", record.protocol_version, protocol.version),
+            (f"post-processing {variant.name}", record.postprocessing_version, variant.version),
+        )
+        for what, stored, version in versions:
+            if stored != version:
+                raise UadBenchError(
+                    f"{path} follows {what}, version {stored}, and this run computes version "
+                    f"{version}: give this run its own --results folder, or replace the cells with "
+                    "--overwrite all"
+                )
 
     def _todo(self, method: type[Method], params: Params, seed: int) -> dict[str, list[CellSpec]]:
         """The wanted cells of one detector by dataset. Records of the others are taken along."""
@@ -181,11 +196,11 @@ class _Run:
         watch = Stopwatch(self.device)
         try:
             detector, fit = self.trainer.detector(method, params, seed, tuned)
-            variants = {spec.postprocessing for specs in todo.values() for spec in specs}
-            validation = self._validation(detector, fit, sorted(variants))
+            specs = [spec for some in todo.values() for spec in some]
+            validation = self._validation(detector, fit, self._variants(specs))
         except Exception as error:
             reason = failure_reason(error)
-            self._fail(method, [s for specs in todo.values() for s in specs], reason, watch, error)
+            self._fail(method, [s for some in todo.values() for s in some], reason, watch, error)
             return
         for label, specs in todo.items():
             self._dataset(_Trained(detector, fit, validation), label, specs)
@@ -195,7 +210,7 @@ class _Run:
         watch = Stopwatch(self.device)
         dataset, detector = self.data.evaluated[label], trained.detector
         self.tell(Started(f"evaluate {detector.name}, seed {specs[0].seed}, on {label}"))
-        variants = sorted({spec.postprocessing for spec in specs})
+        variants = self._variants(specs)
         try:
             with anomaly_maps(detector, dataset, "test", variants, self.tell) as maps:
                 for spec in specs:
@@ -211,8 +226,7 @@ class _Run:
         self, trained: _Trained, spec: CellSpec, maps: AnomalyMaps, watch: Stopwatch
     ) -> CellRecord:
         """Evaluate one cell and write its histograms and picture."""
-        found = evaluate(
-            spec.protocol,
+        found = self._protocol(spec).evaluate(
             lambda: maps.scored(spec.postprocessing, spec.space),
             trained.validation[spec.postprocessing],
         )
@@ -229,13 +243,14 @@ class _Run:
                 "notes": maps.orderings[spec.postprocessing].faults,
             }
         )
-        self.tell(CellScored(record, maps.example))
+        mark = self._postprocessing(spec).mark
+        self.tell(CellScored(record, maps.example, mark))
         return record
 
     def _validation(
-        self, detector: Method, fit: FitRecord, variants: Iterable[PostProcessing]
-    ) -> dict[PostProcessing, ScoreHistogram]:
-        """Score histograms of healthy validation scans; kept beside the detector.
+        self, detector: Method, fit: FitRecord, variants: Sequence[PostProcessing]
+    ) -> dict[str, ScoreHistogram]:
+        """Score histograms of healthy validation scans, by post-processing; kept with the detector.
 
         In native space they are those of the scans' own voxels, so that 1 % means the same voxels.
         """
@@ -243,15 +258,28 @@ class _Run:
         name = "validation-native.npz" if space == "native" else "validation.npz"
         file = self.results.detectors / fit.detector / name
         known = load_histograms(file) if file.is_file() else {}
-        missing = [variant for variant in variants if variant not in known]
+        keys = {variant.name: f"{variant.name}-{variant.version}" for variant in variants}
+        missing = [variant for variant in variants if keys[variant.name] not in known]
         if missing:
             self.tell(Started(f"score healthy validation with {detector.name}"))
             training = self.data.training
             with anomaly_maps(detector, training, "validation", missing, self.tell) as maps:
                 for variant in missing:
-                    known[variant] = validation_histogram(maps.scored(variant, space))
+                    scans = maps.scored(variant.name, space)
+                    known[keys[variant.name]] = validation_histogram(scans)
             _written(lambda: save_histograms(file, known), self.results)
-        return {variant: known[variant] for variant in variants}
+        return {name: known[key] for name, key in keys.items()}
+
+    def _protocol(self, spec: CellSpec) -> Protocol:
+        return next(one for one in self.plan.protocols if one.name == spec.protocol)
+
+    def _postprocessing(self, spec: CellSpec) -> PostProcessing:
+        return next(one for one in self.plan.postprocessings if one.name == spec.postprocessing)
+
+    def _variants(self, specs: Sequence[CellSpec]) -> list[PostProcessing]:
+        """The post-processings of some cells."""
+        names = {spec.postprocessing for spec in specs}
+        return [one for one in self.plan.postprocessings if one.name in names]
 
     def _specs(self, method: type[Method], params: Params, seed: int, label: str) -> list[CellSpec]:
         """The cells of one detector on one dataset."""
@@ -261,12 +289,12 @@ class _Run:
                 params=params.model_dump(mode="json"),
                 seed=seed,
                 dataset=label,
-                protocol=protocol,
-                postprocessing=postprocessing,
+                protocol=protocol.name,
+                postprocessing=postprocessing.name,
                 space=self.plan.config.space,
             )
-            for protocol in self.plan.config.protocol
-            for postprocessing in self.plan.config.postprocessing
+            for protocol in self.plan.protocols
+            for postprocessing in self.plan.postprocessings
         ]
 
     def _fail(
@@ -291,7 +319,8 @@ class _Run:
         return CellRecord.model_validate(
             {
                 "spec": spec,
-                "protocol_version": PROTOCOLS[spec.protocol].version,
+                "protocol_version": self._protocol(spec).version,
+                "postprocessing_version": self._postprocessing(spec).version,
                 "state": state,
                 "method_title": method.title,
                 "control": method.control,
@@ -310,16 +339,6 @@ class _Run:
         self.records.append(record)
         self.computed += 1
         self.tell(CellWritten(record))
-
-
-def _refuse_other_version(record: CellRecord, path: Path) -> None:
-    version = PROTOCOLS[record.spec.protocol].version
-    if record.protocol_version != version:
-        raise UadBenchError(
-            f"{path} follows protocol {record.spec.protocol}, version {record.protocol_version}, "
-            f"and this run computes version {version}: give this run its own --results folder, or "
-            "replace the cells with --overwrite all"
-        )
 
 
 def _written(write: Callable[[], None], results: ResultsFolder) -> None:

@@ -18,14 +18,13 @@ def pictures(results: ResultsFolder) -> Listener:
         if not isinstance(event, CellScored) or event.example is None:
             return
         spec, example = event.record.spec, event.example
-        star = "*" if spec.postprocessing == "star" else ""
         data = event.record.data
         picture = cell_picture(
             example.image,
             example.lesion,
             example.reconstruction,
             example.scores[spec.postprocessing],
-            title=f"{event.record.method_title}{star} on {spec.dataset}, {example.scan}",
+            title=f"{event.record.method_title}{event.mark} on {spec.dataset}, {example.scan}",
             simulated=data is not None and data.simulated,
         )
         write_whole(results.picture(spec.name), picture)

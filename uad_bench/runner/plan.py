@@ -8,7 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from uad_bench.cells import CellRecord, CellSpec, EvaluationSpace, PostProcessing, ProtocolName
+from uad_bench.cells import CellRecord, CellSpec, EvaluationSpace
+from uad_bench.evaluation.postprocessing import PostProcessing
+from uad_bench.evaluation.protocol import Protocol
 from uad_bench.method import Method, Params, search_space
 from uad_bench.plugins.registry import Registry
 from uad_bench.results import ResultsFolder, read_cell
@@ -39,8 +41,8 @@ class PlannedCell(BaseModel):
     params: dict[str, object]
     seed: int
     dataset: str
-    protocol: ProtocolName
-    postprocessing: PostProcessing
+    protocol: str
+    postprocessing: str
     space: EvaluationSpace = "template"
 
     def matches(self, spec: CellSpec) -> bool:
@@ -72,6 +74,8 @@ class Plan:
 
     Attributes:
         methods: the methods, in the order of execution.
+        protocols: the protocols.
+        postprocessings: the post-processings.
         sources: the datasets.
         config: what was asked.
         atlas: the tissue prior of all methods that need one; that of the training dataset itself
@@ -80,6 +84,8 @@ class Plan:
     """
 
     methods: tuple[PlannedMethod, ...]
+    protocols: tuple[Protocol, ...]
+    postprocessings: tuple[PostProcessing, ...]
     sources: Sources
     config: RunConfig
     atlas: Atlas | None = None
@@ -93,15 +99,15 @@ class Plan:
             fixed = planned.params.model_dump(mode="json", exclude=tunable)
             for seed in planned.seeds:
                 for source in self.sources.evaluated:
-                    for protocol in self.config.protocol:
-                        for postprocessing in self.config.postprocessing:
+                    for protocol in self.protocols:
+                        for postprocessing in self.postprocessings:
                             yield PlannedCell(
                                 method=planned.method.name,
                                 params=fixed,
                                 seed=seed,
                                 dataset=source.label,
-                                protocol=protocol,
-                                postprocessing=postprocessing,
+                                protocol=protocol.name,
+                                postprocessing=postprocessing.name,
                                 space=self.config.space,
                             )
 
@@ -121,7 +127,7 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
     beside = [(planned.method, planned.params) for planned in methods]
     controls = config.controls
     if controls is None:
-        controls = default_controls([planned.method for planned in methods])
+        controls = default_controls(registry, [planned.method for planned in methods])
     names = dict.fromkeys((*config.methods, *controls))
     for name in list(names)[len(config.methods) :]:
         with noted(problems):
@@ -138,6 +144,13 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
             )
         elif key.partition(".")[0] not in names:
             problems.append(f"{config.said('param', key)}: its method is not part of this run")
+    protocols: list[Protocol] = []
+    for name in config.protocol:
+        with noted(problems):
+            protocols.append(registry.protocol(name))
+    postprocessings: tuple[PostProcessing, ...] = ()
+    with noted(problems):
+        postprocessings = registry.postprocessings(config.postprocessing)
     problems += unwritable(config.said("results"), config.results)
     atlas, sources = None, None
     with noted(problems):
@@ -148,7 +161,15 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
     refuse(problems)
     assert sources is not None
     notes = _notes(config, methods, sources, atlas)
-    return Plan(tuple(methods), sources, config, atlas, tuple(notes))
+    return Plan(
+        tuple(methods),
+        tuple(protocols),
+        postprocessings,
+        sources,
+        config,
+        atlas,
+        tuple(notes),
+    )
 
 
 def _notes(

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.cells import EvaluationSpace, PostProcessing
+from uad_bench.cells import EvaluationSpace
 from uad_bench.dataset import Split
 from uad_bench.errors import PluginError
 from uad_bench.evaluation.histograms import quantise
 from uad_bench.evaluation.ordering import Ordering, mean_ordering, ordering
-from uad_bench.evaluation.postprocessing import postprocess
-from uad_bench.evaluation.protocols import ScoredScan
+from uad_bench.evaluation.postprocessing import PostProcessing
+from uad_bench.evaluation.scored import ScoredScan
 from uad_bench.method import FloatArray, Method, ReconstructionMethod, Slices
 from uad_bench.runner.events import Example, Listener, Progressed
 from uad_bench.system.disk import storage_error
@@ -39,12 +39,12 @@ class AnomalyMaps:
 
     dataset: PreparedDataset
     scans: Sequence[PreparedScan]
-    levels: Mapping[PostProcessing, NDArray[np.uint16]]
+    levels: Mapping[str, NDArray[np.uint16]]
     example: Example | None
-    orderings: Mapping[PostProcessing, Ordering]
+    orderings: Mapping[str, Ordering]
 
     def scored(
-        self, postprocessing: PostProcessing, space: EvaluationSpace = "template"
+        self, postprocessing: str, space: EvaluationSpace = "template"
     ) -> Iterator[ScoredScan]:
         """Yield scan after scan what the evaluation needs, on the grid or on its own voxels."""
         start = 0
@@ -99,14 +99,14 @@ def anomaly_maps(
     scans = [scan for scan in dataset.scans if scan.split == split]
     shown = _typical(scans, dataset)
     with tempfile.TemporaryDirectory(prefix="uad-bench-") as folder:
-        files = {name: Path(folder) / f"{name}.u16" for name in postprocessings}
+        files = {one.name: Path(folder) / f"{one.name}.u16" for one in postprocessings}
         example, shape = None, (0, 0)
-        found: dict[PostProcessing, list[Ordering]] = {name: [] for name in postprocessings}
+        found: dict[str, list[Ordering]] = {one.name: [] for one in postprocessings}
         for number, scan in enumerate(scans):
             slices = dataset.slices(scan)
             residual, reconstruction = signed_residual(method, slices)
             shape = residual.shape[1:]
-            scores = {name: postprocess(residual, name) for name in postprocessings}
+            scores = {one.name: one.apply(residual) for one in postprocessings}
             for name, score in scores.items():
                 _append(files[name], quantise(score))
                 brain = np.asarray(slices.brain[:, 0])
@@ -178,7 +178,7 @@ def _example(
     slices: Slices,
     dataset: PreparedDataset,
     reconstruction: FloatArray | None,
-    scores: Mapping[PostProcessing, FloatArray],
+    scores: Mapping[str, FloatArray],
 ) -> Example:
     """Cut out the slice with the largest lesion."""
     lesion = np.asarray(dataset.lesion(scan))

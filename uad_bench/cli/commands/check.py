@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from uad_bench.cli.options import PluginPaths, open_registry
 from uad_bench.cli.streams import echo
 from uad_bench.errors import PluginError, UadBenchError
-from uad_bench.plugins.conformance import Violation, check_dataset, check_method
+from uad_bench.evaluation.postprocessing import PostProcessing
+from uad_bench.evaluation.protocol import Protocol
+from uad_bench.method import Method
+from uad_bench.plugins.conformance import (
+    Violation,
+    check_dataset,
+    check_method,
+    check_postprocessing,
+    check_protocol,
+)
 from uad_bench.plugins.entry import Entry
 from uad_bench.plugins.registry import read_plugin, split_dataset
-
-if TYPE_CHECKING:
-    from uad_bench.dataset import Dataset
-    from uad_bench.method import Method
 
 
 def check(
@@ -28,7 +33,7 @@ def check(
     ] = None,
     plugin: PluginPaths = None,
 ) -> None:
-    """Try a method or dataset on a toy dataset and report every broken rule.
+    """Try a plugin on toy data and report every broken rule.
 
     Exits with 1 if there is one.
     """
@@ -63,10 +68,13 @@ def _resolve(target: str, plugin: list[Path] | None) -> tuple[tuple[Entry, ...],
 def _violations(entry: Entry, root: Path | None) -> list[Violation]:
     """The rules that a plugin breaks; one that cannot be loaded breaks the first."""
     try:
-        if entry.kind == "method":
-            method: type[Method] = entry.load()  # type: ignore[assignment]
-            return check_method(method)
-        dataset: type[Dataset] = entry.load()  # type: ignore[assignment]
-        return check_dataset(dataset, root)
+        loaded = entry.load()
+        if isinstance(loaded, Protocol):
+            return check_protocol(loaded)
+        if isinstance(loaded, PostProcessing):
+            return check_postprocessing(loaded)
+        if issubclass(loaded, Method):
+            return check_method(loaded)
+        return check_dataset(loaded, root)
     except PluginError as error:
         return [Violation("load", str(error))]

@@ -11,6 +11,7 @@ from uad_bench.cli.options import PluginPaths, open_registry
 from uad_bench.cli.output import print_table
 from uad_bench.cli.streams import echo
 from uad_bench.plugins.entry import Entry
+from uad_bench.plugins.registry import GROUPS
 
 
 class Listed(StrEnum):
@@ -18,22 +19,24 @@ class Listed(StrEnum):
 
     methods = "methods"
     datasets = "datasets"
+    protocols = "protocols"
+    postprocessings = "postprocessings"
 
 
 def list_plugins(
     what: Annotated[Listed | None, typer.Argument(help="Only these.")] = None,
     plugin: PluginPaths = None,
 ) -> None:
-    """List methods and datasets: built in, from installed packages, and your own.
+    """List plugins of every kind: built in, from installed packages, and your own.
 
     What cannot be used is listed with its reason.
     """
     registry = open_registry(plugin, strict=False)
-    tables = []
-    if what is not Listed.datasets:
-        tables.append(("METHOD", registry.entries("method")))
-    if what is not Listed.methods:
-        tables.append(("DATASET", registry.entries("dataset")))
+    tables = [
+        (kind.upper(), registry.entries(kind))
+        for kind, listed in zip(GROUPS, Listed, strict=True)
+        if what in (None, listed)
+    ]
     tables.append(("FILE", tuple(e for e in registry.entries() if e.kind is None)))
     shown = [(heading, entries) for heading, entries in tables if entries]
     for index, (heading, entries) in enumerate(shown):

@@ -32,9 +32,9 @@ def new(
     plugin: PluginPaths = None,
 ) -> None:
     """Write a plugin file that works, to be changed into your own."""
-    if fault := name_fault(name):
-        raise UadBenchError(f"{fault[0].upper()}{fault[1:]}")
     word: Kind = "method" if kind is Made.method else "dataset"
+    if fault := name_fault(word, name):
+        raise UadBenchError(f"{fault[0].upper()}{fault[1:]}")
     for entry in open_registry(plugin).entries(word):
         if entry.name == name:
             raise UadBenchError(f"The {word} name {name!r} is taken by {entry.origin}")

@@ -53,8 +53,7 @@ def run(
     controls: Annotated[
         str | None,
         typer.Option(
-            help="Controls in every table.  [default: control-random,control-centre,"
-            "control-black,control-mean, and beside networks control-no-prior,control-denoising]"
+            help="Controls in every table.  [default: those that say so, as `list` shows them]"
         ),
     ] = None,
     preset: Preset = None,
@@ -62,10 +61,10 @@ def run(
         list[str] | None, typer.Option(help="A parameter, as spa.beta=1e-4. Repeatable.")
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option(help="strict, paper, or both.  [default: strict]")
+        str | None, typer.Option(help="Protocols, such as strict,paper.  [default: strict]")
     ] = None,
     postprocessing: Annotated[
-        str | None, typer.Option(help="none, star, or both.  [default: none,star]")
+        str | None, typer.Option(help="Post-processings.  [default: none,star]")
     ] = None,
     space: Annotated[
         str | None,
@@ -190,7 +189,11 @@ def _show_plan(config: RunConfig, messages: Console) -> None:
             progress.note(note)
         cells, records = tuple(plan.cells()), stored_cells(results)
         if config.overwrite != "all":
-            refuse_other_version(r for r in records if any(cell.matches(r.spec) for cell in cells))
+            refuse_other_version(
+                (r for r in records if any(cell.matches(r.spec) for cell in cells)),
+                plan.protocols,
+                plan.postprocessings,
+            )
         check_files(config, plan.sources, progress)
     print_plan(plan, records, results)
 

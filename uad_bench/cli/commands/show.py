@@ -12,6 +12,8 @@ import typer
 from uad_bench.cli.options import PluginPaths, open_registry
 from uad_bench.cli.output import print_block, print_facts, print_table
 from uad_bench.cli.streams import echo
+from uad_bench.evaluation.postprocessing import PostProcessing
+from uad_bench.evaluation.protocol import MetricInfo, Protocol
 from uad_bench.method import Method, search_space
 from uad_bench.plugins.entry import Entry
 
@@ -20,19 +22,24 @@ if TYPE_CHECKING:
 
     from uad_bench.dataset import Dataset, DatasetInfo, ScannerFacts
 
+_BESIDE = {None: "", "all": "all methods", "networks": "networks"}
 _LIMITS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A method's or dataset's name.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A plugin's name.")],
     plugin: PluginPaths = None,
 ) -> None:
-    """Show what a method or dataset is: metadata, parameters, origin, citation, layout."""
+    """Show what a plugin is: what it says about itself, parameters or metrics, origin."""
     for index, entry in enumerate(open_registry(plugin).matching(name)):
         if index:
             echo()
         loaded = entry.load()
-        if issubclass(loaded, Method):
+        if isinstance(loaded, Protocol):
+            _show_protocol(entry, loaded)
+        elif isinstance(loaded, PostProcessing):
+            _show_postprocessing(entry, loaded)
+        elif issubclass(loaded, Method):
             _show_method(entry, loaded)
         else:
             _show_dataset(entry, loaded)
@@ -50,6 +57,8 @@ def _show_method(entry: Entry, method: type[Method]) -> None:
             ("trains", _yes(method.trains)),
             ("supervised", _yes(method.supervised)),
             ("control", _yes(method.control)),
+            ("stands beside", _BESIDE[method.beside]),
+            ("left out beside", method.stands_for),
             ("tuned on", ", ".join(method.objective)),
             ("source", entry.source),
             ("origin", entry.origin),
@@ -74,6 +83,46 @@ def _show_method(entry: Entry, method: type[Method]) -> None:
         print_block(f"preset {name}", "\n".join(lines))
     description = inspect.getdoc(sys.modules[method.__module__]) or ""
     print_block("description", "" if description.rstrip(".") == entry.summary else description)
+
+
+def _show_protocol(entry: Entry, protocol: Protocol) -> None:
+    """Print a protocol's version, caption and metrics, and what it does."""
+    print_facts(
+        (
+            ("protocol", protocol.name),
+            ("version", str(protocol.version)),
+            ("summary", entry.summary),
+            ("caption", protocol.caption),
+            ("source", entry.source),
+            ("origin", entry.origin),
+        )
+    )
+    echo()
+    print_table(
+        ("METRIC", "TITLE", "UNIT", "BETTER", "SHOWN"),
+        [(one.name, one.title, one.unit, _better(one), one.shown) for one in protocol.metrics],
+    )
+    print_block("description", protocol.description)
+
+
+def _better(metric: MetricInfo) -> str:
+    """Which values of a metric are better, in words."""
+    return f"near {metric.target:g}" if metric.target is not None else metric.better or ""
+
+
+def _show_postprocessing(entry: Entry, postprocessing: PostProcessing) -> None:
+    """Print a post-processing's version, mark and caption."""
+    print_facts(
+        (
+            ("post-processing", postprocessing.name),
+            ("version", str(postprocessing.version)),
+            ("summary", entry.summary),
+            ("mark", postprocessing.mark),
+            ("caption", postprocessing.caption),
+            ("source", entry.source),
+            ("origin", entry.origin),
+        )
+    )
 
 
 def _show_dataset(entry: Entry, dataset: type[Dataset]) -> None:

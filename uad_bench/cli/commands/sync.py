@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from uad_bench.cli.options import PluginPaths, open_registry
 from uad_bench.cli.output import cells_in_words
 from uad_bench.cli.streams import echo
 from uad_bench.results import load_cells
@@ -14,6 +15,7 @@ from uad_bench.results import load_cells
 
 def sync(
     results: Annotated[Path, typer.Option(help="A run's results folder.")] = Path("results"),
+    plugin: PluginPaths = None,
 ) -> None:
     """Send to MLflow the cells that it does not have yet.
 
@@ -22,7 +24,12 @@ def sync(
     from uad_bench import tracking
     from uad_bench.report.tables.versions import refuse_other_version
 
-    refuse_other_version(load_cells(results))
+    records, registry = load_cells(results), open_registry(plugin)
+    refuse_other_version(
+        records,
+        [registry.protocol(name) for name in sorted({one.spec.protocol for one in records})],
+        registry.postprocessings({one.spec.postprocessing for one in records}),
+    )
     tracker = tracking.default_tracker(results)
     done = tracking.sync(results, tracker)
     echo(

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from uad_bench.cells import CellRecord
+from uad_bench.cli.options import PluginPaths, open_registry
 from uad_bench.cli.streams import echo
 from uad_bench.errors import UadBenchError
 from uad_bench.results import ResultsFolder, load_cells
@@ -20,7 +21,7 @@ def table(
         str, typer.Option("--format", "-f", help="terminal, latex, markdown or csv.")
     ] = "terminal",
     protocol: Annotated[
-        str | None, typer.Option(help="strict, paper or both.  [default: all that were run]")
+        str | None, typer.Option(help="Protocols.  [default: all that were run]")
     ] = None,
     space: Annotated[
         str | None, typer.Option(help="template or native.  [default: all that were run]")
@@ -47,6 +48,7 @@ def table(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a file.")
     ] = None,
+    plugin: PluginPaths = None,
 ) -> None:
     """Write the tables of a results folder: one row per dataset, one column per method."""
     from uad_bench.cli.tables import print_tables
@@ -58,6 +60,7 @@ def table(
         raise UadBenchError(f"--format {form}: unknown; available: {', '.join(FORMATS)}")
     tables = chosen_tables(
         _records(results, optional=published),
+        open_registry(plugin),
         metrics=metrics,
         protocol=protocol,
         space=space,

@@ -43,7 +43,7 @@ def _check_info(info: object, findings: Findings) -> None:
     if not isinstance(info, DatasetInfo):
         findings.check(False, "info", f"info must be a DatasetInfo, is {type(info).__name__}")
         return
-    fault = name_fault(info.name)
+    fault = name_fault("dataset", info.name)
     findings.check(fault is None, "name", str(fault))
     for field in _LINES:
         text = getattr(info, field)

@@ -46,13 +46,18 @@ def check_method(cls: type[Method]) -> list[Violation]:
 def _check_metadata(cls: type[Method], findings: Findings) -> None:
     """Names, words and flags that tables and plans rely on."""
     name = getattr(cls, "name", None)
-    fault = name_fault(name) if isinstance(name, str) else "name must be a string"
+    fault = name_fault("method", name) if isinstance(name, str) else "name must be a string"
     findings.check(fault is None, "name", str(fault))
     title = getattr(cls, "title", None)
     is_line = isinstance(title, str) and title.strip() != "" and "\n" not in title
     findings.check(is_line, "title", f"title must be one line of text, is {title!r}")
     findings.check(
         isinstance(cls.citation, str), "citation", f"citation must be text, is {cls.citation!r}"
+    )
+    findings.check(
+        cls.beside in {None, "all", "networks"} and (cls.control or cls.beside is None),
+        "beside",
+        f"beside must be all, networks or None, and None but for a control; is {cls.beside!r}",
     )
     for flag in ("trains", "supervised", "control"):
         value = getattr(cls, flag)

@@ -75,7 +75,7 @@ def _check_presets(cls: type[Method], findings: Findings) -> None:
         is_whole, "presets", f"presets must map names to parameters and values, is {presets!r}"
     )
     for preset, values in presets.items() if is_whole else ():
-        fault = name_fault(preset)
+        fault = name_fault("method", preset)
         findings.check(fault is None, "presets", f"preset {preset!r}: {fault}")
         try:
             params = cls.Params.model_validate(dict(values))

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from uad_bench.cells import CellRecord, EvaluationSpace, ProtocolName
+from uad_bench.cells import CellRecord, EvaluationSpace
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import (
     PrecisionRecall,
@@ -18,6 +18,8 @@ from uad_bench.evaluation.histograms import (
     average_precision,
     precision_recall,
 )
+from uad_bench.evaluation.postprocessing import PostProcessing
+from uad_bench.evaluation.protocol import Protocol
 from uad_bench.histogram_files import load_histograms
 from uad_bench.report.figures.cells import png
 from uad_bench.report.published import DATASETS
@@ -28,6 +30,7 @@ _COLUMNS = 3
 _PANEL = (3.3, 3.7)
 _DPI = 130
 _POINTS = 400
+_STYLES = (":", "-", "--", "-.")
 _GREYS = ("#555555", "#aaaaaa")
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b")
 """Okabe and Ito's colours, which colour-blind people can tell apart."""
@@ -50,7 +53,8 @@ def pooled(records: Sequence[CellRecord], root: Path) -> ScoreHistogram:
 def curves_picture(
     records: Sequence[CellRecord],
     root: Path,
-    protocol: ProtocolName,
+    protocol: Protocol,
+    postprocessings: Sequence[PostProcessing],
     space: EvaluationSpace = "template",
 ) -> bytes:
     """Draw one panel per dataset with the curve of every method, as PNG.
@@ -61,20 +65,21 @@ def curves_picture(
     Args:
         records: the cells, in any order.
         root: the results folder.
-        protocol: whose cells are drawn; both protocols score the same voxels.
+        protocol: whose cells are drawn; all protocols score the same voxels.
+        postprocessings: those of the cells, in the order of line styles.
         space: whose voxels.
 
     Raises:
         UadBenchError: no finished cell of this protocol, one of another version of it, or a
             damaged file of histograms.
     """
-    kind = protocol, space
+    kind = protocol.name, space
     done = [r for r in records if r.state == "done" and (r.spec.protocol, r.spec.space) == kind]
     if not done:
         raise UadBenchError(
-            f"{root}: no finished cell of protocol {protocol} in {space} space to draw"
+            f"{root}: no finished cell of protocol {protocol.name} in {space} space to draw"
         )
-    refuse_other_version(done)
+    refuse_other_version(done, [protocol], postprocessings)
     datasets: defaultdict[str, defaultdict[tuple[str, str, str], list[CellRecord]]]
     datasets = defaultdict(lambda: defaultdict(list))
     for record in sorted(done, key=lambda record: record.spec.name):
@@ -92,7 +97,7 @@ def curves_picture(
         if place >= len(names):
             axes.set_axis_off()
             continue
-        _panel(axes, titles[names[place]], datasets[names[place]], root)
+        _panel(axes, titles[names[place]], datasets[names[place]], root, postprocessings)
     if any(record.training is not None and record.training.simulated for record in done):
         figure.supxlabel("Simulated: the training data", fontsize=7)
     return png(figure)
@@ -103,8 +108,10 @@ def _panel(
     title: str,
     cells: Mapping[tuple[str, str, str], Sequence[CellRecord]],
     root: Path,
+    postprocessings: Sequence[PostProcessing],
 ) -> None:
-    """Draw one dataset: starred variants solid, the others dotted, controls grey."""
+    """Draw one dataset: a line style per post-processing, controls grey."""
+    marks = {one.name: one.mark for one in postprocessings}
     detectors = list(dict.fromkeys(key[:2] for key in cells if not cells[key][0].control))
     controls = list(dict.fromkeys(key[:2] for key in cells if cells[key][0].control))
     for key in sorted(cells, key=lambda key: key[:2] in controls):
@@ -114,15 +121,15 @@ def _panel(
         if curve is None or area is None:
             continue
         first = records[0]
-        star = "*" if first.spec.postprocessing == "star" else ""
+        variant = first.spec.postprocessing
         is_control = key[:2] in controls
         palette, kind = (_GREYS, controls) if is_control else (_COLOURS, detectors)
         axes.plot(
             *thinned(curve),
             color=palette[kind.index(key[:2]) % len(palette)],
-            linestyle="-" if star else ":",
+            linestyle=_STYLES[list(marks).index(variant) % len(_STYLES)],
             linewidth=1.0 if is_control else 1.6,
-            label=f"{first.method_title}{star}{'†' if is_control else ''} {area:.2f}",
+            label=f"{first.method_title}{marks[variant]}{'†' if is_control else ''} {area:.2f}",
         )
     simulated = all(r.data is not None and r.data.simulated for rs in cells.values() for r in rs)
     words = title + (" (simulated)" if simulated else "")

@@ -7,14 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from uad_bench.cells import CellRecord, DatasetUse, PostProcessing, short_hash
+from uad_bench.cells import CellRecord, DatasetUse, short_hash
+from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.report.published import DATASETS, METHODS, PublishedNumber, dataset_title
 from uad_bench.report.tables.model import GROUPS, Column, Row
 
-ColumnKey = tuple[bool, str, str, PostProcessing]
+ColumnKey = tuple[bool, str, str, str]
 """Published or not, method (title where published), hash of the parameters, post-processing."""
-
-POSTPROCESSING_ORDER: tuple[PostProcessing, ...] = ("none", "star")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +33,23 @@ class Arrangement:
     published: Mapping[tuple[int, int, str], PublishedNumber]
 
 
-def arrange(records: Sequence[CellRecord], published: Sequence[PublishedNumber]) -> Arrangement:
+def arrange(
+    records: Sequence[CellRecord],
+    published: Sequence[PublishedNumber],
+    postprocessings: Sequence[PostProcessing],
+) -> Arrangement:
     """Sort records of one protocol, and published numbers, into rows and columns.
 
     A dataset that was evaluated both simulated and real gets two rows; a method with several sets
     of parameters gets a column for each. Published numbers stand in rows that our records have,
     or, without any record, in rows of their own.
+
+    Args:
+        records: the records.
+        published: the printed numbers.
+        postprocessings: those of both, in the order of columns.
     """
+    variants = {one.name: one for one in postprocessings}
     kinds, titles = _kinds(records), dataset_titles(records)
     own: defaultdict[tuple[Row, ColumnKey], list[CellRecord]] = defaultdict(list)
     printed: dict[tuple[Row, ColumnKey, str], PublishedNumber] = {}
@@ -51,7 +60,9 @@ def arrange(records: Sequence[CellRecord], published: Sequence[PublishedNumber])
         key: ColumnKey = (False, spec.method, spec.params_hash, spec.postprocessing)
         known = columns.get(key)
         if known is None or not known.training:
-            columns[key] = _column(record, labels[spec.method, spec.params_hash])
+            columns[key] = _column(
+                record, labels[spec.method, spec.params_hash], variants[spec.postprocessing].mark
+            )
         own[_row(record, kinds, titles), key].append(record)
     rows = sorted({row for row, _ in own}, key=_row_order)
     for number in published:
@@ -60,10 +71,10 @@ def arrange(records: Sequence[CellRecord], published: Sequence[PublishedNumber])
         if not records:
             targets = [Row(number.label, number.dataset)]
         for row in targets:
-            columns.setdefault(key, _published_column(number))
+            columns.setdefault(key, _published_column(number, variants[number.postprocessing].mark))
             printed.setdefault((row, key, number.metric), number)
     rows = sorted({*rows, *(row for row, _, _ in printed)}, key=_row_order)
-    order = sorted(columns, key=lambda key: _column_order(columns[key]))
+    order = sorted(columns, key=lambda key: _column_order(columns[key], list(variants)))
     row_at = {row: index for index, row in enumerate(rows)}
     column_at = {key: index for index, key in enumerate(order)}
     return Arrangement(
@@ -118,14 +129,16 @@ def _row(record: CellRecord, kinds: Mapping[str, bool], titles: Mapping[str, str
     return Row(dataset, titles[dataset], simulated)
 
 
-def _column(record: CellRecord, label: str) -> Column:
+def _column(record: CellRecord, label: str, variant: str) -> Column:
     spec = record.spec
     training = training_title(record.training)
-    return Column(spec.method, label, record.group, spec.postprocessing, spec.params_hash, training)
+    return Column(
+        spec.method, label, record.group, spec.postprocessing, variant, spec.params_hash, training
+    )
 
 
-def _published_column(number: PublishedNumber) -> Column:
-    return Column(number.name, number.method, "published", number.postprocessing)
+def _published_column(number: PublishedNumber, variant: str) -> Column:
+    return Column(number.name, number.method, "published", number.postprocessing, variant)
 
 
 def _labels(records: Iterable[CellRecord]) -> dict[tuple[str, str], str]:
@@ -166,7 +179,9 @@ def _row_order(row: Row) -> tuple[int, str, bool]:
     return place, row.dataset, not row.simulated
 
 
-def _column_order(column: Column) -> tuple[int, float, str, str, int]:
+def _column_order(
+    column: Column, postprocessings: Sequence[str]
+) -> tuple[int, float, str, str, int]:
     names = list(METHODS)
     # A method the paper does not know stands after SPA and before thresholding.
     place: float = names.index(column.method) if column.method in names else len(names) - 1.5
@@ -175,5 +190,5 @@ def _column_order(column: Column) -> tuple[int, float, str, str, int]:
         place,
         column.method,
         column.label,
-        POSTPROCESSING_ORDER.index(column.postprocessing),
+        postprocessings.index(column.postprocessing),
     )

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from uad_bench.cells import CellRecord, EvaluationSpace, PostProcessing, ProtocolName
+from uad_bench.cells import CellRecord, EvaluationSpace
 from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.postprocessing import PostProcessing
+from uad_bench.evaluation.protocol import MetricInfo, Protocol
 from uad_bench.evaluation.values import Direction
-from uad_bench.report.published import PublishedNumber
+from uad_bench.report.published import PUBLISHED_METRICS, PublishedNumber
 from uad_bench.report.tables.arrange import Arrangement, arrange
 from uad_bench.report.tables.compare import method_label, paired_tests, with_improvement
-from uad_bench.report.tables.metrics import (
-    DETECTION,
-    DETECTION_NOTE,
-    PREVALENCE,
-    TITLES,
-    chosen_metrics,
-)
+from uad_bench.report.tables.metrics import chosen_metrics, published_metrics
 from uad_bench.report.tables.model import Cell, Column, Note, Panel, Table
 from uad_bench.report.tables.notes import Footnotes, caption, column_marks, legend, row_marks
 from uad_bench.report.tables.values import dataset_cell, own_cell, published_cell, ranked
@@ -26,9 +22,9 @@ from uad_bench.report.tables.versions import refuse_other_version
 
 def build_table(
     records: Sequence[CellRecord],
-    protocol: ProtocolName = "strict",
+    protocol: Protocol,
+    postprocessings: Sequence[PostProcessing],
     *,
-    postprocessing: Sequence[PostProcessing] = ("none", "star"),
     space: EvaluationSpace = "template",
     metrics: Sequence[str] | None = None,
     intervals: bool = False,
@@ -40,64 +36,71 @@ def build_table(
     Args:
         records: cell records; those of other protocols and post-processings are passed over.
         protocol: the evaluation protocol.
-        postprocessing: the variants to show.
+        postprocessings: the variants to show, in the order of columns.
         space: the voxels that were scored; records of the other are passed over.
         metrics: names of metrics; the protocol's own if not given.
         intervals: whether to show 95 % intervals.
         published: the paper's numbers, to stand beside ours; alone where there are no records.
-        compare: a method; its average improvement over every other, and in ``strict`` the
-            paired tests, are added.
+        compare: a method; its average improvement over every other is added, and, where the
+            first metric is a mean over subjects, the paired tests.
 
     Raises:
         UadBenchError: if there is nothing to show, a metric or method is unknown, or numbers
             follow another version of the protocol than its caption.
     """
+    variants = {one.name for one in postprocessings}
     mine = [
         record
         for record in records
-        if (record.spec.protocol, record.spec.space) == (protocol, space)
-        and record.spec.postprocessing in postprocessing
+        if (record.spec.protocol, record.spec.space) == (protocol.name, space)
+        and record.spec.postprocessing in variants
     ]
     if records and not mine:
         others = sorted({record.spec.protocol for record in records})
-        if protocol in others:
-            raise UadBenchError(f"no results in {space} space under protocol {protocol}")
+        if protocol.name in others:
+            raise UadBenchError(f"no results in {space} space under protocol {protocol.name}")
         raise UadBenchError(
-            f"no results under protocol {protocol}; there are some under {', '.join(others)}: "
+            f"no results under protocol {protocol.name}; there are some under {', '.join(others)}: "
             f"say --protocol {others[0]}"
         )
-    refuse_other_version(mine)
-    printed = [number for number in published if number.postprocessing in postprocessing]
+    refuse_other_version(mine, [protocol], postprocessings)
+    printed = [number for number in published if number.postprocessing in variants]
     if not mine and not printed:
         raise UadBenchError("nothing to show: no results and no published numbers")
-    kind = protocol if mine else "published"
+    kind = protocol.name if mine else "published"
     label = f"{kind}-native" if space == "native" else kind
-    names = chosen_metrics(metrics, kind, mine)
-    arrangement = arrange(mine, [number for number in printed if number.metric in names])
+    names = (
+        chosen_metrics(metrics, protocol, mine)
+        if mine
+        else published_metrics(metrics, PUBLISHED_METRICS)
+    )
+    chosen = [protocol.metric(name) for name in names]
+    arrangement = arrange(
+        mine, [number for number in printed if number.metric in names], postprocessings
+    )
     notes = Footnotes()
     arrangement = _marked(arrangement, notes)
     if compare is not None:
         method_label(arrangement.columns, compare)  # also where nothing below compares
     panels = []
-    for name in names:
-        panel = _panel(arrangement, name, notes, intervals=intervals)
-        if compare is not None and name == "auprc":
+    for metric in chosen:
+        panel = _panel(arrangement, metric, notes, intervals=intervals)
+        if compare is not None and metric.name == "auprc":
             panel = with_improvement(panel, compare, notes)
-        panel = _with_prevalence(panel, arrangement)
+        panel = _with_chance(panel, metric.chance, arrangement)
         panels.append(panel.without_empty_columns())
     explained = legend(
         arrangement.columns,
         [cell for one in panels for row in one.cells for cell in row],
         intervals=intervals,
     )
-    if not set(DETECTION).isdisjoint(names):
-        explained.append(Note("", DETECTION_NOTE))
-    if compare is not None and kind == "strict":
-        panels.append(paired_tests(arrangement, names[0], compare, notes))
+    explained += [Note("", text) for text in dict.fromkeys(one.note for one in chosen) if text]
+    if compare is not None and _is_mean_over_subjects(names[0], mine):
+        panels.append(paired_tests(arrangement, chosen[0], compare, notes))
     return Table(
         name=f"uad-bench-{label}",
         protocol=label,
-        caption=caption(mine, arrangement, protocol),
+        caption=caption(mine, arrangement, protocol, postprocessings),
         panels=tuple(panels),
         notes=(*explained, *notes.notes()),
     )
@@ -115,21 +118,28 @@ def _marked(arrangement: Arrangement, notes: Footnotes) -> Arrangement:
     return replace(arrangement, rows=tuple(rows), columns=columns)
 
 
-def _panel(arrangement: Arrangement, metric: str, notes: Footnotes, *, intervals: bool) -> Panel:
+def _is_mean_over_subjects(metric: str, records: Sequence[CellRecord]) -> bool:
+    """Whether subjects have values of their own, which can be compared."""
+    return any(one.metrics[metric].subjects for one in records if metric in one.metrics)
+
+
+def _panel(
+    arrangement: Arrangement, metric: MetricInfo, notes: Footnotes, *, intervals: bool
+) -> Panel:
     found = [
-        record.metrics[metric]
+        record.metrics[metric.name]
         for some in arrangement.own.values()
         for record in some
-        if metric in record.metrics
+        if metric.name in record.metrics
     ]
-    better: Direction | None = "lower" if metric.startswith("hd") else "higher"
+    better: Direction | None = metric.better
     unit, target = "", None
     if found:
         better, unit, target = found[0].better, found[0].unit, found[0].target
     cells = []
     for row in range(len(arrangement.rows)):
         line = [
-            published_cell(arrangement.published.get((row, column, metric)), notes)
+            published_cell(arrangement.published.get((row, column, metric.name)), notes)
             if one.group == "published"
             else own_cell(
                 arrangement.own.get((row, column), ()), metric, notes, intervals=intervals
@@ -138,8 +148,8 @@ def _panel(arrangement: Arrangement, metric: str, notes: Footnotes, *, intervals
         ]
         cells.append(ranked(line, arrangement.columns, better, target))
     return Panel(
-        metric=metric,
-        title=TITLES.get(metric, metric),
+        metric=metric.name,
+        title=metric.title,
         unit=unit,
         better=better,
         columns=arrangement.columns,
@@ -149,10 +159,15 @@ def _panel(arrangement: Arrangement, metric: str, notes: Footnotes, *, intervals
     )
 
 
-def _with_prevalence(panel: Panel, arrangement: Arrangement) -> Panel:
-    """Add the share of lesion voxels to a panel of AUPRC: what a constant score reaches."""
-    metric = PREVALENCE.get(panel.metric)
-    if metric is None:
+def _with_chance(panel: Panel, metric: str, arrangement: Arrangement) -> Panel:
+    """Add what a constant score reaches, such as the share of lesion voxels beside AUPRC.
+
+    Args:
+        panel: the panel.
+        metric: name of the metric that says it; empty where none does.
+        arrangement: its rows and columns.
+    """
+    if not metric:
         return panel
     cells = []
     for at, row in enumerate(panel.rows):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
-from uad_bench.cells import CellRecord, EvaluationSpace, ProtocolName
+from uad_bench.cells import CellRecord, EvaluationSpace
 from uad_bench.errors import UadBenchError
+from uad_bench.plugins.registry import Registry
 from uad_bench.report.published import load_published
 from uad_bench.report.tables.build import build_table
 from uad_bench.report.tables.metrics import Kind, metrics_by_kind
@@ -15,9 +16,13 @@ from uad_bench.report.tables.model import Table
 Names = str | Sequence[str]
 """Names in a list, or in a text with commas."""
 
+_FIRST = "strict"
+"""The protocol whose table is first; that of the paper's numbers alone."""
+
 
 def chosen_tables(
     records: Sequence[CellRecord],
+    registry: Registry,
     *,
     metrics: Names | None = None,
     protocol: Names | None = None,
@@ -30,6 +35,7 @@ def chosen_tables(
 
     Args:
         records: the cells; none where the paper's numbers stand alone.
+        registry: where their protocols and post-processings are found.
         metrics: names of metrics; the protocol's own if not given.
         protocol: names of protocols.
         space: ``template`` or ``native``.
@@ -41,6 +47,11 @@ def chosen_tables(
         UadBenchError: an unknown name, or nothing to show.
     """
     asked = None if metrics is None else _names("metrics", metrics)
+    printed = load_published() if published else ()
+    postprocessings = registry.postprocessings(
+        {record.spec.postprocessing for record in records}
+        | {number.postprocessing for number in printed}
+    )
     kinds = [
         (name, kind)
         for name in _protocols(protocol, records)
@@ -52,10 +63,11 @@ def chosen_tables(
     return tuple(
         build_table(
             records,
-            name,
+            registry.protocol(name),
+            postprocessings,
             metrics=shown,
             intervals=intervals,
-            published=load_published() if published else (),
+            published=printed,
             compare=compare,
             space=kind,
         )
@@ -76,20 +88,16 @@ def one_space(text: str) -> EvaluationSpace:
     return chosen
 
 
-def _protocols(asked: Names | None, records: Sequence[CellRecord]) -> tuple[ProtocolName, ...]:
-    known: tuple[ProtocolName, ...] = get_args(ProtocolName)
-    if asked is None:
-        there = {record.spec.protocol for record in records}
-        return tuple(name for name in known if name in there) or known[:1]
-    names = _names("protocol", asked)
-    for name in names:
-        if name not in known:
-            raise UadBenchError(f"--protocol {name}: unknown; available: {', '.join(known)}")
-    return tuple(name for name in known if name in names)
+def _protocols(asked: Names | None, records: Sequence[CellRecord]) -> tuple[str, ...]:
+    """The protocols to show, the default one first."""
+    if asked is not None:
+        return tuple(dict.fromkeys(_names("protocol", asked)))
+    there = {record.spec.protocol for record in records} or {_FIRST}
+    return tuple(sorted(there, key=lambda name: (name != _FIRST, name)))
 
 
 def _spaces(
-    asked: str | None, protocol: ProtocolName, records: Sequence[CellRecord]
+    asked: str | None, protocol: str, records: Sequence[CellRecord]
 ) -> tuple[EvaluationSpace, ...]:
     """The spaces to show of one protocol: the one that is asked for, or every one that is there."""
     if asked is not None:

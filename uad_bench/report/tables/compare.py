@@ -9,6 +9,7 @@ from statistics import fmean
 
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.protocol import MetricInfo
 from uad_bench.evaluation.statistics import (
     differing,
     holm,
@@ -17,7 +18,6 @@ from uad_bench.evaluation.statistics import (
     subject_means,
 )
 from uad_bench.report.tables.arrange import Arrangement
-from uad_bench.report.tables.metrics import TITLES
 from uad_bench.report.tables.model import Cell, Column, Panel, Row
 from uad_bench.report.tables.notes import Footnotes, people_in_words
 from uad_bench.report.tables.values import average_improvement
@@ -57,7 +57,9 @@ def with_improvement(panel: Panel, method: str, notes: Footnotes) -> Panel:
     return replace(panel, rows=(*panel.rows, row), cells=(*panel.cells, tuple(cells)))
 
 
-def paired_tests(arrangement: Arrangement, metric: str, method: str, notes: Footnotes) -> Panel:
+def paired_tests(
+    arrangement: Arrangement, metric: MetricInfo, method: str, notes: Footnotes
+) -> Panel:
     """p-values of ``method`` against each other column of ours, patient by patient.
 
     Wilcoxon's signed-rank test on the subjects both have, each subject's value averaged over
@@ -71,7 +73,9 @@ def paired_tests(arrangement: Arrangement, metric: str, method: str, notes: Foot
     columns = tuple(arrangement.columns[index] for index in own)
     rows, cells = [], []
     for at, row in enumerate(arrangement.rows):
-        subjects = [_subject_values(arrangement.own.get((at, index), ()), metric) for index in own]
+        subjects = [
+            _subject_values(arrangement.own.get((at, index), ()), metric.name) for index in own
+        ]
         tested: dict[int, float] = {}
         counted: list[int] = []
         for index, column in enumerate(columns):
@@ -92,8 +96,8 @@ def paired_tests(arrangement: Arrangement, metric: str, method: str, notes: Foot
         if text := _out_of_reach(counted):
             marks = (*marks, notes.mark(text))
         rows.append(replace(row, marks=marks))
-    title = f"{TITLES.get(metric, metric)}: p of {label} against each (paired Wilcoxon, Holm)"
-    return Panel(f"{metric}_p", title, "", None, columns, tuple(rows), tuple(cells))
+    title = f"{metric.title}: p of {label} against each (paired Wilcoxon, Holm)"
+    return Panel(f"{metric.name}_p", title, "", None, columns, tuple(rows), tuple(cells))
 
 
 def _out_of_reach(counted: Sequence[int]) -> str:

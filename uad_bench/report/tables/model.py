@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from uad_bench.cells import PostProcessing
 from uad_bench.evaluation.values import Direction
 
 Group = Literal["detector", "supervised", "control", "published", "dataset"]
@@ -83,7 +82,8 @@ class Column:
         method: name on the command line.
         label: title, with what tells it from its namesakes, without post-processing.
         group: which group of methods it stands in.
-        postprocessing: ``star`` puts a ``*`` behind the label.
+        postprocessing: name of its post-processing.
+        variant: what the post-processing puts behind the label, such as ``*``.
         params_hash: hash of its parameters; empty for published numbers.
         training: what it learned from, such as ``HI (simulated)``.
         marks: numbers of the footnotes that belong to it.
@@ -92,16 +92,16 @@ class Column:
     method: str
     label: str
     group: Group
-    postprocessing: PostProcessing
+    postprocessing: str
+    variant: str = ""
     params_hash: str = ""
     training: str = ""
     marks: tuple[int, ...] = ()
 
     @property
     def title(self) -> str:
-        """The heading: label, ``*`` and the group's symbol."""
-        star = "*" if self.postprocessing == "star" else ""
-        return f"{self.label}{star}{SYMBOLS[self.group]}"
+        """The heading: label, what its post-processing puts behind it, and the group's symbol."""
+        return f"{self.label}{self.variant}{SYMBOLS[self.group]}"
 
 
 @dataclass(frozen=True, slots=True)

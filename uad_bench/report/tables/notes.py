@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from uad_bench.cells import CellRecord, DatasetUse, ProtocolName
+from uad_bench.cells import CellRecord, DatasetUse
 from uad_bench.evaluation.intervals import FEWEST
-from uad_bench.evaluation.protocols import PROTOCOLS
+from uad_bench.evaluation.postprocessing import PostProcessing
+from uad_bench.evaluation.protocol import Protocol
 from uad_bench.report.published import dataset_title
 from uad_bench.report.tables.arrange import Arrangement, training_title
 from uad_bench.report.tables.model import SYMBOLS, Cell, Column, Group, Note
@@ -62,17 +63,23 @@ def column_marks(column: Column, columns: Sequence[Column], notes: Footnotes) ->
     return (notes.mark(f"Learned from {column.training}."),)
 
 
-def caption(records: Sequence[CellRecord], arrangement: Arrangement, protocol: ProtocolName) -> str:
+def caption(
+    records: Sequence[CellRecord],
+    arrangement: Arrangement,
+    protocol: Protocol,
+    postprocessings: Sequence[PostProcessing],
+) -> str:
     """What a reader must know: protocol, what is simulated, training, recipe, seeds, subjects.
 
     Args:
         records: the records behind the table; without any, only the paper's numbers stand in it.
         arrangement: its rows and columns.
         protocol: the protocol of the records.
+        postprocessings: the post-processings of its columns.
     """
     if not records:
         return "As printed in the paper (Bercea et al. 2022, Tables 2 to 5)."
-    parts = [*_simulated(records, arrangement), PROTOCOLS[protocol].caption]
+    parts = [*_simulated(records, arrangement), protocol.caption]
     if any(record.spec.space == "native" for record in records):
         parts.append("Scored on each scan's own voxels (native space).")
     trainings = _uses(record.training for record in records)
@@ -85,8 +92,10 @@ def caption(records: Sequence[CellRecord], arrangement: Arrangement, protocol: P
         parts.append(f"Preparation recipe: {', '.join(recipes)}.")
     parts.append(_seeds(records))
     parts += _subjects(arrangement)
-    if any(column.postprocessing == "star" for column in arrangement.columns):
-        parts.append("*: positive residual and median filter of size 3.")
+    shown = {column.postprocessing for column in arrangement.columns}
+    parts += [
+        f"{one.mark}: {one.caption}." for one in postprocessings if one.mark and one.name in shown
+    ]
     return " ".join(parts)
 
 

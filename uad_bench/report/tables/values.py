@@ -7,15 +7,15 @@ from dataclasses import replace
 from statistics import fmean, stdev
 
 from uad_bench.cells import CellRecord
+from uad_bench.evaluation.protocol import MetricInfo
 from uad_bench.evaluation.values import Direction, Metric
 from uad_bench.report.published import PublishedNumber
-from uad_bench.report.tables.metrics import why_undefined
 from uad_bench.report.tables.model import Cell, Column, Style, format_number
 from uad_bench.report.tables.notes import Footnotes, sentence
 
 
 def own_cell(
-    records: Sequence[CellRecord], metric: str, notes: Footnotes, *, intervals: bool
+    records: Sequence[CellRecord], metric: MetricInfo, notes: Footnotes, *, intervals: bool
 ) -> Cell:
     """One cell from the records of all seeds.
 
@@ -23,7 +23,7 @@ def own_cell(
 
     Args:
         records: one per seed, of one method, dataset and post-processing; may be empty.
-        metric: name of the metric.
+        metric: what the metric is.
         notes: takes the reasons of failures, what the records say of their numbers, and the counts
             of penalised and skipped scans.
         intervals: whether to keep the 95 % intervals.
@@ -34,11 +34,11 @@ def own_cell(
     done = [record for record in records if record.state == "done"]
     if not done:
         return Cell("failed", marks=tuple(marks))
-    found = [record.metrics[metric] for record in done if metric in record.metrics]
+    found = [one.metrics[metric.name] for one in done if metric.name in one.metrics]
     if not found:
         return Cell(marks=tuple(marks))
     marks += [notes.mark(text) for text in _remarks(done)]
-    if text := _counts(found, metric):
+    if text := _counts(found, metric.undefined):
         marks.append(notes.mark(text))
     kept = [one for one in found if one.value is not None]
     style: Style = "distance" if found[0].unit else "ratio"
@@ -150,7 +150,7 @@ def _remarks(records: Sequence[CellRecord]) -> list[str]:
     return list(dict.fromkeys(sentence(text) for text in texts))
 
 
-def _counts(metrics: Sequence[Metric], name: str) -> str:
+def _counts(metrics: Sequence[Metric], undefined: str) -> str:
     """How many scans did not enter a number as measured, in words."""
     penalised = sum(one.penalised for one in metrics)
     skipped = sum(one.skipped for one in metrics)
@@ -161,7 +161,7 @@ def _counts(metrics: Sequence[Metric], name: str) -> str:
             f"{_scans(penalised)} with lesions entered with the penalty of an empty prediction"
         )
     if skipped:
-        parts.append(f"{_scans(skipped)} left out: {why_undefined(name, metrics[0].unit)}")
+        parts.append(f"{_scans(skipped)} left out: {undefined}")
     return f"{'; '.join(parts)}{seeds}." if parts else ""
 
 

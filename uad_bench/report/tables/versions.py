@@ -1,4 +1,4 @@
-"""Numbers that follow another version of their protocol than this uad-bench are not shown."""
+"""Numbers that follow another version than this uad-bench are not shown."""
 
 from __future__ import annotations
 
@@ -6,21 +6,46 @@ from collections.abc import Iterable
 
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.protocols import PROTOCOLS
+from uad_bench.evaluation.postprocessing import PostProcessing
+from uad_bench.evaluation.protocol import Protocol
 
 
-def refuse_other_version(records: Iterable[CellRecord]) -> None:
-    """Refuse finished cells of another version of their protocol.
+def refuse_other_version(
+    records: Iterable[CellRecord],
+    protocols: Iterable[Protocol],
+    postprocessings: Iterable[PostProcessing],
+) -> None:
+    """Refuse finished cells of another version of their protocol or post-processing.
+
+    Args:
+        records: the cells.
+        protocols: those of the cells.
+        postprocessings: those of the cells.
 
     Raises:
         UadBenchError: naming the first such cell.
     """
+    protocol_versions = {one.name: one.version for one in protocols}
+    postprocessing_versions = {one.name: one.version for one in postprocessings}
     for record in records:
-        protocol = record.spec.protocol
-        version = PROTOCOLS[protocol].version
-        if record.state == "done" and record.protocol_version != version:
-            raise UadBenchError(
-                f"{record.spec.name}: its numbers follow protocol {protocol}, version "
-                f"{record.protocol_version}, and this uad-bench says version {version}: run it "
-                "again with --overwrite all, or use the uad-bench that computed it"
-            )
+        if record.state != "done":
+            continue
+        spec = record.spec
+        for what, stored, version in (
+            (
+                f"protocol {spec.protocol}",
+                record.protocol_version,
+                protocol_versions[spec.protocol],
+            ),
+            (
+                f"post-processing {spec.postprocessing}",
+                record.postprocessing_version,
+                postprocessing_versions[spec.postprocessing],
+            ),
+        ):
+            if stored != version:
+                raise UadBenchError(
+                    f"{spec.name}: its numbers follow {what}, version {stored}, and this "
+                    f"uad-bench says version {version}: run it again with --overwrite all, or use "
+                    "the uad-bench that computed it"
+                )

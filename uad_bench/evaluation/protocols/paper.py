@@ -1,4 +1,4 @@
-"""The protocol ``paper``: pooled over voxels, the threshold searched on the test labels."""
+"""What the SPA paper most likely did: voxels pooled, the threshold searched on test labels."""
 
 from __future__ import annotations
 
@@ -17,8 +17,32 @@ from uad_bench.evaluation.histograms import (
     max_dice,
 )
 from uad_bench.evaluation.intervals import pooled_intervals, ratio_interval
-from uad_bench.evaluation.scored import Evaluation, ScanSource, as_score, with_interval
+from uad_bench.evaluation.protocol import MetricInfo, Protocol
+from uad_bench.evaluation.scored import Evaluation, ScanSource, as_score
 from uad_bench.evaluation.values import Metric, ScanScores
+
+_METRICS = (
+    MetricInfo(name="auprc", title="AUPRC", shown="always", chance="prevalence"),
+    MetricInfo(name="prevalence", title="Prevalence of lesion voxels", better=None),
+    MetricInfo(name="max_dice", title="max Dice (upper bound)", shown="always"),
+    MetricInfo(
+        name="hd",
+        title="HD",
+        unit="px",
+        better="lower",
+        shown="always",
+        undefined="no slice with both lesion and prediction",
+        needs="hd_coverage",
+    ),
+    MetricInfo(
+        name="hd_coverage",
+        title="Share of slices with an HD",
+        better=None,
+        shown="always",
+        undefined="no slice with lesion or prediction",
+    ),
+)
+"""Those of the default table are those of the paper's Tables 2, 4 and 5."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,11 +81,12 @@ class _Scan:
         return ScanScores(subject=self.subject, session=self.session, metrics=values)
 
 
-def evaluate_paper(source: ScanSource) -> Evaluation:
+def evaluate_paper(source: ScanSource, validation: ScoreHistogram | None) -> Evaluation:  # noqa: ARG001
     """Evaluate under the protocol ``paper``. Reads the scans twice.
 
     Args:
         source: the scans of the dataset.
+        validation: not used, because the threshold is searched on the test labels.
     """
     histograms = {scan.name: scan.whole_slice_histogram() for scan in source()}
     pooled = sum(histograms.values(), ScoreHistogram.empty())
@@ -99,28 +124,44 @@ def _metrics(
     sums = [sum(scan.distance_sum for scan in own) for own in people]
     both = [sum(scan.slices_with_both for scan in own) for own in people]
     shown = [sum(scan.slices_with_any for scan in own) for own in people]
+    values = {
+        "auprc": (average_precision(pooled), intervals.average_precision),
+        "prevalence": (pooled.prevalence, ratio_interval(lesions, voxels, "share")),
+        "max_dice": (dice, intervals.max_dice),
+        "hd": (_ratio(sum(sums), sum(both)), ratio_interval(sums, both, "amount")),
+        "hd_coverage": (_ratio(sum(both), sum(shown)), ratio_interval(both, shown, "share")),
+    }
+    skipped = {
+        "hd": sum(scan.slices_with_both == 0 for scan in scans),
+        "hd_coverage": sum(scan.slices_with_any == 0 for scan in scans),
+    }
     return {
-        "auprc": with_interval(average_precision(pooled), intervals.average_precision),
-        "prevalence": with_interval(
-            pooled.prevalence, ratio_interval(lesions, voxels, "share"), better=None
-        ),
-        "max_dice": with_interval(dice, intervals.max_dice),
-        "hd": with_interval(
-            _ratio(sum(sums), sum(both)),
-            ratio_interval(sums, both, "amount"),
-            unit="px",
-            better="lower",
-            skipped=sum(scan.slices_with_both == 0 for scan in scans),
-        ),
-        "hd_coverage": with_interval(
-            _ratio(sum(both), sum(shown)),
-            ratio_interval(both, shown, "share"),
-            better=None,
-            skipped=sum(scan.slices_with_any == 0 for scan in scans),
-        ),
+        one.name: one.of(*values[one.name], skipped=skipped.get(one.name, 0)) for one in _METRICS
     }
 
 
 def _ratio(above: float, below: float) -> float | None:
     """A ratio, or ``None`` where nothing stands below."""
     return above / below if below else None
+
+
+PAPER = Protocol(
+    name="paper",
+    version=2,
+    caption=(
+        "Protocol paper, version 2: voxels pooled over all slices that show brain; maximum "
+        "Dice with the threshold searched on test labels; mean 2D Hausdorff distance in "
+        "pixels at that threshold, over the slices that show both lesion and prediction."
+    ),
+    description=(
+        "What the SPA paper most likely did. All voxels of all slices that show brain, "
+        "background included, are pooled over the dataset for average precision and for the "
+        "maximum Dice, whose threshold is searched on the test labels. At that threshold the "
+        "Hausdorff distance of each slice is taken in pixels and averaged over the slices "
+        "that show both lesion and prediction; hd_coverage is their share of the slices that "
+        "show either, and stands wherever the distance does. Intervals are Student's t on a "
+        "logit or, for hd, a log scale, with the standard error of a jackknife over subjects."
+    ),
+    metrics=_METRICS,
+    measure=evaluate_paper,
+)

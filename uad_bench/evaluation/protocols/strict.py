@@ -1,4 +1,4 @@
-"""The protocol ``strict``: per patient, the threshold from healthy validation data, 3D in mm."""
+"""Means over patients, the threshold from healthy validation scans, distances in 3D and mm."""
 
 from __future__ import annotations
 
@@ -29,53 +29,95 @@ from uad_bench.evaluation.intervals import (
     mean_interval,
 )
 from uad_bench.evaluation.lesions import SIZES, LesionMatch, match_lesions
-from uad_bench.evaluation.scored import Evaluation, ScanSource, ScoredScan, as_score, with_interval
+from uad_bench.evaluation.protocol import MetricInfo, Protocol
+from uad_bench.evaluation.scored import Evaluation, ScanSource, ScoredScan, as_score
 from uad_bench.evaluation.statistics import subject_means
-from uad_bench.evaluation.values import Direction, Metric, ScanScores
-
-_UNITS = {"hd": "mm", "hd95": "mm", "false_findings": "per scan", "healthy_volume": "ml"}
-_BETTER: dict[str, Direction | None] = {
-    "hd": "lower",
-    "hd95": "lower",
-    "false_findings": "lower",
-    "healthy_volume": "lower",
-    "fpr": None,
-    "prevalence": None,
-    "prevalence_slice": None,
-}
-"""Where it is not the higher value that is better."""
+from uad_bench.evaluation.values import Metric, ScanScores
 
 FPR = 0.01
 """The false-positive rate that sets the threshold of everything but ``dice_fpr5``."""
 
-_TARGETS = {"fpr": FPR}
-
-_OF_A_SCAN = (
-    "auprc",
-    "prevalence",
-    "auprc_slice",
-    "prevalence_slice",
-    "dice",
-    "dice_fpr5",
-    "max_dice",
-    "surface_dice",
-    "hd95",
-    "hd",
-    "fpr",
-    "lesion_f1",
-    "panoptic_quality",
-    "lesion_recall",
-    *(f"lesion_recall_{size}" for size in SIZES),
-    "false_findings",
-    "healthy_volume",
-    "patient_score",
+_METRICS = (
+    MetricInfo(name="auprc", title="AUPRC", shown="always", chance="prevalence"),
+    MetricInfo(name="prevalence", title="Prevalence of lesion voxels", better=None),
+    MetricInfo(name="auprc_slice", title="AUPRC over whole slices", chance="prevalence_slice"),
+    MetricInfo(name="prevalence_slice", title="Prevalence over whole slices", better=None),
+    MetricInfo(name="dice", title="Dice at 1 % FPR", shown="always"),
+    MetricInfo(name="dice_fpr5", title="Dice at 5 % FPR"),
+    MetricInfo(name="max_dice", title="max Dice (upper bound)", shown="always"),
+    MetricInfo(name="surface_dice", title="Surface Dice", shown="always"),
+    MetricInfo(name="hd95", title="HD95", unit="mm", better="lower"),
+    MetricInfo(name="hd", title="HD", unit="mm", better="lower"),
+    MetricInfo(
+        name="fpr",
+        title="FPR on test scans",
+        better=None,
+        target=FPR,
+        undefined="no healthy voxel",
+    ),
+    MetricInfo(name="lesion_f1", title="Lesion F1", shown="always"),
+    MetricInfo(name="panoptic_quality", title="Panoptic quality"),
+    MetricInfo(name="lesion_recall", title="Lesion recall"),
+    MetricInfo(
+        name="lesion_recall_small",
+        title="Lesion recall below 0.1 ml",
+        undefined="no lesion below 0.1 ml",
+    ),
+    MetricInfo(
+        name="lesion_recall_medium",
+        title="Lesion recall, 0.1 to 1 ml",
+        undefined="no lesion of 0.1 to 1 ml",
+    ),
+    MetricInfo(
+        name="lesion_recall_large",
+        title="Lesion recall from 1 ml on",
+        undefined="no lesion of 1 ml or more",
+    ),
+    MetricInfo(name="false_findings", title="False findings", unit="per scan", better="lower"),
+    MetricInfo(
+        name="healthy_volume",
+        title="False-positive volume in healthy people",
+        unit="ml",
+        better="lower",
+        undefined="not of a healthy subject",
+    ),
 )
-"""The numbers of a scan, in order."""
+"""What is measured per scan. Those of the default table put no control that sees no image first
+(``benchmarks/controls_ranks.py``)."""
+
+_DETECTION_NOTE = (
+    "Detection of patients: a subject's score is the mean of the highest 1 % of the scores in the "
+    "brain, compared with healthy test subjects, from whom the threshold of the sensitivity comes."
+)
+
+_DETECTION = (
+    MetricInfo(
+        name="patient_auroc",
+        title="Detection of patients: AUROC",
+        shown="where known",
+        note=_DETECTION_NOTE,
+    ),
+    MetricInfo(
+        name="patient_auprc",
+        title="Detection of patients: AUPRC",
+        shown="where known",
+        chance="patient_prevalence",
+        note=_DETECTION_NOTE,
+    ),
+    MetricInfo(name="patient_prevalence", title="Share of patients", better=None),
+    MetricInfo(
+        name="patient_sensitivity",
+        title="Sensitivity at 1 false alarm in 10 healthy people",
+        shown="where known",
+        note=_DETECTION_NOTE,
+    ),
+)
+"""What is measured over subjects, from the score of each of their scans."""
 
 _NEED_THRESHOLD = tuple(
-    name
-    for name in _OF_A_SCAN
-    if not name.startswith(("auprc", "prevalence")) and name not in {"max_dice", "patient_score"}
+    one.name
+    for one in _METRICS
+    if not one.name.startswith(("auprc", "prevalence")) and one.name != "max_dice"
 )
 _NO_THRESHOLD = "needs a threshold, which comes from anomaly maps of healthy validation scans"
 _NO_GROUPS = "needs patients and healthy people among the test subjects"
@@ -132,11 +174,13 @@ def evaluate_strict(source: ScanSource, validation: ScoreHistogram | None) -> Ev
     scans = tuple(_completed(scan, best.threshold, patients) for scan in measured)
     penalised = [name for scan in measured for name in scan.penalised]
     metrics = {
-        name: _metric(scans, name, penalised.count(name), best_mean_interval(best.curves))
-        if name == "max_dice"
-        else _metric(scans, name, penalised.count(name), _interval(scans, name))
-        for name in _OF_A_SCAN
-        if name != "patient_score"
+        one.name: _metric(
+            scans,
+            one,
+            penalised.count(one.name),
+            best_mean_interval(best.curves) if one.name == "max_dice" else _interval(scans, one),
+        )
+        for one in _METRICS
     }
     detection = _detection(scans, patients)
     known = {} if thresholds is None else {"fpr1": thresholds.fpr1, "fpr5": thresholds.fpr5}
@@ -163,7 +207,7 @@ def _measure(scan: ScoredScan, thresholds: _Thresholds | None) -> _Scan:
     """Every number of one scan but its Dice at the common threshold, which needs all scans."""
     brain, whole = scan.brain_histogram(), scan.whole_slice_histogram()
     values: dict[str, float | None] = {
-        **dict.fromkeys(_OF_A_SCAN),
+        **dict.fromkeys(one.name for one in _METRICS),
         "auprc": average_precision(brain),
         "prevalence": brain.prevalence,
         "auprc_slice": average_precision(whole),
@@ -256,40 +300,60 @@ def _detection(scans: Sequence[ScanScores], patients: Container[str]) -> dict[st
     scores = subject_means(scans, "patient_score")
     found = detect(Person(score, name not in patients) for name, score in scores.items())
     if found is None:
-        return {
-            "patient_auroc": Metric(value=None),
-            "patient_auprc": Metric(value=None),
-            "patient_prevalence": Metric(value=None, better=None),
-            "patient_sensitivity": Metric(value=None),
-        }
+        return {one.name: one.of(None) for one in _DETECTION}
     people = found.patients + found.healthy
     area = auroc_interval(found.auroc, found.patients, found.healthy)
+    values = (found.auroc, found.auprc, found.prevalence, found.sensitivity)
+    intervals = (area, None, None, None)
     return {
-        "patient_auroc": with_interval(found.auroc, area, subjects=people),
-        "patient_auprc": Metric(value=found.auprc, subjects=people),
-        "patient_prevalence": Metric(value=found.prevalence, better=None, subjects=people),
-        "patient_sensitivity": Metric(value=found.sensitivity, subjects=people),
+        one.name: one.of(value, interval, subjects=people)
+        for one, value, interval in zip(_DETECTION, values, intervals, strict=True)
     }
 
 
-def _interval(scans: Sequence[ScanScores], name: str) -> Interval | None:
+def _interval(scans: Sequence[ScanScores], metric: MetricInfo) -> Interval | None:
     """The interval of the mean of a metric over subjects."""
-    scale: Scale = "amount" if name in _UNITS else "share"
-    return mean_interval(list(subject_means(scans, name).values()), scale)
+    scale: Scale = "amount" if metric.unit else "share"
+    return mean_interval(list(subject_means(scans, metric.name).values()), scale)
 
 
 def _metric(
-    scans: Sequence[ScanScores], name: str, penalised: int, interval: Interval | None
+    scans: Sequence[ScanScores], metric: MetricInfo, penalised: int, interval: Interval | None
 ) -> Metric:
     """The mean of a metric over subjects, with what was penalised and skipped."""
-    values = list(subject_means(scans, name).values())
-    return with_interval(
+    values = list(subject_means(scans, metric.name).values())
+    return metric.of(
         float(np.mean(values)) if values else None,
         interval,
-        unit=_UNITS.get(name, ""),
-        better=_BETTER.get(name, "higher"),
-        target=_TARGETS.get(name),
         subjects=len(values),
         penalised=penalised,
-        skipped=sum(scan.metrics[name] is None for scan in scans),
+        skipped=sum(scan.metrics[metric.name] is None for scan in scans),
     )
+
+
+STRICT = Protocol(
+    name="strict",
+    version=2,
+    caption=(
+        "Protocol strict, version 2: means over patients; threshold at a false-positive rate "
+        "of 1 % on healthy validation scans; maximum Dice is an upper bound searched on test "
+        "labels; surface Dice within 2 mm in 3D; lesions and findings matched one to one from "
+        "an IoU of 0.25 on."
+    ),
+    description=(
+        "Every number is computed per scan inside the brain, averaged over the sessions of a "
+        "subject and then over subjects. The threshold is the score that 1 % (5 % for "
+        "dice_fpr5) of the healthy voxels of the validation scans reach; test labels never "
+        "choose it, except for max_dice, which is named an upper bound. Surface Dice counts "
+        "what lies within 2 mm; Hausdorff distances are in mm between 3D surfaces. Where a "
+        "scan has lesions and the prediction is empty, surface Dice is 0 and the distance is "
+        "the diagonal of the brain's bounding box, which is counted. Lesions and findings are "
+        "matched one to one from an intersection over union of 0.25 on. Scans without lesion "
+        "enter only what counts false positives. A patient's score, the mean of the highest "
+        "1 % of the scores in the brain, is compared with that of healthy test subjects, who "
+        "also set the threshold of patient_sensitivity. Intervals are Student's t over "
+        "subjects on a logit or, for amounts, a log scale."
+    ),
+    metrics=(*_METRICS, *_DETECTION),
+    measure=evaluate_strict,
+)

@@ -1,0 +1,1 @@
+"""The built-in post-processings, one per file."""

@@ -1,0 +1,143 @@
+"""The contract of a protocol: what it says about itself, and how it evaluates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.histograms import ScoreHistogram
+from uad_bench.evaluation.intervals import Interval
+from uad_bench.evaluation.scored import Evaluation, ScanSource, ScoredScan
+from uad_bench.evaluation.values import Direction, Metric
+
+Shown = Literal["always", "where known", "on request"]
+"""When a metric is in the table of its protocol: where nobody asks for others; only where some
+dataset has a value for it; or only where it is asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricInfo:
+    """What a metric is, and how tables show it.
+
+    Attributes:
+        name: its name on the command line and in cells.
+        title: what tables call it.
+        unit: ``""`` for a ratio, else such as ``mm``.
+        better: which direction is better; ``None`` where neither is.
+        target: the value that is best, where it is neither the highest nor the lowest.
+        shown: when it is in a table.
+        undefined: why a scan has no value for it, in words.
+        chance: the metric that says what a constant score reaches; it is in a column beside.
+        needs: a metric without which it says little; it is shown wherever this one is.
+        note: a sentence that a table says wherever it is shown.
+    """
+
+    name: str
+    title: str
+    unit: str = ""
+    better: Direction | None = "higher"
+    target: float | None = None
+    shown: Shown = "on request"
+    undefined: str = "no lesion in the mask"
+    chance: str = ""
+    needs: str = ""
+    note: str = ""
+
+    def of(
+        self,
+        value: float | None,
+        interval: Interval | None = None,
+        *,
+        subjects: int = 0,
+        penalised: int = 0,
+        skipped: int = 0,
+    ) -> Metric:
+        """The metric with a value; the other arguments are those of :class:`Metric`."""
+        return Metric(
+            value=value,
+            low=None if interval is None else interval.low,
+            high=None if interval is None else interval.high,
+            unit=self.unit,
+            better=self.better,
+            target=self.target,
+            subjects=subjects,
+            penalised=penalised,
+            skipped=skipped,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """One way to evaluate. A plugin file assigns one to a public name of its module.
+
+    Attributes:
+        name: its name on the command line.
+        version: raised whenever a number could change.
+        caption: what a table's caption says of it, plain text that names the version.
+        description: what it does, in one paragraph.
+        metrics: the numbers it reports, in the order of its tables.
+        measure: the evaluation itself. It is given the scans, which it may read several times,
+            and the pooled in-brain scores of healthy validation scans. Without those (``None``) it
+            gives the value ``None`` to metrics that need them, and says why in ``missing``.
+    """
+
+    name: str
+    version: int
+    caption: str
+    description: str
+    metrics: tuple[MetricInfo, ...]
+    measure: Callable[[ScanSource, ScoreHistogram | None], Evaluation]
+
+    def metric(self, name: str) -> MetricInfo:
+        """What a metric is; one that it does not declare is called by its name."""
+        known = (one for one in self.metrics if one.name == name)
+        return next(known, MetricInfo(name=name, title=name))
+
+    def evaluate(self, scans: ScanSource, validation: ScoreHistogram | None) -> Evaluation:
+        """Evaluate one detector's scores on one dataset.
+
+        Args:
+            scans: called to start reading; must yield the same scans every time, so that no more
+                than one has to be in memory.
+            validation: in-brain scores of healthy validation scans, where there are any.
+
+        Raises:
+            UadBenchError: if there are no scans, two have one name, a threshold needs healthy
+                validation voxels and there are none, or the metrics are not those declared.
+        """
+        found = self.measure(_checked(scans), validation)
+        declared = tuple(one.name for one in self.metrics)
+        if tuple(found.metrics) != declared:
+            raise UadBenchError(
+                f"protocol {self.name} declares the metrics {', '.join(declared)}, and measured "
+                f"{', '.join(found.metrics)}: they must be the same, in the same order"
+            )
+        return found
+
+
+def validation_histogram(scans: Iterable[ScoredScan]) -> ScoreHistogram:
+    """The pooled in-brain scores of healthy validation scans, from which thresholds come."""
+    return sum((scan.brain_histogram() for scan in scans), ScoreHistogram.empty())
+
+
+def _checked(scans: ScanSource) -> ScanSource:
+    """The same source, refusing an empty dataset and two scans of one name."""
+
+    def source() -> Iterable[ScoredScan]:
+        names: set[str] = set()
+        for scan in scans():
+            if scan.name in names:
+                raise UadBenchError(
+                    f"two scans are called {scan.name}: give every scan of a subject its own "
+                    "session"
+                )
+            names.add(scan.name)
+            yield scan
+        if not names:
+            raise UadBenchError(
+                "there is no scan to evaluate: `uad-bench data` shows what was found"
+            )
+
+    return lambda: iter(source())
