@@ -110,13 +110,19 @@ def test_a_word_of_the_glossary_has_one_meaning():
     assert len(words) == len(set(words)) > 30
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """One cache for all tutorials: they simulate the same healthy people."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("notebook", sorted(ROOT.glob("docs/tutorials/*.ipynb")), ids=name)
-def test_a_tutorial_runs_from_top_to_bottom(notebook, tmp_path, monkeypatch):
+def test_a_tutorial_runs_from_top_to_bottom(notebook, cache, tmp_path, monkeypatch):
     """In an empty folder, with the program beside this interpreter, as a reader would run it."""
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     monkeypatch.setenv("PATH", programs)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     monkeypatch.delenv("UAD_BENCH_DATA", raising=False)
     pages = nbformat.read(notebook, as_version=4)
     NotebookClient(pages, timeout=600, kernel_name="python3").execute(cwd=str(tmp_path))

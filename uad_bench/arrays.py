@@ -61,7 +61,7 @@ def evaluate(
     Raises:
         UadBenchError: in one line that names the first scan that cannot be scored.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> import uad_bench as ub
         >>> brain = np.ones((2, 12, 12), bool)

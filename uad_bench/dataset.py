@@ -198,7 +198,7 @@ class DatasetInfo:
 class Dataset(ABC):
     """A dataset adapter: ``info`` and ``scans``. One per file in ``datasets/``.
 
-    Example:
+    Examples:
         >>> import uad_bench as ub
         >>> from uad_bench.dataset import DatasetInfo, Scan
         >>> class Ours(ub.Dataset):

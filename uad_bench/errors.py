@@ -4,7 +4,7 @@
 class UadBenchError(Exception):
     """Something the user can mend. The message is one line: what is wrong, where, what to do.
 
-    Example:
+    Examples:
         >>> import uad_bench as ub
         >>> try:
         ...     ub.load_results("nowhere")

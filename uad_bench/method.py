@@ -214,7 +214,7 @@ class Method(ABC):
         presets: named sets of parameters, such as ``paper`` for the published recipe; what the
             user sets wins over them, and they win over the defaults.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> import uad_bench as ub
         >>> from uad_bench.method import FitContext, FitReport, Slices

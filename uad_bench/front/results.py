@@ -31,7 +31,7 @@ class Results:
         computed: how many of them were computed now; the others were there already.
         plugin: files and folders with further protocols and post-processings, for tables.
 
-    Example:
+    Examples:
         >>> import uad_bench as ub
         >>> results = ub.load_results("results")
         >>> results
@@ -193,7 +193,7 @@ def load_results(folder: str | Path = "results", *, plugin: Sequence[str | Path]
     Raises:
         UadBenchError: if the folder holds no cells, or one of them cannot be read.
 
-    Example:
+    Examples:
         >>> import uad_bench as ub
         >>> results = ub.load_results("results")
         >>> len(results.cells), len(results.failed)

@@ -45,7 +45,7 @@ def run(
     Raises:
         UadBenchError: in one line, what cannot be; before any work where it can be known.
 
-    Example:
+    Examples:
         >>> import uad_bench as ub
         >>> results = ub.run(
         ...     "thresholding", "mslub", data_root="data", controls=(), mlflow=False, progress=False
