@@ -41,22 +41,19 @@ class GMVAE(VariationalReconstruction):
     """Spatial latents w from N(0, I) and z from a mixture whose components w decides."""
 
     class Params(VariationalParams):
-        """Hyper-parameters.
-
-        Attributes:
-            dim_c: components of the mixture.
-            dim_z: channels of z; 1 in You et al.
-            dim_w: channels of w.
-            c_lambda: nats per pixel below which the divergence of p(c | w, z) is left alone.
-            legacy_pc: compute p(c | w, z) with the wrong normaliser of the published code.
-        """
+        """Hyper-parameters of the mixture."""
 
         steps: int = Field(default=600, ge=1)
         dim_c: int = Field(default=6, ge=2)
+        """Components of the mixture."""
         dim_z: int = Field(default=8, ge=1)
+        """Channels of z; 1 in You et al."""
         dim_w: int = Field(default=1, ge=1)
+        """Channels of w."""
         c_lambda: float = Field(default=0.5, ge=0.0)
+        """Nats per pixel below which the divergence of p(c | w, z) is left alone."""
         legacy_pc: bool = False
+        """Whether p(c | w, z) has the wrong normaliser of the published code."""
 
     name: ClassVar[str] = "gmvae"
     title: ClassVar[str] = "GMVAE"

@@ -33,27 +33,25 @@ class Outlier(method.Method):
     """
 
     class Params(method.Params):
-        """Hyper-parameters.
-
-        Attributes:
-            prior: whether tissue is expected where the atlas says, or everywhere alike.
-            shrinkage: scans that the training subjects' intensities are worth in the fit to one.
-            smoothing: weight of the total-variation smoothing that lesions are looked for in.
-            level: surprise (``-log10 P``) that every voxel of a lesion exceeds.
-            seed_level: surprise that at least one voxel of a lesion exceeds.
-            edge: least part of the largest surprise around a voxel; 0.25 is half as bright.
-            rim: mm below the brain's surface that half of a lesion exceeds.
-            faint: share of healthy validation voxels that reach :attr:`faint_`; 1 for silence.
-        """
+        """What a lesion is, and how healthy tissue is fitted."""
 
         prior: bool = True
+        """Whether tissue is expected where the atlas says, or everywhere alike."""
         shrinkage: float = Field(default=2.0, ge=0.0)
+        """Scans that the training subjects' intensities are worth in the fit to one scan."""
         smoothing: float = Field(default=0.02, ge=0.0)
+        """Weight of the total-variation smoothing of the scan in which lesions are looked for."""
         level: float = Field(default=1.5, ge=0.0)
+        """Surprise (-log10 P) that every voxel of a lesion exceeds."""
         seed_level: float = Field(default=3.0, ge=0.0)
+        """Surprise (-log10 P) that at least one voxel of a lesion exceeds."""
         edge: float = Field(default=0.25, ge=0.0, lt=1.0)
+        """Least share of the largest surprise around a voxel; 0.25 is half as bright."""
         rim: float = Field(default=4.0, ge=0.0)
+        """Depth below the brain's surface in mm that more than half of a lesion exceeds."""
         faint: float = Field(default=0.06, gt=0.0, le=1.0)
+        """Share of healthy validation voxels that reach the highest score outside of lesions; 1:
+        everything outside of lesions scores 0."""
 
     name: ClassVar[str] = "outlier"
     title: ClassVar[str] = "Outlier"

@@ -30,28 +30,25 @@ class SPA(VariationalReconstruction, TissueMapping):
     """
 
     class Params(VariationalParams):
-        """Hyper-parameters.
-
-        Attributes:
-            loss: the paper's, which is SPA's own.
-            var_floor: smallest variance of the prior.
-            initial_variance: of the posterior; ``var_floor`` if not given, 1/2 in the paper.
-            kl_reduction: ``sum_pixels`` sums the divergence over the pixels and averages it over
-                the tissues, as the authors do; ``mean`` averages over both, so that beta does
-                not depend on the slice's size (beta is then H W times larger).
-            skips: whether the U-Nets have skip connections.
-            latent: how the maps are brought into [0, 1]: ``softmax``, so that they sum to 1, or
-                ``sigmoid`` each on its own, as in the paper.
-        """
+        """Hyper-parameters of SPA, whose own loss is the paper's."""
 
         steps: int = Field(default=250, ge=1)
         learning_rate: float = Field(default=4e-3, gt=0.0)
         loss: Literal["paper"] = "paper"
+        """The shared loss of Bercea et al. 2022, which is SPA's own."""
         var_floor: float = Field(default=1e-2, gt=0.0, lt=0.5)
+        """Smallest variance of the tissue prior."""
         initial_variance: float | None = Field(default=None, gt=0.0, lt=1.0)
+        """Variance of the posterior before training; ``null``: ``var_floor``."""
         kl_reduction: Literal["sum_pixels", "mean"] = "sum_pixels"
+        """``sum_pixels`` sums the divergence over the pixels and averages it over the tissues, as
+        the authors do. ``mean`` averages over both, so that ``beta`` does not depend on the
+        slice's size (it is then H W times larger)."""
         skips: bool = True
+        """Whether the two U-Nets have skip connections."""
         latent: Activation = "softmax"
+        """How the maps are brought into [0, 1]: together, so that they sum to 1 (``softmax``), or
+        each on its own (``sigmoid``)."""
 
     name: ClassVar[str] = "spa"
     title: ClassVar[str] = "SPA"

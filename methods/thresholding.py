@@ -14,14 +14,11 @@ class Thresholding(method.Method):
     """The score is the intensity, or its place among the intensities of the scan's brain."""
 
     class Params(method.Params):
-        """Hyper-parameters.
-
-        Attributes:
-            variant: ``raw`` intensity; ``histeq``, equalised over 256 bins; ``quantile``, the
-                exact share of the scan's brain voxels that are no brighter.
-        """
+        """Which intensity."""
 
         variant: Literal["raw", "histeq", "quantile"] = "raw"
+        """``raw`` intensity; ``histeq``, equalised over 256 bins; ``quantile``, the exact share of
+        the scan's brain voxels that are no brighter."""
 
     name: ClassVar[str] = "thresholding"
     title: ClassVar[str] = "Thresh."

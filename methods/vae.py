@@ -22,14 +22,11 @@ class VAE(VariationalReconstruction):
     """Prior N(0, I); the divergence is summed over the latent."""
 
     class Params(VariationalParams):
-        """Hyper-parameters.
-
-        Attributes:
-            latent: ``spatial16`` has an eighth of the slice's side and ``4 width`` channels;
-                ``fullres`` has four maps of the slice's size between two U-Nets, as SPA has.
-        """
+        """Hyper-parameters of the latent."""
 
         latent: Literal["spatial16", "fullres"] = "spatial16"
+        """``spatial16`` has an eighth of the slice's side and ``4 width`` channels; ``fullres`` has
+        four maps of the slice's size between two U-Nets, as SPA has."""
 
     name: ClassVar[str] = "vae"
     title: ClassVar[str] = "VAE"

@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 
+import click
 import pytest
 
 from uad_bench import cli
@@ -23,7 +24,9 @@ class Toy(method.Method):
     class Params(method.Params):
         """How much."""
 
-        gain: float = tunable(0.5, 0.1, 1.0, log=True, ge=0, le=1, description="the factor")
+        gain: float = tunable(0.5, 0.1, 1.0, log=True, ge=0, le=1)
+        """The factor of
+        ``image``."""
 
     name = "toy"
     title = "Toy"
@@ -122,13 +125,27 @@ def test_plugins_come_from_the_environment_too(capsys, toy, monkeypatch):
     assert "A toy (Somebody 2020)" in capsys.readouterr().out
 
 
-def test_show_tells_parameters_search_ranges_and_origin(capsys, toy):
+@pytest.mark.parametrize("objective", ["", '    objective = ("l1",)\n'])
+def test_show_tells_parameters_search_ranges_and_origin(capsys, toy, objective):
+    changed(toy, '    title = "Toy"\n', f'    title = "Toy"\n{objective}')
     assert main(["show", "toy", "--plugin", str(toy)]) == 0
     shown = capsys.readouterr().out
     row = next(line for line in shown.splitlines() if line.startswith("gain"))
-    assert " ".join(row.split()) == "gain float >= 0, <= 1 0.5 0.1 to 1 log the factor"
+    tuned = " Tuned from 0.1 to 1 (log scale)." if objective else ""
+    assert " ".join(row.split()) == f"gain 0.5 float >= 0, <= 1 The factor of image.{tuned}"
     assert f"{toy}:9" in shown
     assert "Somebody 2020" in shown
+
+
+@pytest.mark.parametrize("name", ["spa", "outlier", "dae"])
+def test_show_fits_a_terminal_of_80_columns(capsys, monkeypatch, name):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["show", name]) == 0
+    table = capsys.readouterr().out.partition("\ndescription\n")[0]
+    lines = [click.unstyle(line) for line in table.splitlines()]
+    assert max(len(line) for line in lines if not line.startswith("origin")) <= 80
+    assert sum(line.startswith("    ") for line in lines) > 5, "meanings wrap"
 
 
 def test_a_plugin_in_the_working_folder_is_named_by_its_short_path(capsys, toy, monkeypatch):

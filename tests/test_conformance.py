@@ -19,7 +19,9 @@ class Mean(method.ReconstructionMethod):
 
     class Params(method.Params):
         shift: float = tunable(0.0, -0.1, 0.1)
+        """Brightness that is added to the mean."""
         steps: int = 1000
+        """Steps of the training loop."""
 
     name = "mean"
     title = "Mean"
@@ -194,6 +196,16 @@ def test_all_broken_rules_are_reported_at_once():
 def test_a_search_range_must_hold_its_default_and_be_allowed(field):
     params = create_model("Params", __base__=method.Params, **field)
     assert "search" in broken_rules(variant(Params=params))
+
+
+def test_a_parameter_must_say_what_it_means_unless_it_is_inherited():
+    class Silent(Mean.Params):
+        shift: float = tunable(0.05, -0.1, 0.1)
+        gain: float = 1.0
+
+    (violation,) = check_method(variant(Params=Silent))
+    assert violation.rule == "description"
+    assert violation.message.endswith("what this parameter means: gain")
 
 
 def test_parameters_must_have_defaults_and_stay_frozen():

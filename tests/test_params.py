@@ -1,4 +1,4 @@
-"""A method's parameters: a truth value is no number."""
+"""A method's parameters: a truth value is no number, and each one says what it means."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import pytest
 from pydantic import Field
 
 from uad_bench.cli import main
+from uad_bench.cli.options import open_registry
 from uad_bench.errors import UadBenchError
-from uad_bench.method import FitReport, Method, Params
+from uad_bench.method import FitReport, Method, Params, descriptions
 from uad_bench.runner.detectors import validated
 
 
@@ -56,3 +57,32 @@ def test_yes_on_the_command_line_is_no_number_of_steps(word, capsys):
     assert main([*arguments, "--param", f"spa.steps={word}"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: --param spa.steps: Input should be a")
+
+
+def test_every_parameter_of_every_built_in_method_says_what_it_means():
+    found = {}
+    registry = open_registry(())
+    for entry in registry.entries("method"):
+        if entry.source == "built-in":
+            words = descriptions(registry.method(entry.name).Params)
+            found |= {f"{entry.name}.{name}": text for name, text in words.items()}
+    assert len(found) > 100
+    assert not [name for name, text in found.items() if len(text.split()) < 3]
+
+
+def test_a_field_that_is_declared_anew_keeps_its_description():
+    class First(Params):
+        steps: int = 1
+        """Steps of the loop."""
+        width: int = Field(default=1, description="filters")
+
+    class Second(First):
+        steps: int = 2
+        width: int = 2
+        """Filters of the first block."""
+
+    assert descriptions(First) == {"steps": "Steps of the loop.", "width": "filters"}
+    assert descriptions(Second) == {
+        "steps": "Steps of the loop.",
+        "width": "Filters of the first block.",
+    }

@@ -122,9 +122,10 @@ def test_an_unknown_method_is_not_also_an_unknown_preset(toy):
 
 def test_show_lists_presets(toy, capsys):
     assert main(["show", "toy", "--plugin", str(toy)]) == 0
-    shown = capsys.readouterr().out
-    assert "preset paper\n  gain = 0.2\n  steps = 40\n" in shown
-    assert "preset quick\n  steps = 1\n" in shown
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["PARAMETER", "DEFAULT", "PAPER", "QUICK", "VALUES", "MEANING"] in rows
+    assert ["gain", "0.5", "0.2", "float", "Tuned", "from", "0.1", "to", "1."] in rows
+    assert ["steps", "10", "40", "1", "int"] in rows
 
 
 def test_the_flag_reaches_the_plan(toy, tmp_path, capsys, monkeypatch):

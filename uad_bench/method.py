@@ -28,10 +28,14 @@ TISSUES = ("CSF", "GM", "WM", "background")
 class Params(BaseModel):
     """Hyper-parameters of a method: validated, frozen, and the only arguments it takes.
 
-    A number is never read from a truth value, which YAML makes of ``yes`` and ``on``.
+    A text below a field describes it: what it means, with its unit. A field that a subclass
+    declares anew, for another default, keeps the description (:func:`descriptions`). A number is
+    never read from a truth value, which YAML makes of ``yes`` and ``on``.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     @field_validator("*", mode="before")
     @classmethod
@@ -70,7 +74,7 @@ def tunable(default: float, low: float, high: float, *, log: bool = False, **lim
         low: lower end of the search range.
         high: upper end of the search range.
         log: search on a logarithmic scale.
-        limits: validation limits and ``description``, handed to :func:`pydantic.Field`.
+        limits: validation limits, handed to :func:`pydantic.Field`.
     """
     extra: dict[str, Any] = {"search": {"low": low, "high": high, "log": log}}
     return Field(default=default, json_schema_extra=extra, **limits)
@@ -84,6 +88,23 @@ def search_space(params: type[Params]) -> dict[str, SearchRange]:
         if isinstance(extra, dict) and isinstance(search := extra.get("search"), dict):
             space[name] = SearchRange(**search)  # type: ignore[arg-type]
     return space
+
+
+def descriptions(params: type[Params]) -> dict[str, str]:
+    """What each field of ``params`` means, in the order of declaration; empty if nobody says it.
+
+    The words are those of the nearest class that has some: ``params`` itself or a base.
+    """
+    models = [base for base in params.__mro__ if issubclass(base, Params)]
+    return {
+        name: next(filter(None, (_description(model, name) for model in models)), "")
+        for name in params.model_fields
+    }
+
+
+def _description(model: type[Params], name: str) -> str | None:
+    field = model.model_fields.get(name)
+    return None if field is None else field.description
 
 
 @dataclass(frozen=True, slots=True)

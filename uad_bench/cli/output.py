@@ -14,23 +14,27 @@ import typer
 
 from uad_bench.cli.streams import echo
 
-_GAP = "  "
+_GAP, _BELOW = "  ", "    "
 _LEAST_WIDTH = 30
-"""Columns left to a table's last column on a narrow terminal."""
+"""Columns that a table's last column must have beside the others."""
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows below headings. On a terminal the last column wraps; in a pipe it does not."""
+    """Print rows below headings. On a terminal the last column wraps; in a pipe it does not.
+
+    On a terminal that leaves the last column too little room, it is below the others.
+    """
     lines = [columns, *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns) - 1)]
-    indent = sum(widths) + len(_GAP) * len(widths)
-    room = _terminal_width() - indent if sys.stdout.isatty() else 0
+    indent, on_terminal = sum(widths) + len(_GAP) * len(widths), sys.stdout.isatty()
+    is_below = on_terminal and _terminal_width() - indent < _LEAST_WIDTH
     for line in lines:
-        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]
-        last = textwrap.wrap(line[-1], max(room, _LEAST_WIDTH)) if room else [line[-1]]
-        text = f"\n{' ' * indent}".join(last)
-        row = _GAP.join([*cells, text]).rstrip()
-        echo(typer.style(row, bold=True) if line is columns and sys.stdout.isatty() else row)
+        row = _GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=False))
+        if is_below:
+            text = f"{row.rstrip()}\n{_BELOW}{_wrapped(line[-1], len(_BELOW))}".rstrip()
+        else:
+            text = f"{row}{_GAP}{_wrapped(line[-1], indent)}".rstrip()
+        echo(typer.style(text, bold=True) if line is columns and on_terminal else text)
 
 
 def print_facts(facts: Sequence[tuple[str, str]]) -> None:
@@ -38,7 +42,7 @@ def print_facts(facts: Sequence[tuple[str, str]]) -> None:
     known = [(name, value) for name, value in facts if value]
     width = max(len(name) for name, _ in known)
     for name, value in known:
-        echo(f"{name.ljust(width)}{_GAP}{value}")
+        echo(f"{name.ljust(width)}{_GAP}{_wrapped(value, width + len(_GAP))}")
 
 
 def print_block(heading: str, text: str) -> None:
@@ -51,6 +55,15 @@ def print_block(heading: str, text: str) -> None:
 def cells_in_words(number: int) -> str:
     """Return ``1 cell``, ``2 cells`` and so on."""
     return f"{number} {'cell' if number == 1 else 'cells'}"
+
+
+def _wrapped(text: str, indent: int) -> str:
+    """Text that fits beside or below others on a terminal; in a pipe it stays one line."""
+    if not sys.stdout.isatty():
+        return text
+    room = max(_terminal_width() - indent, _LEAST_WIDTH)
+    lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
+    return f"\n{' ' * indent}".join(lines)
 
 
 def _terminal_width() -> int:

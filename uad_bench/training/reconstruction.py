@@ -31,32 +31,29 @@ from uad_bench.training.trainable import Loss, Player, Trainable, Turn
 
 
 class ReconstructionParams(TrainingParams):
-    """Hyper-parameters of a network that learns to give back healthy slices.
-
-    Attributes:
-        width: filters of the first block; the paper's size is 32.
-        loss: ``paper`` for the shared loss of Bercea et al. 2022, or ``native`` for the method's
-            own reconstruction term, in which neither total variation nor perception counts.
-        tv_weight: weight of the reconstruction's total variation; 1 in the paper.
-        corruption: what is painted into the input, to be left out: bright ``rectangles``, coarse
-            ``noise``, or ``none``.
-        clean_target: whether the target is cleaned of the healthy's own hyperintense outliers; the
-            input keeps them.
-        perceptual_weight: weight of the perceptual distance; 0.1 as in the paper.
-        perceptual: the network in whose features it is taken; the paper's is ``vgg19``.
-        vgg19_weights: file with the ImageNet weights of VGG19, in torchvision's layout.
-        vgg19_sha256: checksum that this file must have.
-    """
+    """Hyper-parameters of a network that learns to give back healthy slices."""
 
     width: int = Field(default=16, ge=2, le=256)
+    """Filters of the first block."""
     loss: Literal["paper", "native"] = "paper"
+    """The shared loss of Bercea et al. 2022, or the method's own reconstruction term. Total
+    variation and perceptual distance count in the former only."""
     tv_weight: float = Field(default=0.1, ge=0.0)
+    """Weight of the reconstruction's total variation in the loss."""
     corruption: Corruption = "rectangles"
+    """What is painted into the input and must be left out of the reconstruction: bright
+    rectangles, coarse noise, or nothing."""
     clean_target: bool = False
+    """Whether hyperintense outliers of healthy people are removed from the target. The input
+    keeps them."""
     perceptual_weight: float = Field(default=0.1, ge=0.0)
+    """Weight of the perceptual distance in the loss."""
     perceptual: PerceptualName = "efficientnet-lite0"
+    """The network in whose features the perceptual distance is taken; ``vgg19`` in the paper."""
     vgg19_weights: Path | None = None
+    """File with the ImageNet weights of VGG19, in torchvision's layout."""
     vgg19_sha256: str | None = Field(default=None, pattern="^[0-9a-fA-F]{64}$")
+    """SHA-256 that this file must have, 64 hexadecimal digits."""
 
     @model_validator(mode="after")
     def _has_weights(self) -> Self:

@@ -26,25 +26,22 @@ from uad_bench.training.trainable import Loss, Trainable, Turn
 
 
 class VariationalParams(ReconstructionParams):
-    """Hyper-parameters of the methods with a latent distribution.
-
-    Attributes:
-        beta: weight of the divergence in the loss.
-        snr: signal-to-noise ratio of the latent's noise (Bercea et al. 2022, section 2.2).
-        reparameterisation: ``snr``, or ``plain`` for noise that does not scale with the signal.
-        norm_scope: whether the norms of ``snr`` run over a sample or over the whole batch.
-        warmup: share of the steps in which the divergence's weight rises from 0 to ``beta``, in a
-            straight line.
-        n_samples: draws of the latent whose reconstructions are averaged when the detector is
-            used; its mean, if 0.
-    """
+    """Hyper-parameters of the methods with a latent distribution."""
 
     beta: float = tunable(1e-5, 1e-5, 1e-2, log=True, ge=0.0)
+    """Weight of the latent's divergence from its prior in the loss."""
     snr: float = tunable(16.0, 4.0, 64.0, log=True, gt=0.0)
+    """Signal-to-noise ratio of the latent's noise (Bercea et al. 2022, section 2.2)."""
     reparameterisation: Literal["snr", "plain"] = "snr"
+    """Whether the latent's noise scales with the signal (``snr``) or does not (``plain``)."""
     norm_scope: NormScope = "sample"
+    """What the norms of ``snr`` run over: each sample, or the whole batch."""
     warmup: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the steps in which the divergence's weight rises from 0 to ``beta``, in a straight
+    line."""
     n_samples: int = Field(default=0, ge=0)
+    """Draws of the latent whose reconstructions are averaged when the detector is used; 0: the
+    mean of the latent is used instead."""
 
     def beta_at(self, step: int) -> float:
         """Weight of the divergence in the loss of a step, counted from 1."""

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import inspect
 import sys
-from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from uad_bench.cli.options import PluginPaths, open_registry
 from uad_bench.cli.output import print_block, print_facts, print_table
+from uad_bench.cli.parameter_table import print_parameters
 from uad_bench.cli.streams import echo
 from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.protocol import MetricInfo, Protocol
-from uad_bench.method import Method, search_space
+from uad_bench.method import Method
 from uad_bench.plugins.entry import Entry
 
 if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
-
     from uad_bench.dataset import Dataset, DatasetInfo, ScannerFacts
 
 _BESIDE = {None: "", "all": "all methods", "networks": "networks"}
-_LIMITS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
 def show(
@@ -64,23 +61,11 @@ def _show_method(entry: Entry, method: type[Method]) -> None:
             ("origin", entry.origin),
         )
     )
-    space = search_space(method.Params)
-    rows = []
-    for name, info in method.Params.model_fields.items():
-        span = space.get(name)
-        scale = " log" if span and span.log else ""
-        search = f"{span.low:g} to {span.high:g}{scale}" if span else ""
-        default = str(info.get_default(call_default_factory=True))
-        rows.append((name, _type_with_limits(info), default, search, info.description or ""))
     echo()
-    if rows:
-        print_table(("PARAMETER", "TYPE", "DEFAULT", "SEARCH", "DESCRIPTION"), rows)
+    if method.Params.model_fields:
+        print_parameters(method)
     else:
         echo("no parameters")
-    print_block("parameters in words", _own_doc(method.Params) if rows else "")
-    for name, values in method.presets.items():
-        lines = (f"{parameter} = {value}" for parameter, value in values.items())
-        print_block(f"preset {name}", "\n".join(lines))
     description = inspect.getdoc(sys.modules[method.__module__]) or ""
     print_block("description", "" if description.rstrip(".") == entry.summary else description)
 
@@ -166,31 +151,3 @@ def _numbers(values: tuple[float, ...] | None, unit: str) -> str:
 
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
-
-
-def _own_doc(model: type) -> str:
-    """A class's own docstring, not an inherited one."""
-    return inspect.cleandoc(model.__doc__ or "")
-
-
-def _type_with_limits(info: FieldInfo) -> str:
-    """A parameter's type and limits, as ``int >= 1``."""
-    limits = [
-        f"{sign} {getattr(limit, key):g}"
-        for limit in info.metadata
-        for key, sign in _LIMITS.items()
-        if getattr(limit, key, None) is not None
-    ]
-    return " ".join([_type(info.annotation), ", ".join(limits)]).rstrip()
-
-
-def _type(annotation: Any) -> str:
-    """A type as a reader writes it: choices and alternatives with ``|``."""
-    origin = get_origin(annotation)
-    if origin is Literal:
-        return " | ".join(str(value) for value in get_args(annotation))
-    if origin in {Union, UnionType}:
-        return " | ".join(_type(part) for part in get_args(annotation))
-    if annotation is NoneType:
-        return "none"
-    return annotation.__name__ if origin is None else str(annotation)

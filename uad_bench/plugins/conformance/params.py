@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from uad_bench.method import Method, Params, search_space
+from uad_bench.method import Method, Params, descriptions, search_space
 from uad_bench.plugins.conformance.findings import Findings, Stop
 from uad_bench.plugins.declarations import name_fault
 
@@ -36,6 +36,9 @@ def check_params(cls: type[Method], findings: Findings) -> Params:
         params = model()
         again = model.model_validate_json(params.model_dump_json())
         findings.check(again == params, "params", "Params must survive a round trip through JSON")
+    silent = ", ".join(name for name, words in descriptions(model).items() if not words.strip())
+    message = f"say in a text below the field, with its unit, what this parameter means: {silent}"
+    findings.check(not silent, "description", message)
     space = search_space(model)
     for name, span in space.items():
         value = getattr(params, name)
