@@ -459,3 +459,35 @@ def test_native_space_stands_beside_the_template_grid(lab, cache, box, tmp_path)
     wrong = uad_bench("table", "--space", "own", cwd=tmp_path)
     assert wrong.returncode == 2
     assert "--space own: unknown; available: template, native" in wrong.stderr
+
+
+def test_an_edited_method_is_never_answered_from_old_cells(lab, cache, tmp_path):
+    plugin = tmp_path / "box.py"
+    plugin.write_text(BOX)
+    command = quick(lab, cache, plugin)
+    assert uad_bench(*command, cwd=tmp_path).returncode == 0
+    (cell,) = (tmp_path / "results" / "cells").glob("*.json")
+    old, plan = cell.read_bytes(), (tmp_path / "results" / "plan.json").read_bytes()
+
+    plugin.write_text(BOX.replace('"""A box', '"""One box'))
+    same = uad_bench(*command, cwd=tmp_path)
+    assert "0 computed now" in same.stderr
+    assert cell.read_bytes() == old
+
+    plugin.write_text(BOX.replace("image - 0.5", "image - 0.6"))
+    assert "1 cell, 0 of them done" in uad_bench(*command, "--dry-run", cwd=tmp_path).stdout
+    for overwrite in ("never", "failed"):
+        kept = uad_bench(*command, "--overwrite", overwrite, cwd=tmp_path)
+        assert kept.returncode == 2
+        assert "error: the code of box changed since 1 cell of it came to be, and" in kept.stderr
+    assert cell.read_bytes() == old
+    assert (tmp_path / "results" / "plan.json").read_bytes() == plan
+
+    anew = uad_bench(*command, cwd=tmp_path)
+    assert "note: the code of box changed since 1 cell of it came to be: computed" in anew.stderr
+    assert "1 computed now" in anew.stderr
+    (now,) = load_cells(tmp_path / "results")
+    assert now.code != json.loads(old)["code"]
+    assert now.fit.detector != json.loads(old)["fit"]["detector"]
+    assert len(list((tmp_path / "results" / "detectors").glob("box-*"))) == 2
+    assert "0 computed now" in uad_bench(*command, cwd=tmp_path).stderr

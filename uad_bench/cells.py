@@ -143,6 +143,7 @@ class CellRecord(_Record):
         training: the training dataset, ``None`` for a failed cell that never got so far.
         data: the evaluated dataset.
         fit: how the detector came to be.
+        code: hash of the method's code and of the building blocks it is made of.
         thresholds: scores in [0, 1] by name, such as ``fpr1``.
         metrics: the numbers, by name.
         scans: per-scan numbers.
@@ -163,6 +164,7 @@ class CellRecord(_Record):
     training: DatasetUse | None = None
     data: DatasetUse | None = None
     fit: FitRecord | None = None
+    code: str = ""
     thresholds: dict[str, float] = Field(default_factory=dict)
     metrics: dict[str, Metric] = Field(default_factory=dict)
     scans: tuple[ScanScores, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,12 +107,10 @@ def _contract(kind: Kind | None) -> type:
 
 def _import(entry: Entry) -> ModuleType:
     """Import an entry's module, or say in one line why that fails, and where."""
-    if entry.source == "plugin" and entry.path is not None:
-        package = entry.module.rpartition(".")[0]
-        parent = sys.modules.setdefault(package, ModuleType(package))
-        parent.__path__ = [str(entry.path.parent)]
     importlib.invalidate_caches()
     try:
+        if entry.source == "plugin" and entry.path is not None:
+            return _import_file(entry.module, entry.path)
         return importlib.import_module(entry.module)
     except (Exception, SystemExit) as error:
         line, trace = entry.line, error.__traceback__
@@ -122,6 +121,60 @@ def _import(entry: Entry) -> ModuleType:
         where = entry.origin if entry.path is None else f"{entry.path}:{line}"
         what = one_line(f"{type(error).__name__}: {error}")
         raise PluginError(f"{where}: {entry.name} does not import: {what}") from error
+
+
+class _PluginFolder(ModuleType):
+    """The package of the plugin files of one folder; it knows what each held when imported."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        super().__init__(name)
+        self.__path__ = [str(folder)]
+        self.read: dict[Path, bytes] = {}
+
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """The names of its modules that are imported."""
+        return tuple(name for name in sys.modules if name.startswith(f"{self.__name__}."))
+
+    @property
+    def edited(self) -> bool:
+        """Whether a file is another than it was, or is gone."""
+        return any(
+            not file.is_file() or file.read_bytes() != was for file, was in self.read.items()
+        )
+
+    def remember(self) -> None:
+        """Keep what the imported files hold."""
+        for name in self.inside:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file is not None and Path(file) not in self.read:
+                self.read[Path(file)] = Path(file).read_bytes()
+
+    def forget(self) -> None:
+        """Let all of it be imported again, from the sources: bytecode is known by whole seconds."""
+        for name in self.inside:
+            del sys.modules[name]
+        for file in self.read:
+            Path(importlib.util.cache_from_source(str(file))).unlink(missing_ok=True)
+        self.read.clear()
+
+
+def _import_file(name: str, path: Path) -> ModuleType:
+    """Import a plugin file; where it or a sibling was edited since, import all of them again.
+
+    So a notebook that lives on sees the method as it is now.
+    """
+    package = name.rpartition(".")[0]
+    folder = sys.modules.get(package)
+    if not isinstance(folder, _PluginFolder):
+        folder = _PluginFolder(package, path.parent)
+        sys.modules[package] = folder
+    if folder.edited:
+        folder.forget()
+    try:
+        return importlib.import_module(name)
+    finally:
+        folder.remember()
 
 
 def _plugin(module: ModuleType, entry: Entry, contract: type) -> Any:

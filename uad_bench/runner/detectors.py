@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from safetensors.numpy import load_file, save
 
-from uad_bench.cells import FitRecord, short_hash
+from uad_bench.cells import EvaluationSpace, FitRecord, short_hash
 from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.histograms import ScoreHistogram
+from uad_bench.evaluation.postprocessing import PostProcessing
+from uad_bench.evaluation.protocol import validation_histogram
+from uad_bench.histogram_files import load_histograms, save_histograms
 from uad_bench.method import FitContext, FitReport, Method, Params, TissuePrior, search_space
+from uad_bench.plugins.code import code_of, source_of
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import RunConfig
+from uad_bench.runner.detector_folder import (
+    VALIDATION,
+    DetectorRecord,
+    histogram_key,
+    is_detector,
+    read_detector,
+    read_record,
+    write_detector,
+)
+from uad_bench.runner.environment import versions
 from uad_bench.runner.events import Listener, Progressed, Started
-from uad_bench.system.disk import storage_error
+from uad_bench.runner.scoring import anomaly_maps
 from uad_bench.tuning import Tuned, tune
 from uad_bench.volumes.store.atlas import Atlas
 from uad_bench.volumes.store.prepared import PreparedDataset
@@ -108,10 +121,9 @@ class Trainer:
         folder = self.results.detectors / key
         if self.config.overwrite == "all" and folder.exists():
             shutil.rmtree(folder)
-        if (folder / "fit.json").is_file():
-            fitted = method(params)
-            fitted.load(load_file(folder / "state.safetensors"), self.device)
-            return fitted, FitRecord.model_validate_json((folder / "fit.json").read_bytes())
+        if is_detector(folder):
+            kept = read_record(folder)
+            return read_detector(folder, method, kept, self.device), kept.fit
         self.tell(Started(f"train {method.name}, seed {seed}"))
         started = time.perf_counter()
         fitted, report = self._fit(method, params, seed)
@@ -132,8 +144,53 @@ class Trainer:
             fallback_prior=self.falls_back(method),
             notes=report.notes,
         )
-        _store(folder, fitted, record)
+        write_detector(folder, fitted, self._described(fitted, seed, record))
         return fitted, record
+
+    def _described(self, fitted: Method, seed: int, fit: FitRecord) -> DetectorRecord:
+        """What the folder of a detector says of it."""
+        method, template = type(fitted), self.config.template
+        atlas = self.atlas if "tissue_prior" in method.needs else None
+        return DetectorRecord(
+            method=method.name,
+            title=method.title,
+            params=fitted.params.model_dump(mode="json"),
+            seed=seed,
+            code=code_of(method).hash,
+            source=source_of(method),
+            training=self.training.use("train"),
+            recipe=self.training.recipe,
+            template=None if template is None else template.absolute(),
+            atlas=None if atlas is None else atlas.hash,
+            fit=fit,
+            versions=versions(),
+        )
+
+    def validation(
+        self,
+        detector: Method,
+        fit: FitRecord,
+        variants: Sequence[PostProcessing],
+        space: EvaluationSpace = "template",
+    ) -> dict[str, ScoreHistogram]:
+        """Score histograms of healthy validation scans, by post-processing; kept with the detector.
+
+        In native space they are those of the scans' own voxels, so that 1 % means the same voxels.
+        """
+        name = "validation-native.npz" if space == "native" else VALIDATION
+        file = self.results.detectors / fit.detector / name
+        known = load_histograms(file) if file.is_file() else {}
+        keys = {variant.name: histogram_key(variant) for variant in variants}
+        missing = [variant for variant in variants if keys[variant.name] not in known]
+        if missing:
+            self.tell(Started(f"score healthy validation with {detector.name}"))
+            training = self.training
+            with anomaly_maps(detector, training, "validation", missing, self.tell) as maps:
+                for variant in missing:
+                    scans = maps.scored(variant.name, space)
+                    known[keys[variant.name]] = validation_histogram(scans)
+            save_histograms(file, known)
+        return {name: known[key] for name, key in keys.items()}
 
     def falls_back(self, method: type[Method]) -> bool:
         """Whether a method's tissue prior is the template's, for want of subjects with maps."""
@@ -144,19 +201,19 @@ class Trainer:
         return not prior_subjects(self.training)
 
     def key(self, method: type[Method], params: Params, seed: int) -> str:
-        """What identifies a detector: method, parameters, seed, training data, and any atlas."""
+        """What identifies a detector: method, its code, parameters, seed, data, and any atlas."""
         values = [method.name, params.model_dump(mode="json"), seed, *self._stands_on(method)]
         return f"{method.name}-s{seed}-{short_hash(values)}"
 
     def _stands_on(self, method: type[Method]) -> tuple[str, ...]:
-        """Hashes of the data that a detector of ``method`` learns from.
+        """Hashes of the code of ``method`` and of the data that its detectors learn from.
 
         The training dataset's own prior follows from the dataset and needs no hash.
         """
-        training = self.training.manifest_hash
+        own = (self.training.manifest_hash, code_of(method).hash)
         if self.atlas is None or "tissue_prior" not in method.needs:
-            return (training,)
-        return training, self.atlas.hash
+            return own
+        return *own, self.atlas.hash
 
     def _prior(self, method: type[Method]) -> TissuePrior | None:
         if "tissue_prior" not in method.needs:
@@ -236,18 +293,3 @@ def _shortened(params: Params) -> dict[str, int]:
     """Fewer steps for a trial, where the method counts steps."""
     steps = getattr(params, "steps", None)
     return {"steps": max(1, int(steps) // TRIAL_SHARE)} if steps is not None else {}
-
-
-def _store(folder: Path, fitted: Method, record: FitRecord) -> None:
-    """Write a detector's folder whole or not at all."""
-    partial = folder.with_name(f".partial-{folder.name}")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        (partial / "state.safetensors").write_bytes(save(fitted.state()))
-        (partial / "fit.json").write_bytes(record.model_dump_json(indent=1).encode())
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.replace(folder)
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise storage_error(error, folder) from error

@@ -11,9 +11,10 @@ from uad_bench.cells import CellRecord, CellSpec, DatasetUse, FitRecord
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import ScoreHistogram
 from uad_bench.evaluation.postprocessing import PostProcessing
-from uad_bench.evaluation.protocol import Protocol, validation_histogram
-from uad_bench.histogram_files import load_histograms, save_histograms
+from uad_bench.evaluation.protocol import Protocol
+from uad_bench.histogram_files import save_histograms
 from uad_bench.method import Method, Params
+from uad_bench.plugins.code import code_of
 from uad_bench.results import ResultsFolder, read_cell, write_cell
 from uad_bench.runner.atlas import refuse_leaks
 from uad_bench.runner.data import Data, gather
@@ -133,12 +134,16 @@ class _Run:
     def refuse_other_data(self, planned: PlannedMethod, params: Params) -> None:
         """Refuse to go on where a finished cell stands on other data, prior or protocol version.
 
+        Cells that another code of the method computed are told, because they are computed anew.
+
         Raises:
             UadBenchError: naming the first such cell. Its number is neither passed off as this
-                run's nor replaced, unless everything is to be computed again.
+                run's nor replaced, unless everything is to be computed again. So are cells of
+                another code, where finished cells are to be kept.
         """
         if self.plan.config.overwrite == "all":
             return
+        changed = 0
         training = self.data.training.manifest_hash
         for seed in planned.seeds:
             detector = self.trainer.key(planned.method, params, seed)
@@ -156,12 +161,29 @@ class _Run:
                             "anatomies, limit or recipe): give this run its own --results folder, "
                             "or replace the cells with --overwrite all"
                         )
-                    if record.fit is not None and record.fit.detector != detector:
+                    if record.code != planned.code.hash:
+                        changed += 1
+                    elif record.fit is not None and record.fit.detector != detector:
                         raise UadBenchError(
                             f"{path} stands on another tissue prior than this run (--atlas): give "
                             "this run its own --results folder, or replace the cells with "
                             "--overwrite all"
                         )
+
+        if changed:
+            self._tell_other_code(planned.method.name, changed)
+
+    def _tell_other_code(self, name: str, cells: int) -> None:
+        """Say that a method's code changed, and what becomes of the cells of the old one."""
+        counted = "1 cell" if cells == 1 else f"{cells} cells"
+        text = f"the code of {name} changed since {counted} of it came to be"
+        overwrite = self.plan.config.overwrite
+        if overwrite != "missing":
+            raise UadBenchError(
+                f"{text}, and --overwrite {overwrite} keeps what is there: compute it anew with "
+                "--overwrite missing, or give this run its own --results folder"
+            )
+        self.tell(Noted(f"{text}: computed anew"))
 
     def _refuse_other_version(self, record: CellRecord, path: Path) -> None:
         protocol, variant = self._protocol(record.spec), self._postprocessing(record.spec)
@@ -180,9 +202,10 @@ class _Run:
     def _todo(self, method: type[Method], params: Params, seed: int) -> dict[str, list[CellSpec]]:
         """The wanted cells of one detector by dataset. Records of the others are taken along."""
         todo: dict[str, list[CellSpec]] = {}
+        code = code_of(method).hash
         for label in self.data.evaluated:
             for spec in self._specs(method, params, seed, label):
-                if wanted(spec, self.results, self.plan.config.overwrite):
+                if wanted(spec, code, self.results, self.plan.config.overwrite):
                     todo.setdefault(label, []).append(spec)
                 elif (path := self.results.cell(spec.name)).is_file():
                     self.records.append(read_cell(path))
@@ -197,7 +220,9 @@ class _Run:
         try:
             detector, fit = self.trainer.detector(method, params, seed, tuned)
             specs = [spec for some in todo.values() for spec in some]
-            validation = self._validation(detector, fit, self._variants(specs))
+            validation = self.trainer.validation(
+                detector, fit, self._variants(specs), self.plan.config.space
+            )
         except Exception as error:
             reason = failure_reason(error)
             self._fail(method, [s for some in todo.values() for s in some], reason, watch, error)
@@ -246,29 +271,6 @@ class _Run:
         mark = self._postprocessing(spec).mark
         self.tell(CellScored(record, maps.example, mark))
         return record
-
-    def _validation(
-        self, detector: Method, fit: FitRecord, variants: Sequence[PostProcessing]
-    ) -> dict[str, ScoreHistogram]:
-        """Score histograms of healthy validation scans, by post-processing; kept with the detector.
-
-        In native space they are those of the scans' own voxels, so that 1 % means the same voxels.
-        """
-        space = self.plan.config.space
-        name = "validation-native.npz" if space == "native" else "validation.npz"
-        file = self.results.detectors / fit.detector / name
-        known = load_histograms(file) if file.is_file() else {}
-        keys = {variant.name: f"{variant.name}-{variant.version}" for variant in variants}
-        missing = [variant for variant in variants if keys[variant.name] not in known]
-        if missing:
-            self.tell(Started(f"score healthy validation with {detector.name}"))
-            training = self.data.training
-            with anomaly_maps(detector, training, "validation", missing, self.tell) as maps:
-                for variant in missing:
-                    scans = maps.scored(variant.name, space)
-                    known[keys[variant.name]] = validation_histogram(scans)
-            _written(lambda: save_histograms(file, known), self.results)
-        return {name: known[key] for name, key in keys.items()}
 
     def _protocol(self, spec: CellSpec) -> Protocol:
         return next(one for one in self.plan.protocols if one.name == spec.protocol)
@@ -326,6 +328,7 @@ class _Run:
                 "control": method.control,
                 "supervised": method.supervised,
                 "training": self._training_use(),
+                "code": code_of(method).hash,
                 "environment": watch.read(),
             }
         )

@@ -12,6 +12,7 @@ from uad_bench.cells import CellRecord, CellSpec, EvaluationSpace
 from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.protocol import Protocol
 from uad_bench.method import Method, Params, search_space
+from uad_bench.plugins.code import Code, code_of
 from uad_bench.plugins.registry import Registry
 from uad_bench.results import ResultsFolder, read_cell
 from uad_bench.runner.config import Overwrite, RunConfig
@@ -44,10 +45,12 @@ class PlannedCell(BaseModel):
     protocol: str
     postprocessing: str
     space: EvaluationSpace = "template"
+    code: str
 
     def matches(self, spec: CellSpec) -> bool:
-        """Whether ``spec`` is this cell after tuning."""
-        same = self.model_dump(exclude={"params"}) == spec.model_dump(exclude={"params"})
+        """Whether ``spec`` is this cell after tuning, by any code."""
+        own = self.model_dump(exclude={"params", "code"})
+        same = own == spec.model_dump(exclude={"params"})
         return same and self.params.items() <= spec.params.items()
 
 
@@ -60,12 +63,13 @@ class PlanFile(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class PlannedMethod:
-    """One method of a run with its parameters before tuning and its seeds."""
+    """One method of a run with its parameters before tuning, its seeds and its code."""
 
     method: type[Method]
     params: Params
     seeds: tuple[int, ...]
     tuned: bool
+    code: Code
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,7 @@ class Plan:
                                 protocol=protocol.name,
                                 postprocessing=postprocessing.name,
                                 space=self.config.space,
+                                code=planned.code.hash,
                             )
 
 
@@ -178,6 +183,12 @@ def _notes(
     """What the user should know before any work."""
     if sources.missing:
         yield f"not in {config.data_root}, left out: {', '.join(sources.missing)}"
+    for one in methods:
+        if one.code.unread:
+            yield (
+                f"{one.method.name}: the source of {', '.join(one.code.unread)} cannot be read, so "
+                "a change of it is not seen: after one, use --overwrite all"
+            )
     if atlas is None:
         known = stated_tissues(config, sources.training)
         falls_back = known is not None and known < MIN_SUBJECTS
@@ -205,7 +216,7 @@ def _planned(
     )
     seeds = config.seeds if method.trains else config.seeds[:1]
     tuned = config.tune and bool(method.objective) and bool(search_space(method.Params))
-    return PlannedMethod(method, params, seeds, tuned)
+    return PlannedMethod(method, params, seeds, tuned, code_of(method))
 
 
 def _unmet(method: type[Method], config: RunConfig, device: str) -> Iterator[str]:
@@ -246,8 +257,8 @@ def _unused(config: RunConfig, methods: list[PlannedMethod]) -> list[str]:
     return problems
 
 
-def wanted(spec: CellSpec, results: ResultsFolder, overwrite: Overwrite) -> bool:
-    """Whether a cell is to be computed, given what the results folder holds."""
+def wanted(spec: CellSpec, code: str, results: ResultsFolder, overwrite: Overwrite) -> bool:
+    """Whether a cell is to be computed by ``code``, given what the results folder holds."""
     path = results.cell(spec.name)
     if overwrite == "all":
         return True
@@ -255,7 +266,8 @@ def wanted(spec: CellSpec, results: ResultsFolder, overwrite: Overwrite) -> bool
         return overwrite != "failed"
     if overwrite == "never":
         return False
-    return read_cell(path).state == "failed"
+    record = read_cell(path)
+    return record.state == "failed" or record.code != code
 
 
 def write_plan(plan: Plan, results: ResultsFolder, command: str) -> None:
@@ -266,5 +278,5 @@ def write_plan(plan: Plan, results: ResultsFolder, command: str) -> None:
 
 def find_record(cell: PlannedCell, records: tuple[CellRecord, ...]) -> CellRecord | None:
     """The record of a planned cell; a finished one before a failed one."""
-    found = [record for record in records if cell.matches(record.spec)]
+    found = [one for one in records if one.code == cell.code and cell.matches(one.spec)]
     return min(found, key=lambda record: record.state != "done", default=None)
