@@ -16,8 +16,8 @@ from safetensors.numpy import load_file
 from uad_bench.evaluation.postprocessings.star import STAR
 from uad_bench.method import Method
 from uad_bench.plugins.registry import discover
+from uad_bench.report.bercea2022 import BERCEA_2022
 from uad_bench.report.figures.cells import MethodView, SliceView, results_picture
-from uad_bench.report.published import dataset_title
 from uad_bench.results import load_cells
 from uad_bench.runner.detectors import validated
 from uad_bench.runner.scoring import signed_residual
@@ -53,7 +53,7 @@ def view(store: Path, methods: list[Method]) -> SliceView:
                 f"{method.title}*", score, None if reconstruction is None else reconstruction[at]
             )
         )
-    title = f"{dataset_title(dataset.name)}, {scan.name}"
+    title = f"{BERCEA_2022.title(dataset.name)}, {scan.name}"
     image = np.asarray(slices.image[at, 0])
     return SliceView(title, dataset.simulated, image, lesion[at], tuple(views))
 

@@ -12,7 +12,8 @@ from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.postprocessings.none import NONE
 from uad_bench.evaluation.postprocessings.star import STAR
 from uad_bench.evaluation.protocols.strict import STRICT
-from uad_bench.report.published import PublishedNumber, load_published
+from uad_bench.report.bercea2022 import BERCEA_2022
+from uad_bench.report.publication import PublishedNumber, load_published
 from uad_bench.report.tables.build import build_table
 from uad_bench.report.tables.values import average_improvement
 
@@ -21,7 +22,7 @@ DATASETS = ("MSLUB", "MSISBI", "MSI", "WMH", "GBI", "BraTS")
 
 @pytest.fixture(scope="module")
 def numbers() -> tuple[PublishedNumber, ...]:
-    return load_published()
+    return load_published(BERCEA_2022)
 
 
 def series(
@@ -152,4 +153,4 @@ def test_every_number_is_that_of_the_papers_text(
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "table9.csv").write_text("table,dataset,method\n9,MSLUB,SPA\n")
     with pytest.raises(UadBenchError, match=r"table9\.csv is not a table of published numbers"):
-        load_published(tmp_path)
+        load_published(BERCEA_2022, tmp_path)

@@ -34,7 +34,8 @@ from uad_bench.evaluation.postprocessings.star import STAR
 from uad_bench.evaluation.protocols.paper import PAPER
 from uad_bench.evaluation.protocols.strict import STRICT
 from uad_bench.evaluation.values import Metric, ScanScores
-from uad_bench.report.published import load_published
+from uad_bench.report.bercea2022 import BERCEA_2022
+from uad_bench.report.publication import load_published
 from uad_bench.report.tables import build
 from uad_bench.report.tables.model import Cell, Column, Group, Panel, Table, format_number
 from uad_bench.report.tables.render import FORMATS, Format, render
@@ -48,6 +49,7 @@ ENDINGS: dict[Format, str] = {"terminal": "txt", "latex": "tex", "markdown": "md
 
 
 PROTOCOLS = {"strict": STRICT, "paper": PAPER}
+PUBLISHED = load_published(BERCEA_2022)
 
 
 def build_table(records: Sequence[CellRecord], protocol: str = "strict", **options: Any) -> Table:
@@ -272,7 +274,7 @@ def test_what_a_record_says_of_its_numbers_is_a_footnote_of_them() -> None:
 
 def test_the_caption_says_what_is_simulated() -> None:
     assert build_table([record("spa")]).caption.startswith("All data are simulated.")
-    both = build_table([record("spa")], published=load_published()).caption
+    both = build_table([record("spa")], published=PUBLISHED).caption
     assert both.startswith("All data but those of published numbers are simulated.")
     real = build_table([record("spa", data=use("mslub", simulated=False))]).caption
     assert real.startswith("Simulated: the training data (HI).")
@@ -654,7 +656,7 @@ def test_the_paper_protocol_has_no_patients_to_pair() -> None:
 
 def test_published_numbers_stand_apart_unranked_and_explained() -> None:
     cells = [record("spa", 0.01), record("vae", 0.02)]
-    table = build_table(cells, published=load_published())
+    table = build_table(cells, published=PUBLISHED)
     by = shown(table.panels[0])
     assert by["MSLUB (simulated)", "SPA*§"].text == "0.132"
     assert by["MSLUB (simulated)", "SPA*§"].rank == 0
@@ -665,7 +667,7 @@ def test_published_numbers_stand_apart_unranked_and_explained() -> None:
 
 
 def test_a_panel_leaves_out_published_methods_that_say_nothing_there() -> None:
-    table = build_table([record("spa")], published=load_published(), metrics=["auprc", "hd95"])
+    table = build_table([record("spa")], published=PUBLISHED, metrics=["auprc", "hd95"])
     hd95 = table.panels[-1]
     assert {column.group for column in hd95.columns} == {"detector"}
 
@@ -703,7 +705,7 @@ def test_every_format_is_what_it_was_byte_for_byte(form: Format) -> None:
 @settings(deadline=None, max_examples=40)
 @given(st.integers(42, 160), st.booleans())
 def test_no_line_on_a_terminal_is_longer_than_it_is_wide(width: int, intervals: bool) -> None:
-    table = build_table(study(), intervals=intervals, compare="spa", published=load_published())
+    table = build_table(study(), intervals=intervals, compare="spa", published=PUBLISHED)
     text = plain(table, width)
     assert max(map(len, text.splitlines())) <= width
     assert "…" not in text
@@ -730,7 +732,7 @@ def test_the_csv_holds_every_number_at_full_precision() -> None:
 
 
 def test_the_csv_never_calls_a_published_number_simulated_or_ours() -> None:
-    table = build_table(study(), published=load_published())
+    table = build_table(study(), published=PUBLISHED)
     rows = list(csv.DictReader(io.StringIO(render([table], "csv"))))
     printed = [row for row in rows if row["group"] == "published"]
     ours = [row for row in rows if row["group"] != "published"]
@@ -742,7 +744,7 @@ def test_the_csv_never_calls_a_published_number_simulated_or_ours() -> None:
 
 
 def test_markdown_rows_all_have_as_many_cells_as_the_head() -> None:
-    table = build_table([record("a|b", title="a|b"), record("spa")], published=load_published())
+    table = build_table([record("a|b", title="a|b"), record("spa")], published=PUBLISHED)
     lines = [line for line in render([table], "markdown").splitlines() if line.startswith("|")]
     counts = {line.replace(r"\|", "").count("|") for line in lines[: len(lines) // 4]}
     assert len(counts) == 1
@@ -775,8 +777,8 @@ def test_latex_compiles_without_a_warning_about_size(tmp_path: Path) -> None:
     named = record("mine", title=nasty[:60], dataset="wmh", reason=nasty)
     tables = [
         build_table((*study(), named), intervals=True, compare="spa"),
-        build_table(study(), published=load_published(), compare="spa"),
-        build_table((), published=load_published(), compare="spa"),
+        build_table(study(), published=PUBLISHED, compare="spa"),
+        build_table((), published=PUBLISHED, compare="spa"),
     ]
     (tmp_path / "tables.tex").write_text(render(tables, "latex"), encoding="ascii")
     (tmp_path / "main.tex").write_text(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from uad_bench.cells import CellRecord, CellSpec, DatasetUse, Environment
 from uad_bench.discovery.titles import own_title
 from uad_bench.plugins.registry import PluginSources, discover
+from uad_bench.report.bercea2022 import BERCEA_2022
 from uad_bench.report.tables.arrange import dataset_titles, training_title
 from uad_bench.runner.sources import find_source
 
@@ -77,9 +78,9 @@ def cell(dataset: str, data: DatasetUse | None) -> CellRecord:
 
 
 def test_the_training_dataset_is_called_by_its_own_title() -> None:
-    assert training_title(use("bids", "Clinic")) == "Clinic"
-    assert training_title(use("hi", "our people")) == "our people"
-    assert training_title(use("hi", simulated=True)) == "HI (simulated)"
+    assert training_title(use("bids", "Clinic"), BERCEA_2022) == "Clinic"
+    assert training_title(use("hi", "our people"), BERCEA_2022) == "our people"
+    assert training_title(use("hi", simulated=True), BERCEA_2022) == "HI (simulated)"
 
 
 def test_rows_have_the_titles_of_their_datasets_and_names_where_two_would_be_one() -> None:
@@ -91,7 +92,7 @@ def test_rows_have_the_titles_of_their_datasets_and_names_where_two_would_be_one
         cell("mslub", use("mslub")),
         cell("bids-failed", None),
     ]
-    assert dataset_titles(records) == {
+    assert dataset_titles(records, BERCEA_2022) == {
         "bids-a": "Clinic",
         "bids-b": "bids-b",
         "bids-c": "bids-c",

@@ -12,7 +12,8 @@ from thresholding import against_thresholding, best_thresholding
 
 from uad_bench.evaluation.latent import tissue_dice
 from uad_bench.method import TISSUES
-from uad_bench.report.published import load_published
+from uad_bench.report.bercea2022 import BERCEA_2022
+from uad_bench.report.publication import load_published
 
 
 def answer_claims(study: Study) -> tuple[Answer, ...]:
@@ -305,7 +306,7 @@ def _in_the_paper() -> str:
     """The same count from the paper's printed tables."""
     thresholding: dict[tuple[str, str], float] = {}
     spa: dict[tuple[str, str], float] = {}
-    for one in load_published():
+    for one in load_published(BERCEA_2022):
         key = (one.metric, one.label)
         if one.name == "thresholding" and one.value is not None:
             thresholding[key] = max(one.value, thresholding.get(key, 0.0))

@@ -21,7 +21,8 @@ from nibabel import load as load_image
 from notation import NOT_RUN, change, listed, number, percent, table
 from records import POSTS, Group, Post, Study
 
-from uad_bench.report.published import load_published
+from uad_bench.report.bercea2022 import BERCEA_2022
+from uad_bench.report.publication import load_published
 
 NETWORKS = ("vae", "gmvae", "spa", "spa-beta-0", "dae")
 LESION_LABELS = (25, 57)
@@ -167,7 +168,7 @@ def easy_brats(study: Study) -> Answer:
     )
     printed = next(
         one.value
-        for one in load_published()
+        for one in load_published(BERCEA_2022)
         if (one.name, one.label, one.metric, one.postprocessing)
         == ("thresholding", "brats", "auprc", "none")
     )

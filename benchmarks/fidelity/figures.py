@@ -19,8 +19,8 @@ from records import Study
 from tables import compared
 
 from uad_bench.method import TISSUES
+from uad_bench.report.bercea2022 import BERCEA_2022
 from uad_bench.report.figures.cells import png as full_colour
-from uad_bench.report.published import dataset_title
 
 SHOWN = (
     *("thresholding", "control-mean", "vae", "gmvae"),
@@ -69,7 +69,7 @@ def _example(study: Study, dataset: str, scan: PackedScan) -> Example:
     packed = study.pack.datasets[dataset]
     lesion = packed.lesion[scan.start : scan.stop] == 1
     row = scan.start + int(lesion.sum(axis=(1, 2)).argmax())
-    title = f"{dataset_title(dataset)}\n{scan.subject.removeprefix('Brats18_')}"
+    title = f"{BERCEA_2022.title(dataset)}\n{scan.subject.removeprefix('Brats18_')}"
     return Example(
         f"{dataset}/{scan.name}",
         title,

@@ -16,7 +16,7 @@ from pack import Pack
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from uad_bench.errors import UadBenchError
-from uad_bench.report.published import DATASETS, dataset_title
+from uad_bench.report.bercea2022 import BERCEA_2022
 
 Post = Literal["none", "star", "star3d"]
 Contrast = Literal["kept", "inside", "outside"]
@@ -180,13 +180,13 @@ class Study:
         for label in self._ordered():
             dataset = self.pack.datasets[label]
             kind = "simulated" if dataset.simulated else "real"
-            title = dataset_title(label.removesuffix(MARK))
+            title = BERCEA_2022.title(label.removesuffix(MARK))
             found.append(self.group(f"{title} ({kind})", [label]))
         return tuple(found)
 
     def _ordered(self) -> list[str]:
         """Labels of the datasets of patients: the real ones first, each kind as in the paper."""
-        order = list(DATASETS)
+        order = list(BERCEA_2022.datasets)
 
         def place(label: str) -> tuple[bool, int]:
             name = label.removesuffix(MARK)

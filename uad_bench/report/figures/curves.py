@@ -21,8 +21,9 @@ from uad_bench.evaluation.histograms import (
 from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.protocol import Protocol
 from uad_bench.histogram_files import load_histograms
+from uad_bench.report.bercea2022 import BERCEA_2022
 from uad_bench.report.figures.cells import png
-from uad_bench.report.published import DATASETS
+from uad_bench.report.publication import Publication
 from uad_bench.report.tables.arrange import dataset_titles
 from uad_bench.report.tables.versions import refuse_other_version
 
@@ -56,6 +57,8 @@ def curves_picture(
     protocol: Protocol,
     postprocessings: Sequence[PostProcessing],
     space: EvaluationSpace = "template",
+    *,
+    paper: Publication = BERCEA_2022,
 ) -> bytes:
     """Draw one panel per dataset with the curve of every method, as PNG.
 
@@ -68,6 +71,7 @@ def curves_picture(
         protocol: whose cells are drawn; all protocols score the same voxels.
         postprocessings: those of the cells, in the order of line styles.
         space: whose voxels.
+        paper: the paper whose order and names the picture follows.
 
     Raises:
         UadBenchError: no finished cell of this protocol, one of another version of it, or a
@@ -86,9 +90,8 @@ def curves_picture(
         spec = record.spec
         key = (spec.method, spec.params_hash, spec.postprocessing)
         datasets[spec.dataset][key].append(record)
-    order = [*DATASETS, *sorted(set(datasets) - set(DATASETS))]
-    names = [name for name in order if name in datasets]
-    titles = dataset_titles(done)
+    names = sorted(datasets, key=lambda name: (paper.dataset_place(name), name))
+    titles = dataset_titles(done, paper)
     columns = min(_COLUMNS, len(names))
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(_PANEL[0] * columns, _PANEL[1] * rows), dpi=_DPI, layout="constrained")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from uad_bench.cells import DatasetUse
 from uad_bench.dataset import Split
 from uad_bench.method import FloatArray
+from uad_bench.report.bercea2022 import BERCEA_2022
 from uad_bench.report.tables.arrange import training_title
 from uad_bench.report.tables.notes import people_in_words
 
@@ -156,8 +157,9 @@ class Sweep:
     def notes(self) -> Iterator[str]:
         """What a reader of the table must know, and why trainings failed."""
         people = people_in_words(self.measured.subjects)
+        title = training_title(self.measured, BERCEA_2022)
         yield (
-            f"Means over {people} of {training_title(self.measured)}, split {self.split}; the "
+            f"Means over {people} of {title}, split {self.split}; the "
             f"detectors learned from {people_in_words(self.learned.subjects)} of split train."
         )
         if self.split == "validation":

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from uad_bench.cells import CellRecord, DatasetUse, short_hash
 from uad_bench.evaluation.postprocessing import PostProcessing
-from uad_bench.report.published import DATASETS, METHODS, PublishedNumber, dataset_title
+from uad_bench.report.publication import Publication, PublishedNumber
 from uad_bench.report.tables.model import GROUPS, Column, Row
 
 ColumnKey = tuple[bool, str, str, str]
@@ -21,12 +22,14 @@ class Arrangement:
     """Records and published numbers, sorted into rows and columns.
 
     Attributes:
+        paper: the paper whose order and names they follow.
         rows: datasets, the paper's first and in its order, simulated before real.
-        columns: methods by group, the paper's first and in its order.
+        columns: methods by group, in the paper's order.
         own: the records, one per seed, by position ``(row, column)``.
         published: the printed numbers by position and metric.
     """
 
+    paper: Publication
     rows: tuple[Row, ...]
     columns: tuple[Column, ...]
     own: Mapping[tuple[int, int], tuple[CellRecord, ...]]
@@ -37,6 +40,7 @@ def arrange(
     records: Sequence[CellRecord],
     published: Sequence[PublishedNumber],
     postprocessings: Sequence[PostProcessing],
+    paper: Publication,
 ) -> Arrangement:
     """Sort records of one protocol, and published numbers, into rows and columns.
 
@@ -48,9 +52,10 @@ def arrange(
         records: the records.
         published: the printed numbers.
         postprocessings: those of both, in the order of columns.
+        paper: the paper whose order and names the table follows.
     """
     variants = {one.name: one for one in postprocessings}
-    kinds, titles = _kinds(records), dataset_titles(records)
+    kinds, titles = _kinds(records), dataset_titles(records, paper)
     own: defaultdict[tuple[Row, ColumnKey], list[CellRecord]] = defaultdict(list)
     printed: dict[tuple[Row, ColumnKey, str], PublishedNumber] = {}
     columns: dict[ColumnKey, Column] = {}
@@ -61,10 +66,14 @@ def arrange(
         known = columns.get(key)
         if known is None or not known.training:
             columns[key] = _column(
-                record, labels[spec.method, spec.params_hash], variants[spec.postprocessing].mark
+                record,
+                labels[spec.method, spec.params_hash],
+                variants[spec.postprocessing].mark,
+                training_title(record.training, paper),
             )
         own[_row(record, kinds, titles), key].append(record)
-    rows = sorted({row for row, _ in own}, key=_row_order)
+    by_place = partial(_row_order, paper)
+    rows = sorted({row for row, _ in own}, key=by_place)
     for number in published:
         key = (True, number.method, "", number.postprocessing)
         targets = [row for row in rows if row.dataset == number.label]
@@ -73,11 +82,12 @@ def arrange(
         for row in targets:
             columns.setdefault(key, _published_column(number, variants[number.postprocessing].mark))
             printed.setdefault((row, key, number.metric), number)
-    rows = sorted({*rows, *(row for row, _, _ in printed)}, key=_row_order)
-    order = sorted(columns, key=lambda key: _column_order(columns[key], list(variants)))
+    rows = sorted({*rows, *(row for row, _, _ in printed)}, key=by_place)
+    order = sorted(columns, key=lambda key: _column_order(columns[key], paper, list(variants)))
     row_at = {row: index for index, row in enumerate(rows)}
     column_at = {key: index for index, key in enumerate(order)}
     return Arrangement(
+        paper=paper,
         rows=tuple(rows),
         columns=tuple(columns[key] for key in order),
         own={
@@ -91,15 +101,15 @@ def arrange(
     )
 
 
-def training_title(use: DatasetUse | None) -> str:
+def training_title(use: DatasetUse | None, paper: Publication) -> str:
     """What a detector learned from, in words; nothing where it is not known."""
     if use is None:
         return ""
-    title = use.title or dataset_title(use.dataset)
+    title = use.title or paper.title(use.dataset)
     return f"{title} (simulated)" if use.simulated else title
 
 
-def dataset_titles(records: Iterable[CellRecord]) -> dict[str, str]:
+def dataset_titles(records: Iterable[CellRecord], paper: Publication) -> dict[str, str]:
     """What tables call each evaluated dataset; its name in cells where two have one title."""
     titles: dict[str, str] = {}
     for record in records:
@@ -107,7 +117,7 @@ def dataset_titles(records: Iterable[CellRecord]) -> dict[str, str]:
         if use is not None and use.title:
             titles[dataset] = use.title
         else:
-            titles.setdefault(dataset, dataset_title(dataset))
+            titles.setdefault(dataset, paper.title(dataset))
     counts = Counter(titles.values())
     return {name: title if counts[title] == 1 else name for name, title in titles.items()}
 
@@ -129,9 +139,8 @@ def _row(record: CellRecord, kinds: Mapping[str, bool], titles: Mapping[str, str
     return Row(dataset, titles[dataset], simulated)
 
 
-def _column(record: CellRecord, label: str, variant: str) -> Column:
+def _column(record: CellRecord, label: str, variant: str, training: str) -> Column:
     spec = record.spec
-    training = training_title(record.training)
     return Column(
         spec.method, label, record.group, spec.postprocessing, variant, spec.params_hash, training
     )
@@ -173,21 +182,16 @@ def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _row_order(row: Row) -> tuple[int, str, bool]:
-    names = list(DATASETS)
-    place = names.index(row.dataset) if row.dataset in names else len(names)
-    return place, row.dataset, not row.simulated
+def _row_order(paper: Publication, row: Row) -> tuple[int, str, bool]:
+    return paper.dataset_place(row.dataset), row.dataset, not row.simulated
 
 
 def _column_order(
-    column: Column, postprocessings: Sequence[str]
+    column: Column, paper: Publication, postprocessings: Sequence[str]
 ) -> tuple[int, float, str, str, int]:
-    names = list(METHODS)
-    # A method the paper does not know stands after SPA and before thresholding.
-    place: float = names.index(column.method) if column.method in names else len(names) - 1.5
     return (
         list(GROUPS).index(column.group),
-        place,
+        paper.method_place(column.method),
         column.method,
         column.label,
         postprocessings.index(column.postprocessing),

@@ -10,7 +10,8 @@ from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.protocol import MetricInfo, Protocol
 from uad_bench.evaluation.values import Direction
-from uad_bench.report.published import PUBLISHED_METRICS, PublishedNumber
+from uad_bench.report.bercea2022 import BERCEA_2022
+from uad_bench.report.publication import Publication, PublishedNumber
 from uad_bench.report.tables.arrange import Arrangement, arrange
 from uad_bench.report.tables.compare import method_label, paired_tests, with_improvement
 from uad_bench.report.tables.metrics import chosen_metrics, published_metrics
@@ -30,6 +31,7 @@ def build_table(
     intervals: bool = False,
     published: Sequence[PublishedNumber] = (),
     compare: str | None = None,
+    paper: Publication = BERCEA_2022,
 ) -> Table:
     """Make the table of one protocol.
 
@@ -43,6 +45,7 @@ def build_table(
         published: the paper's numbers, to stand beside ours; alone where there are no records.
         compare: a method; its average improvement over every other is added, and, where the
             first metric is a mean over subjects, the paired tests.
+        paper: the paper whose order and names the table follows, and whose numbers they are.
 
     Raises:
         UadBenchError: if there is nothing to show, a metric or method is unknown, or numbers
@@ -72,11 +75,11 @@ def build_table(
     names = (
         chosen_metrics(metrics, protocol, mine)
         if mine
-        else published_metrics(metrics, PUBLISHED_METRICS)
+        else published_metrics(metrics, paper.metrics)
     )
     chosen = [protocol.metric(name) for name in names]
     arrangement = arrange(
-        mine, [number for number in printed if number.metric in names], postprocessings
+        mine, [number for number in printed if number.metric in names], postprocessings, paper
     )
     notes = Footnotes()
     arrangement = _marked(arrangement, notes)
@@ -90,7 +93,7 @@ def build_table(
         panel = _with_chance(panel, metric.chance, arrangement)
         panels.append(panel.without_empty_columns())
     explained = legend(
-        arrangement.columns,
+        arrangement,
         [cell for one in panels for row in one.cells for cell in row],
         intervals=intervals,
     )

@@ -8,7 +8,8 @@ from typing import get_args
 from uad_bench.cells import CellRecord, EvaluationSpace
 from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import Registry
-from uad_bench.report.published import load_published
+from uad_bench.report.bercea2022 import BERCEA_2022
+from uad_bench.report.publication import load_published
 from uad_bench.report.tables.build import build_table
 from uad_bench.report.tables.metrics import Kind, metrics_by_kind
 from uad_bench.report.tables.model import Table
@@ -47,7 +48,7 @@ def chosen_tables(
         UadBenchError: an unknown name, or nothing to show.
     """
     asked = None if metrics is None else _names("metrics", metrics)
-    printed = load_published() if published else ()
+    printed = load_published(BERCEA_2022) if published else ()
     postprocessings = registry.postprocessings(
         {record.spec.postprocessing for record in records}
         | {number.postprocessing for number in printed}

@@ -8,7 +8,6 @@ from uad_bench.cells import CellRecord, DatasetUse
 from uad_bench.evaluation.intervals import FEWEST
 from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.protocol import Protocol
-from uad_bench.report.published import dataset_title
 from uad_bench.report.tables.arrange import Arrangement, training_title
 from uad_bench.report.tables.model import SYMBOLS, Cell, Column, Group, Note
 
@@ -78,13 +77,16 @@ def caption(
         postprocessings: the post-processings of its columns.
     """
     if not records:
-        return "As printed in the paper (Bercea et al. 2022, Tables 2 to 5)."
+        return arrangement.paper.caption
     parts = [*_simulated(records, arrangement), protocol.caption]
     if any(record.spec.space == "native" for record in records):
         parts.append("Scored on each scan's own voxels (native space).")
     trainings = _uses(record.training for record in records)
     if trainings:
-        sources = [f"{people_in_words(use.subjects)} of {training_title(use)}" for use in trainings]
+        sources = [
+            f"{people_in_words(use.subjects)} of {training_title(use, arrangement.paper)}"
+            for use in trainings
+        ]
         parts.append(f"Detectors learned from {' and from '.join(sources)}.")
     parts += _fallback(records)
     recipes = sorted({use.recipe for use in _uses(record.data for record in records)})
@@ -99,11 +101,11 @@ def caption(
     return " ".join(parts)
 
 
-def legend(columns: Sequence[Column], cells: Sequence[Cell], *, intervals: bool) -> list[Note]:
+def legend(arrangement: Arrangement, cells: Sequence[Cell], *, intervals: bool) -> list[Note]:
     """Notes that explain symbols, gaps and brackets, as far as the table has them.
 
     Args:
-        columns: the methods.
+        arrangement: the methods, and the paper whose numbers may be among them.
         cells: all cells of the panels.
         intervals: whether intervals were asked for, so that a number without one is explained.
     """
@@ -113,14 +115,9 @@ def legend(columns: Sequence[Column], cells: Sequence[Cell], *, intervals: bool)
             "control",
             "Control, not a detector: a method that does not beat it has not been shown to work.",
         ),
-        (
-            "published",
-            "Printed in Bercea et al. 2022: real patients, other preparation, training and "
-            "evaluation code. c-VAE, cAAE, f-AnoGAN and GM-IR are quoted there from Baur et al. "
-            "2021a. U-Nets are supervised and name their training dataset.",
-        ),
+        ("published", arrangement.paper.legend),
     )
-    groups = {column.group for column in columns}
+    groups = {column.group for column in arrangement.columns}
     notes = [Note(SYMBOLS[group], text) for group, text in texts if group in groups]
     if any(cell.state == "absent" and cell.style not in ("percent", "share") for cell in cells):
         notes.append(Note("–", "Not computed."))
@@ -139,7 +136,8 @@ def legend(columns: Sequence[Column], cells: Sequence[Cell], *, intervals: bool)
 def _simulated(records: Sequence[CellRecord], arrangement: Arrangement) -> list[str]:
     trained = _uses(record.training for record in records)
     datasets = [row.label for row in arrangement.rows if row.simulated]
-    learned = sorted({use.title or dataset_title(use.dataset) for use in trained if use.simulated})
+    title = arrangement.paper.title
+    learned = sorted({use.title or title(use.dataset) for use in trained if use.simulated})
     priors = any(record.fit is not None and record.fit.simulated_prior for record in records)
     if not datasets and not learned and not priors:
         return []

@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 from uad_bench.cells import CellRecord
 from uad_bench.evaluation.protocol import MetricInfo
 from uad_bench.evaluation.values import Direction, Metric
-from uad_bench.report.published import PublishedNumber
+from uad_bench.report.publication import PublishedNumber
 from uad_bench.report.tables.model import Cell, Column, Style, format_number
 from uad_bench.report.tables.notes import Footnotes, sentence
 
