@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from uad_bench.dataset import Dataset, DatasetInfo, Scan, ScannerFacts, find_nifti, walk_folders
+from uad_bench.dataset import Dataset, DatasetInfo, Scan, find_nifti, walk_folders
 from uad_bench.errors import UadBenchError
 
 _CASE = re.compile(
@@ -76,14 +76,6 @@ class Brats(Dataset):
             "ASNR-MICCAI-BraTS2023-GLI-Challenge-TrainingData",
         ),
         expected_scans=285,
-        facts=ScannerFacts(
-            scanner="Multiple (N=19)",
-            resolution_mm=(1.0, 1.0, 1.0),
-            tr_te_ti_s=None,
-            age="60 ± 9",
-            female_percent=None,
-            splits=(0, 0, 285),
-        ),
         notes=(
             "285 is the 2018 training release, the paper's; 2020 has 369 cases, 2021 and 2023 "
             "have 1251",

@@ -1,6 +1,6 @@
 """Glioblastoma, Klinikum rechts der Isar, Munich, in-house (Bercea et al., 2022)."""
 
-from uad_bench.dataset import DatasetInfo, ScannerFacts
+from uad_bench.dataset import DatasetInfo
 
 from ._klinikum import BIBTEX, CITATION, LICENCE, PATIENT_LAYOUT
 from .bids import Bids
@@ -21,13 +21,5 @@ class Gbi(Bids):
         folders=("gbi",),
         released=False,
         expected_scans=94,
-        facts=ScannerFacts(
-            scanner="Siemens Verio",
-            resolution_mm=(1.5, 0.9, 0.9),
-            tr_te_ti_s=(5.0, 0.395, 1.8),
-            age="61 ± 20",
-            female_percent=50,
-            splits=(0, 0, 94),
-        ),
     )
     lesions = True

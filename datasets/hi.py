@@ -1,7 +1,7 @@
 """Healthy people, Klinikum rechts der Isar, Munich: the training dataset (Bercea et al., 2022)."""
 
-from uad_bench.dataset import DatasetInfo, ScannerFacts, Split
-from uad_bench.discovery.people.splits import TEST, TRAIN, VALIDATION, default_splits
+from uad_bench.dataset import DatasetInfo, Split
+from uad_bench.discovery.people.splits import default_splits
 
 from ._klinikum import BIBTEX, CITATION, LICENCE
 from .bids import Bids
@@ -31,14 +31,6 @@ class Hi(Bids):
         folders=("hi",),
         released=False,
         expected_scans=163,
-        facts=ScannerFacts(
-            scanner="Philips Achieva",
-            resolution_mm=(1.5, 0.9, 0.9),
-            tr_te_ti_s=(10.0, 0.14, 2.75),
-            age="69 ± 4",
-            female_percent=56,
-            splits=(TRAIN, VALIDATION, TEST),
-        ),
         notes=("the paper's prior averages 136 of these people, more than its 125 for training",),
     )
     lesions = False

@@ -1,6 +1,6 @@
 """Multiple sclerosis, Klinikum rechts der Isar, Munich, in-house (Bercea et al., 2022)."""
 
-from uad_bench.dataset import DatasetInfo, ScannerFacts
+from uad_bench.dataset import DatasetInfo
 
 from ._klinikum import BIBTEX, CITATION, LICENCE, PATIENT_LAYOUT
 from .bids import Bids
@@ -21,13 +21,5 @@ class Msi(Bids):
         folders=("msi",),
         released=False,
         expected_scans=48,
-        facts=ScannerFacts(
-            scanner="Philips Achieva",
-            resolution_mm=(1.5, 0.9, 0.9),
-            tr_te_ti_s=(10.0, 0.14, 2.75),
-            age="32 ± 10",
-            female_percent=61,
-            splits=(0, 0, 48),
-        ),
     )
     lesions = True

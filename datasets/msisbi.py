@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from uad_bench.dataset import Dataset, DatasetInfo, Scan, ScannerFacts, find_nifti, walk_folders
+from uad_bench.dataset import Dataset, DatasetInfo, Scan, find_nifti, walk_folders
 
 _PERSON = re.compile(r"training\d{2}")
 _FILE = re.compile(r"training\d{2}_(?P<time>\d{2})_(?:flair_pp|mask[12])\.nii(?:\.gz)?")
@@ -41,14 +41,6 @@ class Msisbi(Dataset):
       masks/training01_01_mask2.nii    second rater""",
         folders=("msisbi", "isbi2015", "ISBI_2015"),
         expected_scans=21,
-        facts=ScannerFacts(
-            scanner="Philips Achieva",
-            resolution_mm=(2.2, 0.82, 0.82),
-            tr_te_ti_s=(11.0, 0.068, 2.8),
-            age=None,
-            female_percent=None,
-            splits=(0, 0, 21),
-        ),
         notes=(
             "Table 1 counts 21 scans; they are of 5 people, and a person is the statistical unit",
             "voxels that one rater marked and the other did not are ignored",

@@ -10,7 +10,6 @@ from uad_bench.dataset import (
     Download,
     RemoteFile,
     Scan,
-    ScannerFacts,
     find_nifti,
     walk_folders,
 )
@@ -71,14 +70,6 @@ class Mslub(Dataset):
     patient01_brainmask.nii.gz         or brainmask.nii.gz""",
         folders=("mslub", "3D-MR-MS", "open_ms_data"),
         expected_scans=30,
-        facts=ScannerFacts(
-            scanner="Siemens Intera",
-            resolution_mm=(0.8, 0.47, 0.47),
-            tr_te_ti_s=(5.0, 0.392, 1.8),
-            age="39 ± 10",
-            female_percent=76,
-            splits=(0, 0, 30),
-        ),
         notes=("the dataset's own paper names the scanner Siemens Magnetom Trio",),
         download=_DOWNLOAD,
     )

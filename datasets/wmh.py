@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from uad_bench.dataset import Dataset, DatasetInfo, Scan, ScannerFacts, find_nifti, walk_folders
+from uad_bench.dataset import Dataset, DatasetInfo, Scan, find_nifti, walk_folders
 
 _CASE = re.compile(r"\d{1,3}")
 _TRAINING, _TEST = (re.compile(word, re.IGNORECASE) for word in ("training", "test"))
@@ -49,14 +49,6 @@ class Wmh(Dataset):
       wmh.nii.gz                       1 hyperintensity, 2 other pathology (ignored)""",
         folders=("wmh", "wmh2017", "WMH_Segmentation_Challenge"),
         expected_scans=60,
-        facts=ScannerFacts(
-            scanner="Philips & Siemens & GE",
-            resolution_mm=None,
-            tr_te_ti_s=None,
-            age=None,
-            female_percent=None,
-            splits=(0, 0, 60),
-        ),
     )
 
     def scans(self, root: Path) -> Iterator[Scan]:

@@ -106,27 +106,6 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class ScannerFacts:
-    """What the paper's Table 1 says of a dataset, in its own words.
-
-    Attributes:
-        scanner: make and field strength.
-        resolution_mm: voxel size ``(z, y, x)`` in mm, ``None`` where diverse.
-        tr_te_ti_s: repetition, echo and inversion time in seconds, ``None`` where diverse.
-        age: mean and standard deviation in years, as printed.
-        female_percent: share of women, ``None`` where not given.
-        splits: numbers of subjects for train, validation and test.
-    """
-
-    scanner: str
-    resolution_mm: tuple[float, float, float] | None
-    tr_te_ti_s: tuple[float, float, float] | None
-    age: str | None
-    female_percent: int | None
-    splits: tuple[int, int, int]
-
-
-@dataclass(frozen=True, slots=True)
 class RemoteFile:
     """One file of a download.
 
@@ -172,7 +151,6 @@ class DatasetInfo:
         layout: the expected folder layout below the dataset's folder, as a small tree.
         folders: folder names tried below the data root, in this order.
         expected_scans: how many scans the published dataset has, where fixed.
-        facts: what the paper says about it, where it is one of the paper's datasets.
         notes: remarks for a reader, one line each.
         download: how to fetch it, where its licence allows that; ``None`` means by hand.
         released: whether its data can be had, so that its folder holds these and no others. Tables
@@ -189,7 +167,6 @@ class DatasetInfo:
     layout: str
     folders: tuple[str, ...]
     expected_scans: int | None = None
-    facts: ScannerFacts | None = None
     notes: tuple[str, ...] = field(default=())
     download: Download | None = None
     released: bool = True

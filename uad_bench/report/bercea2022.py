@@ -1,8 +1,8 @@
-"""Bercea et al. 2022, the SPA paper: its names and their order, for its Tables 2 to 5 and ours."""
+"""Bercea et al. 2022, the SPA paper: its names and their order, its Table 1, and its captions."""
 
 from __future__ import annotations
 
-from uad_bench.report.publication import Publication
+from uad_bench.report.publication import Publication, ScannerFacts
 
 BERCEA_2022 = Publication(
     datasets={
@@ -26,6 +26,64 @@ BERCEA_2022 = Publication(
     },
     others_before="thresholding",
     supervised="unet",
+    data={
+        "hi": ScannerFacts(
+            scanner="Philips Achieva",
+            resolution_mm=(1.5, 0.9, 0.9),
+            tr_te_ti_s=(10.0, 0.14, 2.75),
+            age="69 ± 4",
+            female_percent=56,
+            splits=(125, 15, 23),
+        ),
+        "mslub": ScannerFacts(
+            scanner="Siemens Intera",
+            resolution_mm=(0.8, 0.47, 0.47),
+            tr_te_ti_s=(5.0, 0.392, 1.8),
+            age="39 ± 10",
+            female_percent=76,
+            splits=(0, 0, 30),
+        ),
+        "msisbi": ScannerFacts(
+            scanner="Philips Achieva",
+            resolution_mm=(2.2, 0.82, 0.82),
+            tr_te_ti_s=(11.0, 0.068, 2.8),
+            age=None,
+            female_percent=None,
+            splits=(0, 0, 21),
+        ),
+        "msi": ScannerFacts(
+            scanner="Philips Achieva",
+            resolution_mm=(1.5, 0.9, 0.9),
+            tr_te_ti_s=(10.0, 0.14, 2.75),
+            age="32 ± 10",
+            female_percent=61,
+            splits=(0, 0, 48),
+        ),
+        "wmh": ScannerFacts(
+            scanner="Philips & Siemens & GE",
+            resolution_mm=None,
+            tr_te_ti_s=None,
+            age=None,
+            female_percent=None,
+            splits=(0, 0, 60),
+        ),
+        "gbi": ScannerFacts(
+            scanner="Siemens Verio",
+            resolution_mm=(1.5, 0.9, 0.9),
+            tr_te_ti_s=(5.0, 0.395, 1.8),
+            age="61 ± 20",
+            female_percent=50,
+            splits=(0, 0, 94),
+        ),
+        "brats": ScannerFacts(
+            scanner="Multiple (N=19)",
+            resolution_mm=(1.0, 1.0, 1.0),
+            tr_te_ti_s=None,
+            age="60 ± 9",
+            female_percent=None,
+            splits=(0, 0, 285),
+        ),
+    },
     metrics=("auprc", "max_dice", "hd"),
     caption="As printed in the paper (Bercea et al. 2022, Tables 2 to 5).",
     legend=(

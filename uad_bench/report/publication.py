@@ -12,6 +12,27 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from uad_bench.errors import UadBenchError
 
 
+@dataclass(frozen=True, slots=True)
+class ScannerFacts:
+    """What a paper says of a dataset, in its own words.
+
+    Attributes:
+        scanner: make and field strength.
+        resolution_mm: voxel size ``(z, y, x)`` in mm, ``None`` where diverse.
+        tr_te_ti_s: repetition, echo and inversion time in seconds, ``None`` where diverse.
+        age: mean and standard deviation in years, as printed.
+        female_percent: share of women, ``None`` where not given.
+        splits: numbers of subjects for train, validation and test.
+    """
+
+    scanner: str
+    resolution_mm: tuple[float, float, float] | None
+    tr_te_ti_s: tuple[float, float, float] | None
+    age: str | None
+    female_percent: int | None
+    splits: tuple[int, int, int]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
     """A paper whose order and names tables follow, and whose numbers can stand beside ours.
@@ -21,6 +42,7 @@ class Publication:
         methods: its methods in its order, likewise.
         others_before: the method before which methods stand that it does not know.
         supervised: the name of every method that it prints and ``methods`` does not have.
+        data: what it says of its datasets, by name on the command line.
         metrics: the metrics of its tables.
         caption: the caption of a table of its numbers alone.
         legend: what a table says of its numbers beside ours.
@@ -30,6 +52,7 @@ class Publication:
     methods: Mapping[str, str]
     others_before: str
     supervised: str
+    data: Mapping[str, ScannerFacts]
     metrics: tuple[str, ...]
     caption: str
     legend: str

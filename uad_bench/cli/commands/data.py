@@ -13,10 +13,12 @@ from rich.console import Console
 from rich.text import Text
 
 from uad_bench.cli.options import LesionPattern, PluginPaths, open_registry
-from uad_bench.dataset import Dataset, DatasetInfo, LeftFile, Scan, ScannerFacts
+from uad_bench.dataset import Dataset, DatasetInfo, LeftFile, Scan
 from uad_bench.discovery.locate import Found, grouped, inspect, locate
 from uad_bench.errors import PluginError, UadBenchError
 from uad_bench.plugins.registry import split_dataset
+from uad_bench.report.bercea2022 import BERCEA_2022
+from uad_bench.report.publication import ScannerFacts
 
 _LABEL_WIDTH = 12
 _PROBLEMS_SHOWN = 5
@@ -226,8 +228,8 @@ def _tally(values: Iterator[str] | list[str]) -> str:
 def _facts(info: DatasetInfo) -> Iterator[Row]:
     yield "layout", info.layout
     yield "disease", info.disease
-    if info.facts is not None:
-        yield "Table 1", _table_1(info.facts)
+    if (printed := BERCEA_2022.data.get(info.name)) is not None:
+        yield "Table 1", _table_1(printed)
     for note in info.notes:
         yield "note", note
     yield "licence", info.licence

@@ -18,7 +18,8 @@ from uad_bench.method import Method
 from uad_bench.plugins.entry import Entry
 
 if TYPE_CHECKING:
-    from uad_bench.dataset import Dataset, DatasetInfo, ScannerFacts
+    from uad_bench.dataset import Dataset, DatasetInfo
+    from uad_bench.report.publication import ScannerFacts
 
 _BESIDE = {None: "", "all": "all methods", "networks": "networks"}
 
@@ -112,7 +113,10 @@ def _show_postprocessing(entry: Entry, postprocessing: PostProcessing) -> None:
 
 def _show_dataset(entry: Entry, dataset: type[Dataset]) -> None:
     """Print a dataset's facts, its folder layout and its BibTeX entry."""
+    from uad_bench.report.bercea2022 import BERCEA_2022
+
     info: DatasetInfo = dataset.info
+    printed = BERCEA_2022.data.get(info.name)
     print_facts(
         (
             ("dataset", info.name),
@@ -123,7 +127,7 @@ def _show_dataset(entry: Entry, dataset: type[Dataset]) -> None:
             ("obtain", info.obtain),
             ("folders", ", ".join(info.folders)),
             ("scans", str(info.expected_scans or "")),
-            *(_scanner_facts(info.facts) if info.facts else ()),
+            *(_scanner_facts(printed) if printed else ()),
             *(("note", note) for note in info.notes),
             ("source", entry.source),
             ("origin", entry.origin),
