@@ -200,7 +200,7 @@ def test_a_pattern_without_wildcards_fits_its_own_name_only(name: str) -> None:
         ("prepare", "--datasets", "bids:data", "--page", "page"),
         ("run", "--methods", "thresholding", "--datasets", "bids:data", "--results", "r"),
         ("atlas", "build", "at", "--train", "bids:data"),
-        ("sweep", "vae", "--param", "beta", "--train", "bids:data", "--results", "r"),
+        ("sweep", "vae.beta", "--train", "bids:data", "--results", "r"),
         ("validate", "bids:data"),
     ],
 )

@@ -68,7 +68,7 @@ def ran(lab, tmp_path_factory) -> SimpleNamespace:
 def test_a_run_says_on_stderr_in_plain_lines_what_goes_on_and_nothing_on_stdout(ran):
     assert ran.out == ""
     assert re.search(r"^\[\d\d:\d\d\] prepare dataset mslub \(simulated\)$", ran.err, re.MULTILINE)
-    assert "note: fails failed: ValueError: no score" in ran.err
+    assert "note: train fails, seed 0 failed: ValueError: no score" in ran.err
     assert "\x1b" not in ran.err
 
 

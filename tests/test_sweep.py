@@ -144,7 +144,7 @@ def measured(slices: Slices, tissue: np.ndarray, gain: float) -> dict[str, float
 
 
 def test_it_measures_held_out_healthy_people_and_nothing_else(bench: Bench, tmp_path: Path):
-    done = bench.sweep("fade", "--param", "gain", "--values", "1,0.5,5e-1", cwd=tmp_path)
+    done = bench.sweep("fade.gain", "--values", "1,0.5,5e-1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = lines(tmp_path)
     assert [line["value"] for line in found] == ["0.5", "1.0"]  # in order, each once
@@ -167,7 +167,7 @@ def test_it_measures_held_out_healthy_people_and_nothing_else(bench: Bench, tmp_
 def test_without_a_test_split_it_takes_validation_and_says_so(
     bench: Bench, lab: Path, tmp_path: Path
 ):
-    arguments = ("fade", "--param", "gain", "--values", "0.5", "--limit", "1")
+    arguments = ("fade.gain", "--values", "0.5", "--limit", "1")
     done = bench.sweep(*arguments, cwd=tmp_path, root=lab)
     assert done.returncode == 0, done.stderr
     assert "There is no healthy test split" in done.stdout
@@ -175,8 +175,10 @@ def test_without_a_test_split_it_takes_validation_and_says_so(
 
 
 def test_spa_is_swept_with_its_latent_tissue_maps(bench: Bench, tmp_path: Path):
-    arguments = ("spa", "--param", "beta", "--values", "0", "--set", "steps=2")
-    done = bench.sweep(*arguments, "--set", "width=2", "--set", "checks=1", cwd=tmp_path)
+    arguments = ("spa.beta", "--values", "0", "--param", "spa.steps=2")
+    done = bench.sweep(
+        *arguments, "--param", "spa.width=2", "--param", "spa.checks=1", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     found = lines(tmp_path, "spa-beta")
     for name in ("l1", "kl", "ssim", "dice_gm", "dice_wm"):
@@ -186,7 +188,7 @@ def test_spa_is_swept_with_its_latent_tissue_maps(bench: Bench, tmp_path: Path):
 
 
 def test_a_repeated_sweep_trains_nothing_and_writes_the_same_bytes(bench: Bench, tmp_path: Path):
-    arguments = ("fade", "--param", "gain", "--values", "0.5,1", "--seeds", "0,1")
+    arguments = ("fade.gain", "--values", "0.5,1", "--seeds", "0,1")
     first = bench.sweep(*arguments, cwd=tmp_path)
     files = sorted((tmp_path / "results" / "sweeps" / "fade-gain").iterdir())
     assert [file.name for file in files] == ["sweep.csv", "sweep.png"]
@@ -203,7 +205,7 @@ def test_a_repeated_sweep_trains_nothing_and_writes_the_same_bytes(bench: Bench,
 def test_an_interrupted_sweep_goes_on_with_what_is_left(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    arguments = ("fade", "--param", "gain", "--values", "0.5,0.625,1")
+    arguments = ("fade.gain", "--values", "0.5,0.625,1")
     monkeypatch.setenv("FADE_STOP", "yes")
     stopped = bench.sweep(*arguments, cwd=tmp_path)
     assert stopped.returncode == 130
@@ -217,7 +219,7 @@ def test_an_interrupted_sweep_goes_on_with_what_is_left(
 def test_a_training_that_fails_is_a_row_with_its_reason_and_the_others_go_on(
     bench: Bench, tmp_path: Path
 ):
-    arguments = ("fade", "--param", "gain", "--values", "0.5,0.75,0.875,1")
+    arguments = ("fade.gain", "--values", "0.5,0.75,0.875,1")
     done = bench.sweep(*arguments, cwd=tmp_path)
     assert done.returncode == 1
     found = lines(tmp_path)
@@ -231,9 +233,11 @@ def test_a_training_that_fails_is_a_row_with_its_reason_and_the_others_go_on(
     assert bench.trained() == [*trained, "0.75 0"]  # a training that failed is not kept
 
 
-def test_the_swept_value_wins_over_the_preset_and_set_over_both_else(bench: Bench, tmp_path: Path):
-    given = ("--preset", "dim", "--set", "mode=hard")
-    done = bench.sweep("fade", "--param", "edge", "--values", "0.3,0.4", *given, cwd=tmp_path)
+def test_the_swept_value_wins_over_the_preset_and_param_over_both_else(
+    bench: Bench, tmp_path: Path
+):
+    given = ("--preset", "dim", "--param", "fade.mode=hard")
+    done = bench.sweep("fade.edge", "--values", "0.3,0.4", *given, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert bench.trained() == ["0.1 0", "0.1 0"]
     assert [line["value"] for line in lines(tmp_path, "fade-edge")] == ["0.3", "0.4"]
@@ -242,32 +246,33 @@ def test_the_swept_value_wins_over_the_preset_and_set_over_both_else(bench: Benc
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("fad", "--param", "gain"), "Did you mean 'fade'"),
-        (("fade", "--param", "gian"), "--param gian: unknown; did you mean gain? fade has"),
-        (("fade", "--param", "file"), "neither a number nor a switch nor a choice"),
-        (("fade", "--param", "edge"), "give --values"),
-        (("fade", "--param", "gain", "--values", "a,2"), "--values a: Input should be a valid"),
-        (("fade", "--param", "gain", "--values", "0.5,2"), "--values 2: Input should be less"),
-        (("fade", "--param", "gain", "--values", "nan"), "--values nan"),
-        (("fade", "--param", "gain", "--values", ","), "names nothing"),
-        (("fade", "--param", "mode", "--values", "soft,mild"), "--values mild"),
-        (("fade", "--param", "gain", "--set", "gain=1"), "what is swept"),
-        (("fade", "--param", "gain", "--set", "edge"), "write NAME=VALUE"),
-        (("fade", "--param", "gain", "--set", "fade.edge=1"), "write NAME=VALUE"),
-        (("fade", "--param", "gain", "--set", "egde=0.4"), "unknown; did you mean edge?"),
-        (("fade", "--param", "gain", "--set", "edge=7"), "--set edge: Input should be less"),
+        (("fad.gain",), "Did you mean 'fade'"),
+        (("fade.gian",), "fade.gian: unknown; did you mean gain? fade has"),
+        (("fade.file",), "neither a number nor a switch nor a choice"),
+        (("fade.edge",), "give --values"),
+        (("fade.gain", "--values", "a,2"), "--values a: Input should be a valid"),
+        (("fade.gain", "--values", "0.5,2"), "--values 2: Input should be less"),
+        (("fade.gain", "--values", "nan"), "--values nan"),
+        (("fade.gain", "--values", ","), "names nothing"),
+        (("fade.mode", "--values", "soft,mild"), "--values mild"),
+        (("fade.gain", "--param", "fade.gain=1"), "is what is swept"),
+        (("fade.gain", "--param", "fade.edge"), "write METHOD.NAME=VALUE"),
+        (("fade.gain", "--param", "edge=1"), "write METHOD.NAME=VALUE"),
+        (("fade.gain", "--param", "spa.beta=1"), "its method is not part of this sweep"),
+        (("fade.gain", "--param", "fade.egde=0.4"), "unknown; did you mean edge?"),
+        (("fade.gain", "--param", "fade.edge=7"), "--param fade.edge: Input should be less"),
         (
-            ("fade", "--param", "gain", "--preset", "paper"),
+            ("fade.gain", "--preset", "paper"),
             "--preset paper: unknown; fade has: dim",
         ),
-        (("fade", "--param", "gain", "--seeds", "x"), "--seeds"),
-        (("fade", "--param", "gain", "--train", "mslub"), "a dataset of patients"),
-        (("fade", "--param", "gain", "--atlas", "nowhere"), "nowhere"),
-        (("fade",), "--param"),
-        (("thresholding", "--param", "variant"), "learns nothing"),
-        (("spa", "--param", "beta", "--values=-1"), "--values -1: Input should be greater"),
+        (("fade.gain", "--seeds", "x"), "--seeds"),
+        (("fade.gain", "--train", "mslub"), "a dataset of patients"),
+        (("fade.gain", "--atlas", "nowhere"), "nowhere"),
+        (("fade",), "fade: write METHOD.NAME, such as spa.beta"),
+        (("thresholding.variant",), "learns nothing"),
+        (("spa.beta", "--values=-1"), "--values -1: Input should be greater"),
         (
-            ("spa", "--param", "beta", "--preset", "paper", "--set", "perceptual=vgg19"),
+            ("spa.beta", "--preset", "paper", "--param", "spa.perceptual=vgg19"),
             "vgg19_weights",
         ),
     ],

@@ -71,7 +71,7 @@ def run(
         "run": ["run", "--methods", "thresholding", "--controls", "", "--no-mlflow"],
         "plan": ["run", "--methods", "thresholding", "--controls", "", "--dry-run"],
         "atlas": ["atlas", "build", "atlas"],
-        "sweep": ["sweep", "vae", "--param", "beta", "--values", "0,1"],
+        "sweep": ["sweep", "vae.beta", "--values", "0,1"],
     }[command]
     names = ",".join(f"bids:{path}" for path in datasets)
     out, err = io.StringIO(), io.StringIO()

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import PLUGINS_VARIABLE
 from uad_bench.plugins.registry import open_registry as open_registry  # noqa: PLC0414
 
@@ -22,6 +23,10 @@ PluginPaths = Annotated[
 
 # Options of a run's configuration, for every command that makes one; their default is ``None``,
 # for what the configuration file or ``RunConfig`` says.
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option("--param", help="A parameter, as spa.beta=1e-4. Repeatable."),
+]
 Preset = Annotated[
     str | None,
     typer.Option(help="Parameters of each method that has this preset, such as paper."),
@@ -99,3 +104,18 @@ def scalar(text: str) -> Any:
         return parse_yaml(text)
     except yaml.YAMLError:
         return text
+
+
+def parameters(items: list[str] | None) -> dict[str, Any] | None:
+    """Read ``method.name=value`` items; ``None`` where none was given.
+
+    Raises:
+        UadBenchError: one that is not written so.
+    """
+    found = {}
+    for item in items or ():
+        key, equals, value = item.partition("=")
+        if not equals or "." not in key:
+            raise UadBenchError(f"--param {item}: write METHOD.NAME=VALUE, such as spa.beta=1e-4")
+        found[key] = scalar(value)
+    return found or None

@@ -122,8 +122,7 @@ class Trainer:
         if self.config.overwrite == "all" and folder.exists():
             shutil.rmtree(folder)
         if is_detector(folder):
-            kept = read_record(folder)
-            return read_detector(folder, method, kept, self.device), kept.fit
+            return self.stored(method, params, seed)
         self.tell(Started(f"train {method.name}, seed {seed}"))
         started = time.perf_counter()
         fitted, report = self._fit(method, params, seed)
@@ -165,6 +164,12 @@ class Trainer:
             fit=fit,
             versions=versions(),
         )
+
+    def stored(self, method: type[Method], params: Params, seed: int) -> tuple[Method, FitRecord]:
+        """Restore a detector that is kept, and how it came to be."""
+        folder = self.results.detectors / self.key(method, params, seed)
+        kept = read_record(folder)
+        return read_detector(folder, method, kept, self.device), kept.fit
 
     def validation(
         self,

@@ -14,10 +14,11 @@ from uad_bench.evaluation.protocol import Protocol
 from uad_bench.method import Method, Params, search_space
 from uad_bench.plugins.code import Code, code_of
 from uad_bench.plugins.registry import Registry
-from uad_bench.results import ResultsFolder, read_cell
-from uad_bench.runner.config import Overwrite, RunConfig
+from uad_bench.results import ResultsFolder
+from uad_bench.runner.config import RunConfig
 from uad_bench.runner.controls import default_controls, followed
 from uad_bench.runner.detectors import given_params, validated
+from uad_bench.runner.jobs.job import Evaluate, Job, Prepare, Train, Tune
 from uad_bench.runner.readiness import (
     fallback_note,
     noted,
@@ -115,6 +116,20 @@ class Plan:
                                 space=self.config.space,
                                 code=planned.code.hash,
                             )
+
+    def jobs(self) -> tuple[Job, ...]:
+        """Every job, in the order of execution; a method is evaluated as soon as it is trained."""
+        trained = tuple((planned.method.name, planned.params) for planned in self.methods)
+        data = Prepare(self.sources, trained)
+        labels = tuple(source.label for source in self.sources.evaluated)
+        jobs: list[Job] = [data]
+        for planned in self.methods:
+            tune = Tune(planned.method, planned.params, data) if planned.tuned else None
+            jobs += [tune] if tune is not None else []
+            for seed in planned.seeds:
+                train = Train(planned.method, planned.params, seed, data, tune, labels)
+                jobs += [train, *(Evaluate(train, label) for label in labels)]
+        return tuple(jobs)
 
 
 def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
@@ -255,19 +270,6 @@ def _unused(config: RunConfig, methods: list[PlannedMethod]) -> list[str]:
             "leave it out"
         )
     return problems
-
-
-def wanted(spec: CellSpec, code: str, results: ResultsFolder, overwrite: Overwrite) -> bool:
-    """Whether a cell is to be computed by ``code``, given what the results folder holds."""
-    path = results.cell(spec.name)
-    if overwrite == "all":
-        return True
-    if not path.is_file():
-        return overwrite != "failed"
-    if overwrite == "never":
-        return False
-    record = read_cell(path)
-    return record.state == "failed" or record.code != code
 
 
 def write_plan(plan: Plan, results: ResultsFolder, command: str) -> None:

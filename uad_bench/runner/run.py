@@ -3,15 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 
+from uad_bench.cells import CellRecord
+from uad_bench.method import Params
 from uad_bench.plugins.registry import Registry
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import RunConfig
+from uad_bench.runner.data import Data
 from uad_bench.runner.environment import resolve_device
 from uad_bench.runner.events import Listener, Noted, told
-from uad_bench.runner.execute import Outcome, execute
+from uad_bench.runner.executor import Executor, Failure, LocalExecutor, refuse_unpicklable
+from uad_bench.runner.jobs.evaluate import Evaluated
+from uad_bench.runner.jobs.job import Evaluate, Tune
+from uad_bench.runner.jobs.perform import perform
+from uad_bench.runner.jobs.setting import Setting
+from uad_bench.runner.jobs.train import Tuning
 from uad_bench.runner.listeners import Mlflow, pictures
-from uad_bench.runner.plan import make_plan
+from uad_bench.runner.plan import Plan, make_plan, write_plan
+from uad_bench.runner.readiness import fallback_note
+from uad_bench.runner.store import CellStore
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        records: every cell of the plan, those from earlier runs included.
+        computed: how many were computed now.
+    """
+
+    records: tuple[CellRecord, ...]
+    computed: int
+
+    @property
+    def failed(self) -> tuple[CellRecord, ...]:
+        """The cells that failed."""
+        return tuple(record for record in self.records if record.state == "failed")
 
 
 def run(
@@ -19,14 +49,19 @@ def run(
     registry: Registry,
     listeners: Sequence[Listener] = (),
     *,
+    executor: Executor | None = None,
     command: str = "the same call in Python",
 ) -> Outcome:
     """Tune, train and evaluate; finished cells are kept, and the same call goes on with the rest.
+
+    A failing method stops nobody but itself. Nothing is written to the results folder, nor deleted
+    from it, before the prepared data have been found fit for the plan.
 
     Args:
         config: what to run.
         registry: the methods and datasets.
         listeners: told about every step and every cell; none changes a number.
+        executor: what runs the jobs; one after the other in this process by default.
         command: how to go on, for ``status``.
 
     Returns:
@@ -38,14 +73,79 @@ def run(
     """
     device = resolve_device(config.device)
     plan = make_plan(config, registry, device)
-    results = ResultsFolder(config.results)
-    tell = told(listeners)
+    jobs = plan.jobs()
+    refuse_unpicklable(jobs)
+    results, tell = ResultsFolder(config.results), told(listeners)
     for note in plan.notes:
         tell(Noted(note))
     with results.lock():
         mlflow = Mlflow(results, tell) if config.mlflow else None
-        recorders = (pictures(results), *((mlflow,) if mlflow is not None else ()))
-        outcome = execute(plan, results, device, told((*recorders, tell)), command=command)
+        everyone = told((pictures(results), *([mlflow] if mlflow is not None else []), tell))
+        store = CellStore.of(plan, everyone)
+        store.refuse_other_versions(plan.cells())
+        setting = Setting(config, store, device, plan.atlas, everyone)
+        records: list[CellRecord] = []
+        computed = 0
+        tuned: dict[str, Params] = {}
+        data: Data | None = None
+        run_jobs = (executor or LocalExecutor()).run
+        for job, result in run_jobs(jobs, partial(perform, setting=setting)):
+            if isinstance(result, Data):
+                data = result
+                _begin(plan, setting, data, command)
+            elif isinstance(job, Tune) and isinstance(result, Tuning):
+                assert data is not None
+                tuned[job.method.name] = result.params
+                _refuse_conflicts(plan, setting, data, {job.method.name: result.params})
+            elif isinstance(job, Evaluate):
+                assert data is not None
+                params = tuned.get(job.train.method.name, job.train.params)
+                done = _evaluated(job, params, result, setting, data)
+                records += done.records
+                computed += done.computed
         if mlflow is not None:
             mlflow.finish()
-    return outcome
+    return Outcome(tuple(records), computed)
+
+
+def _begin(plan: Plan, setting: Setting, data: Data, command: str) -> None:
+    """Refuse what contradicts the results folder, and leave the plan in it: the first writing."""
+    trainer = setting.trainer(data)
+    titles = [one.method.title for one in plan.methods if trainer.falls_back(one.method)]
+    if titles and fallback_note(titles) not in plan.notes:
+        setting.tell(Noted(fallback_note(titles)))
+    # The cells of a method that is tuned are known once it is tuned.
+    known = {one.method.name: one.params for one in plan.methods if not one.tuned}
+    _refuse_conflicts(plan, setting, data, known)
+    write_plan(plan, setting.store.results, command)
+
+
+def _refuse_conflicts(plan: Plan, setting: Setting, data: Data, params: dict[str, Params]) -> None:
+    """Refuse cells that are there from other data; of these methods, by name."""
+    trainer = setting.trainer(data)
+    for planned in plan.methods:
+        method = planned.method
+        if method.name not in params:
+            continue
+        chosen = params[method.name]
+        detectors = {seed: trainer.key(method, chosen, seed) for seed in planned.seeds}
+        setting.store.refuse_conflicts(method, chosen, detectors, data)
+
+
+def _evaluated(
+    job: Evaluate, params: Params, result: object, setting: Setting, data: Data
+) -> Evaluated:
+    """The cells of a job; those that wait for one that failed are written as failed."""
+    if isinstance(result, Evaluated):
+        return result
+    assert isinstance(result, Failure)
+    method, store, records = job.train.method, setting.store, list[CellRecord]()
+    specs = store.specs(method, params, job.train.seed, job.label)
+    pending = store.pending(method, specs)
+    for spec in specs:
+        if spec in pending:
+            training = data.training.use("train")
+            records.append(store.write_failed(method, spec, training, result))
+        elif (record := store.stored(spec)) is not None:
+            records.append(record)
+    return Evaluated(tuple(records), len(pending))

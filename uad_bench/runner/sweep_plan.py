@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from uad_bench.errors import UadBenchError
 from uad_bench.method import Method, Params, ReconstructionMethod, SearchRange, search_space
 from uad_bench.plugins.registry import Registry
-from uad_bench.report.figures.sweep import Value
+from uad_bench.report.figures.sweep import Value, shown
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.detectors import given_params, unknown_parameter
+from uad_bench.runner.jobs.job import Job, Measure, Prepare, Train
 from uad_bench.runner.readiness import refuse, unfit_data, unwritable
 from uad_bench.runner.sources import Source, Sources, find_training, refuse_useless_pattern
 from uad_bench.volumes.recipe import find_recipe
@@ -54,6 +55,23 @@ class SweepPlan:
     training: Source
     atlas: Atlas | None
 
+    def jobs(self) -> tuple[Job, ...]:
+        """Every job: a detector is measured as soon as it is trained."""
+        trained = tuple((self.method.name, params) for params in self.values.values())
+        data = Prepare(Sources(self.training, (), ()), trained)
+        jobs: list[Job] = [data]
+        for value, params in self.values.items():
+            for seed in self.config.seeds:
+                place = f"{self.param} {shown(value)}, seed {seed}"
+                train = Train(self.method, params, seed, data, place=place)
+                jobs += [train, Measure(train)]
+        return tuple(jobs)
+
+    def value_of(self, job: Measure) -> Value:
+        """The value of the swept parameter that a job measures."""
+        value: Value = getattr(job.train.params, self.param)
+        return value
+
 
 def plan_sweep(
     config: RunConfig,
@@ -76,6 +94,7 @@ def plan_sweep(
     """
     method = _suited(registry.method(config.methods[0]), config, device)
     choices = _choices(method, param)
+    refuse(_useless_params(method, config, param))
     if values is None:
         values = choices or _whole_range(method, param)
     chosen = _validated(method, config, param, values)
@@ -115,6 +134,16 @@ def _suited(method: type[Method], config: RunConfig, device: str) -> type[Method
     return method
 
 
+def _useless_params(method: type[Method], config: RunConfig, swept: str) -> Iterator[str]:
+    """Say which given parameters are another method's, or the swept one."""
+    for key in config.param:
+        name, _, param = key.partition(".")
+        if name != method.name:
+            yield f"{config.said('param', key)}: its method is not part of this sweep"
+        elif param == swept:
+            yield f"{config.said('param', key)}: it is what is swept; give its values as --values"
+
+
 def _choices(method: type[Method], param: str) -> tuple[Value, ...]:
     """All values of a switch or a choice; nothing for a number.
 
@@ -123,7 +152,7 @@ def _choices(method: type[Method], param: str) -> tuple[Value, ...]:
     """
     info = method.Params.model_fields.get(param)
     if info is None:
-        raise UadBenchError(f"--param {param}: {unknown_parameter(method, param)}")
+        raise UadBenchError(f"{method.name}.{param}: {unknown_parameter(method, param)}")
     kinds = _alternatives(info.annotation)
     if all(get_origin(kind) is Literal for kind in kinds):
         return tuple(value for kind in kinds for value in get_args(kind))
@@ -132,7 +161,7 @@ def _choices(method: type[Method], param: str) -> tuple[Value, ...]:
     if set(kinds) <= {int, float}:
         return ()
     raise UadBenchError(
-        f"--param {param}: neither a number nor a switch nor a choice; sweep one that is"
+        f"{method.name}.{param}: neither a number nor a switch nor a choice; sweep one that is"
     )
 
 
@@ -148,8 +177,8 @@ def _whole_range(method: type[Method], param: str) -> tuple[Value, ...]:
     span = search_space(method.Params).get(param)
     if span is None:
         raise UadBenchError(
-            f"--param {param}: {method.name} declares no search range for it; give --values, "
-            "such as --values 1,2,3"
+            f"{method.name}.{param}: it declares no search range; give --values, such as "
+            "--values 1,2,3"
         )
     decades = math.log10(span.high / span.low) if span.log else 0.0
     count = DEFAULT_POINTS
@@ -181,7 +210,9 @@ def _validated(
         except ValidationError as error:
             for item in error.errors():
                 name = str(item["loc"][0]) if item["loc"] else ""
-                flag = f"--values {value}" if name in (param, "") else f"--set {name}"
+                of_others = name not in (param, "")
+                said = config.said("param", f"{method.name}.{name}")
+                flag = said if of_others else f"--values {value}"
                 message = item["msg"]
                 if item["type"] == "extra_forbidden":
                     message = unknown_parameter(method, name)

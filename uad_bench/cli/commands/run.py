@@ -21,6 +21,7 @@ from uad_bench.cli.options import (
     LesionPattern,
     Limit,
     MaskShift,
+    Parameters,
     Phantoms,
     PluginPaths,
     Preset,
@@ -31,11 +32,10 @@ from uad_bench.cli.options import (
     Tissues,
     Train,
     open_registry,
-    scalar,
+    parameters,
 )
 from uad_bench.cli.output import cells_in_words
 from uad_bench.cli.tables import print_tables
-from uad_bench.errors import UadBenchError
 from uad_bench.front.progress import LiveProgress
 from uad_bench.front.results import Results as RunResults
 from uad_bench.front.run import compute
@@ -57,9 +57,7 @@ def run(
         ),
     ] = None,
     preset: Preset = None,
-    param: Annotated[
-        list[str] | None, typer.Option(help="A parameter, as spa.beta=1e-4. Repeatable.")
-    ] = None,
+    param: Parameters = None,
     protocol: Annotated[
         str | None, typer.Option(help="Protocols, such as strict,paper.  [default: strict]")
     ] = None,
@@ -114,7 +112,7 @@ def run(
         "train": train,
         "controls": controls,
         "preset": preset,
-        "param": _parameters(param) if param else None,
+        "param": parameters(param),
         "protocol": protocol,
         "postprocessing": postprocessing,
         "space": space,
@@ -177,33 +175,16 @@ def _run(config: RunConfig, messages: Console) -> RunResults:
 def _show_plan(config: RunConfig, messages: Console) -> None:
     """Check files and print what a run would do; write nothing."""
     from uad_bench.cli.plan_table import print_plan
-    from uad_bench.report.tables.versions import refuse_other_version
     from uad_bench.runner.data import check_files
     from uad_bench.runner.environment import resolve_device
     from uad_bench.runner.plan import make_plan
+    from uad_bench.runner.store import CellStore
 
     plan = make_plan(config, open_registry(config.plugin), resolve_device(config.device))
     results = ResultsFolder(config.results)
     with LiveProgress(messages) as progress:
         for note in plan.notes:
             progress.note(note)
-        cells, records = tuple(plan.cells()), stored_cells(results)
-        if config.overwrite != "all":
-            refuse_other_version(
-                (r for r in records if any(cell.matches(r.spec) for cell in cells)),
-                plan.protocols,
-                plan.postprocessings,
-            )
+        CellStore.of(plan, progress).refuse_other_versions(plan.cells())
         check_files(config, plan.sources, progress)
-    print_plan(plan, records, results)
-
-
-def _parameters(items: list[str]) -> dict[str, Any]:
-    """Read ``method.name=value`` items; values are YAML scalars."""
-    found = {}
-    for item in items:
-        key, equals, value = item.partition("=")
-        if not equals or "." not in key:
-            raise UadBenchError(f"--param {item}: write METHOD.NAME=VALUE, such as spa.beta=1e-4")
-        found[key] = scalar(value)
-    return found
+    print_plan(plan, stored_cells(results), results)

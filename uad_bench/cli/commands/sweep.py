@@ -17,6 +17,7 @@ from uad_bench.cli.options import (
     LesionPattern,
     Limit,
     MaskShift,
+    Parameters,
     Phantoms,
     PluginPaths,
     Preset,
@@ -27,6 +28,7 @@ from uad_bench.cli.options import (
     Tissues,
     Train,
     open_registry,
+    parameters,
     scalar,
 )
 from uad_bench.cli.output import print_table
@@ -36,18 +38,14 @@ from uad_bench.results import ResultsFolder
 
 
 def sweep(
-    method: Annotated[str, typer.Argument(help="The method.")],
-    param: Annotated[str, typer.Option(help="The parameter to sweep, such as beta.")],
+    swept: Annotated[
+        str, typer.Argument(metavar="METHOD.NAME", help="The parameter to sweep, as spa.beta.")
+    ],
     values: Annotated[
         str | None,
         typer.Option(help="Its values, such as 0,1e-5,1e-3.  [default: over its search range]"),
     ] = None,
-    others: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="NAME=VALUE", help="Another parameter, as steps=100. Repeatable."
-        ),
-    ] = None,
+    param: Parameters = None,
     preset: Preset = None,
     train: Train = None,
     data_root: DataRoot = None,
@@ -77,10 +75,12 @@ def sweep(
     # Heavy imports wait until the options are known to be right.
     from uad_bench.runner.config import load_config
 
-    fixed = _parameters(others or [], param)
+    method, _, name = swept.partition(".")
+    if not method or not name:
+        raise UadBenchError(f"{swept}: write METHOD.NAME, such as spa.beta")
     given: dict[str, Any] = {
         "methods": (method,),
-        "param": {f"{method}.{name}": value for name, value in fixed.items()} or None,
+        "param": parameters(param),
         "preset": preset,
         "train": train,
         "data_root": data_root,
@@ -112,21 +112,20 @@ def sweep(
 
     on = resolve_device(settings.device)
     chosen = None if values is None else [scalar(text) for text in _split(values)]
-    plan = plan_sweep(settings, param, chosen, open_registry(settings.plugin), on)
+    plan = plan_sweep(settings, name, chosen, open_registry(settings.plugin), on)
     folder = ResultsFolder(settings.results)
     messages = Console(stderr=True)
-    with folder.lock():
-        try:
-            with LiveProgress(messages) as progress:
-                done = run_sweep(plan, folder, on, progress)
-        except KeyboardInterrupt:
-            messages.print(
-                f"interrupted: trained detectors are in {folder.root}; the same command goes on",
-                highlight=False,
-                soft_wrap=True,
-            )
-            raise typer.Exit(130) from None
-        written = write_sweep(done, folder)
+    try:
+        with LiveProgress(messages) as progress:
+            done = run_sweep(plan, on, (progress,))
+    except KeyboardInterrupt:
+        messages.print(
+            f"interrupted: trained detectors are in {folder.root}; the same command goes on",
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(130) from None
+    written = write_sweep(done, folder)
     echo(f"{done.heading}\n")
     print_table(*sweep_rows(done))
     echo("\n" + "\n".join(done.notes()))
@@ -135,19 +134,6 @@ def sweep(
         count = f"{len(done.failed)} of {len(done.trainings)}"
         messages.print(f"{count} trainings failed; the lines below the table say why", style="red")
         raise typer.Exit(1)
-
-
-def _parameters(items: list[str], swept: str) -> dict[str, Any]:
-    """Read ``name=value`` items."""
-    found = {}
-    for item in items:
-        name, equals, value = item.partition("=")
-        if not equals or "." in name:
-            raise UadBenchError(f"--set {item}: write NAME=VALUE, such as steps=100")
-        if name == swept:
-            raise UadBenchError(f"--set {item}: {name} is what is swept; give it as --values")
-        found[name] = scalar(value)
-    return found
 
 
 def _split(text: str) -> list[str]:

@@ -1,0 +1,37 @@
+"""What all jobs of a run share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from uad_bench.runner.config import RunConfig
+from uad_bench.runner.data import Data
+from uad_bench.runner.detectors import Trainer
+from uad_bench.runner.events import Listener
+from uad_bench.runner.store import CellStore
+from uad_bench.volumes.store.atlas import Atlas
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What all jobs of a run share.
+
+    Attributes:
+        config: the run.
+        store: its cells, and the results folder.
+        device: the resolved torch device.
+        atlas: the tissue prior of every method that needs one; by default the training dataset's.
+        tell: told about every step.
+    """
+
+    config: RunConfig
+    store: CellStore
+    device: str
+    atlas: Atlas | None
+    tell: Listener
+
+    def trainer(self, data: Data) -> Trainer:
+        """What trains detectors on the prepared data, and finds those that are kept."""
+        return Trainer(
+            data.training, self.store.results, self.config, self.device, self.tell, self.atlas
+        )

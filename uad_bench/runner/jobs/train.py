@@ -1,0 +1,54 @@
+"""Tuning and training: what a detector becomes before it is evaluated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from uad_bench.method import Params
+from uad_bench.runner.data import Data
+from uad_bench.runner.events import Started
+from uad_bench.runner.executor import Done
+from uad_bench.runner.jobs.job import Train, Tune
+from uad_bench.runner.jobs.setting import Setting
+from uad_bench.tuning import Tuned
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """The parameters to train with, and what the tuning found; ``None`` without tuning."""
+
+    params: Params
+    found: Tuned | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The parameters of a detector that is kept, unless none of its cells was pending."""
+
+    params: Params
+
+
+def tune(job: Tune, done: Done, setting: Setting) -> Tuning:
+    """Choose the parameters of a method; a journal keeps every trial."""
+    trainer = setting.trainer(done.of(job.data, Data))
+    return Tuning(*trainer.tune(job.method, job.params))
+
+
+def train(job: Train, done: Done, setting: Setting) -> Trained:
+    """Train a detector that is wanted, and score the healthy validation scans with it."""
+    tuning = Tuning(job.params, None) if job.tune is None else done.of(job.tune, Tuning)
+    store = setting.store
+    pending = [
+        spec
+        for label in job.labels
+        for spec in store.pending(
+            job.method, store.specs(job.method, tuning.params, job.seed, label)
+        )
+    ]
+    if job.place:
+        setting.tell(Started(job.place))
+    if pending or job.place:
+        trainer = setting.trainer(done.of(job.data, Data))
+        detector, fit = trainer.detector(job.method, tuning.params, job.seed, tuning.found)
+        trainer.validation(detector, fit, store.variants(pending), setting.config.space)
+    return Trained(tuning.params)

@@ -1,0 +1,216 @@
+"""The store of cells: it alone knows which are done, pending, or in conflict with this run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from uad_bench.cells import CellRecord, CellSpec, DatasetUse, Environment
+from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.postprocessing import PostProcessing
+from uad_bench.evaluation.protocol import Protocol
+from uad_bench.method import Method, Params
+from uad_bench.plugins.code import code_of
+from uad_bench.report.tables.versions import refuse_other_version
+from uad_bench.results import ResultsFolder, read_cell, stored_cells, write_cell
+from uad_bench.runner.config import RunConfig
+from uad_bench.runner.data import Data
+from uad_bench.runner.events import CellWritten, Listener, Noted
+from uad_bench.runner.executor import Failure
+from uad_bench.runner.plan import Plan, PlannedCell
+from uad_bench.system.disk import write_whole
+
+
+@dataclass(frozen=True, slots=True)
+class CellStore:
+    """The cells of one run in a results folder.
+
+    Attributes:
+        results: the folder.
+        config: the run.
+        tell: told about every cell that is written.
+        protocols: the protocols that cells follow.
+        postprocessings: the post-processings of cells.
+    """
+
+    results: ResultsFolder
+    config: RunConfig
+    tell: Listener
+    protocols: tuple[Protocol, ...] = ()
+    postprocessings: tuple[PostProcessing, ...] = ()
+
+    @classmethod
+    def of(cls, plan: Plan, tell: Listener) -> CellStore:
+        """The cells of a plan."""
+        results = ResultsFolder(plan.config.results)
+        return cls(results, plan.config, tell, plan.protocols, plan.postprocessings)
+
+    def specs(
+        self, method: type[Method], params: Params, seed: int, label: str
+    ) -> tuple[CellSpec, ...]:
+        """The cells of one detector on one dataset."""
+        return tuple(
+            CellSpec(
+                method=method.name,
+                params=params.model_dump(mode="json"),
+                seed=seed,
+                dataset=label,
+                protocol=protocol.name,
+                postprocessing=postprocessing.name,
+                space=self.config.space,
+            )
+            for protocol in self.protocols
+            for postprocessing in self.postprocessings
+        )
+
+    def protocol(self, spec: CellSpec) -> Protocol:
+        """The protocol of a cell."""
+        return next(one for one in self.protocols if one.name == spec.protocol)
+
+    def variants(self, specs: Iterable[CellSpec]) -> tuple[PostProcessing, ...]:
+        """The post-processings of some cells, each once."""
+        names = {spec.postprocessing for spec in specs}
+        return tuple(one for one in self.postprocessings if one.name in names)
+
+    def pending(self, method: type[Method], specs: Iterable[CellSpec]) -> tuple[CellSpec, ...]:
+        """Those of a method's cells that are to be computed; by its code of now."""
+        code = code_of(method).hash
+        return tuple(spec for spec in specs if self._is_pending(spec, code))
+
+    def _is_pending(self, spec: CellSpec, code: str) -> bool:
+        overwrite = self.config.overwrite
+        if overwrite == "all":
+            return True
+        if (record := self.stored(spec)) is None:
+            return overwrite != "failed"
+        return overwrite != "never" and (record.state == "failed" or record.code != code)
+
+    def stored(self, spec: CellSpec) -> CellRecord | None:
+        """The record of a cell, ``None`` where there is none."""
+        path = self.results.cell(spec.name)
+        return read_cell(path) if path.is_file() else None
+
+    def refuse_other_versions(self, cells: Iterable[PlannedCell]) -> None:
+        """Refuse finished cells of a plan that follow other versions than this uad-bench has.
+
+        Raises:
+            UadBenchError: naming the first such cell.
+        """
+        if self.config.overwrite == "all":
+            return
+        planned = tuple(cells)
+        found = (
+            record
+            for record in stored_cells(self.results)
+            if any(cell.matches(record.spec) for cell in planned)
+        )
+        refuse_other_version(found, self.protocols, self.postprocessings)
+
+    def refuse_conflicts(
+        self, method: type[Method], params: Params, detectors: Mapping[int, str], data: Data
+    ) -> None:
+        """Refuse finished cells of a method that stand on other data or another prior.
+
+        Cells that another code of the method computed are told, because they are computed anew.
+
+        Args:
+            method: the method.
+            params: its parameters.
+            detectors: the keys of its detectors in this run, by seed.
+            data: the data of this run.
+
+        Raises:
+            UadBenchError: naming the first such cell. Its number is neither passed off as this
+                run's nor replaced, unless everything is to be computed again. So are cells of
+                another code, where finished cells are to be kept.
+        """
+        if self.config.overwrite == "all":
+            return
+        changed = 0
+        for seed, label in product(detectors, data.evaluated):
+            here = (data.training.manifest_hash, data.evaluated[label].manifest_hash)
+            for spec in self.specs(method, params, seed, label):
+                record = self.stored(spec)
+                if record is None or record.training is None or record.data is None:
+                    continue
+                there = (record.training.manifest_hash, record.data.manifest_hash)
+                if there != here:
+                    data_differs = "other scans, phantoms, anatomies, limit or recipe"
+                    raise self._conflict(spec, f"other data than this run ({data_differs})")
+                if record.code != code_of(method).hash:
+                    changed += 1
+                elif record.fit is not None and record.fit.detector != detectors[seed]:
+                    raise self._conflict(spec, "another tissue prior than this run (--atlas)")
+        if changed:
+            self._tell_other_code(method.name, changed)
+
+    def _conflict(self, spec: CellSpec, other: str) -> UadBenchError:
+        return UadBenchError(
+            f"{self.results.cell(spec.name)} stands on {other}: give this run its own --results "
+            "folder, or replace the cells with --overwrite all"
+        )
+
+    def _tell_other_code(self, name: str, cells: int) -> None:
+        """Say that a method's code changed, and what becomes of the cells of the old one."""
+        counted = "1 cell" if cells == 1 else f"{cells} cells"
+        text = f"the code of {name} changed since {counted} of it came to be"
+        overwrite = self.config.overwrite
+        if overwrite != "missing":
+            raise UadBenchError(
+                f"{text}, and --overwrite {overwrite} keeps what is there: compute it anew with "
+                "--overwrite missing, or give this run its own --results folder"
+            )
+        self.tell(Noted(f"{text}: computed anew"))
+
+    def write(self, record: CellRecord) -> CellRecord:
+        """Write a cell whole, and tell it."""
+        write_cell(self.results, record)
+        self.tell(CellWritten(record))
+        return record
+
+    def write_failed(
+        self, method: type[Method], spec: CellSpec, training: DatasetUse, failure: Failure
+    ) -> CellRecord:
+        """Write a failed cell with its reason, and the traceback beside it."""
+        trace = self.results.root / "failures" / f"{spec.name}.txt"
+        write_whole(trace, failure.trace.encode())
+        return self.write(
+            self.new_record(
+                method, spec, training, failure.environment, state="failed", reason=failure.reason
+            )
+        )
+
+    def new_record(
+        self,
+        method: type[Method],
+        spec: CellSpec,
+        training: DatasetUse,
+        environment: Environment,
+        **found: Any,
+    ) -> CellRecord:
+        """Return the record of a cell, to be written.
+
+        Args:
+            method: the method.
+            spec: what was asked.
+            training: what the detector learned from.
+            environment: where it was computed.
+            found: the state, and what else came out.
+        """
+        (variant,) = self.variants([spec])
+        return CellRecord.model_validate(
+            {
+                "spec": spec,
+                "protocol_version": self.protocol(spec).version,
+                "postprocessing_version": variant.version,
+                "method_title": method.title,
+                "control": method.control,
+                "supervised": method.supervised,
+                "training": training,
+                "code": code_of(method).hash,
+                "environment": environment,
+                **found,
+            }
+        )
