@@ -19,6 +19,7 @@ from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import ScoreHistogram, average_precision, quantise
 from uad_bench.method import FitContext, Slices
 from uad_bench.runner.config import load_config
+from uad_bench.runner.controls import default_controls
 from uad_bench.runner.plan import make_plan
 
 UNTRAINED = ["control-black", "control-centre", "control-mean", "control-random"]
@@ -40,6 +41,36 @@ def test_networks_stand_beside_six_controls_and_what_trains_nothing_beside_four(
 def test_the_controls_that_the_user_names_are_the_only_ones():
     assert list(planned("spa", controls="control-black")) == ["spa", "control-black"]
     assert list(planned("spa", controls="")) == ["spa"]
+
+
+STRANGER = '''"""A stranger's control."""
+
+from uad_bench.method import FitReport, Method
+
+
+class Half(Method):
+    name = "half"
+    title = "Half"
+    trains = False
+    control = True
+    beside = "all"
+    stands_for = "outlier"
+
+    def fit(self, train, validation, context):
+        return FitReport()
+
+    def score(self, slices):
+        return slices.image / 2
+'''
+
+
+def test_a_strangers_control_stands_where_its_class_says(tmp_path):
+    (tmp_path / "half.py").write_text(STRANGER)
+    registry = open_registry([tmp_path])
+    methods = {name: registry.method(name) for name in ("thresholding", "outlier")}
+    assert "half" in default_controls(registry, [methods["thresholding"]])
+    assert "half" not in default_controls(registry, list(methods.values()))
+    assert "half" not in default_controls(open_registry(()), [methods["thresholding"]])
 
 
 def test_a_denoising_unet_among_the_methods_is_not_trained_twice():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from uad_bench.errors import UadBenchError
@@ -114,7 +114,13 @@ class Protocol:
                 f"protocol {self.name} declares the metrics {', '.join(declared)}, and measured "
                 f"{', '.join(found.metrics)}: they must be the same, in the same order"
             )
-        return found
+        undefined = {one.name: one.undefined for one in self.metrics}
+        reasons = {
+            name: found.missing.get(name, undefined[name])
+            for name, metric in found.metrics.items()
+            if metric.value is None
+        }
+        return replace(found, missing=reasons)
 
 
 def validation_histogram(scans: Iterable[ScoredScan]) -> ScoreHistogram:

@@ -125,7 +125,7 @@ class Evaluation:
         scans: the numbers of each scan.
         thresholds: thresholds as scores in [0, 1], by name; ``65536 / 65535`` predicts nothing.
         histograms: score histograms, keys ``SCAN/brain`` and ``SCAN/slice``.
-        missing: why a metric could not be had from what was given, by name.
+        missing: why a metric has no value, by name.
     """
 
     metrics: Mapping[str, Metric]
