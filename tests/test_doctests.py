@@ -9,16 +9,24 @@ from importlib.util import find_spec
 from pathlib import Path
 from unittest.mock import Mock
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 import uad_bench
+from uad_bench.plugins.registry import discover
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _a_folder_with_data_and_results(lab, tmp_path_factory):
-    """Where the examples run: the folder ``data``, and ``results`` of a run on it."""
+    """Where the examples run: the folder ``data``, ``results`` of a run, and another's ``maps``."""
     folder = tmp_path_factory.mktemp("examples")
     (folder / "data").symlink_to(lab)
+    (folder / "maps").mkdir()
+    for scan in discover().dataset("mslub")().scans(lab / "MSLUB"):
+        flair = nib.load(scan.flair)
+        image = nib.Nifti1Image(flair.get_fdata(dtype=np.float32) / 300, flair.affine)
+        nib.save(image, folder / "maps" / f"{scan.name}.nii.gz")
     with contextlib.chdir(folder):
         uad_bench.run(
             "thresholding", "mslub", data_root="data", controls=(), mlflow=False, progress=False

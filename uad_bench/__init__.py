@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from uad_bench.arrays import evaluate
     from uad_bench.dataset import Dataset
     from uad_bench.errors import UadBenchError
+    from uad_bench.front.maps import evaluate_folder
     from uad_bench.front.results import Results, load_results
     from uad_bench.front.run import run
     from uad_bench.method import Method
@@ -20,6 +21,7 @@ __all__ = [
     "UadBenchError",
     "__version__",
     "evaluate",
+    "evaluate_folder",
     "load_results",
     "run",
 ]
@@ -32,6 +34,7 @@ _HOMES = {
     "Results": "uad_bench.front.results",
     "UadBenchError": "uad_bench.errors",
     "evaluate": "uad_bench.arrays",
+    "evaluate_folder": "uad_bench.front.maps",
     "load_results": "uad_bench.front.results",
     "run": "uad_bench.front.run",
 }

@@ -191,7 +191,7 @@ def _scan(
         f"the lesion mask of {label}", kinds, "0 (healthy), 1 (lesion) and 2 (ignored)", IGNORED
     )
     _refuse_other_values(f"the brain mask of {label}", inside, "0 and 1", 1)
-    _refuse_map(f"the anomaly map of {label}", values, inside > 0)
+    refuse_map(f"the anomaly map of {label}", values, inside > 0)
     z = slices_with_brain(inside > 0, spacing)
     if not len(z):
         raise UadBenchError(
@@ -228,7 +228,7 @@ def _refuse_other_values(what: str, mask: NDArray[Any], words: str, most: int) -
         raise UadBenchError(f"{what} holds the value {mask[~known][0]:g}: only {words} are allowed")
 
 
-def _refuse_map(what: str, values: NDArray[Any], brain: NDArray[np.bool_]) -> None:
+def refuse_map(what: str, values: NDArray[Any], brain: NDArray[np.bool_]) -> None:
     """Refuse a map that cannot become scores, or that has one value above 0 everywhere."""
     if strange := int((~np.isfinite(values)).sum()):
         raise UadBenchError(

@@ -115,6 +115,19 @@ class FitRecord(_Record):
     notes: tuple[str, ...] = ()
 
 
+class MapsUse(_Record):
+    """Which anomaly maps a cell stands on, where they were made elsewhere.
+
+    Attributes:
+        digest: hash of the maps' files.
+        healthy: the healthy validation scans with maps, from which thresholds come; ``None``
+            without any.
+    """
+
+    digest: str
+    healthy: DatasetUse | None = None
+
+
 class Environment(_Record):
     """Where a cell was computed."""
 
@@ -144,8 +157,10 @@ class CellRecord(_Record):
         data: the evaluated dataset.
         fit: how the detector came to be.
         code: hash of the method's code and of the building blocks it is made of.
+        maps: the maps, where they were made elsewhere and no detector was trained here.
         thresholds: scores in [0, 1] by name, such as ``fpr1``.
         metrics: the numbers, by name.
+        missing: why a metric could not be had from what was given, by name.
         scans: per-scan numbers.
         histograms: file of the score histograms, relative to the results folder.
         notes: what a reader of the numbers must know, one sentence each.
@@ -165,8 +180,10 @@ class CellRecord(_Record):
     data: DatasetUse | None = None
     fit: FitRecord | None = None
     code: str = ""
+    maps: MapsUse | None = None
     thresholds: dict[str, float] = Field(default_factory=dict)
     metrics: dict[str, Metric] = Field(default_factory=dict)
+    missing: dict[str, str] = Field(default_factory=dict)
     scans: tuple[ScanScores, ...] = ()
     histograms: str | None = None
     notes: tuple[str, ...] = ()
@@ -182,7 +199,7 @@ class CellRecord(_Record):
     @property
     def simulated(self) -> bool:
         """Whether any data behind this cell is simulated."""
-        uses = (self.training, self.data)
+        uses = (self.training, self.data, None if self.maps is None else self.maps.healthy)
         prior = self.fit is not None and self.fit.simulated_prior
         return prior or any(use.simulated for use in uses if use is not None)
 

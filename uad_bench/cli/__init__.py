@@ -21,6 +21,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "uad_bench.cli.commands.sweep:sweep",
         "Train at several values of one parameter, and compare.",
     ),
+    "evaluate": (
+        "uad_bench.cli.commands.evaluate:evaluate",
+        "Score anomaly maps that another program made.",
+    ),
     "status": (
         "uad_bench.cli.commands.status:status",
         "Show what the last run has done and what is left.",

@@ -69,6 +69,19 @@ AtlasFolder = Annotated[
     Path | None,
     typer.Option(help="Tissue prior from `atlas build`, instead of the training dataset's."),
 ]
+Protocols = Annotated[
+    str | None, typer.Option(help="Protocols, such as strict,paper.  [default: strict]")
+]
+PostProcessings = Annotated[
+    str | None, typer.Option(help="Post-processings.  [default: none,star]")
+]
+Space = Annotated[
+    str | None,
+    typer.Option(help="Voxels to score: template, or each scan's native.  [default: template]"),
+]
+Overwrite = Annotated[
+    str | None, typer.Option(help="never, missing, failed or all.  [default: missing]")
+]
 Seeds = Annotated[str | None, typer.Option(help="Training seeds, such as 0,1,2.  [default: 0]")]
 Phantoms = Annotated[int | None, typer.Option(help="Simulated patients per dataset.  [default: 3]")]
 Anatomies = Annotated[

@@ -70,10 +70,11 @@ class Results:
         Returns:
             A frame with the cell (``method``, ``title``, ``group``, ``dataset``, ``protocol``,
             ``postprocessing``, ``space``, ``seed``), what it stands on (``simulated``,
-            ``training``, ``recipe``), the number (``metric``, ``value``, 95 % interval ``low`` to
-            ``high``, ``unit``, ``better``, ``subjects``, ``penalised``, ``skipped``), ``state`` and
-            ``reason``. Each parameter is a column ``param.NAME``, empty for methods without it;
-            ``params`` is the hash of all of them. A failed cell is one row without a metric.
+            ``elsewhere``, ``training``, ``recipe``), the number (``metric``, ``value``, 95 %
+            interval ``low`` to ``high``, ``unit``, ``better``, ``subjects``, ``penalised``,
+            ``skipped``), ``state`` and ``reason``. Each parameter is a column ``param.NAME``,
+            empty for methods without it; ``params`` is the hash of all of them. A failed cell is
+            one row without a metric.
         """
         from uad_bench.report.frames import cells_frame
 

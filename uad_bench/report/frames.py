@@ -23,7 +23,7 @@ _CELL = (
 )
 """The columns that say which cell a row is of."""
 
-_DATA = ("simulated", "training", "recipe")
+_DATA = ("simulated", "elsewhere", "training", "recipe")
 _NUMBER = ("value", "low", "high", "unit", "better", "subjects", "penalised", "skipped")
 
 
@@ -78,6 +78,7 @@ def _frame(rows: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
 def _cell_rows(record: CellRecord) -> Iterator[dict[str, Any]]:
     cell = {
         **_cell(record),
+        "elsewhere": record.maps is not None,
         "training": _title(record.training),
         "recipe": None if record.data is None else record.data.recipe,
         "state": record.state,

@@ -52,7 +52,6 @@ def gather(config: RunConfig, sources: Sources, tell: Listener) -> Data:
         UadBenchError: if a dataset has no usable scan, or the training dataset lacks a split, has
             lesions, or is tested on.
     """
-    cache = cache_folder(config.cache)
     tissues = tissue_source(config.tissues)
     everything = (sources.training, *sources.evaluated)
     folders = _simulate_missing(config, everything, tell)
@@ -68,18 +67,11 @@ def gather(config: RunConfig, sources: Sources, tell: Listener) -> Data:
         for number, source in enumerate(everything)
     ]
     _check_orders(sources, orders, tell)
-    prepared = {}
-    for number, (source, order) in enumerate(zip(everything, orders, strict=True)):
-        role = "training dataset" if number == 0 else "dataset"
-        mark = " (simulated)" if order.simulated else ""
-        tell(Started(f"prepare {role} {source.label}{mark}"))
-        for note in source.notes:
-            tell(Noted(note))
-        store = prepare(order, cache / STORES, jobs=config.jobs, on_scan=_tally(order, tell))
-        for exclusion in store.excluded:
-            tell(Noted(f"{source.label}: {exclusion.scan} is left out: {exclusion.reason}"))
-        prepared[number] = replace(store, title=source.title)
-    training = prepared.pop(0)
+    roles = ("training dataset", *("dataset" for _ in sources.evaluated))
+    training, *others = (
+        _prepared(config, source, order, role, tell)
+        for source, order, role in zip(everything, orders, roles, strict=True)
+    )
     for split in ("train", "validation"):
         if len(training.split(split)) == 0:
             raise UadBenchError(
@@ -87,10 +79,38 @@ def gather(config: RunConfig, sources: Sources, tell: Listener) -> Data:
                 "its participants.tsv"
             )
     evaluated = {
-        source.label: prepared[number + 1] for number, source in enumerate(sources.evaluated)
+        source.label: store for source, store in zip(sources.evaluated, others, strict=True)
     }
     refuse_same_voxels(sources.training.label, training, evaluated)
     return Data(training, evaluated)
+
+
+def gather_one(config: RunConfig, source: Source, tell: Listener) -> PreparedDataset:
+    """Simulate or prepare one dataset to evaluate on, or take it from the cache.
+
+    Raises:
+        UadBenchError: if it contradicts itself, or has no usable scan.
+    """
+    folders = _simulate_missing(config, (source,), tell)
+    folder = source.folder or folders[source.label]
+    simulated = source.folder is None or is_simulated(folder)
+    order = source_order(config, source.dataset, folder, None, simulated=simulated)
+    return _prepared(config, source, order, "dataset", tell)
+
+
+def _prepared(
+    config: RunConfig, source: Source, order: Order, role: str, tell: Listener
+) -> PreparedDataset:
+    """Prepare what was ordered, and tell which scans are left out."""
+    mark = " (simulated)" if order.simulated else ""
+    tell(Started(f"prepare {role} {source.label}{mark}"))
+    for note in source.notes:
+        tell(Noted(note))
+    stores = cache_folder(config.cache) / STORES
+    store = prepare(order, stores, jobs=config.jobs, on_scan=_tally(order, tell))
+    for exclusion in store.excluded:
+        tell(Noted(f"{source.label}: {exclusion.scan} is left out: {exclusion.reason}"))
+    return replace(store, title=source.title)
 
 
 def check_files(config: RunConfig, sources: Sources, tell: Listener) -> None:
@@ -195,6 +215,11 @@ def _tally(order: Order, tell: Listener) -> Callable[[Outcome], None]:
     """Report how many of an order's scans are done."""
     done = count(1)
     return lambda outcome: tell(Progressed(next(done), len(order.inputs), outcome.name))
+
+
+def source_folder(config: RunConfig, source: Source) -> Path:
+    """Return where the files of a dataset are, or its phantoms are or will be."""
+    return source.folder or phantom_folder(config, source)[0]
 
 
 def phantom_folder(config: RunConfig, source: Source) -> tuple[Path, int]:

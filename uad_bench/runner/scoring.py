@@ -51,35 +51,46 @@ class AnomalyMaps:
         for scan in self.scans:
             stop = start + scan.stop - scan.start
             scores = np.asarray(self.levels[postprocessing][start:stop])
-            yield self._native(scan, scores) if space == "native" else self._on_grid(scan, scores)
+            if space == "native":
+                native, z = self.dataset.native(scan), self.dataset.slices(scan).z
+                scores = scores_on(native, scores, z, self.dataset.grid)[native.shown]
+            yield scored_scan(self.dataset, scan, scores, space)
             start = stop
 
-    def _on_grid(self, scan: PreparedScan, scores: NDArray[np.uint16]) -> ScoredScan:
-        slices = self.dataset.slices(scan)
-        return ScoredScan(
-            subject=scan.subject,
-            session=scan.session,
-            scores=scores,
-            lesion=np.asarray(self.dataset.lesion(scan)),
-            brain=np.asarray(slices.brain[:, 0]),
-            spacing=slices.spacing,
-            z=slices.z,
-            healthy=scan.healthy,
-        )
 
-    def _native(self, scan: PreparedScan, scores: NDArray[np.uint16]) -> ScoredScan:
-        native, z = self.dataset.native(scan), self.dataset.slices(scan).z
-        shown = native.shown
-        return ScoredScan(
-            subject=scan.subject,
-            session=scan.session,
-            scores=scores_on(native, scores, z, self.dataset.grid)[shown],
-            lesion=native.lesion[shown],
-            brain=native.brain[shown],
-            spacing=native.spacing,
-            z=shown,
-            healthy=scan.healthy,
-        )
+def scored_scan(
+    dataset: PreparedDataset,
+    scan: PreparedScan,
+    scores: NDArray[np.uint16],
+    space: EvaluationSpace,
+) -> ScoredScan:
+    """Put scores beside a scan's truth.
+
+    Args:
+        dataset: the prepared dataset.
+        scan: the scan.
+        scores: uint16 ``[N, H, W]``, on the scan's slices, or in native space on those of its own
+            slices that show brain.
+        space: the voxels of the scores.
+    """
+    if space == "native":
+        native = dataset.native(scan)
+        z, spacing = native.shown, native.spacing
+        lesion, brain = native.lesion[z], native.brain[z]
+    else:
+        slices = dataset.slices(scan)
+        z, spacing = slices.z, slices.spacing
+        lesion, brain = np.asarray(dataset.lesion(scan)), np.asarray(slices.brain[:, 0])
+    return ScoredScan(
+        subject=scan.subject,
+        session=scan.session,
+        scores=scores,
+        lesion=lesion,
+        brain=brain,
+        spacing=spacing,
+        z=z,
+        healthy=scan.healthy,
+    )
 
 
 @contextmanager
@@ -97,7 +108,7 @@ def anomaly_maps(
         UadBenchError: if the disk with the temporary files is full.
     """
     scans = [scan for scan in dataset.scans if scan.split == split]
-    shown = _typical(scans, dataset)
+    shown = typical_scan(scans, dataset)
     with tempfile.TemporaryDirectory(prefix="uad-bench-") as folder:
         files = {one.name: Path(folder) / f"{one.name}.u16" for one in postprocessings}
         example, shape = None, (0, 0)
@@ -113,7 +124,7 @@ def anomaly_maps(
                 healthy = np.asarray(dataset.lesion(scan))[brain] == 0
                 found[name].append(ordering(score[brain], healthy))
             if scan is shown:
-                example = _example(scan, slices, dataset, reconstruction, scores)
+                example = example_slice(scan, slices, dataset, reconstruction, scores)
             tell(Progressed(number + 1, len(scans), scan.name))
         levels = {
             name: np.memmap(file, np.uint16, "r").reshape(-1, *shape)
@@ -166,14 +177,14 @@ def checked(method: Method, call: str, array: object, slices: Slices) -> FloatAr
     return values[:, 0]
 
 
-def _typical(scans: Sequence[PreparedScan], dataset: PreparedDataset) -> PreparedScan | None:
+def typical_scan(scans: Sequence[PreparedScan], dataset: PreparedDataset) -> PreparedScan | None:
     """The scan with the median lesion volume among those that have a lesion."""
     having = [scan for scan in scans if scan.has_lesion]
     having.sort(key=lambda scan: (int((dataset.lesion(scan) == 1).sum()), scan.name))
     return having[len(having) // 2] if having else None
 
 
-def _example(
+def example_slice(
     scan: PreparedScan,
     slices: Slices,
     dataset: PreparedDataset,

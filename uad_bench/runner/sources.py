@@ -84,7 +84,8 @@ def find_sources(config: RunConfig, registry: Registry) -> Sources:
     for name in config.datasets:
         for each in _evaluable(registry) if name == "all" else (name,):
             try:
-                source = _evaluated(each, config, registry, is_named=name != "all")
+                find = _evaluated if name == "all" else find_evaluated
+                source = find(each, config, registry)
             except UadBenchError as error:
                 problems.append(str(error))
                 continue
@@ -111,24 +112,32 @@ def find_sources(config: RunConfig, registry: Registry) -> Sources:
     return Sources(training, tuple(sources.values()), tuple(missing))
 
 
-def _evaluated(
-    name: str, config: RunConfig, registry: Registry, *, is_named: bool
-) -> Source | None:
-    """Find a dataset to evaluate on; ``None`` where ``all`` means it and it is not there.
+def find_evaluated(name: str, config: RunConfig, registry: Registry) -> Source:
+    """Find a dataset to evaluate on.
 
     Raises:
         UadBenchError: an unknown, absent or healthy dataset, or a folder that cannot be used.
+    """
+    source = _evaluated(name, config, registry)
+    if source is None:
+        raise UadBenchError(
+            f"dataset {name} is not in {config.data_root}: `uad-bench data {name}` shows what is "
+            "expected where"
+        )
+    return source
+
+
+def _evaluated(name: str, config: RunConfig, registry: Registry) -> Source | None:
+    """Find a dataset to evaluate on; ``None`` where it is not in the data root.
+
+    Raises:
+        UadBenchError: an unknown or healthy dataset, or a folder that cannot be used.
     """
     source = find_source(
         name, config.data_root, registry, cache_folder(config.cache), config.lesion_pattern
     )
     if source.folder is None and config.data_root is not None:
-        if not is_named:
-            return None
-        raise UadBenchError(
-            f"dataset {name} is not in {config.data_root}: `uad-bench data {name}` shows what is "
-            "expected where"
-        )
+        return None
     if source.dataset.info.disease == "healthy":
         raise UadBenchError(
             f"{config.said('datasets', name)}: a healthy dataset trains detectors (--train {name});"

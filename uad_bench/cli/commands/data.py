@@ -6,14 +6,14 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from uad_bench.cli.options import LesionPattern, PluginPaths, open_registry
-from uad_bench.dataset import Dataset, DatasetInfo, LeftFile, Scan
+from uad_bench.dataset import Dataset, DatasetInfo, LeftFile, Scan, Split
 from uad_bench.discovery.locate import Found, grouped, inspect, locate
 from uad_bench.errors import PluginError, UadBenchError
 from uad_bench.plugins.registry import split_dataset
@@ -143,6 +143,9 @@ def _contents(found: Found, info: DatasetInfo, full: bool) -> Iterator[Row]:
     yield "found", f"{found.folder}{mark}"
     yield "scans", _count(found.scans)
     yield "splits", _tally(scan.split for scan in found.scans)
+    for split in get_args(Split) if full else ():
+        if there := [scan.name for scan in found.scans if scan.split == split]:
+            yield split, ", ".join(there)
     yield "masks", _masks(found)
     yield from (("masks", note) for note in found.mask_notes)
     yield "healthy", _healthy(found) or "nobody is said to be"

@@ -21,13 +21,17 @@ from uad_bench.cli.options import (
     LesionPattern,
     Limit,
     MaskShift,
+    Overwrite,
     Parameters,
     Phantoms,
     PluginPaths,
+    PostProcessings,
     Preset,
+    Protocols,
     Recipe,
     Results,
     Seeds,
+    Space,
     Template,
     Tissues,
     Train,
@@ -58,16 +62,9 @@ def run(
     ] = None,
     preset: Preset = None,
     param: Parameters = None,
-    protocol: Annotated[
-        str | None, typer.Option(help="Protocols, such as strict,paper.  [default: strict]")
-    ] = None,
-    postprocessing: Annotated[
-        str | None, typer.Option(help="Post-processings.  [default: none,star]")
-    ] = None,
-    space: Annotated[
-        str | None,
-        typer.Option(help="Voxels to score: template, or each scan's native.  [default: template]"),
-    ] = None,
+    protocol: Protocols = None,
+    postprocessing: PostProcessings = None,
+    space: Space = None,
     recipe: Recipe = None,
     template: Template = None,
     tissues: Tissues = None,
@@ -88,9 +85,7 @@ def run(
     results: Results = None,
     cache: Cache = None,
     jobs: Jobs = None,
-    overwrite: Annotated[
-        str | None, typer.Option(help="never, missing, failed or all.  [default: missing]")
-    ] = None,
+    overwrite: Overwrite = None,
     mlflow: Annotated[
         bool | None, typer.Option("--mlflow/--no-mlflow", help="Send cells to MLflow.")
     ] = None,

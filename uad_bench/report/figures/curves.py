@@ -25,6 +25,7 @@ from uad_bench.report.bercea2022 import BERCEA_2022
 from uad_bench.report.figures.cells import png
 from uad_bench.report.publication import Publication
 from uad_bench.report.tables.arrange import dataset_titles
+from uad_bench.report.tables.model import ELSEWHERE, ELSEWHERE_NOTE, SYMBOLS
 from uad_bench.report.tables.versions import refuse_other_version
 
 _COLUMNS = 3
@@ -101,8 +102,13 @@ def curves_picture(
             axes.set_axis_off()
             continue
         _panel(axes, titles[names[place]], datasets[names[place]], root, postprocessings)
+    notes = []
     if any(record.training is not None and record.training.simulated for record in done):
-        figure.supxlabel("Simulated: the training data", fontsize=7)
+        notes.append("Simulated: the training data")
+    if any(record.maps is not None for record in done):
+        notes.append(f"{ELSEWHERE} {ELSEWHERE_NOTE}")
+    if notes:
+        figure.supxlabel("\n".join(notes), fontsize=7)
     return png(figure)
 
 
@@ -126,13 +132,14 @@ def _panel(
         first = records[0]
         variant = first.spec.postprocessing
         is_control = key[:2] in controls
+        symbol = SYMBOLS[first.group] + (ELSEWHERE if first.maps is not None else "")
         palette, kind = (_GREYS, controls) if is_control else (_COLOURS, detectors)
         axes.plot(
             *thinned(curve),
             color=palette[kind.index(key[:2]) % len(palette)],
             linestyle=_STYLES[list(marks).index(variant) % len(_STYLES)],
             linewidth=1.0 if is_control else 1.6,
-            label=f"{first.method_title}{marks[variant]}{'†' if is_control else ''} {area:.2f}",
+            label=f"{first.method_title}{marks[variant]}{symbol} {area:.2f}",
         )
     simulated = all(r.data is not None and r.data.simulated for rs in cells.values() for r in rs)
     words = title + (" (simulated)" if simulated else "")

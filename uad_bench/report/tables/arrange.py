@@ -142,7 +142,14 @@ def _row(record: CellRecord, kinds: Mapping[str, bool], titles: Mapping[str, str
 def _column(record: CellRecord, label: str, variant: str, training: str) -> Column:
     spec = record.spec
     return Column(
-        spec.method, label, record.group, spec.postprocessing, variant, spec.params_hash, training
+        method=spec.method,
+        label=label,
+        group=record.group,
+        postprocessing=spec.postprocessing,
+        variant=variant,
+        params_hash=spec.params_hash,
+        training=training,
+        elsewhere=record.maps is not None,
     )
 
 

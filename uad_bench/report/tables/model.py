@@ -21,6 +21,15 @@ SYMBOLS: dict[Group, str] = {
 }
 """The mark that follows a method's title, by group."""
 
+ELSEWHERE = "¶"
+"""The mark that follows a method's title where its anomaly maps were made elsewhere."""
+
+ELSEWHERE_NOTE = (
+    "Anomaly maps made elsewhere: uad-bench scored them, and does not know what their method "
+    "learned from."
+)
+"""What a table says of them."""
+
 GROUPS: dict[Group, str] = {
     "detector": "Unsupervised",
     "supervised": "Supervised",
@@ -86,6 +95,7 @@ class Column:
         variant: what the post-processing puts behind the label, such as ``*``.
         params_hash: hash of its parameters; empty for published numbers.
         training: what it learned from, such as ``HI (simulated)``.
+        elsewhere: whether its anomaly maps were made elsewhere.
         marks: numbers of the footnotes that belong to it.
     """
 
@@ -96,12 +106,14 @@ class Column:
     variant: str = ""
     params_hash: str = ""
     training: str = ""
+    elsewhere: bool = False
     marks: tuple[int, ...] = ()
 
     @property
     def title(self) -> str:
-        """The heading: label, what its post-processing puts behind it, and the group's symbol."""
-        return f"{self.label}{self.variant}{SYMBOLS[self.group]}"
+        """The heading: label, what its post-processing puts behind it, and symbols."""
+        elsewhere = ELSEWHERE if self.elsewhere else ""
+        return f"{self.label}{self.variant}{SYMBOLS[self.group]}{elsewhere}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,15 @@ from uad_bench.evaluation.intervals import FEWEST
 from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.protocol import Protocol
 from uad_bench.report.tables.arrange import Arrangement, training_title
-from uad_bench.report.tables.model import SYMBOLS, Cell, Column, Group, Note
+from uad_bench.report.tables.model import (
+    ELSEWHERE,
+    ELSEWHERE_NOTE,
+    SYMBOLS,
+    Cell,
+    Column,
+    Group,
+    Note,
+)
 
 
 class Footnotes:
@@ -92,7 +100,7 @@ def caption(
     recipes = sorted({use.recipe for use in _uses(record.data for record in records)})
     if recipes:
         parts.append(f"Preparation recipe: {', '.join(recipes)}.")
-    parts.append(_seeds(records))
+    parts += _seeds(records)
     parts += _subjects(arrangement)
     shown = {column.postprocessing for column in arrangement.columns}
     parts += [
@@ -119,6 +127,8 @@ def legend(arrangement: Arrangement, cells: Sequence[Cell], *, intervals: bool) 
     )
     groups = {column.group for column in arrangement.columns}
     notes = [Note(SYMBOLS[group], text) for group, text in texts if group in groups]
+    if any(column.elsewhere for column in arrangement.columns):
+        notes.append(Note(ELSEWHERE, ELSEWHERE_NOTE))
     if any(cell.state == "absent" and cell.style not in ("percent", "share") for cell in cells):
         notes.append(Note("–", "Not computed."))
     if any(cell.interval for cell in cells):
@@ -134,7 +144,8 @@ def legend(arrangement: Arrangement, cells: Sequence[Cell], *, intervals: bool) 
 
 
 def _simulated(records: Sequence[CellRecord], arrangement: Arrangement) -> list[str]:
-    trained = _uses(record.training for record in records)
+    healthy = (record.maps.healthy for record in records if record.maps is not None)
+    trained = _uses((*(record.training for record in records), *healthy))
     datasets = [row.label for row in arrangement.rows if row.simulated]
     title = arrangement.paper.title
     learned = sorted({use.title or title(use.dataset) for use in trained if use.simulated})
@@ -142,8 +153,13 @@ def _simulated(records: Sequence[CellRecord], arrangement: Arrangement) -> list[
     if not datasets and not learned and not priors:
         return []
     if len(datasets) == len(arrangement.rows) and all(use.simulated for use in trained):
-        published = any(column.group == "published" for column in arrangement.columns)
-        return [f"All data {'but those of published numbers ' if published else ''}are simulated."]
+        but = []
+        if any(column.group == "published" for column in arrangement.columns):
+            but.append("those of published numbers")
+        if any(column.elsewhere for column in arrangement.columns):
+            but.append(f"what methods with {ELSEWHERE} learned from")
+        words = f"but {' and '.join(but)} " if but else ""
+        return [f"All data {words}are simulated."]
     parts = []
     if learned:
         parts.append(f"the training data ({', '.join(learned)})")
@@ -166,12 +182,14 @@ def _fallback(records: Sequence[CellRecord]) -> list[str]:
     ]
 
 
-def _seeds(records: Sequence[CellRecord]) -> str:
-    seeds = sorted({record.spec.seed for record in records})
+def _seeds(records: Sequence[CellRecord]) -> list[str]:
+    seeds = sorted({record.spec.seed for record in records if record.maps is None})
+    if not seeds:
+        return []
     if len(seeds) == 1:
-        return f"Seed: {seeds[0]}."
+        return [f"Seed: {seeds[0]}."]
     listed = ", ".join(map(str, seeds))
-    return f"Seeds: {listed} (mean ± standard deviation where a method has several)."
+    return [f"Seeds: {listed} (mean ± standard deviation where a method has several)."]
 
 
 def _subjects(arrangement: Arrangement) -> list[str]:

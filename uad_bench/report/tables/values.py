@@ -38,7 +38,9 @@ def own_cell(
     if not found:
         return Cell(marks=tuple(marks))
     marks += [notes.mark(text) for text in _remarks(done)]
-    if text := _counts(found, metric.undefined):
+    missing = _missing(done, metric.name)
+    marks += [notes.mark(text) for text in missing]
+    if not missing and (text := _counts(found, metric.undefined)):
         marks.append(notes.mark(text))
     kept = [one for one in found if one.value is not None]
     style: Style = "distance" if found[0].unit else "ratio"
@@ -142,6 +144,12 @@ def _failures(records: Sequence[CellRecord]) -> list[str]:
         for record in records
         if record.state == "failed"
     ]
+
+
+def _missing(records: Sequence[CellRecord], metric: str) -> list[str]:
+    """Why a metric could not be had, of each method by name."""
+    texts = (f"{r.method_title}: {r.missing[metric]}" for r in records if metric in r.missing)
+    return list(dict.fromkeys(sentence(text) for text in texts))
 
 
 def _remarks(records: Sequence[CellRecord]) -> list[str]:
