@@ -15,7 +15,7 @@ from uad_bench.plugins.registry import PluginSources, discover
 from uad_bench.runner.config import load_config
 from uad_bench.runner.events import Event, Noted, Started, told
 from uad_bench.runner.executor import Done, Failure, LocalExecutor, refuse_unpicklable
-from uad_bench.runner.jobs.job import Evaluate, Job, Prepare, Train, Tune
+from uad_bench.runner.job import Evaluate, Job, Prepare, Train, Tune
 from uad_bench.runner.plan import Plan, make_plan
 
 

@@ -18,7 +18,7 @@ from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.controls import default_controls, followed
 from uad_bench.runner.detectors import given_params, validated
-from uad_bench.runner.jobs.job import Evaluate, Job, Prepare, Train, Tune
+from uad_bench.runner.job import Evaluate, Job, Prepare, Train, Tune
 from uad_bench.runner.readiness import (
     fallback_note,
     noted,

@@ -15,8 +15,8 @@ from uad_bench.runner.data import Data
 from uad_bench.runner.environment import resolve_device
 from uad_bench.runner.events import Listener, Noted, told
 from uad_bench.runner.executor import Executor, Failure, LocalExecutor, refuse_unpicklable
+from uad_bench.runner.job import Evaluate, Tune
 from uad_bench.runner.jobs.evaluate import Evaluated
-from uad_bench.runner.jobs.job import Evaluate, Tune
 from uad_bench.runner.jobs.perform import perform
 from uad_bench.runner.jobs.setting import Setting
 from uad_bench.runner.jobs.train import Tuning

@@ -15,7 +15,7 @@ from uad_bench.results import ResultsFolder
 from uad_bench.runner.data import Data
 from uad_bench.runner.events import Listener, told
 from uad_bench.runner.executor import Executor, Failure, LocalExecutor, refuse_unpicklable
-from uad_bench.runner.jobs.job import Measure
+from uad_bench.runner.job import Measure
 from uad_bench.runner.jobs.measure import HeldOut, Measured
 from uad_bench.runner.jobs.perform import perform
 from uad_bench.runner.jobs.setting import Setting

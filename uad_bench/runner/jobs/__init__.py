@@ -1,1 +1,1 @@
-"""The jobs of a run: frozen values that say what to do, and the functions that do it."""
+"""What is done for each job of a plan, by one function per kind."""

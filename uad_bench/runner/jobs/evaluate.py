@@ -13,7 +13,7 @@ from uad_bench.runner.data import Data
 from uad_bench.runner.environment import Stopwatch
 from uad_bench.runner.events import CellScored, JobFailed, Started
 from uad_bench.runner.executor import Done, Failure
-from uad_bench.runner.jobs.job import Evaluate
+from uad_bench.runner.job import Evaluate
 from uad_bench.runner.jobs.setting import Setting
 from uad_bench.runner.jobs.train import Trained
 from uad_bench.runner.scoring import AnomalyMaps, anomaly_maps

@@ -5,8 +5,8 @@ from __future__ import annotations
 from uad_bench.runner.environment import Stopwatch
 from uad_bench.runner.events import JobFailed
 from uad_bench.runner.executor import Done, Failure
+from uad_bench.runner.job import Evaluate, Job, Measure, Prepare, Train, Tune
 from uad_bench.runner.jobs.evaluate import evaluate_dataset
-from uad_bench.runner.jobs.job import Evaluate, Job, Measure, Prepare, Train, Tune
 from uad_bench.runner.jobs.measure import measure
 from uad_bench.runner.jobs.prepare import prepare
 from uad_bench.runner.jobs.setting import Setting

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uad_bench.runner.atlas import refuse_leaks
 from uad_bench.runner.data import Data, gather
-from uad_bench.runner.jobs.job import Prepare
+from uad_bench.runner.job import Prepare
 from uad_bench.runner.jobs.setting import Setting
 from uad_bench.runner.readiness import large_batches, refuse
 

@@ -8,7 +8,7 @@ from uad_bench.method import Params
 from uad_bench.runner.data import Data
 from uad_bench.runner.events import Started
 from uad_bench.runner.executor import Done
-from uad_bench.runner.jobs.job import Train, Tune
+from uad_bench.runner.job import Train, Tune
 from uad_bench.runner.jobs.setting import Setting
 from uad_bench.tuning import Tuned
 
