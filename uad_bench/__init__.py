@@ -9,19 +9,25 @@ if TYPE_CHECKING:
     from uad_bench.arrays import evaluate
     from uad_bench.dataset import Dataset
     from uad_bench.errors import UadBenchError
+    from uad_bench.front.detector import Detector, fit, load_detector
     from uad_bench.front.maps import evaluate_folder
+    from uad_bench.front.prediction import Prediction
     from uad_bench.front.results import Results, load_results
     from uad_bench.front.run import run
     from uad_bench.method import Method
 
 __all__ = [
     "Dataset",
+    "Detector",
     "Method",
+    "Prediction",
     "Results",
     "UadBenchError",
     "__version__",
     "evaluate",
     "evaluate_folder",
+    "fit",
+    "load_detector",
     "load_results",
     "run",
 ]
@@ -30,11 +36,15 @@ __version__ = "0.2.0"
 
 _HOMES = {
     "Dataset": "uad_bench.dataset",
+    "Detector": "uad_bench.front.detector",
     "Method": "uad_bench.method",
+    "Prediction": "uad_bench.front.prediction",
     "Results": "uad_bench.front.results",
     "UadBenchError": "uad_bench.errors",
     "evaluate": "uad_bench.arrays",
     "evaluate_folder": "uad_bench.front.maps",
+    "fit": "uad_bench.front.detector",
+    "load_detector": "uad_bench.front.detector",
     "load_results": "uad_bench.front.results",
     "run": "uad_bench.front.run",
 }

@@ -25,6 +25,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "uad_bench.cli.commands.evaluate:evaluate",
         "Score anomaly maps that another program made.",
     ),
+    "predict": (
+        "uad_bench.cli.commands.predict:predict",
+        "Score scans with a detector: anomaly map, mask and picture.",
+    ),
     "status": (
         "uad_bench.cli.commands.status:status",
         "Show what the last run has done and what is left.",

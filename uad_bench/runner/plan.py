@@ -27,7 +27,12 @@ from uad_bench.runner.readiness import (
     unfit_data,
     unwritable,
 )
-from uad_bench.runner.sources import Sources, find_sources
+from uad_bench.runner.sources import (
+    Sources,
+    find_sources,
+    find_training,
+    refuse_useless_pattern,
+)
 from uad_bench.system.disk import write_whole
 from uad_bench.volumes.recipe import find_recipe
 from uad_bench.volumes.store.atlas import Atlas, open_atlas, refuse_other_grid
@@ -190,6 +195,33 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
         atlas,
         tuple(notes),
     )
+
+
+def plan_training(config: RunConfig, registry: Registry, device: str) -> Plan:
+    """Plan to train the first method of a run on its training data, and evaluate it nowhere.
+
+    Raises:
+        UadBenchError: naming all that cannot be.
+    """
+    problems: list[str] = []
+    methods: list[PlannedMethod] = []
+    with noted(problems):
+        methods.append(_planned(registry.method(config.methods[0]), config, {}))
+        problems += _unmet(methods[0].method, config, device)
+        problems += _unused(config, methods)
+    problems += unwritable(config.said("results"), config.results)
+    atlas, sources = None, None
+    with noted(problems):
+        atlas = _atlas(config)
+    with noted(problems):
+        sources = Sources(find_training(config, registry), (), ())
+        refuse_useless_pattern(config.lesion_pattern, (sources.training,))
+        problems += unfit_data(config, sources)
+    refuse(problems)
+    assert sources is not None
+    postprocessings = registry.postprocessings(registry.names("post-processing"))
+    notes = tuple(_notes(config, methods, sources, atlas))
+    return Plan(tuple(methods), (), postprocessings, sources, config, atlas, notes)
 
 
 def _notes(

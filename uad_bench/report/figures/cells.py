@@ -72,6 +72,7 @@ def cell_picture(
     *,
     title: str,
     simulated: bool,
+    outline: str = "lesion outline",
 ) -> bytes:
     """Draw one slice, cropped to the brain: input, lesion outline, reconstruction and score.
 
@@ -82,6 +83,7 @@ def cell_picture(
         score: ``[H, W]``, at least 0.
         title: what the slice is, without the word simulated.
         simulated: whether the slice is a phantom's; the picture then says so.
+        outline: what ``lesion`` is, above its panel.
 
     Returns:
         A PNG file's bytes.
@@ -97,7 +99,7 @@ def cell_picture(
     figure.suptitle(f"{title} (simulated)" if simulated else title, fontsize=11)
     box = _brain_box([image])
     _grey(axes[0], image[box], "input")
-    _grey(axes[1], image[box], "lesion outline")
+    _grey(axes[1], image[box], outline)
     _outline(axes[1], lesion[box])
     if reconstruction is not None:
         _grey(axes[2], reconstruction[box], "reconstruction")

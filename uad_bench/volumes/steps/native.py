@@ -103,12 +103,32 @@ def scores_on(
         z: int ``[n]``.
         grid: the template grid.
     """
+    found = sampled_on(native.affine, native.brain.shape, scores, z, grid)
+    return np.asarray(np.rint(found), dtype=np.uint16)
+
+
+def sampled_on(
+    affine: Affine,
+    shape: tuple[int, ...],
+    values: NDArray[Any],
+    z: NDArray[np.int64],
+    grid: Grid,
+) -> NDArray[np.float64]:
+    """Interpolate values of the template grid linearly at a scan's own voxels; 0 outside.
+
+    Args:
+        affine: the scan's voxels to MNI152 world.
+        shape: of the scan.
+        values: ``[n, H, W]``, on the template slices ``z``; other slices are 0.
+        z: int ``[n]``.
+        grid: the template grid.
+    """
     from scipy.ndimage import affine_transform
 
     whole = np.zeros(grid.shape, dtype=np.float64)
-    whole[z] = scores
-    to_grid = np.linalg.inv(grid.affine) @ native.affine
+    whole[z] = values
+    to_grid = np.linalg.inv(grid.affine) @ affine
     found = affine_transform(
-        whole, to_grid, output_shape=native.brain.shape, order=1, mode="grid-constant", cval=0.0
+        whole, to_grid, output_shape=shape, order=1, mode="grid-constant", cval=0.0
     )
-    return np.asarray(np.rint(found), dtype=np.uint16)
+    return np.asarray(found, dtype=np.float64)
