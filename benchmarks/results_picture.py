@@ -19,8 +19,8 @@ from uad_bench.plugins.registry import discover
 from uad_bench.report.bercea2022 import BERCEA_2022
 from uad_bench.report.figures.cells import MethodView, SliceView, results_picture
 from uad_bench.results import load_cells
-from uad_bench.runner.detectors import validated
-from uad_bench.runner.scoring import signed_residual
+from uad_bench.runner.detectors.scoring import signed_residual
+from uad_bench.runner.detectors.trainer import validated
 from uad_bench.volumes.store.prepared import PreparedDataset
 
 

@@ -19,8 +19,8 @@ from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import ScoreHistogram, average_precision, quantise
 from uad_bench.method import FitContext, Slices
 from uad_bench.runner.config import load_config
-from uad_bench.runner.controls import default_controls
-from uad_bench.runner.plan import make_plan
+from uad_bench.runner.plan.controls import default_controls
+from uad_bench.runner.plan.plan import make_plan
 
 UNTRAINED = ["control-black", "control-centre", "control-mean", "control-random"]
 TRAINED = ["control-denoising", "control-no-prior"]

@@ -14,7 +14,7 @@ from uad_bench.cells import CellRecord
 from uad_bench.cli import main
 from uad_bench.method import FitContext
 from uad_bench.plugins.registry import discover
-from uad_bench.runner.scoring import signed_residual
+from uad_bench.runner.detectors.scoring import signed_residual
 from uad_bench.volumes.store.prepared import PreparedDataset
 
 BOTH = "strict,paper"

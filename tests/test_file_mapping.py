@@ -17,7 +17,7 @@ from uad_bench.discovery.file_mapping import FileMapping, compiled, file_mapping
 from uad_bench.discovery.locate import inspect
 from uad_bench.errors import UadBenchError
 from uad_bench.phantom.layouts import MARKER
-from uad_bench.runner.sources import find_source
+from uad_bench.runner.data.sources import find_source
 
 
 def read(root: Path, pattern: str, *paths: str) -> Reading:

@@ -15,8 +15,8 @@ from uad_bench.plugins.registry import PluginSources, discover
 from uad_bench.runner.config import load_config
 from uad_bench.runner.events import Event, Noted, Started, told
 from uad_bench.runner.executor import Done, Failure, LocalExecutor, refuse_unpicklable
-from uad_bench.runner.job import Evaluate, Job, Prepare, Train, Tune
-from uad_bench.runner.plan import Plan, make_plan
+from uad_bench.runner.plan.job import Evaluate, Job, Prepare, Train, Tune
+from uad_bench.runner.plan.plan import Plan, make_plan
 
 
 @dataclass(frozen=True)

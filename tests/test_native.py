@@ -23,8 +23,8 @@ from uad_bench.evaluation.protocols.paper import PAPER
 from uad_bench.evaluation.protocols.strict import STRICT
 from uad_bench.evaluation.scored import Evaluation
 from uad_bench.method import FitContext, FitReport, Method, Slices
+from uad_bench.runner.detectors.scoring import anomaly_maps
 from uad_bench.runner.events import Event
-from uad_bench.runner.scoring import anomaly_maps
 from uad_bench.volumes.grid import Grid
 from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.steps.native import NativeMasks, scores_on

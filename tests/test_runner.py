@@ -348,7 +348,7 @@ def test_tuning_that_only_diverges_fails_one_method_and_no_finished_cell(
     lab, cache, box, tmp_path, monkeypatch
 ):
     from uad_bench.errors import DivergenceError
-    from uad_bench.runner.detectors import Trainer
+    from uad_bench.runner.detectors.trainer import Trainer
 
     command = [*quick(lab, cache, box), *DEEP]
     assert uad_bench(*command, "--no-tune", cwd=tmp_path).returncode == 0
@@ -393,7 +393,7 @@ def test_a_full_disk_for_temporary_maps_ends_the_run_with_one_line(
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "none.u16").symlink_to("/dev/full")
     monkeypatch.setattr(
-        "uad_bench.runner.scoring.tempfile.TemporaryDirectory",
+        "uad_bench.runner.detectors.scoring.tempfile.TemporaryDirectory",
         lambda **_: contextlib.nullcontext(tmp_path / "full"),
     )
     done = uad_bench(*quick(lab, cache, box), cwd=tmp_path)

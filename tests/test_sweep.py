@@ -22,7 +22,7 @@ from uad_bench.evaluation.latent import ssim, tissue_dice
 from uad_bench.method import Params, ReconstructionMethod, Slices, tunable
 from uad_bench.report.figures import sweep_picture as picture
 from uad_bench.report.figures.sweep import Shown, Sweep, Training, ValueView, sweep_csv, sweep_rows
-from uad_bench.runner.sweep_plan import plan_sweep
+from uad_bench.runner.plan.sweep import plan_sweep
 from uad_bench.volumes.store.prepared import PreparedDataset
 
 FADE = '''
@@ -311,8 +311,8 @@ class _Registry:
 
 
 def planned(param: str, values: list[object] | None, monkeypatch: pytest.MonkeyPatch):
-    from uad_bench.runner import sweep_plan
     from uad_bench.runner.config import RunConfig
+    from uad_bench.runner.plan import sweep as sweep_plan
 
     monkeypatch.setattr(sweep_plan, "find_training", lambda config, registry: None)
     monkeypatch.setattr(sweep_plan, "unfit_data", lambda config, sources: ())

@@ -15,7 +15,7 @@ from uad_bench.method import FitContext, Slices
 from uad_bench.models.gaussians import Gaussian, Sampler
 from uad_bench.models.losses import absolute_error
 from uad_bench.models.variational import GaussianLatent, GaussianNetwork
-from uad_bench.runner.detectors import validated
+from uad_bench.runner.detectors.trainer import validated
 from uad_bench.training import VariationalParams, VariationalReconstruction
 
 SIZE = 32

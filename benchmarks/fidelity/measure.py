@@ -27,7 +27,7 @@ from uad_bench.evaluation.protocols.strict import STRICT
 from uad_bench.evaluation.scored import ScoredScan
 from uad_bench.method import FitContext, FitReport, FloatArray, Method, Slices
 from uad_bench.plugins.registry import discover
-from uad_bench.runner.scoring import signed_residual
+from uad_bench.runner.detectors.scoring import signed_residual
 from uad_bench.system.disk import write_whole
 
 POSTS = ("none", "star", "star3d")

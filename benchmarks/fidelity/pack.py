@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from uad_bench.method import Slices, TissuePrior
 from uad_bench.plugins.registry import PluginSources, Registry, discover
 from uad_bench.runner.config import RunConfig
-from uad_bench.runner.data import gather
+from uad_bench.runner.data.gather import gather
+from uad_bench.runner.data.sources import Sources, find_sources, find_training
 from uad_bench.runner.events import Event, Noted, Started
-from uad_bench.runner.sources import Sources, find_sources, find_training
 from uad_bench.volumes.store.prepared import PreparedDataset
 from uad_bench.volumes.store.tissue_prior import tissue_prior
 

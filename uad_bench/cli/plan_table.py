@@ -11,7 +11,7 @@ from rich.table import Table
 from uad_bench.cells import CellRecord
 from uad_bench.cli.output import cells_in_words
 from uad_bench.results import ResultsFolder
-from uad_bench.runner.plan import Plan, PlanFile, PlannedCell, find_record
+from uad_bench.runner.plan.plan import Plan, PlanFile, PlannedCell, find_record
 
 
 def print_plan(plan: Plan, records: tuple[CellRecord, ...], results: ResultsFolder) -> None:

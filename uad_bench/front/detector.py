@@ -23,7 +23,8 @@ from uad_bench.histogram_files import load_histograms, save_histograms
 from uad_bench.method import Method
 from uad_bench.plugins.registry import Registry, open_registry
 from uad_bench.runner.config import RunConfig, load_config
-from uad_bench.runner.detector_folder import (
+from uad_bench.runner.data.one_scan import OneScan, prepare_file, prepare_image, prepared_array
+from uad_bench.runner.detectors.folder import (
     VALIDATION,
     DetectorRecord,
     find_method,
@@ -34,7 +35,6 @@ from uad_bench.runner.detector_folder import (
 )
 from uad_bench.runner.environment import resolve_device
 from uad_bench.runner.events import Listener
-from uad_bench.runner.one_scan import OneScan, prepare_file, prepare_image, prepared_array
 from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.store.atlas import refuse_existing
 

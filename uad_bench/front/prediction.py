@@ -14,8 +14,8 @@ from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import LEVELS, quantise
 from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.method import FloatArray, Method
-from uad_bench.runner.one_scan import ENDINGS, OneScan
-from uad_bench.runner.scoring import signed_residual
+from uad_bench.runner.data.one_scan import ENDINGS, OneScan
+from uad_bench.runner.detectors.scoring import signed_residual
 from uad_bench.system.disk import write_whole
 
 if TYPE_CHECKING:

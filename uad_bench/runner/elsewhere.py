@@ -31,7 +31,11 @@ from uad_bench.plugins.declarations import MOST_NAME
 from uad_bench.plugins.registry import Registry
 from uad_bench.results import ResultsFolder, read_cell, write_cell
 from uad_bench.runner.config import RunConfig
-from uad_bench.runner.data import gather, gather_one, source_folder
+from uad_bench.runner.data.gather import gather, gather_one, source_folder
+from uad_bench.runner.data.map_files import find_maps, read_scores
+from uad_bench.runner.data.readiness import refuse, unwritable
+from uad_bench.runner.data.sources import Source, Sources, find_evaluated, find_training
+from uad_bench.runner.detectors.scoring import example_slice, scored_scan, typical_scan
 from uad_bench.runner.environment import Stopwatch
 from uad_bench.runner.events import (
     CellScored,
@@ -43,11 +47,7 @@ from uad_bench.runner.events import (
     told,
 )
 from uad_bench.runner.listeners import pictures
-from uad_bench.runner.map_files import find_maps, read_scores
-from uad_bench.runner.readiness import refuse, unwritable
 from uad_bench.runner.run import Outcome
-from uad_bench.runner.scoring import example_slice, scored_scan, typical_scan
-from uad_bench.runner.sources import Source, Sources, find_evaluated, find_training
 from uad_bench.system.disk import storage_error
 from uad_bench.volumes.store.inputs import dataset_scans
 from uad_bench.volumes.store.prepared import PreparedDataset

@@ -11,18 +11,18 @@ from uad_bench.method import Params
 from uad_bench.plugins.registry import Registry
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import RunConfig
-from uad_bench.runner.data import Data
+from uad_bench.runner.data.gather import Data
+from uad_bench.runner.data.readiness import fallback_note
 from uad_bench.runner.environment import resolve_device
 from uad_bench.runner.events import Listener, Noted, told
 from uad_bench.runner.executor import Executor, Failure, LocalExecutor, refuse_unpicklable
-from uad_bench.runner.job import Evaluate, Tune
 from uad_bench.runner.jobs.evaluate import Evaluated
 from uad_bench.runner.jobs.perform import perform
 from uad_bench.runner.jobs.setting import Setting
 from uad_bench.runner.jobs.train import Tuning
 from uad_bench.runner.listeners import Mlflow, pictures
-from uad_bench.runner.plan import Plan, make_plan, write_plan
-from uad_bench.runner.readiness import fallback_note
+from uad_bench.runner.plan.job import Evaluate, Tune
+from uad_bench.runner.plan.plan import Plan, make_plan, write_plan
 from uad_bench.runner.store import CellStore
 
 

@@ -12,15 +12,15 @@ from pathlib import Path
 from uad_bench.report.figures.sweep import Sweep, Training, Value, ValueView, sweep_csv
 from uad_bench.report.figures.sweep_picture import sweep_picture
 from uad_bench.results import ResultsFolder
-from uad_bench.runner.data import Data
+from uad_bench.runner.data.gather import Data
 from uad_bench.runner.events import Listener, told
 from uad_bench.runner.executor import Executor, Failure, LocalExecutor, refuse_unpicklable
-from uad_bench.runner.job import Measure
 from uad_bench.runner.jobs.measure import HeldOut, Measured
 from uad_bench.runner.jobs.perform import perform
 from uad_bench.runner.jobs.setting import Setting
+from uad_bench.runner.plan.job import Measure
+from uad_bench.runner.plan.sweep import SweepPlan
 from uad_bench.runner.store import CellStore
-from uad_bench.runner.sweep_plan import SweepPlan
 from uad_bench.system.disk import write_whole
 
 

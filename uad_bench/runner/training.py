@@ -6,14 +6,14 @@ from pathlib import Path
 
 from uad_bench.plugins.registry import Registry
 from uad_bench.results import ResultsFolder
-from uad_bench.runner.atlas import refuse_leaks
 from uad_bench.runner.config import RunConfig
-from uad_bench.runner.data import gather
-from uad_bench.runner.detectors import Trainer
+from uad_bench.runner.data.atlas import refuse_leaks
+from uad_bench.runner.data.gather import gather
+from uad_bench.runner.data.readiness import large_batches, refuse
+from uad_bench.runner.detectors.trainer import Trainer
 from uad_bench.runner.environment import resolve_device
 from uad_bench.runner.events import Listener, Noted
-from uad_bench.runner.plan import plan_training
-from uad_bench.runner.readiness import large_batches, refuse
+from uad_bench.runner.plan.plan import plan_training
 
 
 def train(config: RunConfig, registry: Registry, tell: Listener) -> Path:

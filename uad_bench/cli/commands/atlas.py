@@ -53,8 +53,8 @@ def build(
     from rich.console import Console
 
     from uad_bench.front.progress import LiveProgress
-    from uad_bench.runner.atlas import build_training_atlas
     from uad_bench.runner.config import load_config
+    from uad_bench.runner.data.atlas import build_training_atlas
 
     given = {
         "methods": "none",  # a run must name one; none is looked up

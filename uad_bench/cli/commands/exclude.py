@@ -43,7 +43,7 @@ def exclude(
     The decision is a line in exclusions.tsv in the dataset's folder.
     """
     # Heavy imports wait until the options are known to be right.
-    from uad_bench.runner.sources import cache_folder, find_source
+    from uad_bench.runner.data.sources import cache_folder, find_source
     from uad_bench.volumes.store.exclusions import (
         exclusion_of,
         read_exclusions,

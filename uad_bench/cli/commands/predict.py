@@ -198,7 +198,7 @@ def _refuse_unwritable(orders: list[tuple[Path, Path]], out: Path) -> None:
     Raises:
         UadBenchError: naming the file.
     """
-    from uad_bench.runner.readiness import refuse, unwritable
+    from uad_bench.runner.data.readiness import refuse, unwritable
 
     scans = {scan.resolve() for scan, _ in orders}
     problems = [f"-o {file}: is a folder; name a file" for _, file in orders if file.is_dir()]

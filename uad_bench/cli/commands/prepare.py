@@ -17,7 +17,7 @@ from uad_bench.cli.streams import echo
 from uad_bench.front.progress import LiveProgress
 
 if TYPE_CHECKING:
-    from uad_bench.runner.preparation import PreparedOrder, Request
+    from uad_bench.runner.preparation.orders import PreparedOrder, Request
     from uad_bench.volumes.store.prepare import Order
     from uad_bench.volumes.store.workers import Outcome
 
@@ -63,7 +63,7 @@ def prepare(
     kept: the same command goes on where an interrupted one stopped.
     """
     # Heavy imports wait until the options are known to be right.
-    from uad_bench.runner.preparation import Request, take_orders
+    from uad_bench.runner.preparation.orders import Request, take_orders
 
     request = Request(
         datasets=tuple(dict.fromkeys(name.strip() for name in datasets.split(","))),
@@ -109,8 +109,8 @@ def _prepare(
     orders: tuple[tuple[str, Order], ...], request: Request, messages: Console
 ) -> list[PreparedOrder]:
     """Prepare dataset after dataset, then write the page."""
-    from uad_bench.runner.preparation import prepare_order
-    from uad_bench.runner.preparation_page import write_page
+    from uad_bench.runner.preparation.orders import prepare_order
+    from uad_bench.runner.preparation.page import write_page
 
     prepared = []
     with LiveProgress(messages) as progress:
@@ -151,7 +151,7 @@ def _summary(dataset: PreparedOrder) -> str:
 def _print_plan(label: str, order: Order, request: Request) -> None:
     """What would be done with each scan, and how long all of it should take."""
     from uad_bench.cli.output import print_table
-    from uad_bench.runner.preparation import expected_seconds, plan_scans
+    from uad_bench.runner.preparation.orders import expected_seconds, plan_scans
 
     scans = list(plan_scans(order))
     rows = []

@@ -170,9 +170,9 @@ def _run(config: RunConfig, messages: Console) -> RunResults:
 def _show_plan(config: RunConfig, messages: Console) -> None:
     """Check files and print what a run would do; write nothing."""
     from uad_bench.cli.plan_table import print_plan
-    from uad_bench.runner.data import check_files
+    from uad_bench.runner.data.gather import check_files
     from uad_bench.runner.environment import resolve_device
-    from uad_bench.runner.plan import make_plan
+    from uad_bench.runner.plan.plan import make_plan
     from uad_bench.runner.store import CellStore
 
     plan = make_plan(config, open_registry(config.plugin), resolve_device(config.device))

@@ -17,7 +17,7 @@ def status(
 ) -> None:
     """Show which cells of the last run are done, which failed, and how to go on."""
     from uad_bench.cli.plan_table import print_status
-    from uad_bench.runner.plan import PlanFile
+    from uad_bench.runner.plan.plan import PlanFile
 
     path = results / "plan.json"
     if not path.is_file():

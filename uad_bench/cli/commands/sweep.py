@@ -107,8 +107,8 @@ def sweep(
     from uad_bench.front.progress import LiveProgress
     from uad_bench.report.figures.sweep import sweep_rows
     from uad_bench.runner.environment import resolve_device
+    from uad_bench.runner.plan.sweep import plan_sweep
     from uad_bench.runner.sweep import run_sweep, write_sweep
-    from uad_bench.runner.sweep_plan import plan_sweep
 
     on = resolve_device(settings.device)
     chosen = None if values is None else [scalar(text) for text in _split(values)]

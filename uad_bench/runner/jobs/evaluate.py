@@ -9,14 +9,14 @@ from uad_bench.cells import CellRecord, CellSpec, DatasetUse, FitRecord
 from uad_bench.evaluation.histograms import ScoreHistogram
 from uad_bench.histogram_files import save_histograms
 from uad_bench.method import Method
-from uad_bench.runner.data import Data
+from uad_bench.runner.data.gather import Data
+from uad_bench.runner.detectors.scoring import AnomalyMaps, anomaly_maps
 from uad_bench.runner.environment import Stopwatch
 from uad_bench.runner.events import CellScored, JobFailed, Started
 from uad_bench.runner.executor import Done, Failure
-from uad_bench.runner.job import Evaluate
 from uad_bench.runner.jobs.setting import Setting
 from uad_bench.runner.jobs.train import Trained
-from uad_bench.runner.scoring import AnomalyMaps, anomaly_maps
+from uad_bench.runner.plan.job import Evaluate
 
 
 @dataclass(frozen=True, slots=True)

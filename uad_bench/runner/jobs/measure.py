@@ -21,13 +21,13 @@ from uad_bench.method import (
     TissueMapping,
 )
 from uad_bench.report.figures.sweep import DICE, Shown, Value, ValueView
-from uad_bench.runner.data import Data
+from uad_bench.runner.data.gather import Data
+from uad_bench.runner.detectors.scoring import checked
 from uad_bench.runner.events import Listener, Progressed, Started
 from uad_bench.runner.executor import Done
-from uad_bench.runner.job import Measure
 from uad_bench.runner.jobs.setting import Setting
 from uad_bench.runner.jobs.train import Trained
-from uad_bench.runner.scoring import checked
+from uad_bench.runner.plan.job import Measure
 from uad_bench.volumes.store.prepared import PreparedDataset, PreparedScan
 
 

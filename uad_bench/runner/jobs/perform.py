@@ -5,12 +5,12 @@ from __future__ import annotations
 from uad_bench.runner.environment import Stopwatch
 from uad_bench.runner.events import JobFailed
 from uad_bench.runner.executor import Done, Failure
-from uad_bench.runner.job import Evaluate, Job, Measure, Prepare, Train, Tune
 from uad_bench.runner.jobs.evaluate import evaluate_dataset
 from uad_bench.runner.jobs.measure import measure
 from uad_bench.runner.jobs.prepare import prepare
 from uad_bench.runner.jobs.setting import Setting
 from uad_bench.runner.jobs.train import train, tune
+from uad_bench.runner.plan.job import Evaluate, Job, Measure, Prepare, Train, Tune
 
 
 def perform(job: Job, done: Done, setting: Setting) -> object:

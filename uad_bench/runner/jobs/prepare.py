@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from uad_bench.runner.atlas import refuse_leaks
-from uad_bench.runner.data import Data, gather
-from uad_bench.runner.job import Prepare
+from uad_bench.runner.data.atlas import refuse_leaks
+from uad_bench.runner.data.gather import Data, gather
+from uad_bench.runner.data.readiness import large_batches, refuse
 from uad_bench.runner.jobs.setting import Setting
-from uad_bench.runner.readiness import large_batches, refuse
+from uad_bench.runner.plan.job import Prepare
 
 
 def prepare(job: Prepare, setting: Setting) -> Data:

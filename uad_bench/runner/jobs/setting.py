@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from uad_bench.runner.config import RunConfig
-from uad_bench.runner.data import Data
-from uad_bench.runner.detectors import Trainer
+from uad_bench.runner.data.gather import Data
+from uad_bench.runner.detectors.trainer import Trainer
 from uad_bench.runner.events import Listener
 from uad_bench.runner.store import CellStore
 from uad_bench.volumes.store.atlas import Atlas

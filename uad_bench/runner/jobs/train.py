@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from uad_bench.method import Params
-from uad_bench.runner.data import Data
+from uad_bench.runner.data.gather import Data
 from uad_bench.runner.events import Started
 from uad_bench.runner.executor import Done
-from uad_bench.runner.job import Train, Tune
 from uad_bench.runner.jobs.setting import Setting
+from uad_bench.runner.plan.job import Train, Tune
 from uad_bench.tuning import Tuned
 
 

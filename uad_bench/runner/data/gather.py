@@ -17,9 +17,9 @@ from uad_bench.phantom.layouts import is_simulated, write_layout
 from uad_bench.phantom.parallel import simulate_in_pool, simulation_pool
 from uad_bench.phantom.scan import PhantomScan
 from uad_bench.runner.config import RunConfig
+from uad_bench.runner.data.sources import Source, Sources, cache_folder, locked
+from uad_bench.runner.data.training_data import refuse_same_voxels, refuse_unfit, tested_twice
 from uad_bench.runner.events import Listener, Noted, Progressed, Started
-from uad_bench.runner.sources import Source, Sources, cache_folder, locked
-from uad_bench.runner.training_data import refuse_same_voxels, refuse_unfit, tested_twice
 from uad_bench.volumes.recipe import find_recipe
 from uad_bench.volumes.steps.tissue_maps import load_mapping
 from uad_bench.volumes.store.prepare import Order, prepare, take_order

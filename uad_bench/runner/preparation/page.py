@@ -10,7 +10,7 @@ from pathlib import Path
 from uad_bench.cells import shortened
 from uad_bench.report.figures.scan_picture import scan_picture
 from uad_bench.report.page.quality import QualityRow, State, quality_page
-from uad_bench.runner.preparation import PreparedOrder, Request
+from uad_bench.runner.preparation.orders import PreparedOrder, Request
 from uad_bench.system.disk import write_whole
 from uad_bench.system.processes import Workers
 from uad_bench.volumes.checks.quality import ScanQuality, findings, outliers

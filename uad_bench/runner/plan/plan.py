@@ -16,10 +16,7 @@ from uad_bench.plugins.code import Code, code_of
 from uad_bench.plugins.registry import Registry
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import RunConfig
-from uad_bench.runner.controls import default_controls, followed
-from uad_bench.runner.detectors import given_params, validated
-from uad_bench.runner.job import Evaluate, Job, Prepare, Train, Tune
-from uad_bench.runner.readiness import (
+from uad_bench.runner.data.readiness import (
     fallback_note,
     noted,
     refuse,
@@ -27,12 +24,15 @@ from uad_bench.runner.readiness import (
     unfit_data,
     unwritable,
 )
-from uad_bench.runner.sources import (
+from uad_bench.runner.data.sources import (
     Sources,
     find_sources,
     find_training,
     refuse_useless_pattern,
 )
+from uad_bench.runner.detectors.trainer import given_params, validated
+from uad_bench.runner.plan.controls import default_controls, followed
+from uad_bench.runner.plan.job import Evaluate, Job, Prepare, Train, Tune
 from uad_bench.system.disk import write_whole
 from uad_bench.volumes.recipe import find_recipe
 from uad_bench.volumes.store.atlas import Atlas, open_atlas, refuse_other_grid

@@ -7,10 +7,10 @@ from pathlib import Path
 from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import Registry
 from uad_bench.runner.config import RunConfig
-from uad_bench.runner.data import Data, gather
+from uad_bench.runner.data.gather import Data, gather
+from uad_bench.runner.data.readiness import refuse, unfit_data, unwritable
+from uad_bench.runner.data.sources import Sources, find_training, refuse_useless_pattern
 from uad_bench.runner.events import Listener, Started
-from uad_bench.runner.readiness import refuse, unfit_data, unwritable
-from uad_bench.runner.sources import Sources, find_training, refuse_useless_pattern
 from uad_bench.volumes.store.atlas import Atlas, build_atlas, known_people, refuse_existing
 from uad_bench.volumes.store.prepared import PreparedDataset
 

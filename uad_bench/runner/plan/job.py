@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from uad_bench.cells import short_hash
 from uad_bench.method import Method, Params
-from uad_bench.runner.sources import Sources
+from uad_bench.runner.data.sources import Sources
 
 
 @dataclass(frozen=True, slots=True)

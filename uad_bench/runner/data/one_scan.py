@@ -15,8 +15,8 @@ from scipy.ndimage import binary_fill_holes
 from uad_bench.dataset import Scan
 from uad_bench.errors import ScanError, UadBenchError
 from uad_bench.method import FloatArray, Slices
-from uad_bench.runner.data import STORES
-from uad_bench.runner.sources import cache_folder
+from uad_bench.runner.data.gather import STORES
+from uad_bench.runner.data.sources import cache_folder
 from uad_bench.volumes.checks.quality import failed, findings, measure
 from uad_bench.volumes.grid import Affine, Grid
 from uad_bench.volumes.recipe import Recipe

@@ -21,7 +21,7 @@ from uad_bench.method import FitContext, FitReport, Method, Params, TissuePrior,
 from uad_bench.plugins.code import code_of, source_of
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import RunConfig
-from uad_bench.runner.detector_folder import (
+from uad_bench.runner.detectors.folder import (
     VALIDATION,
     DetectorRecord,
     histogram_key,
@@ -30,9 +30,9 @@ from uad_bench.runner.detector_folder import (
     read_record,
     write_detector,
 )
+from uad_bench.runner.detectors.scoring import anomaly_maps
 from uad_bench.runner.environment import versions
 from uad_bench.runner.events import Listener, Progressed, Started
-from uad_bench.runner.scoring import anomaly_maps
 from uad_bench.tuning import Tuned, tune
 from uad_bench.volumes.store.atlas import Atlas
 from uad_bench.volumes.store.prepared import PreparedDataset

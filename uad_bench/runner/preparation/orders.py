@@ -10,9 +10,9 @@ from pathlib import Path
 from uad_bench.errors import ScanError, UadBenchError
 from uad_bench.phantom.layouts import is_simulated
 from uad_bench.plugins.registry import Registry
-from uad_bench.runner.data import STORES, tissue_source
-from uad_bench.runner.readiness import absent_tools, missing_tools, refuse, unwritable
-from uad_bench.runner.sources import Source, cache_folder, find_source, refuse_useless_pattern
+from uad_bench.runner.data.gather import STORES, tissue_source
+from uad_bench.runner.data.readiness import absent_tools, missing_tools, refuse, unwritable
+from uad_bench.runner.data.sources import Source, cache_folder, find_source, refuse_useless_pattern
 from uad_bench.volumes.recipe import find_recipe
 from uad_bench.volumes.store.prepare import NothingLeftError, Order, prepare, take_order
 from uad_bench.volumes.store.prepared import ExcludedScan, PreparedScan, StepName

@@ -16,10 +16,10 @@ from uad_bench.method import Method, Params, ReconstructionMethod, SearchRange, 
 from uad_bench.plugins.registry import Registry
 from uad_bench.report.figures.sweep import Value, shown
 from uad_bench.runner.config import RunConfig
-from uad_bench.runner.detectors import given_params, unknown_parameter
-from uad_bench.runner.job import Job, Measure, Prepare, Train
-from uad_bench.runner.readiness import refuse, unfit_data, unwritable
-from uad_bench.runner.sources import Source, Sources, find_training, refuse_useless_pattern
+from uad_bench.runner.data.readiness import refuse, unfit_data, unwritable
+from uad_bench.runner.data.sources import Source, Sources, find_training, refuse_useless_pattern
+from uad_bench.runner.detectors.trainer import given_params, unknown_parameter
+from uad_bench.runner.plan.job import Job, Measure, Prepare, Train
 from uad_bench.volumes.recipe import find_recipe
 from uad_bench.volumes.store.atlas import Atlas, open_atlas, refuse_other_grid
 

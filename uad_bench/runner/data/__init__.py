@@ -1,0 +1,1 @@
+"""Which data a run stands on: found, checked, simulated and prepared."""

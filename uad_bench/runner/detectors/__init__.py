@@ -1,0 +1,1 @@
+"""Detectors: trained once, kept in a folder, and what they score."""

@@ -1,0 +1,1 @@
+"""What a run or a sweep will do, checked before any work."""

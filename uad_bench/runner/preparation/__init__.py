@@ -1,0 +1,1 @@
+"""Preparing datasets for their own sake, for `uad-bench prepare`."""
