@@ -199,3 +199,9 @@ def test_run_shows_every_setting_of_the_model_with_its_default():
 def test_a_folder_without_results_is_refused(tmp_path: Path):
     with pytest.raises(ub.UadBenchError, match=r"^no results in "):
         ub.load_results(tmp_path)
+
+
+def test_the_detector_behind_a_cell_is_loaded_and_another_is_refused(ran):
+    assert ran.results.detector("thresholding").title == "Thresh."
+    with pytest.raises(ub.UadBenchError, match="no detector of spa behind these cells"):
+        ran.results.detector("spa")

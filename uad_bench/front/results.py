@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uad_bench.cells import CellRecord
-from uad_bench.results import load_cells
+from uad_bench.errors import UadBenchError
+from uad_bench.results import ResultsFolder, load_cells
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from uad_bench.front.detector import Detector
     from uad_bench.report.tables.chosen import Names
     from uad_bench.report.tables.model import Table
     from uad_bench.report.tables.render import Format
@@ -137,6 +139,36 @@ class Results:
                 compare=compare,
             )
         )
+
+    def detector(
+        self, method: str, *, seed: int | None = None, params: str | None = None
+    ) -> Detector:
+        """Load the detector behind some of these cells.
+
+        Args:
+            method: its name.
+            seed: which, where there are several.
+            params: hash of its parameters, as in ``to_frame``, where there are several.
+
+        Raises:
+            UadBenchError: there is none, or several.
+        """
+        from uad_bench.front.detector import load_detector
+
+        found = {
+            record.fit.detector: f"seed={record.spec.seed}, params={record.spec.params_hash!r}"
+            for record in self.cells
+            if record.fit is not None
+            and record.spec.method == method
+            and seed in (None, record.spec.seed)
+            and params in (None, record.spec.params_hash)
+        }
+        if not found:
+            raise UadBenchError(f"{self.folder}: no detector of {method} behind these cells")
+        if len(found) > 1:
+            several = "; ".join(found.values())
+            raise UadBenchError(f"{self.folder}: several detectors of {method}: say {several}")
+        return load_detector(ResultsFolder(self.folder).detectors / next(iter(found)))
 
     def _repr_html_(self) -> str:
         """A line, and the tables, in a notebook."""
