@@ -168,7 +168,8 @@ class Results:
         if len(found) > 1:
             several = "; ".join(found.values())
             raise UadBenchError(f"{self.folder}: several detectors of {method}: say {several}")
-        return load_detector(ResultsFolder(self.folder).detectors / next(iter(found)))
+        folder = ResultsFolder(self.folder).detectors / next(iter(found))
+        return load_detector(folder, plugin=self.plugin)
 
     def _repr_html_(self) -> str:
         """A line, and the tables, in a notebook."""
