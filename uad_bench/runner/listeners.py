@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 
-from uad_bench.report.figures.cells import cell_picture
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.events import CellScored, CellWritten, Event, Listener, Noted
 from uad_bench.system.disk import write_whole
@@ -17,6 +16,9 @@ def pictures(results: ResultsFolder) -> Listener:
     def pictures(event: Event) -> None:
         if not isinstance(event, CellScored) or event.example is None:
             return
+        # matplotlib writes to HOME when it is imported; a run that is refused does not need it.
+        from uad_bench.report.figures.cells import cell_picture
+
         spec, example = event.record.spec, event.example
         data = event.record.data
         picture = cell_picture(
