@@ -233,19 +233,21 @@ def test_a_dataset_of_any_folder_name_has_cells_whose_files_can_be_written(
     folder = bids(tmp_path / ("long " * 60)[:length].strip(), brains[0])
     label = find_source(f"bids:{folder}", None, open_registry(None), tmp_path).label
     spec = CellSpec(
-        method="m" * MOST_NAME,
+        method="m" * MOST_NAME["method"],
         seed=2**64,
         dataset=label,
-        protocol="strict",
-        postprocessing="star",
+        protocol="p" * MOST_NAME["protocol"],
+        postprocessing="p" * MOST_NAME["post-processing"],
+        space="native",
     )
     (tmp_path / f"{spec.name}.json").write_text("")
     assert label.startswith("bids-long-long")
 
 
-def test_a_plugin_name_too_long_for_a_file_is_a_fault():
-    assert name_fault("m" * MOST_NAME) is None
-    assert "shorten it" in (name_fault("m" * (MOST_NAME + 1)) or "")
+@pytest.mark.parametrize(("kind", "most"), MOST_NAME.items())
+def test_a_plugin_name_too_long_for_a_file_is_a_fault(kind, most):
+    assert name_fault(kind, "m" * most) is None
+    assert "shorten it" in (name_fault(kind, "m" * (most + 1)) or "")
 
 
 class Installed:

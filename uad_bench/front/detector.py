@@ -267,8 +267,8 @@ def fit(
 
     Examples:
         >>> import uad_bench as ub
-        >>> ub.fit("thresholding", data_root="data", progress=False).threshold() < 1
-        True
+        >>> ub.fit("thresholding", data_root="data", progress=False)
+        Thresh. (thresholding, seed 0), learned from hi, simulated
     """
     words = {name for name in RunConfig.model_fields if name not in _NOT_OF_TRAINING}
     if unfit := sorted(_NOT_OF_TRAINING & settings.keys()):

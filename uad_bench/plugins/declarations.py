@@ -18,7 +18,7 @@ _OBJECTS: dict[str, Kind] = {"Protocol": "protocol", "PostProcessing": "post-pro
 NAME_PATTERN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 """What a plugin may be called on the command line."""
 
-MOST_NAME: dict[Kind, int] = {"method": 64, "dataset": 64, "protocol": 24, "post-processing": 24}
+MOST_NAME: dict[Kind, int] = {"method": 64, "dataset": 64, "protocol": 20, "post-processing": 20}
 """Characters that such a name may have: it is a part of every result's file name."""
 
 RESERVED = frozenset({"all"})
