@@ -50,7 +50,9 @@ def view(store: Path, methods: list[Method]) -> SliceView:
         score = STAR.apply(residual)[at]
         views.append(
             MethodView(
-                f"{method.title}*", score, None if reconstruction is None else reconstruction[at]
+                f"{method.info.title}*",
+                score,
+                None if reconstruction is None else reconstruction[at],
             )
         )
     title = f"{BERCEA_2022.title(dataset.name)}, {scan.name}"

@@ -5,21 +5,28 @@ A network that collapses to dark output scores like this; a detector must do bet
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
-from uad_bench.method import FitContext, FitReport, FloatArray, ReconstructionMethod, Slices
+from uad_bench.method import (
+    FitContext,
+    FitReport,
+    FloatArray,
+    MethodInfo,
+    ReconstructionMethod,
+    Slices,
+)
 
 
 class ControlBlack(ReconstructionMethod):
     """Reconstructs nothing."""
 
-    name: ClassVar[str] = "control-black"
-    title: ClassVar[str] = "Black"
-    trains: ClassVar[bool] = False
-    control: ClassVar[bool] = True
-    beside = "all"
+    info = MethodInfo(
+        name="control-black",
+        title="Black",
+        trains=False,
+        control=True,
+        beside="all",
+    )
 
     def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
         """Learn nothing."""

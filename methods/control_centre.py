@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
-from uad_bench.method import FitContext, FitReport, FloatArray, Method, Slices
+from uad_bench.method import FitContext, FitReport, FloatArray, Method, MethodInfo, Slices
 
 _FARTHEST_MM = 150.0
 
@@ -18,11 +16,13 @@ class ControlCentre(Method):
     reaches that far.
     """
 
-    name: ClassVar[str] = "control-centre"
-    title: ClassVar[str] = "Centre"
-    trains: ClassVar[bool] = False
-    control: ClassVar[bool] = True
-    beside = "all"
+    info = MethodInfo(
+        name="control-centre",
+        title="Centre",
+        trains=False,
+        control=True,
+        beside="all",
+    )
 
     def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
         """Learn nothing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from uad_bench.method import MethodInfo
 
 from .dae import DAE
 
@@ -10,9 +10,11 @@ from .dae import DAE
 class ControlDenoising(DAE):
     """What a U-Net learns from noise alone, in the same steps, at the same width."""
 
-    name: ClassVar[str] = "control-denoising"
-    title: ClassVar[str] = "Denoising"
-    citation: ClassVar[str] = ""
-    control: ClassVar[bool] = True
-    beside = "networks"
-    stands_for: ClassVar[str] = "dae"
+    info = MethodInfo(
+        name="control-denoising",
+        title="Denoising",
+        control=True,
+        beside="networks",
+        stands_for="dae",
+        presets=DAE.info.presets,
+    )

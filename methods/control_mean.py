@@ -5,12 +5,17 @@ It knows where healthy tissue is bright, and nothing of the person at hand.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.method import FitContext, FitReport, FloatArray, ReconstructionMethod, Slices
+from uad_bench.method import (
+    FitContext,
+    FitReport,
+    FloatArray,
+    MethodInfo,
+    ReconstructionMethod,
+    Slices,
+)
 
 
 class ControlMean(ReconstructionMethod):
@@ -20,10 +25,12 @@ class ControlMean(ReconstructionMethod):
     scan has takes the nearest one.
     """
 
-    name: ClassVar[str] = "control-mean"
-    title: ClassVar[str] = "Mean"
-    control: ClassVar[bool] = True
-    beside = "all"
+    info = MethodInfo(
+        name="control-mean",
+        title="Mean",
+        control=True,
+        beside="all",
+    )
     mean_: FloatArray
     z_: NDArray[np.int64]
 

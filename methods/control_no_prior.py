@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
-from uad_bench.method import Need
+from uad_bench.method import MethodInfo
 
 from .spa import SPA
 
@@ -20,15 +19,12 @@ class ControlNoPrior(SPA):
 
         beta: float = Field(default=0.0, ge=0.0, le=0.0)
 
-    name: ClassVar[str] = "control-no-prior"
-    title: ClassVar[str] = "No prior"
-    citation: ClassVar[str] = ""
-    needs: ClassVar[frozenset[Need]] = frozenset()
-    control: ClassVar[bool] = True
-    beside = "networks"
+    info = MethodInfo(
+        name="control-no-prior",
+        title="No prior",
+        control=True,
+        beside="networks",
+        presets={name: {**values, "beta": 0.0} for name, values in SPA.info.presets.items()},
+    )
     objective: ClassVar[tuple[str, ...]] = ()
-    first_trial: ClassVar[Mapping[str, float]] = {}
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        name: {**values, "beta": 0.0} for name, values in SPA.presets.items()
-    }
     params: Params

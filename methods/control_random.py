@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
 from zlib import crc32
 
 import numpy as np
 
-from uad_bench.method import FitContext, FitReport, FloatArray, Method, Slices
+from uad_bench.method import FitContext, FitReport, FloatArray, Method, MethodInfo, Slices
 
 
 class ControlRandom(Method):
@@ -17,11 +16,13 @@ class ControlRandom(Method):
     are the same however slices are batched.
     """
 
-    name: ClassVar[str] = "control-random"
-    title: ClassVar[str] = "Random"
-    trains: ClassVar[bool] = False
-    control: ClassVar[bool] = True
-    beside = "all"
+    info = MethodInfo(
+        name="control-random",
+        title="Random",
+        trains=False,
+        control=True,
+        beside="all",
+    )
     seed_: int
 
     def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:

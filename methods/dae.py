@@ -5,11 +5,9 @@ The loss and training are those that the other deep methods share.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
-
 from torch import nn
 
+from uad_bench.method import MethodInfo
 from uad_bench.models.blocks import UNet, image_head
 from uad_bench.models.self_supervision import Corruption
 from uad_bench.training import PAPER_TRAINING, NetworkReconstruction, ReconstructionParams
@@ -26,12 +24,12 @@ class DAE(NetworkReconstruction):
 
         corruption: Corruption = "noise"
 
-    name: ClassVar[str] = "dae"
-    title: ClassVar[str] = "DAE"
-    citation: ClassVar[str] = "Kascenas et al. 2022"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {**PAPER_TRAINING, "corruption": "noise"}
-    }
+    info = MethodInfo(
+        name="dae",
+        title="DAE",
+        citation="Kascenas et al. 2022",
+        presets={"paper": {**PAPER_TRAINING, "corruption": "noise"}},
+    )
     params: Params
 
     def network(self) -> nn.Module:

@@ -6,14 +6,13 @@ The latent follows You et al.; trunk, loss and training are those of Bercea et a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from uad_bench.method import MethodInfo
 from uad_bench.models.blocks import Expanding, Trunk, image_head
 from uad_bench.models.gaussians import Gaussian, GaussianHead, Sampler, divergence_from_standard
 from uad_bench.models.mixture import (
@@ -55,13 +54,13 @@ class GMVAE(VariationalReconstruction):
         legacy_pc: bool = False
         """Whether p(c | w, z) has the wrong normaliser of the published code."""
 
-    name: ClassVar[str] = "gmvae"
-    title: ClassVar[str] = "GMVAE"
-    citation: ClassVar[str] = "You et al. 2019"
-    first_trial: ClassVar[Mapping[str, float]] = {"beta": 1e-3, "snr": 16.0}
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {**PAPER, "dim_c": 6, "c_lambda": 0.5}
-    }
+    info = MethodInfo(
+        name="gmvae",
+        title="GMVAE",
+        citation="You et al. 2019",
+        first_trial={"beta": 1e-3, "snr": 16.0},
+        presets={"paper": {**PAPER, "dim_c": 6, "c_lambda": 0.5}},
+    )
     params: Params
 
     def network(self) -> VariationalNetwork[_Latent]:

@@ -7,7 +7,6 @@ al. 2001 find lesions of multiple sclerosis, and what makes bright voxels a lesi
 from __future__ import annotations
 
 from itertools import islice
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from pydantic import Field
 
 from uad_bench import method
 from uad_bench.errors import UadBenchError
-from uad_bench.method import FitContext, FitReport, FloatArray, Need, Slices
+from uad_bench.method import FitContext, FitReport, FloatArray, MethodInfo, Slices
 from uad_bench.models.bright_regions import bright_regions, filled, smoothed
 from uad_bench.models.tissue_mixture import TissueIntensities, expectation, fit_tissues, surprise
 
@@ -53,10 +52,12 @@ class Outlier(method.Method):
         """Share of healthy validation voxels that reach the highest score outside of lesions; 1:
         everything outside of lesions scores 0."""
 
-    name: ClassVar[str] = "outlier"
-    title: ClassVar[str] = "Outlier"
-    citation: ClassVar[str] = "after Van Leemput et al. 2001"
-    needs: ClassVar[frozenset[Need]] = frozenset({"tissue_prior"})
+    info = MethodInfo(
+        name="outlier",
+        title="Outlier",
+        citation="after Van Leemput et al. 2001",
+        needs=frozenset({"tissue_prior"}),
+    )
     params: Params
     prior_: NDArray[np.uint8]
     healthy_: TissueIntensities

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,7 +11,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from uad_bench.errors import UadBenchError
-from uad_bench.method import TISSUES, FitContext, FitReport, FloatArray, Need, Slices, TissueMapping
+from uad_bench.method import (
+    TISSUES,
+    FitContext,
+    FitReport,
+    FloatArray,
+    MethodInfo,
+    Slices,
+    TissueMapping,
+)
 from uad_bench.models.batches import one_by_one, spread
 from uad_bench.models.blocks import UNet, image_head
 from uad_bench.models.gaussians import Activation, ProbabilityHead, divergence
@@ -50,21 +57,23 @@ class SPA(VariationalReconstruction, TissueMapping):
         """How the maps are brought into [0, 1]: together, so that they sum to 1 (``softmax``), or
         each on its own (``sigmoid``)."""
 
-    name: ClassVar[str] = "spa"
-    title: ClassVar[str] = "SPA"
-    citation: ClassVar[str] = "Bercea et al. 2022"
-    needs: ClassVar[frozenset[Need]] = frozenset({"tissue_prior"})
-    first_trial: ClassVar[Mapping[str, float]] = {"beta": 1e-3, "snr": 16.0}
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {
-            **PAPER,
-            "initial_variance": 0.5,
-            "var_floor": 1e-2,
-            "kl_reduction": "sum_pixels",
-            "skips": True,
-            "latent": "sigmoid",
-        }
-    }
+    info = MethodInfo(
+        name="spa",
+        title="SPA",
+        citation="Bercea et al. 2022",
+        needs=frozenset({"tissue_prior"}),
+        first_trial={"beta": 1e-3, "snr": 16.0},
+        presets={
+            "paper": {
+                **PAPER,
+                "initial_variance": 0.5,
+                "var_floor": 1e-2,
+                "kl_reduction": "sum_pixels",
+                "skips": True,
+                "latent": "sigmoid",
+            }
+        },
+    )
     params: Params
     network_: _Network
 

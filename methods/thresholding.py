@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
 from uad_bench import method
-from uad_bench.method import FitContext, FitReport, FloatArray, Slices
+from uad_bench.method import FitContext, FitReport, FloatArray, MethodInfo, Slices
 
 
 class Thresholding(method.Method):
@@ -20,10 +20,12 @@ class Thresholding(method.Method):
         """``raw`` intensity; ``histeq``, equalised over 256 bins; ``quantile``, the exact share of
         the scan's brain voxels that are no brighter."""
 
-    name: ClassVar[str] = "thresholding"
-    title: ClassVar[str] = "Thresh."
-    citation: ClassVar[str] = "Meissen et al. 2021"
-    trains: ClassVar[bool] = False
+    info = MethodInfo(
+        name="thresholding",
+        title="Thresh.",
+        citation="Meissen et al. 2021",
+        trains=False,
+    )
     params: Params
 
     def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:

@@ -5,11 +5,11 @@ The baseline of Bercea et al. 2022, with the same building blocks, loss and trai
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from torch import Tensor, nn
 
+from uad_bench.method import MethodInfo
 from uad_bench.models.blocks import Expanding, Trunk, UNet, image_head
 from uad_bench.models.gaussians import GaussianHead, divergence_from_standard
 from uad_bench.models.variational import GaussianLatent, GaussianNetwork
@@ -28,11 +28,13 @@ class VAE(VariationalReconstruction):
         """``spatial16`` has an eighth of the slice's side and ``4 width`` channels; ``fullres`` has
         four maps of the slice's size between two U-Nets, as SPA has."""
 
-    name: ClassVar[str] = "vae"
-    title: ClassVar[str] = "VAE"
-    citation: ClassVar[str] = "Kingma and Welling 2014"
-    first_trial: ClassVar[Mapping[str, float]] = {"beta": 1e-3, "snr": 16.0}
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {**PAPER, "latent": "fullres"}}
+    info = MethodInfo(
+        name="vae",
+        title="VAE",
+        citation="Kingma and Welling 2014",
+        first_trial={"beta": 1e-3, "snr": 16.0},
+        presets={"paper": {**PAPER, "latent": "fullres"}},
+    )
     params: Params
 
     def network(self) -> GaussianNetwork:

@@ -42,12 +42,10 @@ SHAPE = (3, 2, 2)
 NEEDY = '''
 """White matter of the prior, seen through the slice: says which prior it was given."""
 import numpy as np
-from uad_bench.method import FitReport, Method
+from uad_bench.method import FitReport, Method, MethodInfo
 
 class Needy(Method):
-    name = "needy"
-    title = "Needy"
-    needs = frozenset({"tissue_prior"})
+    info = MethodInfo("needy", "Needy", needs=frozenset({"tissue_prior"}))
 
     def fit(self, train, validation, context):
         self.white_ = context.tissue_prior.mean[2]
@@ -66,11 +64,10 @@ class Needy(Method):
 PLAIN = '''
 """The slice itself, without a prior."""
 import numpy as np
-from uad_bench.method import FitReport, Method
+from uad_bench.method import FitReport, Method, MethodInfo
 
 class Plain(Method):
-    name = "plain"
-    title = "Plain"
+    info = MethodInfo("plain", "Plain")
 
     def fit(self, train, validation, context):
         assert context.tissue_prior is None

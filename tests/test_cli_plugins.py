@@ -17,7 +17,7 @@ METHOD = '''"""A toy (Somebody 2020)."""
 import numpy as np
 
 from uad_bench import method
-from uad_bench.method import FitReport, tunable
+from uad_bench.method import FitReport, MethodInfo, tunable
 
 
 class Toy(method.Method):
@@ -28,9 +28,7 @@ class Toy(method.Method):
         """The factor of
         ``image``."""
 
-    name = "toy"
-    title = "Toy"
-    citation = "Somebody 2020"
+    info = MethodInfo("toy", "Toy", citation="Somebody 2020")
 
     def fit(self, train, validation, context):
         return FitReport()
@@ -127,7 +125,7 @@ def test_plugins_come_from_the_environment_too(capsys, toy, monkeypatch):
 
 @pytest.mark.parametrize("objective", ["", '    objective = ("l1",)\n'])
 def test_show_tells_parameters_search_ranges_and_origin(capsys, toy, objective):
-    changed(toy, '    title = "Toy"\n', f'    title = "Toy"\n{objective}')
+    changed(toy, "\n    def fit", f"{objective}\n    def fit")
     assert main(["show", "toy", "--plugin", str(toy)]) == 0
     shown = capsys.readouterr().out
     row = next(line for line in shown.splitlines() if line.startswith("gain"))
@@ -187,7 +185,7 @@ def test_new_overwrites_nothing(capsys, toy):
         ("class Toy(", "class Toy((", "toy: load: {path}:9: syntax error: "),
         ("import numpy", "import no_numpy", "toy: load: {path}:3: toy does not import: ModuleNot"),
         ("Toy(method.Method)", "Toy", "toy: load: {path}: holds no plugin"),
-        ("    def score", "class Two(Toy):\n    name = 'two'\n\n    def score",
+        ("    def score", "class Two(Toy):\n    info = MethodInfo('two', 'Two')\n\n    def score",
          "toy: load: {path}: holds 2 plugins"),
         ("slices.image *", "slices.image[:, :, 1:] *", "toy: shape: score must have shape"),
         ("self.params.gain)", "np.nan)", "toy: finite: score must be finite, but "),
@@ -206,7 +204,7 @@ def test_each_fault_of_a_plugin_is_one_clear_line(capsys, toy, old, new, line):
 
 
 def test_check_reports_every_broken_rule_at_once(capsys, toy):
-    path = changed(toy, 'title = "Toy"', "title = 3")
+    path = changed(toy, '"Toy",', "3,")
     toy.write_text(toy.read_text().replace("slices.image *", "-slices.image[:, 0] *"))
     assert main(["check", path]) == 1
     captured = capsys.readouterr()

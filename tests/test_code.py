@@ -16,13 +16,12 @@ from uad_bench.plugins.registry import discover, read_plugin
 SHIFT = '''
 """How much brighter than a level a voxel is."""
 from ._levels import LEVEL
-from uad_bench.method import FitReport, Method
+from uad_bench.method import FitReport, Method, MethodInfo
 
 class Shift(Method):
     """A method."""
 
-    name = "shift"
-    title = "Shift"
+    info = MethodInfo("shift", "Shift")
 
     def fit(self, train, validation, context):
         """Learn nothing."""
@@ -60,7 +59,7 @@ def code(folder: Path) -> str:
         ("shift.py", "# above the level", "# brighter than the level,\n        # and no more"),
         ("shift.py", '"""Learn nothing."""', '"""Learn nothing at all."""'),
         ("shift.py", '        """Learn nothing."""\n', ""),
-        ("shift.py", '"Shift"\n', '"Shift"\n    """What tables call it."""\n\n'),
+        ("shift.py", '"Shift")\n', '"Shift")\n    """What tables call it."""\n\n'),
         ("_levels.py", '"""Levels."""', "# Levels"),
         ("_other.py", "1", "2"),
     ],

@@ -1,6 +1,6 @@
 """The conformance check names every broken rule of a method or dataset, and no kept one."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ from pydantic import ConfigDict, create_model
 
 from uad_bench import method
 from uad_bench.dataset import Dataset, DatasetInfo, Scan
-from uad_bench.method import FitReport, tunable
+from uad_bench.method import FitReport, MethodInfo, tunable
 from uad_bench.plugins.conformance import check_dataset, check_method, check_score
 from uad_bench.plugins.conformance.toy import toy_dataset
 
@@ -23,8 +23,7 @@ class Mean(method.ReconstructionMethod):
         steps: int = 1000
         """Steps of the training loop."""
 
-    name = "mean"
-    title = "Mean"
+    info = MethodInfo("mean", "Mean")
     objective = ("l1",)
 
     def fit(self, train, validation, context):
@@ -38,12 +37,16 @@ class Mean(method.ReconstructionMethod):
         return np.clip(made, 0, 1)
 
 
+_FACTS = {field.name for field in fields(MethodInfo)}
+
+
 def broken_rules(cls) -> set[str]:
     return {violation.rule for violation in check_method(cls)}
 
 
 def variant(**attributes):
-    return type("Variant", (Mean,), attributes)
+    facts = {name: attributes.pop(name) for name in _FACTS & attributes.keys()}
+    return type("Variant", (Mean,), {"info": replace(Mean.info, **facts), **attributes})
 
 
 def with_score(change):
@@ -61,12 +64,12 @@ def test_a_preset_within_the_limits_keeps_the_rules():
 @pytest.mark.parametrize(
     ("attributes", "rule"),
     [
+        ({"info": None}, "info"),
         ({"name": "Mean Net"}, "name"),
         ({"name": None}, "name"),
         ({"title": ""}, "title"),
         ({"needs": frozenset({"coffee"})}, "needs"),
         ({"needs": ["gpu"]}, "needs"),
-        ({"supervised": True}, "supervised"),
         ({"objective": "l1"}, "objective"),
         ({"objective": ("l2",)}, "objective"),
         ({"budget": "steps"}, "budget"),
@@ -125,7 +128,7 @@ def detector_with(change):
     def score(self, slices):
         return change(slices.image).astype(np.float32)
 
-    return type("Detector", (method.Method,), {"name": "d", "title": "D", "score": score,
+    return type("Detector", (method.Method,), {"info": MethodInfo("d", "D"), "score": score,
         "fit": lambda self, *a: FitReport()})  # fmt: skip
 
 
@@ -244,7 +247,10 @@ def test_what_a_method_needs_is_given_to_it():
         return Mean.fit(self, train, validation, context)
 
     needs = frozenset({"tissue_prior", "lesion_masks"})
-    assert check_method(variant(fit=fit, needs=needs, supervised=True)) == []
+    supervised = variant(fit=fit, needs=needs)
+    assert supervised.info.supervised
+    assert not Mean.info.supervised
+    assert check_method(supervised) == []
 
 
 def test_a_map_with_nan_and_values_out_of_range_has_both_faults():

@@ -30,7 +30,7 @@ def planned(methods: str, **flags) -> dict[str, dict[str, object]]:
     """Every method of a run with its parameters, in order."""
     config = load_config(None, {"methods": methods, "datasets": "mslub", **flags})
     made = make_plan(config, open_registry(()), "cpu")
-    return {one.method.name: one.params.model_dump() for one in made.methods}
+    return {one.method.info.name: one.params.model_dump() for one in made.methods}
 
 
 def test_networks_stand_beside_six_controls_and_what_trains_nothing_beside_four():
@@ -45,16 +45,18 @@ def test_the_controls_that_the_user_names_are_the_only_ones():
 
 STRANGER = '''"""A stranger's control."""
 
-from uad_bench.method import FitReport, Method
+from uad_bench.method import FitReport, Method, MethodInfo
 
 
 class Half(Method):
-    name = "half"
-    title = "Half"
-    trains = False
-    control = True
-    beside = "all"
-    stands_for = "outlier"
+    info = MethodInfo(
+        name="half",
+        title="Half",
+        trains=False,
+        control=True,
+        beside="all",
+        stands_for="outlier",
+    )
 
     def fit(self, train, validation, context):
         return FitReport()
@@ -119,9 +121,9 @@ def test_what_the_user_sets_for_a_control_wins():
 
 
 def test_the_denoising_control_is_the_dae():
-    assert ControlDenoising.control
+    assert ControlDenoising.info.control
     assert ControlDenoising.Params is DAE.Params
-    assert not ControlDenoising.citation
+    assert not ControlDenoising.info.citation
 
 
 def test_a_wrong_parameter_is_told_of_the_method_alone(capsys):

@@ -22,11 +22,10 @@ GATE = '''
 from pathlib import Path
 import numpy as np
 import torch
-from uad_bench.method import FitReport, Method
+from uad_bench.method import FitReport, Method, MethodInfo
 
 class Gate(Method):
-    name = "gate"
-    title = "Gate"
+    info = MethodInfo("gate", "Gate")
     file_: str
 
     def fit(self, train, validation, context):

@@ -17,7 +17,7 @@ from safetensors.numpy import load, save
 from torch import nn
 
 from uad_bench.errors import UadBenchError
-from uad_bench.method import FitReport, Method
+from uad_bench.method import FitReport, Method, MethodInfo
 
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 nested = st.recursive(
@@ -60,8 +60,7 @@ class Loose:
 class Keeper(Method):
     """Keeps what it is given."""
 
-    name = "keeper"
-    title = "Keeper"
+    info = MethodInfo("keeper", "Keeper")
     kept_: Levels | None
     level_: list[Level]
 
@@ -213,9 +212,9 @@ def test_weights_of_another_network_and_a_state_of_another_version_are_one_line(
 def test_a_method_without_a_network_is_stored_and_loaded_without_torch():
     code = (
         "import sys, numpy as np\n"
-        "from uad_bench.method import FitReport, Method\n"
+        "from uad_bench.method import FitReport, Method, MethodInfo\n"
         "class M(Method):\n"
-        "    name = title = 'm'\n"
+        "    info = MethodInfo('m', 'm')\n"
         "    def fit(self, *given): return FitReport()\n"
         "    def score(self, slices): return slices.image\n"
         "m = M(); m.a_ = [np.ones(2), 1.5]; n = M(); n.load(m.state())\n"

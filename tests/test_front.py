@@ -18,7 +18,7 @@ from uad_bench.runner.config import RunConfig
 
 FAILS = '''
 """A method that cannot score (Nobody 2026)."""
-from uad_bench.method import FitReport, Method, Params
+from uad_bench.method import FitReport, Method, MethodInfo, Params
 
 
 class OwnParams(Params):
@@ -28,8 +28,7 @@ class OwnParams(Params):
 class Fails(Method):
     """Says so."""
 
-    name = "fails"
-    title = "Fails"
+    info = MethodInfo("fails", "Fails")
     Params = OwnParams
 
     def fit(self, train, validation, context):

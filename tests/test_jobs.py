@@ -10,7 +10,7 @@ import pytest
 
 from uad_bench.cells import Environment
 from uad_bench.errors import UadBenchError
-from uad_bench.method import FitContext, FitReport, Method, Slices
+from uad_bench.method import FitContext, FitReport, Method, MethodInfo, Slices
 from uad_bench.plugins.registry import PluginSources, discover
 from uad_bench.runner.config import load_config
 from uad_bench.runner.events import Event, Noted, Started, told
@@ -85,8 +85,7 @@ def test_what_is_handed_out_is_seen_before_anything_that_depends_on_it_runs():
 class Toy(Method):
     """A method that a plan can hold."""
 
-    name = "toy"
-    title = "Toy"
+    info = MethodInfo("toy", "Toy")
 
     def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
         return FitReport()

@@ -87,7 +87,7 @@ def tensors(slices: Slices) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(slices.image), torch.from_numpy(slices.z)
 
 
-@pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.info.name)
 def test_every_method_keeps_the_contract(cls):
     assert check_method(cls) == []
 
@@ -153,12 +153,12 @@ def test_the_mean_control_takes_the_nearest_slice_where_training_has_none():
     assert np.array_equal(method.reconstruct(near), method.reconstruct(far))
 
 
-@pytest.mark.parametrize("cls", LATENT, ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", LATENT, ids=lambda cls: cls.info.name)
 def test_deep_methods_are_tuned_in_beta_and_snr_from_the_papers_values(cls):
     space = search_space(cls.Params)
     assert set(space) == {"beta", "snr"}
-    assert cls.first_trial == {"beta": 1e-3, "snr": 16.0}
-    for name, value in cls.first_trial.items():
+    assert cls.info.first_trial == {"beta": 1e-3, "snr": 16.0}
+    for name, value in cls.info.first_trial.items():
         assert space[name].low <= value <= space[name].high
 
 
@@ -195,7 +195,7 @@ def test_every_weight_gets_a_gradient(cls, params):
     assert silent == []
 
 
-@pytest.mark.parametrize("cls", [*LATENT, ControlNoPrior], ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", [*LATENT, ControlNoPrior], ids=lambda cls: cls.info.name)
 def test_divergences_of_a_slice_do_not_depend_on_its_batch(cls):
     network = training(cls).network.eval()
     image, z = tensors(brains(5))
@@ -277,7 +277,7 @@ def test_spa_without_a_prior_says_so_in_one_line():
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("cls", DEEP, ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", DEEP, ids=lambda cls: cls.info.name)
 def test_stored_and_loaded_it_scores_the_same_bits(cls):
     method, scan = fitted(cls), brains(4, seed=2)
     restored = cls(method.params)
@@ -285,7 +285,7 @@ def test_stored_and_loaded_it_scores_the_same_bits(cls):
     assert restored.score(scan).tobytes() == method.score(scan).tobytes()
 
 
-@pytest.mark.parametrize("cls", DEEP, ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", DEEP, ids=lambda cls: cls.info.name)
 def test_a_scan_scores_the_same_bits_whole_and_slice_by_slice(cls):
     method, scan = fitted(cls), brains(5, seed=2)
     whole = method.score(scan)
@@ -315,7 +315,7 @@ def people() -> tuple[Slices, Slices, TissuePrior]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cls", DEEP, ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", DEEP, ids=lambda cls: cls.info.name)
 def test_a_lesion_painted_into_a_simulated_person_is_seen(cls, people):
     train, test, healthy = people
     method = cls(cls.Params(width=8, steps=400, learning_rate=4e-3))
@@ -331,7 +331,7 @@ def test_a_lesion_painted_into_a_simulated_person_is_seen(cls, people):
 
 
 @pytest.mark.parametrize(
-    "cls", [cls for cls in EVERY if cls is not ControlNoPrior], ids=lambda cls: cls.name
+    "cls", [cls for cls in EVERY if cls is not ControlNoPrior], ids=lambda cls: cls.info.name
 )
 def test_a_bright_lesion_painted_in_is_seen(cls):
     params = {"width": 4, "steps": 100, "batch_size": 8, "learning_rate": 5e-3}
@@ -346,7 +346,7 @@ def test_a_bright_lesion_painted_in_is_seen(cls):
     assert np.median(score[lesion]) > np.quantile(healthy, 0.95)
 
 
-@pytest.mark.parametrize("cls", LATENT, ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", LATENT, ids=lambda cls: cls.info.name)
 def test_sampling_is_off_by_default_and_changes_the_score(cls):
     assert cls.Params().n_samples == 0
     method, scan = fitted(cls), brains(4, seed=2)
@@ -394,7 +394,7 @@ def test_the_gmvaes_decoder_clips_its_standard_deviation_as_published():
         assert torch.equal(predicted.mean, network.decode(network.encode(image)))
 
 
-@pytest.mark.parametrize("cls", [VAE, GMVAE, DAE], ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", [VAE, GMVAE, DAE], ids=lambda cls: cls.info.name)
 def test_a_detector_with_its_native_loss_trains_and_loads(cls):
     method, scan = fitted(cls, loss="native"), brains(4, seed=2)
     restored = cls(method.params)
@@ -402,16 +402,16 @@ def test_a_detector_with_its_native_loss_trains_and_loads(cls):
     assert restored.score(scan).tobytes() == method.score(scan).tobytes()
 
 
-@pytest.mark.parametrize("cls", [SPA, ControlNoPrior], ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", [SPA, ControlNoPrior], ids=lambda cls: cls.info.name)
 def test_spas_own_loss_is_the_papers_and_another_is_refused_in_one_line(cls):
-    with pytest.raises(UadBenchError, match=rf"{cls.name}\.loss.*'paper'") as caught:
+    with pytest.raises(UadBenchError, match=rf"{cls.info.name}\.loss.*'paper'") as caught:
         validated(cls, {"loss": "native"})
     assert "\n" not in str(caught.value)
 
 
 def test_the_control_without_prior_is_spa_in_everything_else():
-    assert ControlNoPrior.control
-    assert not ControlNoPrior.needs
+    assert ControlNoPrior.info.control
+    assert not ControlNoPrior.info.needs
     assert not ControlNoPrior.objective
     mine, spas = (cls.Params().model_dump() for cls in (ControlNoPrior, SPA))
     assert mine.pop("beta") == 0 < spas.pop("beta")
@@ -427,12 +427,13 @@ def test_the_control_without_prior_is_spa_in_everything_else():
 @pytest.mark.parametrize(
     "fault", ["beta=-1e-9", "snr=0", "snr=-4", "n_samples=-1", "warmup=1", "corruption=holes"]
 )
-@pytest.mark.parametrize("cls", LATENT, ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", LATENT, ids=lambda cls: cls.info.name)
 def test_a_value_that_means_nothing_is_one_line_and_exit_code_2(cls, fault, capsys):
-    arguments = ["run", "--methods", cls.name, "--datasets", "mslub", "--dry-run"]
-    assert main([*arguments, "--param", f"{cls.name}.{fault}"]) == 2
+    name = cls.info.name
+    arguments = ["run", "--methods", name, "--datasets", "mslub", "--dry-run"]
+    assert main([*arguments, "--param", f"{name}.{fault}"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: --param {cls.name}.{fault.partition('=')[0]}: Input should be")
+    assert line.startswith(f"error: --param {name}.{fault.partition('=')[0]}: Input should be")
 
 
 @pytest.mark.parametrize("beta", [1e-9, -1.0])
@@ -443,7 +444,7 @@ def test_the_control_without_prior_refuses_another_beta_in_one_line(beta):
 
 
 def test_the_dae_learns_from_noise_has_no_latent_and_is_not_tuned():
-    assert not DAE.control
+    assert not DAE.info.control
     assert DAE.Params().corruption == "noise"
     assert not search_space(DAE.Params)
     assert not {"beta", "snr"} & set(DAE.Params.model_fields)
@@ -453,14 +454,14 @@ def test_the_dae_learns_from_noise_has_no_latent_and_is_not_tuned():
 
 
 def test_the_papers_preset_leaves_the_dae_its_noise():
-    params = DAE.Params(**DAE.presets["paper"])
+    params = DAE.Params(**DAE.info.presets["paper"])
     assert params == DAE.Params(**PAPER_TRAINING | {"corruption": "noise"})
     assert params.width == 32
 
 
-@pytest.mark.parametrize("cls", LATENT, ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", LATENT, ids=lambda cls: cls.info.name)
 def test_the_papers_preset_is_the_recipe_of_the_paper(cls):
-    params = cls.Params(**cls.presets["paper"])
+    params = cls.Params(**cls.info.presets["paper"])
     published = {
         "beta": 1e-3,
         "snr": 16.0,
@@ -478,20 +479,20 @@ def test_the_papers_preset_is_the_recipe_of_the_paper(cls):
     }
     assert {name: getattr(params, name) for name in published} == published
     # tuning starts from the preset: what it tunes is published alike
-    assert {name: getattr(params, name) for name in cls.first_trial} == cls.first_trial
+    assert {name: getattr(params, name) for name in cls.info.first_trial} == cls.info.first_trial
 
 
 def test_the_papers_spa_starts_with_a_variance_of_one_half():
-    values = SPA.presets["paper"] | {"width": 4}
+    values = SPA.info.presets["paper"] | {"width": 4}
     network = training(SPA, **values).network
     posterior = network.encode(tensors(brains(2))[0]).posterior
     assert posterior.log_variance.exp().detach().numpy() == pytest.approx(0.5, rel=1e-6)
     assert network.prior.log_variance.exp().min().item() == pytest.approx(0.02)
 
 
-@pytest.mark.parametrize("cls", DEEP, ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", DEEP, ids=lambda cls: cls.info.name)
 def test_the_papers_preset_trains_and_says_what_it_used(cls):
-    method = cls(cls.Params(**cls.presets["paper"] | {"width": 4, "steps": 3}))
+    method = cls(cls.Params(**cls.info.presets["paper"] | {"width": 4, "steps": 3}))
     report = method.fit(brains(12), brains(6, seed=1), FitContext(0, tissue_prior=prior()))
     assert any(note.startswith("perceptual loss: efficientnet-lite0") for note in report.notes)
     assert any(note.startswith("target cleaned of") for note in report.notes)

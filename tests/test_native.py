@@ -22,7 +22,7 @@ from uad_bench.evaluation.protocol import Protocol, validation_histogram
 from uad_bench.evaluation.protocols.paper import PAPER
 from uad_bench.evaluation.protocols.strict import STRICT
 from uad_bench.evaluation.scored import Evaluation
-from uad_bench.method import FitContext, FitReport, Method, Slices
+from uad_bench.method import FitContext, FitReport, Method, MethodInfo, Slices
 from uad_bench.runner.detectors.scoring import anomaly_maps
 from uad_bench.runner.events import Event
 from uad_bench.volumes.grid import Grid
@@ -153,8 +153,7 @@ def on_the_grid(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
 class Image(Method):
     """How bright a voxel is."""
 
-    name = "image"
-    title = "Image"
+    info = MethodInfo("image", "Image")
 
     def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
         return FitReport(steps=0, slices_seen=0)

@@ -8,7 +8,7 @@ from pydantic import Field
 from uad_bench.cli import main
 from uad_bench.cli.options import open_registry
 from uad_bench.errors import UadBenchError
-from uad_bench.method import FitReport, Method, Params, descriptions
+from uad_bench.method import FitReport, Method, MethodInfo, Params, descriptions
 from uad_bench.runner.detectors.trainer import validated
 
 
@@ -22,8 +22,7 @@ class Toy(Method):
         either: int | bool = 3
         several: tuple[int, ...] = Field(default=())
 
-    name = "toy"
-    title = "Toy"
+    info = MethodInfo("toy", "Toy")
 
     def fit(self, train, validation, context):
         return FitReport()

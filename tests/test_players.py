@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from uad_bench.errors import DivergenceError
-from uad_bench.method import FitContext, FitReport, FloatArray, Slices
+from uad_bench.method import FitContext, FitReport, FloatArray, MethodInfo, Slices
 from uad_bench.models.batches import Batch, one_by_one
 from uad_bench.plugins.conformance import check_method
 from uad_bench.training import (
@@ -158,8 +158,7 @@ def test_a_loss_that_is_not_finite_names_what_may_be_too_high(monkeypatch):
 class Student(DeepMethod, Trainable):
     """A student that learns its teacher's features; where it fails to is anomalous."""
 
-    name = "student"
-    title = "Student"
+    info = MethodInfo("student", "Student")
     objective = ("distance",)
 
     def build(self) -> None:
@@ -196,8 +195,7 @@ class Student(DeepMethod, Trainable):
 class Diffusion(DeepReconstruction, Trainable):
     """Learns to take noise off at every level; the reconstruction starts from half of it."""
 
-    name = "diffusion"
-    title = "Diffusion"
+    info = MethodInfo("diffusion", "Diffusion")
     objective = ("error",)
 
     def build(self) -> None:
@@ -241,8 +239,7 @@ def test_a_student_and_a_diffusion_model_keep_the_contract_of_methods(cls):
 class InStages(Student):
     """Trains twice: the second stage goes on from the first."""
 
-    name = "in-stages"
-    title = "In stages"
+    info = MethodInfo("in-stages", "In stages")
 
     def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
         self.initialise(context)

@@ -19,7 +19,7 @@ from uad_bench.tuning import Tuned
 METHOD = '''
 """A toy."""
 from uad_bench import method
-from uad_bench.method import FitReport, tunable
+from uad_bench.method import FitReport, MethodInfo, tunable
 
 
 class Toy(method.Method):
@@ -27,11 +27,13 @@ class Toy(method.Method):
         gain: float = tunable(0.5, 0.1, 1.0)
         steps: int = 10
 
-    name = "toy"
-    title = "Toy"
+    info = MethodInfo(
+        name="toy",
+        title="Toy",
+        first_trial={"gain": 0.9},
+        presets={"paper": {"gain": 0.2, "steps": 40}, "quick": {"steps": 1}},
+    )
     objective = ("l1",)
-    first_trial = {"gain": 0.9}
-    presets = {"paper": {"gain": 0.2, "steps": 40}, "quick": {"steps": 1}}
 
     def fit(self, train, validation, context):
         return FitReport()
@@ -56,7 +58,7 @@ def plan(toy: Path, **flags) -> Plan:
 
 
 def values(made: Plan, name: str = "toy") -> dict[str, object]:
-    (planned,) = (p for p in made.methods if p.method.name == name)
+    (planned,) = (p for p in made.methods if p.method.info.name == name)
     return planned.params.model_dump()
 
 
@@ -96,7 +98,7 @@ def test_tuning_starts_from_the_preset_in_a_study_of_its_own(toy, tmp_path, monk
         training = SimpleNamespace(manifest_hash="data")
         results = ResultsFolder(tmp_path / "results")
         trainer = Trainer(training, results, made.config, "cpu", lambda event: None)
-        (planned,) = (p for p in made.methods if p.method.name == "toy")
+        (planned,) = (p for p in made.methods if p.method.info.name == "toy")
         # the same fixed parameters, so that only the start tells the studies apart
         trainer.tune(planned.method, planned.params.model_copy(update={"steps": 10}))
     (plain, plain_default, study), (quick, _, same), (paper, default, own) = asked

@@ -15,12 +15,11 @@ from uad_bench.plugins.registry import PluginSources, discover, read_plugin, spl
 METHOD = '''"""{title} (Somebody 2020). More."""
 
 from uad_bench import method
-from uad_bench.method import FitReport
+from uad_bench.method import FitReport, MethodInfo
 
 
 class {cls}(method.Method):
-    name = "{name}"
-    title = "{title}"
+    info = MethodInfo("{name}", "{title}")
 
     def fit(self, train, validation, context):
         return FitReport()
@@ -62,7 +61,7 @@ def test_a_plugin_file_is_listed_and_loaded_with_its_origin(tmp_path):
     entry = registry(path).find("method", "toy")
     assert (entry.name, entry.source, entry.summary) == ("toy", "plugin", "A toy (Somebody 2020)")
     assert entry.origin == f"{path}:7"
-    assert registry(path).method("toy").title == "A toy"
+    assert registry(path).method("toy").info.title == "A toy"
 
 
 def test_a_folder_gives_all_its_files_but_private_ones(tmp_path):
@@ -79,7 +78,8 @@ def test_a_folder_gives_all_its_files_but_private_ones(tmp_path):
 def test_siblings_of_a_plugin_folder_import_each_other_relatively(tmp_path):
     write(tmp_path / "base.py", "base", "Base")
     (tmp_path / "derived.py").write_text(
-        '"""D."""\nfrom .base import Base\n\n\nclass Derived(Base):\n    name = "derived"\n'
+        '"""D."""\nfrom uad_bench.method import MethodInfo\n\nfrom .base import Base\n\n\n'
+        'class Derived(Base):\n    info = MethodInfo("derived", "Derived")\n'
     )
     assert registry(tmp_path).method("derived").__mro__[1].__name__ == "Base"
 
@@ -89,7 +89,7 @@ def test_listing_imports_nothing(tmp_path):
     path.write_text(path.read_text() + "\nraise SystemExit('imported')\n")
     found = registry(path)
     assert "toy" in found.names("method")
-    with pytest.raises(PluginError, match=r"toy\.py:17: toy does not import: SystemExit: imported"):
+    with pytest.raises(PluginError, match=r"toy\.py:16: toy does not import: SystemExit: imported"):
         found.method("toy")
 
 
@@ -100,7 +100,7 @@ def test_a_failure_is_not_remembered(tmp_path):
     with pytest.raises(PluginError, match="ModuleNotFoundError"):
         registry(path).method("toy")
     path.write_text(whole)
-    assert registry(path).method("toy").name == "toy"
+    assert registry(path).method("toy").info.name == "toy"
 
 
 @pytest.mark.parametrize(
@@ -109,10 +109,12 @@ def test_a_failure_is_not_remembered(tmp_path):
         ("def broken(:\n", "bad.py:1: syntax error: "),
         ("x = 1\n", "bad.py: holds no plugin"),
         (METHOD.format(name="a", cls="A", title="A") + METHOD.format(name="b", cls="B", title="B"),
-         "bad.py: holds 2 plugins (A in line 7, B in line 22); one file holds one"),
+         "bad.py: holds 2 plugins (A in line 7, B in line 21); one file holds one"),
         (METHOD.format(name="Not A Name", cls="A", title="A"), "name 'Not A Name' must be"),
         (METHOD.format(name="all", cls="A", title="A"), "name 'all' is reserved"),
         (METHOD.format(name="a", cls="A", title="A").replace('"a"', "str(1)"), "string literal"),
+        (METHOD.format(name="a", cls="A", title="A").replace("info =", "facts ="),
+         "holds no plugin: a public class whose info is MethodInfo(...) or DatasetInfo(...)"),
         ("\0", "bad.py"),
     ],
 )  # fmt: skip
@@ -126,7 +128,7 @@ def test_a_file_that_cannot_be_used_is_a_row_with_its_reason(tmp_path, source, r
     assert "\n" not in row.reason
     with pytest.raises(PluginError):
         row.load()
-    assert found.method("good").name == "good"
+    assert found.method("good").info.name == "good"
 
 
 def test_the_reason_of_a_broken_file_is_told_where_a_name_is_missed(tmp_path):
@@ -153,7 +155,7 @@ def test_a_built_in_cannot_be_replaced_silently(tmp_path):
 
 def test_the_same_file_found_twice_is_one_plugin(tmp_path):
     path = write(tmp_path / "toy.py")
-    assert registry(path, tmp_path, path).method("toy").name == "toy"
+    assert registry(path, tmp_path, path).method("toy").info.name == "toy"
 
 
 def test_an_unknown_name_offers_the_nearest_and_all(tmp_path):
@@ -180,10 +182,24 @@ def test_a_class_that_is_no_method_is_refused_by_name(tmp_path, old, new, reason
         read_plugin(path).load()
 
 
-def test_a_name_changed_at_run_time_is_noticed(tmp_path):
+@pytest.mark.parametrize(
+    ("info", "reason"),
+    [
+        ("MethodInfo('other', 'Other')", "listed as 'toy', but its name is 'other'"),
+        ("None", "info of class Toy is not a MethodInfo; make it with uad_bench.method.MethodInfo"),
+    ],
+)
+def test_facts_changed_at_run_time_are_noticed(tmp_path, info, reason):
     path = write(tmp_path / "toy.py")
-    path.write_text(path.read_text() + "\nToy.name = 'other'\n")
-    with pytest.raises(PluginError, match="listed as 'toy', but its name is 'other'"):
+    path.write_text(path.read_text() + f"\nToy.info = {info}\n")
+    with pytest.raises(PluginError, match=rf"toy\.py:7: {reason}"):
+        read_plugin(path).load()
+
+
+def test_facts_that_lack_a_part_are_one_line_with_its_place(tmp_path):
+    path = write(tmp_path / "toy.py")
+    path.write_text(path.read_text().replace(', "A toy")', ")"))
+    with pytest.raises(PluginError, match=r"toy\.py:8: toy does not import: .*argument: 'title'$"):
         read_plugin(path).load()
 
 
@@ -203,7 +219,7 @@ def test_a_worker_process_rebuilds_the_registry_from_pickled_sources(tmp_path):
     sources = PluginSources.gather([write(tmp_path / "toy.py")], environment={})
     code = (
         "import pickle, sys; from uad_bench.plugins.registry import discover; "
-        "print(discover(pickle.loads(sys.stdin.buffer.read())).method('toy').title)"
+        "print(discover(pickle.loads(sys.stdin.buffer.read())).method('toy').info.title)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], input=pickle.dumps(sources), capture_output=True, check=True
@@ -245,7 +261,8 @@ def test_parameter_models_and_private_classes_are_no_plugins(tmp_path):
     path = write(tmp_path / "toy.py")
     extra = "\n\nclass ToyParams(method.Params):\n    name: str = 'x'\n"
     extra += (
-        "\n\nclass _Part(method.Method):\n    name = 'part'\n\n\nclass Plain:\n    name = 'p'\n"
+        "\n\nclass _Part(method.Method):\n    info = MethodInfo('part', 'Part')\n\n\n"
+        "class Plain:\n    info = MethodInfo('p', 'P')\n"
     )
     path.write_text(path.read_text() + extra)
     assert [found.name for found in read_declarations(path)] == ["toy"]

@@ -26,11 +26,10 @@ BOX = '''
 """A box of fixed intensity: how much brighter than 0.5 a voxel is."""
 import os
 import numpy as np
-from uad_bench.method import FitReport, Method
+from uad_bench.method import FitReport, Method, MethodInfo
 
 class Box(Method):
-    name = "box"
-    title = "Box"
+    info = MethodInfo("box", "Box")
 
     def fit(self, train, validation, context):
         return FitReport(steps=1, slices_seen=len(train))
@@ -371,8 +370,8 @@ def test_tuning_that_only_diverges_fails_one_method_and_no_finished_cell(
 def test_whole_numbers_are_tuned_as_whole_numbers(lab, cache, box, tmp_path):
     plugin = tmp_path / "grid.py"
     plugin.write_text(
-        BOX.replace("FitReport, Method", "FitReport, Method, Params, tunable")
-        .replace('name = "box"', 'name = "grid"\n    objective = ("l1",)\n    Params = Sizes')
+        BOX.replace("FitReport, Method, ", "FitReport, Method, Params, tunable, ")
+        .replace('"box", "Box")', '"grid", "Box")\n    objective = ("l1",)\n    Params = Sizes')
         .replace(
             "class Box", "class Sizes(Params):\n    size: int = tunable(9, 2, 32)\n\nclass Grid"
         )

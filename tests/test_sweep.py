@@ -19,7 +19,7 @@ from pydantic import Field
 from uad_bench.cells import DatasetUse
 from uad_bench.cli import main
 from uad_bench.evaluation.latent import ssim, tissue_dice
-from uad_bench.method import Params, ReconstructionMethod, Slices, tunable
+from uad_bench.method import MethodInfo, Params, ReconstructionMethod, Slices, tunable
 from uad_bench.report.figures import sweep_picture as picture
 from uad_bench.report.figures.sweep import Shown, Sweep, Training, ValueView, sweep_csv, sweep_rows
 from uad_bench.runner.plan.sweep import plan_sweep
@@ -35,7 +35,8 @@ import numpy as np
 from pydantic import Field
 
 from uad_bench.errors import DivergenceError
-from uad_bench.method import FitReport, Params, ReconstructionMethod, TissueMapping, tunable
+from uad_bench.method import FitReport, MethodInfo, Params, ReconstructionMethod
+from uad_bench.method import TissueMapping, tunable
 
 
 class Fade(ReconstructionMethod, TissueMapping):
@@ -45,9 +46,7 @@ class Fade(ReconstructionMethod, TissueMapping):
         mode: Literal["soft", "hard"] = "soft"
         file: Path | None = None
 
-    name = "fade"
-    title = "Fade"
-    presets = {"dim": {"gain": 0.1, "edge": 0.6}}
+    info = MethodInfo("fade", "Fade", presets={"dim": {"gain": 0.1, "edge": 0.6}})
 
     def fit(self, train, validation, context):
         with open(os.environ["FADE_LOG"], "a") as log:
@@ -301,8 +300,7 @@ class _Any(ReconstructionMethod):
         clean: bool = False
         kind: Literal["none", "noise"] = "none"
 
-    name = "any"
-    title = "Any"
+    info = MethodInfo("any", "Any")
 
 
 class _Registry:

@@ -32,12 +32,11 @@ packages = ["strange_detectors"]
 DETECTOR = '''"""A stranger's detector (Stranger 2024)."""
 
 from uad_bench import method
-from uad_bench.method import FitReport
+from uad_bench.method import FitReport, MethodInfo
 
 
 class Strange(method.Method):
-    name = "strange"
-    title = "Strange"
+    info = MethodInfo("strange", "Strange")
 
     def fit(self, train, validation, context):
         return FitReport()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from uad_bench.errors import DivergenceError, UadBenchError
-from uad_bench.method import FitContext, Slices
+from uad_bench.method import FitContext, MethodInfo, Slices
 from uad_bench.models.gaussians import Gaussian, Sampler
 from uad_bench.models.losses import absolute_error
 from uad_bench.models.variational import GaussianLatent, GaussianNetwork
@@ -52,8 +52,7 @@ class _Network(GaussianNetwork):
 class Tiny(VariationalReconstruction):
     """The smallest deep method."""
 
-    name = "tiny"
-    title = "Tiny"
+    info = MethodInfo("tiny", "Tiny")
 
     def network(self) -> GaussianNetwork:
         decoder = nn.Sequential(nn.Conv2d(2, 1, 1), nn.Sigmoid())

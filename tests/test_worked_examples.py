@@ -23,7 +23,7 @@ def examples() -> dict[str, str]:
     found = {}
     for page in ("add-a-method.md", "train-a-network.md"):
         for code in re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL):
-            if name := re.search(r'^    name = "(.+)"$', code, re.MULTILINE):
+            if name := re.search(r'^    info = MethodInfo\("([^"]+)"', code, re.MULTILINE):
                 found[name[1]] = code
     return found
 
@@ -34,7 +34,7 @@ def method(request, tmp_path) -> type[Method]:
     file = tmp_path / f"{request.param.replace('-', '_')}.py"
     file.write_text(examples()[request.param])
     cls: type[Method] = read_plugin(file).load()
-    assert cls.name == request.param
+    assert cls.info.name == request.param
     return cls
 
 

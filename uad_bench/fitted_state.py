@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeGuard, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,20 @@ _STRUCTURE = "structure"
 _PLAIN = (type(None), bool, int, float, str)
 
 
+class Named(Protocol):
+    """Facts about a method, as far as a message needs them."""
+
+    @property
+    def name(self) -> str:
+        """What the command line calls it."""
+
+
 class Fitted(Protocol):
     """What is stored: the attributes of a method that end in an underscore."""
 
-    name: ClassVar[str]
+    @property
+    def info(self) -> Named:
+        """What the method is."""
 
     def build(self) -> None:
         """Set the untrained torch modules."""
@@ -70,7 +80,7 @@ def unpack(method: Fitted, arrays: Mapping[str, NDArray[Any]], device: str) -> N
                 setattr(method, name, _unpacked(node, _Classes(type(method), name), arrays))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UadBenchError(
-            f"{method.name}: the stored state is damaged, or of another version of the method "
+            f"{method.info.name}: the stored state is damaged, or of another version of the method "
             f"({type(error).__name__}: {error}); train it again"
         ) from error
     if modules:
@@ -93,7 +103,9 @@ def _fill(method: Fitted, name: str, arrays: Mapping[str, NDArray[Any]], device:
 
     module = getattr(method, name, None)
     if not isinstance(module, torch.nn.Module):
-        raise UadBenchError(f"{method.name}: {name} is a torch module, and build() must set it")
+        raise UadBenchError(
+            f"{method.info.name}: {name} is a torch module, and build() must set it"
+        )
     start = f"{name}."
     weights = {
         key.removeprefix(start): torch.tensor(array)
@@ -105,8 +117,8 @@ def _fill(method: Fitted, name: str, arrays: Mapping[str, NDArray[Any]], device:
     except RuntimeError as error:
         what = " ".join(str(error).split())
         raise UadBenchError(
-            f"{method.name}: the stored weights of {name} are not those of the module that build() "
-            f"sets: {what}"
+            f"{method.info.name}: the stored weights of {name} are not those of the module that "
+            f"build() sets: {what}"
         ) from error
     module.to(device).eval()
 

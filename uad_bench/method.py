@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from itertools import pairwise
 from types import UnionType
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin
@@ -207,6 +207,45 @@ class FitReport:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class MethodInfo:
+    """Frozen facts about a method.
+
+    Attributes:
+        name: the name on the command line. Written as a literal: listing imports nothing.
+        title: the column heading in tables.
+        citation: author and year; empty for a control.
+        needs: what must be there, so that an impossible cell is refused before any work.
+        trains: whether ``fit`` learns anything; a method that does not is run with one seed.
+        control: whether it is a control rather than a detector; marked in every table.
+        beside: of a control, the methods that it stands beside where the user names no controls:
+            ``all``, or ``networks`` (methods with a budget). Written as a literal.
+        stands_for: of a control, the name of the method that it does the same as; where that
+            method is in the run, the control is not added. Written as a literal.
+        first_trial: values of tunable fields that tuning tries first, such as the published ones;
+            the defaults are tried next.
+        presets: named sets of parameters, such as ``paper`` for the published recipe; what the
+            user sets wins over them, and they win over the defaults.
+    """
+
+    name: str
+    title: str
+    _: KW_ONLY
+    citation: str = ""
+    needs: frozenset[Need] = frozenset()
+    trains: bool = True
+    control: bool = False
+    beside: Literal["all", "networks"] | None = None
+    stands_for: str = ""
+    first_trial: Mapping[str, float] = field(default_factory=dict)
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def supervised(self) -> bool:
+        """Whether it sees lesion masks; marked in every table."""
+        return "lesion_masks" in self.needs
+
+
 class Method(ABC):
     """An anomaly detector. One per file in ``methods/``.
 
@@ -216,31 +255,18 @@ class Method(ABC):
     given all slices of one scan, in z order, and may not depend on how they are batched.
 
     Class attributes:
-        name: the name on the command line.
-        title: the column heading in tables.
-        citation: author and year; empty for a control.
-        needs: what must be there, so that an impossible cell is refused before any work.
-        trains: whether ``fit`` learns anything; a method that does not is run with one seed.
-        supervised: whether it sees lesion masks; marked in every table.
-        control: whether it is a control rather than a detector; marked in every table.
-        beside: of a control, the methods that it stands beside where the user names no controls:
-            ``all``, or ``networks`` (methods with a budget). Written in the class itself.
-        stands_for: of a control, the name of the method that it does the same as; where that
-            method is in the run, the control is not added. Written in the class itself.
+        info: what it is, as one frozen value; each method has its own.
+        Params: its hyper-parameters.
         objective: the validation metrics that tuning minimises.
         budget: the parameters that say how large it is and how long it trains; a control beside it
             is given the same.
-        first_trial: values of tunable fields that tuning tries first, such as the published ones;
-            the defaults are tried next.
-        presets: named sets of parameters, such as ``paper`` for the published recipe; what the
-            user sets wins over them, and they win over the defaults.
 
     Examples:
         >>> import numpy as np
         >>> import uad_bench as ub
-        >>> from uad_bench.method import FitContext, FitReport, Slices
+        >>> from uad_bench.method import FitContext, FitReport, MethodInfo, Slices
         >>> class Bright(ub.Method):
-        ...     name, title = "bright", "Bright"
+        ...     info = MethodInfo("bright", "Bright")
         ...
         ...     def fit(self, train, validation, context):
         ...         self.usual_ = float(np.median(train.image[train.brain]))
@@ -257,19 +283,9 @@ class Method(ABC):
         0.0
     """
 
-    name: ClassVar[str]
-    title: ClassVar[str]
-    citation: ClassVar[str] = ""
-    needs: ClassVar[frozenset[Need]] = frozenset()
-    trains: ClassVar[bool] = True
-    supervised: ClassVar[bool] = False
-    control: ClassVar[bool] = False
-    beside: ClassVar[Literal["all", "networks"] | None] = None
-    stands_for: ClassVar[str] = ""
+    info: ClassVar[MethodInfo]
     objective: ClassVar[tuple[str, ...]] = ()
     budget: ClassVar[tuple[str, ...]] = ()
-    first_trial: ClassVar[Mapping[str, float]] = {}
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     Params: ClassVar[type[Params]] = Params
 
     def __init__(self, params: Any = None) -> None:

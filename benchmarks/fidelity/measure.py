@@ -104,7 +104,7 @@ def _train(
     context = FitContext(
         seed=seed,
         device=device,
-        tissue_prior=pack.prior if "tissue_prior" in kind.needs else None,
+        tissue_prior=pack.prior if "tissue_prior" in kind.info.needs else None,
     )
     started = time.perf_counter()
     report = method.fit(train, healthy.slices(healthy.rows("validation"), pack.spacing), context)

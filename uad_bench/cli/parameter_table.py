@@ -21,7 +21,7 @@ def print_parameters(method: type[Method]) -> None:
     """Print one row per parameter, inherited ones too; a preset is a column."""
     meanings = descriptions(method.Params)
     tuned = search_space(method.Params) if method.objective else {}
-    presets = method.presets.values()
+    presets = method.info.presets.values()
     rows = []
     for name, info in method.Params.model_fields.items():
         words = [one_line(meanings[name].replace("``", ""))]
@@ -31,7 +31,7 @@ def print_parameters(method: type[Method]) -> None:
         values = (_shown(preset[name]) if name in preset else "" for preset in presets)
         default = _shown(info.get_default(call_default_factory=True))
         rows.append((name, default, *values, _allowed(info), " ".join(words).strip()))
-    headings = (preset.upper() for preset in method.presets)
+    headings = (preset.upper() for preset in method.info.presets)
     print_table(("PARAMETER", "DEFAULT", *headings, "VALUES", "MEANING"), rows)
 
 

@@ -31,7 +31,7 @@ def print_plan(plan: Plan, records: tuple[CellRecord, ...], results: ResultsFold
     for planned in plan.methods:
         values = planned.params.model_dump(mode="json", exclude_defaults=True)
         methods.add_row(
-            planned.method.name,
+            planned.method.info.name,
             str(plan.config.trials) if planned.tuned else "none",
             ", ".join(map(str, planned.seeds)),
             ", ".join(f"{key}={value}" for key, value in values.items()) or "defaults",

@@ -12,6 +12,9 @@ from uad_bench.errors import PluginError
 
 Kind = Literal["method", "dataset", "protocol", "post-processing"]
 
+_CLASSES: dict[str, Kind] = {"MethodInfo": "method", "DatasetInfo": "dataset"}
+"""Kinds of which a class states its facts, as ``info``, in an object of this class."""
+
 _OBJECTS: dict[str, Kind] = {"Protocol": "protocol", "PostProcessing": "post-processing"}
 """Kinds of which a module assigns an object of this class to a public name."""
 
@@ -32,8 +35,8 @@ class Declaration:
     """One plugin, as its source declares it.
 
     Attributes:
-        kind: ``method`` for a class with ``name``, ``dataset`` for one with ``info``; ``protocol``
-            and ``post-processing`` for objects of these classes.
+        kind: ``method`` or ``dataset`` for a class whose ``info`` is a ``MethodInfo`` or
+            ``DatasetInfo``; ``protocol`` and ``post-processing`` for objects of these classes.
         name: its name on the command line.
         attribute: what its module calls it.
         line: line of its statement, from 1.
@@ -54,10 +57,9 @@ class Declaration:
 def read_declarations(path: Path) -> tuple[Declaration, ...]:
     """Read which plugins the file declares, in order, without running it.
 
-    A plugin is a public top-level class with a base, and either a class attribute ``name`` that
-    is a string literal (a method) or ``info`` that is a call with a literal name (a dataset); or
-    a public top-level name that a ``Protocol`` or ``PostProcessing`` with a literal name is
-    assigned to.
+    A plugin is a public top-level class with a base whose ``info`` is a ``MethodInfo`` or a
+    ``DatasetInfo`` with a literal name; or a public top-level name that a ``Protocol`` or
+    ``PostProcessing`` with a literal name is assigned to.
 
     Raises:
         PluginError: the file cannot be read or parsed, or a name is not a literal or not allowed.
@@ -125,17 +127,17 @@ def _assignments(body: list[ast.stmt]) -> dict[str, ast.expr]:
 
 
 def _class_declaration(path: Path, module: ast.Module, node: ast.ClassDef) -> Declaration | None:
-    """Read one class's name and summary; ``None`` where it declares neither name nor info."""
+    """Read one class's name and summary; ``None`` where it declares no info."""
     body, constants = _assignments(node.body), _assignments(module.body)
-    kind: Kind = "dataset" if "info" in body else "method"
-    value = body.get("info", body.get("name"))
-    if value is None:
+    if "info" not in body:
+        return None
+    info = _follow(body["info"], constants)
+    kind = _CLASSES.get(_called(info))
+    if kind is None:
         return None
     summary = first_sentence(ast.get_docstring(module)) or first_sentence(ast.get_docstring(node))
-    name = _text(value, constants)
+    name = _text(_argument(info, "name", 0), constants)
     if kind == "dataset":
-        info = _follow(value, constants)
-        name = _text(_argument(info, "name", 0), constants)
         summary = _text(_argument(info, "title", 1), constants) or summary
     return Declaration(
         kind,
@@ -143,8 +145,8 @@ def _class_declaration(path: Path, module: ast.Module, node: ast.ClassDef) -> De
         node.name,
         node.lineno,
         one_line(summary),
-        beside=_text(body.get("beside"), constants) or "",
-        stands_for=_text(body.get("stands_for"), constants) or "",
+        beside=_text(_argument(info, "beside"), constants) or "",
+        stands_for=_text(_argument(info, "stands_for"), constants) or "",
     )
 
 
@@ -152,7 +154,7 @@ def _object_declaration(
     path: Path, module: ast.Module, attribute: str, value: ast.Call
 ) -> Declaration | None:
     """Read the name of a protocol or post-processing; ``None`` for any other object."""
-    kind = _OBJECTS.get(ast.unparse(value.func).rsplit(".", 1)[-1])
+    kind = _OBJECTS.get(_called(value))
     if kind is None:
         return None
     name = _text(_argument(value, "name", 0), _assignments(module.body))
@@ -174,14 +176,21 @@ def _right_name(kind: Kind, name: str | None, where: str) -> str:
     return name
 
 
-def _argument(call: ast.expr, keyword: str, position: int) -> ast.expr | None:
-    """An argument of a call, by keyword or position."""
+def _called(value: ast.expr) -> str:
+    """The name of what is called; empty where nothing is."""
+    return ast.unparse(value.func).rsplit(".", 1)[-1] if isinstance(value, ast.Call) else ""
+
+
+def _argument(call: ast.expr, keyword: str, position: int | None = None) -> ast.expr | None:
+    """An argument of a call, by keyword or, where it has one, position."""
     if not isinstance(call, ast.Call):
         return None
     for item in call.keywords:
         if item.arg == keyword:
             return item.value
-    return call.args[position] if position < len(call.args) else None
+    if position is None or position >= len(call.args):
+        return None
+    return call.args[position]
 
 
 def _follow(value: ast.expr, constants: dict[str, ast.expr]) -> ast.expr:

@@ -72,37 +72,43 @@ class Entry:
         """
         if self.state != "ready":
             raise PluginError(self.reason)
-        contract = _contract(self.kind)
+        contract, described = _contract(self.kind)
         found = _plugin(_import(self), self, contract)
         missing = sorted(getattr(found, "__abstractmethods__", ()))
         if missing:
             raise PluginError(
                 f"{self.origin}: class {found.__name__} does not define {', '.join(missing)}"
             )
-        facts = getattr(found, "info", None) if self.kind == "dataset" else found
-        actual = getattr(facts, "name", None)
-        if actual != self.name:
-            raise PluginError(f"{self.origin}: listed as {self.name!r}, but its name is {actual!r}")
+        facts = getattr(found, "info", None) if isinstance(found, type) else found
+        if not isinstance(facts, described):
+            raise PluginError(
+                f"{self.origin}: info of class {found.__name__} is not a {described.__name__}; "
+                f"make it with {described.__module__}.{described.__name__}"
+            )
+        if facts.name != self.name:
+            raise PluginError(
+                f"{self.origin}: listed as {self.name!r}, but its name is {facts.name!r}"
+            )
         return cast("type[Method] | type[Dataset] | Protocol | PostProcessing", found)
 
 
-def _contract(kind: Kind | None) -> type:
-    """The class that a plugin derives from, or is an object of."""
+def _contract(kind: Kind | None) -> tuple[type, type[Any]]:
+    """The class that a plugin derives from or is an object of, and the class of its facts."""
     if kind == "protocol":
         from uad_bench.evaluation.protocol import Protocol
 
-        return Protocol
+        return Protocol, Protocol
     if kind == "post-processing":
         from uad_bench.evaluation.postprocessing import PostProcessing
 
-        return PostProcessing
+        return PostProcessing, PostProcessing
     if kind == "dataset":
-        from uad_bench.dataset import Dataset
+        from uad_bench.dataset import Dataset, DatasetInfo
 
-        return Dataset
-    from uad_bench.method import Method
+        return Dataset, DatasetInfo
+    from uad_bench.method import Method, MethodInfo
 
-    return Method
+    return Method, MethodInfo
 
 
 def _import(entry: Entry) -> ModuleType:

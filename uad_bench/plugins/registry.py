@@ -244,8 +244,8 @@ def _file_entry(path: Path, source: Source, module: str) -> Entry:
     reason = (
         f"{path}: holds {len(declared)} plugins ({found}); one file holds one"
         if declared
-        else f"{path}: holds no plugin: a public class with a 'name' (method) or 'info' (dataset), "
-        "or a public Protocol or PostProcessing"
+        else f"{path}: holds no plugin: a public class whose info is MethodInfo(...) or "
+        "DatasetInfo(...), or a public Protocol or PostProcessing"
     )
     return replace(broken, reason=reason)
 

@@ -79,7 +79,7 @@ class RunConfig(BaseModel):
         data_root: folder that holds the real datasets; without it everything is simulated.
         train: the healthy dataset that detectors learn from; simulated where it is not found.
         controls: control methods that stand in every table; those that their own classes name
-            (``Method.beside``) if not given.
+            (``MethodInfo.beside``) if not given.
         preset: named set of parameters of each method that has it; ``param`` wins over it.
         param: parameters by ``method.name``.
         protocol: names of evaluation protocols.

@@ -95,11 +95,11 @@ def run(
                 _begin(plan, setting, data, command)
             elif isinstance(job, Tune) and isinstance(result, Tuning):
                 assert data is not None
-                tuned[job.method.name] = result.params
-                _refuse_conflicts(plan, setting, data, {job.method.name: result.params})
+                tuned[job.method.info.name] = result.params
+                _refuse_conflicts(plan, setting, data, {job.method.info.name: result.params})
             elif isinstance(job, Evaluate):
                 assert data is not None
-                params = tuned.get(job.train.method.name, job.train.params)
+                params = tuned.get(job.train.method.info.name, job.train.params)
                 done = _evaluated(job, params, result, setting, data)
                 records += done.records
                 computed += done.computed
@@ -111,11 +111,11 @@ def run(
 def _begin(plan: Plan, setting: Setting, data: Data, command: str) -> None:
     """Refuse what contradicts the results folder, and leave the plan in it: the first writing."""
     trainer = setting.trainer(data)
-    titles = [one.method.title for one in plan.methods if trainer.falls_back(one.method)]
+    titles = [one.method.info.title for one in plan.methods if trainer.falls_back(one.method)]
     if titles and fallback_note(titles) not in plan.notes:
         setting.tell(Noted(fallback_note(titles)))
     # The cells of a method that is tuned are known once it is tuned.
-    known = {one.method.name: one.params for one in plan.methods if not one.tuned}
+    known = {one.method.info.name: one.params for one in plan.methods if not one.tuned}
     _refuse_conflicts(plan, setting, data, known)
     write_plan(plan, setting.store.results, command)
 
@@ -125,9 +125,9 @@ def _refuse_conflicts(plan: Plan, setting: Setting, data: Data, params: dict[str
     trainer = setting.trainer(data)
     for planned in plan.methods:
         method = planned.method
-        if method.name not in params:
+        if method.info.name not in params:
             continue
-        chosen = params[method.name]
+        chosen = params[method.info.name]
         detectors = {seed: trainer.key(method, chosen, seed) for seed in planned.seeds}
         setting.store.refuse_conflicts(method, chosen, detectors, data)
 

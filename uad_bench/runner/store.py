@@ -53,7 +53,7 @@ class CellStore:
         """The cells of one detector on one dataset."""
         return tuple(
             CellSpec(
-                method=method.name,
+                method=method.info.name,
                 params=params.model_dump(mode="json"),
                 seed=seed,
                 dataset=label,
@@ -144,7 +144,7 @@ class CellStore:
                 elif record.fit is not None and record.fit.detector != detectors[seed]:
                     raise self._conflict(spec, "another tissue prior than this run (--atlas)")
         if changed:
-            self._tell_other_code(method.name, changed)
+            self._tell_other_code(method.info.name, changed)
 
     def _conflict(self, spec: CellSpec, other: str) -> UadBenchError:
         return UadBenchError(
@@ -205,9 +205,9 @@ class CellStore:
                 "spec": spec,
                 "protocol_version": self.protocol(spec).version,
                 "postprocessing_version": variant.version,
-                "method_title": method.title,
-                "control": method.control,
-                "supervised": method.supervised,
+                "method_title": method.info.title,
+                "control": method.info.control,
+                "supervised": method.info.supervised,
                 "training": training,
                 "code": code_of(method).hash,
                 "environment": environment,

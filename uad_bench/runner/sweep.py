@@ -62,8 +62,8 @@ def run_sweep(
                     views.setdefault(value, result.view)
     assert held_out is not None  # without data, the first job raised
     return Sweep(
-        method=plan.method.name,
-        title=plan.method.title,
+        method=plan.method.info.name,
+        title=plan.method.info.title,
         param=plan.param,
         values=tuple(plan.values),
         log=plan.log,

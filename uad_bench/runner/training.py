@@ -39,7 +39,7 @@ def train(config: RunConfig, registry: Registry, tell: Listener) -> Path:
         data = gather(config, plan.sources, tell)
         if plan.atlas is not None:
             refuse_leaks(plan.atlas, data, plan.sources.training.label)
-        refuse(large_batches(data.training, [(planned.method.name, planned.params)]))
+        refuse(large_batches(data.training, [(planned.method.info.name, planned.params)]))
         trainer = Trainer(data.training, results, config, device, tell, plan.atlas)
         params, tuned = planned.params, None
         if planned.tuned:

@@ -45,18 +45,19 @@ def show(
 
 def _show_method(entry: Entry, method: type[Method]) -> None:
     """Print a method's facts, its parameters and its module's description."""
+    info = method.info
     print_facts(
         (
-            ("method", method.name),
-            ("title", method.title),
+            ("method", info.name),
+            ("title", info.title),
             ("summary", entry.summary),
-            ("citation", method.citation),
-            ("needs", ", ".join(sorted(method.needs)) or "nothing but slices"),
-            ("trains", _yes(method.trains)),
-            ("supervised", _yes(method.supervised)),
-            ("control", _yes(method.control)),
-            ("stands beside", _BESIDE[method.beside]),
-            ("left out beside", method.stands_for),
+            ("citation", info.citation),
+            ("needs", ", ".join(sorted(info.needs)) or "nothing but slices"),
+            ("trains", _yes(info.trains)),
+            ("supervised", _yes(info.supervised)),
+            ("control", _yes(info.control)),
+            ("stands beside", _BESIDE[info.beside]),
+            ("left out beside", info.stands_for),
             ("tuned on", ", ".join(method.objective)),
             ("source", entry.source),
             ("origin", entry.origin),

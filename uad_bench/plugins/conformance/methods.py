@@ -16,6 +16,7 @@ from uad_bench.method import (
     FitContext,
     FitReport,
     Method,
+    MethodInfo,
     Need,
     Params,
     ReconstructionMethod,
@@ -35,8 +36,8 @@ def check_method(cls: type[Method]) -> list[Violation]:
     A method whose parameters have a field ``steps`` is trained for a handful of steps.
     """
     findings = Findings(Path(inspect.getfile(cls)))
-    _check_metadata(cls, findings)
     with suppress(Stop):
+        _check_metadata(cls, findings)
         params = check_params(cls, findings)
         _check_constructor(cls, params, findings)
         _check_behaviour(cls, params, findings)
@@ -45,34 +46,32 @@ def check_method(cls: type[Method]) -> list[Violation]:
 
 def _check_metadata(cls: type[Method], findings: Findings) -> None:
     """Names, words and flags that tables and plans rely on."""
-    name = getattr(cls, "name", None)
-    fault = name_fault("method", name) if isinstance(name, str) else "name must be a string"
+    info = getattr(cls, "info", None)
+    if not isinstance(info, MethodInfo):
+        findings.check(False, "info", f"info must be a MethodInfo, is {type(info).__name__}")
+        raise Stop  # the other rules read it
+    is_text = isinstance(info.name, str)
+    fault = name_fault("method", info.name) if is_text else "name must be a string"
     findings.check(fault is None, "name", str(fault))
-    title = getattr(cls, "title", None)
+    title = info.title
     is_line = isinstance(title, str) and title.strip() != "" and "\n" not in title
     findings.check(is_line, "title", f"title must be one line of text, is {title!r}")
     findings.check(
-        isinstance(cls.citation, str), "citation", f"citation must be text, is {cls.citation!r}"
+        isinstance(info.citation, str), "citation", f"citation must be text, is {info.citation!r}"
     )
     findings.check(
-        cls.beside in {None, "all", "networks"} and (cls.control or cls.beside is None),
+        info.beside in {None, "all", "networks"} and (info.control or info.beside is None),
         "beside",
-        f"beside must be all, networks or None, and None but for a control; is {cls.beside!r}",
+        f"beside must be all, networks or None, and None but for a control; is {info.beside!r}",
     )
-    for flag in ("trains", "supervised", "control"):
-        value = getattr(cls, flag)
+    for flag in ("trains", "control"):
+        value = getattr(info, flag)
         findings.check(isinstance(value, bool), flag, f"{flag} must be True or False, is {value!r}")
     known = set(get_args(Need))
-    needs = cls.needs
+    needs = info.needs
     is_known = isinstance(needs, frozenset) and needs <= known
     words = ", ".join(sorted(known))
     findings.check(is_known, "needs", f"needs must be a frozenset of {words}; is {needs!r}")
-    if is_known:
-        findings.check(
-            cls.supervised == ("lesion_masks" in needs),
-            "supervised",
-            "supervised must be True exactly where needs has 'lesion_masks'",
-        )
     objective = cls.objective
     is_words = isinstance(objective, tuple) and all(isinstance(o, str) for o in objective)
     findings.check(is_words, "objective", f"objective must be a tuple of names, is {objective!r}")
@@ -140,7 +139,7 @@ def _check_behaviour(cls: type[Method], params: Params, findings: Findings) -> N
 
 def _device(cls: type[Method], findings: Findings) -> str:
     """The device to try the method on."""
-    if "gpu" not in cls.needs:
+    if "gpu" not in cls.info.needs:
         return "cpu"
     import torch
 
@@ -155,7 +154,7 @@ def _fit(
 ) -> Method:
     """Fit a fresh instance, and look at its report and at what it did to its input."""
     method, train, validation = cls(params), _copy(toy.train), _copy(toy.validation)
-    context = toy.context(cls.needs, SEED, device)
+    context = toy.context(cls.info.needs, SEED, device)
     before = _bits(train, validation, context)
     with findings.attempt("fit", "fit"):
         report = method.fit(train, validation, context)

@@ -57,7 +57,7 @@ def check_params(cls: type[Method], findings: Findings) -> Params:
             findings.check(
                 _accepts(model, {name: number}), "search", f"{name}: {number:g} is not allowed"
             )
-    for name, value in cls.first_trial.items():
+    for name, value in cls.info.first_trial.items():
         fits = name in space and space[name].low <= value <= space[name].high
         findings.check(
             fits,
@@ -70,7 +70,7 @@ def check_params(cls: type[Method], findings: Findings) -> Params:
 
 def _check_presets(cls: type[Method], findings: Findings) -> None:
     """Every preset has a name for the command line and is allowed, its tuned values in range."""
-    presets, space = cls.presets, search_space(cls.Params)
+    presets, space = cls.info.presets, search_space(cls.Params)
     is_whole = isinstance(presets, Mapping) and all(
         isinstance(name, str) and isinstance(values, Mapping) for name, values in presets.items()
     )

@@ -68,7 +68,7 @@ class Trainer:
         Parameters that the user set are kept as they are. Returns the parameters to train with,
         and what tuning found, ``None`` if there was nothing to tune.
         """
-        given = given_params(self.config.param, method.name)
+        given = given_params(self.config.param, method.info.name)
         space = {
             name: span for name, span in search_space(method.Params).items() if name not in given
         }
@@ -76,7 +76,7 @@ class Trainer:
             return params, None
         trials, seed = self.config.trials, self.config.seeds[0]
         base = params.model_dump(mode="json", exclude=set(space))
-        preset = method.presets.get(self.config.preset or "", {})
+        preset = method.info.presets.get(self.config.preset or "", {})
         start = {name: value for name, value in preset.items() if name in space}
         identity = [base, seed, sorted(space), *self._stands_on(method)]
         if start:  # a study's first two trials follow from it
@@ -84,7 +84,7 @@ class Trainer:
         key = short_hash(identity)
 
         def evaluate(number: int, chosen: Mapping[str, float]) -> Mapping[str, float]:
-            self.tell(Started(f"tune {method.name}, trial {number + 1} of {trials}"))
+            self.tell(Started(f"tune {method.info.name}, trial {number + 1} of {trials}"))
             trial = params.model_copy(update=_shortened(params) | dict(chosen))
             _, report = self._fit(method, trial, seed)
             return report.validation
@@ -94,10 +94,10 @@ class Trainer:
             name: (int if fields[name].annotation is int else float)(getattr(params, name))
             for name in space
         }
-        journal = self.results.tuning / f"{method.name}-{key}.log"
+        journal = self.results.tuning / f"{method.info.name}-{key}.log"
         if self.config.overwrite == "all":
             journal.unlink(missing_ok=True)
-        first = {k: v for k, v in method.first_trial.items() if k in space and k not in start}
+        first = {k: v for k, v in method.info.first_trial.items() if k in space and k not in start}
         tuned = tune(
             evaluate,
             space,
@@ -123,7 +123,7 @@ class Trainer:
             shutil.rmtree(folder)
         if is_detector(folder):
             return self.stored(method, params, seed)
-        self.tell(Started(f"train {method.name}, seed {seed}"))
+        self.tell(Started(f"train {method.info.name}, seed {seed}"))
         started = time.perf_counter()
         fitted, report = self._fit(method, params, seed)
         record = FitRecord(
@@ -138,7 +138,7 @@ class Trainer:
             simulated_prior=(
                 self.atlas is not None
                 and self.atlas.manifest.simulated
-                and "tissue_prior" in method.needs
+                and "tissue_prior" in method.info.needs
             ),
             fallback_prior=self.falls_back(method),
             notes=report.notes,
@@ -149,10 +149,10 @@ class Trainer:
     def _described(self, fitted: Method, seed: int, fit: FitRecord) -> DetectorRecord:
         """What the folder of a detector says of it."""
         method, template = type(fitted), self.config.template
-        atlas = self.atlas if "tissue_prior" in method.needs else None
+        atlas = self.atlas if "tissue_prior" in method.info.needs else None
         return DetectorRecord(
-            method=method.name,
-            title=method.title,
+            method=method.info.name,
+            title=method.info.title,
             params=fitted.params.model_dump(mode="json"),
             seed=seed,
             code=code_of(method).hash,
@@ -188,7 +188,7 @@ class Trainer:
         keys = {variant.name: histogram_key(variant) for variant in variants}
         missing = [variant for variant in variants if keys[variant.name] not in known]
         if missing:
-            self.tell(Started(f"score healthy validation with {detector.name}"))
+            self.tell(Started(f"score healthy validation with {detector.info.name}"))
             training = self.training
             with anomaly_maps(detector, training, "validation", missing, self.tell) as maps:
                 for variant in missing:
@@ -199,7 +199,7 @@ class Trainer:
 
     def falls_back(self, method: type[Method]) -> bool:
         """Whether a method's tissue prior is the template's, for want of subjects with maps."""
-        if "tissue_prior" not in method.needs:
+        if "tissue_prior" not in method.info.needs:
             return False
         if self.atlas is not None:
             return self.atlas.manifest.fallback
@@ -207,8 +207,8 @@ class Trainer:
 
     def key(self, method: type[Method], params: Params, seed: int) -> str:
         """What identifies a detector: method, its code, parameters, seed, data, and any atlas."""
-        values = [method.name, params.model_dump(mode="json"), seed, *self._stands_on(method)]
-        return f"{method.name}-s{seed}-{short_hash(values)}"
+        values = [method.info.name, params.model_dump(mode="json"), seed, *self._stands_on(method)]
+        return f"{method.info.name}-s{seed}-{short_hash(values)}"
 
     def _stands_on(self, method: type[Method]) -> tuple[str, ...]:
         """Hashes of the code of ``method`` and of the data that its detectors learn from.
@@ -216,12 +216,12 @@ class Trainer:
         The training dataset's own prior follows from the dataset and needs no hash.
         """
         own = (self.training.manifest_hash, code_of(method).hash)
-        if self.atlas is None or "tissue_prior" not in method.needs:
+        if self.atlas is None or "tissue_prior" not in method.info.needs:
             return own
         return *own, self.atlas.hash
 
     def _prior(self, method: type[Method]) -> TissuePrior | None:
-        if "tissue_prior" not in method.needs:
+        if "tissue_prior" not in method.info.needs:
             return None
         return tissue_prior(self.training) if self.atlas is None else self.atlas.prior
 
@@ -238,7 +238,7 @@ class Trainer:
             seed=seed,
             device=self.device,
             tissue_prior=prior,
-            lesions=self.training.lesions("train") if "lesion_masks" in method.needs else None,
+            lesions=self.training.lesions("train") if "lesion_masks" in method.info.needs else None,
             report=report,
         )
         fit = fitted.fit(self.training.split("train"), self.training.split("validation"), context)
@@ -282,7 +282,7 @@ def validated(
                 problem = unknown_parameter(method, name)
             else:
                 problem = item["msg"]
-            problems.append(f"{said(f'{method.name}.{name}')}: {problem}")
+            problems.append(f"{said(f'{method.info.name}.{name}')}: {problem}")
         raise UadBenchError("; ".join(problems)) from None
 
 
@@ -291,7 +291,7 @@ def unknown_parameter(method: type[Method], name: str) -> str:
     known = tuple(method.Params.model_fields)
     near = get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
-    return f"unknown; {hint}{method.name} has: {', '.join(known) or 'no parameters'}"
+    return f"unknown; {hint}{method.info.name} has: {', '.join(known) or 'no parameters'}"
 
 
 def _shortened(params: Params) -> dict[str, int]:

@@ -93,7 +93,7 @@ def _cell(detector: _Detector, spec: CellSpec, maps: AnomalyMaps, setting: Setti
         )
     except Exception as error:
         failure = Failure.of(error, detector.watch.read())
-        setting.tell(JobFailed(f"{method.name} on {spec.dataset}", failure.reason))
+        setting.tell(JobFailed(f"{method.info.name} on {spec.dataset}", failure.reason))
         return store.write_failed(method, spec, training, failure)
     (variant,) = store.variants([spec])
     setting.tell(CellScored(record, maps.example, variant.mark))

@@ -139,7 +139,7 @@ def _tissues(detector: Method, slices: Slices) -> FloatArray | None:
     wanted = (len(slices), len(TISSUES), *slices.image.shape[2:])
     if maps.shape != wanted or not np.isfinite(maps).all():
         raise PluginError(
-            f"{detector.name}.tissues() returned shape {maps.shape} or values that are not "
+            f"{detector.info.name}.tissues() returned shape {maps.shape} or values that are not "
             f"finite: return finite maps {wanted}"
         )
     return maps

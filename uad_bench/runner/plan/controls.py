@@ -16,7 +16,7 @@ def default_controls(registry: Registry, methods: Sequence[type[Method]]) -> tup
     The ones beside networks come last, because they train as long as a network.
     """
     networks = any(method.budget for method in methods)
-    names = {method.name for method in methods}
+    names = {method.info.name for method in methods}
     return tuple(
         entry.name
         for beside in (("all", "networks") if networks else ("all",))
@@ -39,7 +39,7 @@ def followed(
         methods: the run's methods with their parameters.
         given: what the user set, by ``method.name``.
     """
-    if not (control.control and control.budget):
+    if not (control.info.control and control.budget):
         return {}
     leaders = [
         (method, params) for method, params in methods if set(control.budget) <= set(method.budget)
@@ -57,8 +57,8 @@ def followed(
         return values
     own = control.Params.__annotations__
     set_by_user = {
-        name: given[f"{method.name}.{name}"]
+        name: given[f"{method.info.name}.{name}"]
         for name in control.Params.model_fields
-        if f"{method.name}.{name}" in given and name not in own
+        if f"{method.info.name}.{name}" in given and name not in own
     }
     return values | set_by_user

@@ -57,7 +57,7 @@ class Tune:
     @property
     def name(self) -> str:
         """What a person calls it."""
-        return f"tune {self.method.name}"
+        return f"tune {self.method.info.name}"
 
     @property
     def key(self) -> str:
@@ -96,7 +96,7 @@ class Train:
     @property
     def name(self) -> str:
         """What a person calls it."""
-        return f"train {self.method.name}, {self.place or f'seed {self.seed}'}"
+        return f"train {self.method.info.name}, {self.place or f'seed {self.seed}'}"
 
     @property
     def key(self) -> str:
@@ -124,7 +124,7 @@ class Evaluate:
     @property
     def name(self) -> str:
         """What a person calls it."""
-        return f"evaluate {self.train.method.name}, seed {self.train.seed}, on {self.label}"
+        return f"evaluate {self.train.method.info.name}, seed {self.train.seed}, on {self.label}"
 
     @property
     def key(self) -> str:

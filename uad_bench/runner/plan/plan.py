@@ -105,14 +105,14 @@ class Plan:
         """Every cell, in the order of execution."""
         for planned in self.methods:
             tunable = set(search_space(planned.method.Params)) if planned.tuned else set()
-            tunable -= set(given_params(self.config.param, planned.method.name))
+            tunable -= set(given_params(self.config.param, planned.method.info.name))
             fixed = planned.params.model_dump(mode="json", exclude=tunable)
             for seed in planned.seeds:
                 for source in self.sources.evaluated:
                     for protocol in self.protocols:
                         for postprocessing in self.postprocessings:
                             yield PlannedCell(
-                                method=planned.method.name,
+                                method=planned.method.info.name,
                                 params=fixed,
                                 seed=seed,
                                 dataset=source.label,
@@ -124,7 +124,7 @@ class Plan:
 
     def jobs(self) -> tuple[Job, ...]:
         """Every job, in the order of execution; a method is evaluated as soon as it is trained."""
-        trained = tuple((planned.method.name, planned.params) for planned in self.methods)
+        trained = tuple((planned.method.info.name, planned.params) for planned in self.methods)
         data = Prepare(self.sources, trained)
         labels = tuple(source.label for source in self.sources.evaluated)
         jobs: list[Job] = [data]
@@ -233,15 +233,15 @@ def _notes(
     for one in methods:
         if one.code.unread:
             yield (
-                f"{one.method.name}: the source of {', '.join(one.code.unread)} cannot be read, so "
-                "a change of it is not seen: after one, use --overwrite all"
+                f"{one.method.info.name}: the source of {', '.join(one.code.unread)} cannot be "
+                "read, so a change of it is not seen: after one, use --overwrite all"
             )
     if atlas is None:
         known = stated_tissues(config, sources.training)
         falls_back = known is not None and known < MIN_SUBJECTS
     else:
         falls_back = atlas.manifest.fallback
-    titles = [one.method.title for one in methods if "tissue_prior" in one.method.needs]
+    titles = [one.method.info.title for one in methods if "tissue_prior" in one.method.info.needs]
     if falls_back and titles:
         yield fallback_note(titles)
 
@@ -254,25 +254,26 @@ def _planned(
     Raises:
         UadBenchError: if a parameter is wrong, or a file that one names is.
     """
-    preset = method.presets.get(config.preset or "", {})
-    given = given_params(config.param, method.name)
+    preset = method.info.presets.get(config.preset or "", {})
+    given = given_params(config.param, method.info.name)
     params = method.resolve(
         validated(
             method, {**preset, **taken_over, **given}, lambda name: config.said("param", name)
         )
     )
-    seeds = config.seeds if method.trains else config.seeds[:1]
+    seeds = config.seeds if method.info.trains else config.seeds[:1]
     tuned = config.tune and bool(method.objective) and bool(search_space(method.Params))
     return PlannedMethod(method, params, seeds, tuned, code_of(method))
 
 
 def _unmet(method: type[Method], config: RunConfig, device: str) -> Iterator[str]:
     """What a method needs and this run does not have."""
-    if "gpu" in method.needs and device == "cpu":
-        yield f"{method.name} needs a GPU, and this run is on the CPU (--device)"
-    if "lesion_masks" in method.needs:
+    if "gpu" in method.info.needs and device == "cpu":
+        yield f"{method.info.name} needs a GPU, and this run is on the CPU (--device)"
+    if "lesion_masks" in method.info.needs:
         yield (
-            f"{method.name} needs lesion masks, and the training dataset {config.train} is healthy"
+            f"{method.info.name} needs lesion masks, and the training dataset "
+            f"{config.train} is healthy"
         )
 
 
@@ -288,14 +289,14 @@ def _atlas(config: RunConfig) -> Atlas | None:
 def _unused(config: RunConfig, methods: list[PlannedMethod]) -> list[str]:
     """What was asked for that no method of the run has a use for."""
     problems = []
-    presets = {name for planned in methods for name in planned.method.presets}
+    presets = {name for planned in methods for name in planned.method.info.presets}
     if config.preset is not None and config.preset not in presets:
         known = ", ".join(sorted(presets)) or "none"
         problems.append(
             f"{config.said('preset', config.preset)}: unknown; "
             f"the methods of this run have: {known}"
         )
-    needs = {need for planned in methods for need in planned.method.needs}
+    needs = {need for planned in methods for need in planned.method.info.needs}
     if config.atlas is not None and "tissue_prior" not in needs:
         problems.append(
             f"{config.said('atlas', config.atlas)}: no method of this run needs a tissue prior; "

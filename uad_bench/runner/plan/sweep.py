@@ -57,7 +57,7 @@ class SweepPlan:
 
     def jobs(self) -> tuple[Job, ...]:
         """Every job: a detector is measured as soon as it is trained."""
-        trained = tuple((self.method.name, params) for params in self.values.values())
+        trained = tuple((self.method.info.name, params) for params in self.values.values())
         data = Prepare(Sources(self.training, (), ()), trained)
         jobs: list[Job] = [data]
         for value, params in self.values.items():
@@ -116,20 +116,20 @@ def plan_sweep(
 
 def _suited(method: type[Method], config: RunConfig, device: str) -> type[Method]:
     """Refuse a method that there is nothing to sweep of, or whose needs are not met."""
-    name = method.name
-    if not method.trains:
+    name = method.info.name
+    if not method.info.trains:
         raise UadBenchError(f"{name} learns nothing, and a sweep trains: sweep one that does")
     if not issubclass(method, ReconstructionMethod):
         raise UadBenchError(
             f"{name} makes no reconstruction, and a sweep measures reconstructions: sweep a "
             "method that makes one"
         )
-    if "lesion_masks" in method.needs:
+    if "lesion_masks" in method.info.needs:
         raise UadBenchError(f"{name} needs lesion masks, and a sweep sees healthy people only")
-    if "gpu" in method.needs and device == "cpu":
+    if "gpu" in method.info.needs and device == "cpu":
         raise UadBenchError(f"{name} needs a GPU, and this sweep is on the CPU (--device)")
-    if config.preset is not None and config.preset not in method.presets:
-        known = ", ".join(method.presets) or "none"
+    if config.preset is not None and config.preset not in method.info.presets:
+        known = ", ".join(method.info.presets) or "none"
         raise UadBenchError(f"{config.said('preset', config.preset)}: unknown; {name} has: {known}")
     return method
 
@@ -138,7 +138,7 @@ def _useless_params(method: type[Method], config: RunConfig, swept: str) -> Iter
     """Say which given parameters are another method's, or the swept one."""
     for key in config.param:
         name, _, param = key.partition(".")
-        if name != method.name:
+        if name != method.info.name:
             yield f"{config.said('param', key)}: its method is not part of this sweep"
         elif param == swept:
             yield f"{config.said('param', key)}: it is what is swept; give its values as --values"
@@ -152,7 +152,7 @@ def _choices(method: type[Method], param: str) -> tuple[Value, ...]:
     """
     info = method.Params.model_fields.get(param)
     if info is None:
-        raise UadBenchError(f"{method.name}.{param}: {unknown_parameter(method, param)}")
+        raise UadBenchError(f"{method.info.name}.{param}: {unknown_parameter(method, param)}")
     kinds = _alternatives(info.annotation)
     if all(get_origin(kind) is Literal for kind in kinds):
         return tuple(value for kind in kinds for value in get_args(kind))
@@ -161,7 +161,7 @@ def _choices(method: type[Method], param: str) -> tuple[Value, ...]:
     if set(kinds) <= {int, float}:
         return ()
     raise UadBenchError(
-        f"{method.name}.{param}: neither a number nor a switch nor a choice; sweep one that is"
+        f"{method.info.name}.{param}: neither a number nor a switch nor a choice; sweep one that is"
     )
 
 
@@ -177,7 +177,7 @@ def _whole_range(method: type[Method], param: str) -> tuple[Value, ...]:
     span = search_space(method.Params).get(param)
     if span is None:
         raise UadBenchError(
-            f"{method.name}.{param}: it declares no search range; give --values, such as "
+            f"{method.info.name}.{param}: it declares no search range; give --values, such as "
             "--values 1,2,3"
         )
     decades = math.log10(span.high / span.low) if span.log else 0.0
@@ -200,8 +200,8 @@ def _validated(
     Raises:
         UadBenchError: naming each parameter, value and file that does not fit.
     """
-    given = given_params(config.param, method.name)
-    base = {**method.presets.get(config.preset or "", {}), **given}
+    given = given_params(config.param, method.info.name)
+    base = {**method.info.presets.get(config.preset or "", {}), **given}
     found: dict[Value, Params] = {}
     problems: dict[str, None] = {}
     for value in values:
@@ -211,7 +211,7 @@ def _validated(
             for item in error.errors():
                 name = str(item["loc"][0]) if item["loc"] else ""
                 of_others = name not in (param, "")
-                said = config.said("param", f"{method.name}.{name}")
+                said = config.said("param", f"{method.info.name}.{name}")
                 flag = said if of_others else f"--values {value}"
                 message = item["msg"]
                 if item["type"] == "extra_forbidden":
