@@ -10,16 +10,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from uad_bench import method
 from uad_bench.errors import UadBenchError
-from uad_bench.method import (
-    TISSUES,
-    FitContext,
-    FitReport,
-    FloatArray,
-    MethodInfo,
-    Slices,
-    TissueMapping,
-)
+from uad_bench.method import TISSUES, FitContext, FitReport, FloatArray, Slices, TissueMapping
 from uad_bench.models.batches import one_by_one, spread
 from uad_bench.models.blocks import UNet, image_head
 from uad_bench.models.gaussians import Activation, ProbabilityHead, divergence
@@ -57,7 +50,7 @@ class SPA(VariationalReconstruction, TissueMapping):
         """How the maps are brought into [0, 1]: together, so that they sum to 1 (``softmax``), or
         each on its own (``sigmoid``)."""
 
-    info = MethodInfo(
+    info = method.MethodInfo(
         name="spa",
         title="SPA",
         citation="Bercea et al. 2022",

@@ -255,7 +255,7 @@ class Method(ABC):
     given all slices of one scan, in z order, and may not depend on how they are batched.
 
     Class attributes:
-        info: what it is, as one frozen value; each method has its own.
+        info: what it is, as one frozen value. A subclass of a method states its own, whole.
         Params: its hyper-parameters.
         objective: the validation metrics that tuning minimises.
         budget: the parameters that say how large it is and how long it trains; a control beside it
