@@ -77,7 +77,7 @@ class Bids(Dataset):
         index = index_dataset(root, self._mapping)
         paired = pair(index.files, root)
         subjects = sorted({scan.subject for scan in paired.scans})
-        people = self.participants(root) if subjects else None
+        people = read_participants(root) if subjects else None
         splits = people.splits_of(subjects) if people is not None else None
         if splits is None:
             splits = self.default_splits(subjects)
@@ -91,6 +91,7 @@ class Bids(Dataset):
             images=index.images,
             waived=index.waived,
             mapped=sum(file.mapped for file in index.files),
+            people=people,
         )
 
     def _with_mask(self, scan: Scan, root: Path) -> Scan:
@@ -102,10 +103,6 @@ class Bids(Dataset):
         folder = folder / session / "anat" if session.startswith("ses-") else folder / "anat"
         stem = scan.flair.name.partition("_FLAIR")[0].partition("_desc-")[0]
         return replace(scan, lesion=(folder / f"{stem}_label-lesion_mask.nii.gz",))
-
-    def participants(self, root: Path) -> Participants | None:
-        """Read ``participants.tsv``."""
-        return read_participants(root)
 
     def healthy(self, subject: str, people: Participants | None) -> bool | None:
         """Whether a subject is healthy, as ``participants.tsv`` or else the dataset's kind says."""

@@ -123,7 +123,7 @@ def test_an_absent_folder_and_double_scans_are_errors(tmp_path: Path) -> None:
         inspect(Toy(), tmp_path / "absent")
     make(tmp_path / "case01")
     make(tmp_path / "case01b")
-    with pytest.raises(UadBenchError, match="1 scans more than once, case01"):
+    with pytest.raises(UadBenchError, match="case01: 2 scans have this name"):
         inspect(Toy(), tmp_path)
 
 

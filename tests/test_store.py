@@ -303,9 +303,12 @@ def test_no_scans_a_name_twice_or_a_person_in_two_splits_are_errors(
 ) -> None:
     root, scans = raw
     for found, words in (
-        ([], "no scans of toy"),
-        ([scans[0], scans[0]], "two scans named s05"),
-        ([scans[1], replace(scans[1], session="2", split="test")], "in train and in test"),
+        ([], "toy: .* holds no scan"),
+        ([scans[0], scans[0]], "s05: 2 scans have this name; rename one"),
+        (
+            [scans[1], replace(scans[1], session="2", split="test")],
+            "is in test and train; a person belongs to one split",
+        ),
     ):
         with pytest.raises(UadBenchError, match=words):
             prepare(Toy(found), root, RECIPE, tmp_path, simulated=True)
@@ -326,7 +329,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
 
     original = write.ArrayFile.append
     monkeypatch.setattr(write.ArrayFile, "append", full)
-    with pytest.raises(UadBenchError, match="the disk is full; free space"):
+    with pytest.raises(UadBenchError, match="the disk is full while writing"):
         prepare(Toy(scans[:2]), root, RECIPE, tmp_path, simulated=True)
     assert leftovers(tmp_path) == []
 

@@ -15,7 +15,7 @@ import pytest
 
 from uad_bench.cli import main
 from uad_bench.dataset import Dataset, DatasetInfo, Scan
-from uad_bench.discovery.people.splits import ForTraining
+from uad_bench.discovery.people.splits import divided
 from uad_bench.phantom.layouts import write_layout
 from uad_bench.phantom.scan import PhantomScan
 from uad_bench.plugins.registry import PluginSources, discover
@@ -242,10 +242,9 @@ class Invented(Dataset):
 def test_the_rule_keeps_a_persons_sessions_together_and_does_not_hang_on_the_order(
     tmp_path: Path,
 ) -> None:
-    scans = list(ForTraining(Invented()).scans(tmp_path))
+    scans = divided(tmp_path, Invented().read(tmp_path)).scans
     assert len({(scan.subject, scan.split) for scan in scans}) == 12
     assert Counter(scan.split for scan in scans) == {"train": 18, "validation": 2, "test": 4}
-    assert ForTraining(Invented()).info is Invented.info
 
 
 def test_validate_calls_a_lesion_or_a_patient_in_training_an_error(
@@ -275,7 +274,9 @@ def test_too_few_people_for_a_healthy_dataset_is_said_before_the_work(
         for folder in (root / "hi").rglob(name):
             shutil.rmtree(folder)
     dataset = discover(PluginSources()).dataset("hi")()
-    assert [scan.split for scan in ForTraining(dataset).scans(root / "hi")] == ["train"]
+    reading = dataset.read(root / "hi")
+    assert divided(root / "hi", reading) is reading
+    assert [scan.split for scan in reading.scans] == ["train"]
     with contextlib.chdir(tmp_path), redirect_stderr(io.StringIO()) as err:
         code = main(["atlas", "build", "a", "--data-root", str(root), "--cache", "cache"])
     assert code == 2

@@ -96,6 +96,7 @@ class Reading:
             adapter did not look for them.
         waived: volumes that the dataset's ``.bidsignore`` waives.
         mapped: how many files are what the user said, and not what their names say.
+        people: the list of people that the scans go by; ``None`` where the adapter reads none.
     """
 
     scans: tuple[Scan, ...]
@@ -103,6 +104,7 @@ class Reading:
     images: tuple[Path, ...] | None = None
     waived: tuple[Path, ...] = ()
     mapped: int = 0
+    people: Participants | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,17 +229,28 @@ class Dataset(ABC):
         del mapping
         return self
 
-    def participants(self, root: Path) -> Participants | None:
-        """Return the list of people that ``scans`` goes by; ``None`` where it reads none.
 
-        Args:
-            root: the dataset's own folder.
+class ReadDataset(Dataset):
+    """A dataset whose folder was read. Its scans are known, and the adapter is not asked again.
 
-        Raises:
-            UadBenchError: the list cannot be understood.
-        """
-        del root  # an adapter without such a list needs no more than this
-        return None
+    So every part of a command sees the same scans, and a large folder is walked once.
+    """
+
+    def __init__(self, dataset: Dataset, reading: Reading) -> None:
+        """Keep what the adapter ``dataset`` found."""
+        self.info = dataset.info  # type: ignore[misc]  # a class has one, and so has this adapter
+        self.asks_about_unclaimed = dataset.asks_about_unclaimed  # type: ignore[misc]
+        self._reading = reading
+
+    def scans(self, root: Path) -> Iterator[Scan]:
+        """Yield the scans that were found."""
+        del root
+        yield from self._reading.scans
+
+    def read(self, root: Path) -> Reading:
+        """Return what was found."""
+        del root
+        return self._reading
 
 
 def find_nifti(folder: Path, *stems: str) -> Path | None:

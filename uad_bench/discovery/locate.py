@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from uad_bench.dataset import Dataset, DatasetInfo, LeftFile, Reading, Scan
 from uad_bench.discovery.bids.ignore import NAME, find_images
+from uad_bench.discovery.contradictions import refuse_contradictions, refuse_empty
 from uad_bench.discovery.mask_notes import mask_notes
 from uad_bench.discovery.people.participants import Participants
 from uad_bench.discovery.unclaimed import scan_paths, unclaimed
@@ -25,30 +25,44 @@ class Found:
 
     Attributes:
         folder: the folder that was read.
-        scans: every scan, complete or not, in the adapter's order.
+        reading: what the adapter found: every scan, complete or not, in its order.
         missing: paths that a scan must have and that are not there.
         problems: one line per incomplete scan, naming it and the file.
-        people: the dataset's own list of people, where the adapter reads one.
         incomplete: one line per test scan without a lesion mask of somebody whom nobody calls
             healthy.
         left: files that the adapter understood and that no scan uses.
         unclaimed: files that nobody explains, see :mod:`uad_bench.discovery.unclaimed`.
-        waived: how many volumes the dataset's ``.bidsignore`` waives.
-        mapped: how many files are what the user said, and not what their names say.
         mask_notes: what to know of the choice of lesion masks in BIDS.
     """
 
     folder: Path
-    scans: tuple[Scan, ...]
+    reading: Reading
     missing: tuple[Path, ...]
     problems: tuple[str, ...]
-    people: Participants | None = None
     incomplete: tuple[str, ...] = ()
     left: tuple[LeftFile, ...] = ()
     unclaimed: tuple[LeftFile, ...] = ()
-    waived: int = 0
-    mapped: int = 0
     mask_notes: tuple[str, ...] = ()
+
+    @property
+    def scans(self) -> tuple[Scan, ...]:
+        """Every scan, complete or not, in the adapter's order."""
+        return self.reading.scans
+
+    @property
+    def people(self) -> Participants | None:
+        """The dataset's own list of people, where the adapter reads one."""
+        return self.reading.people
+
+    @property
+    def waived(self) -> int:
+        """How many volumes the dataset's ``.bidsignore`` waives."""
+        return len(self.reading.waived)
+
+    @property
+    def mapped(self) -> int:
+        """How many files are what the user said, and not what their names say."""
+        return self.reading.mapped
 
 
 def locate(info: DatasetInfo, data_root: Path) -> Path | None:
@@ -100,7 +114,7 @@ def inspect(dataset: Dataset, folder: Path) -> Found:
 
     Raises:
         UadBenchError: the folder does not exist or cannot be read, holds no scan in the expected
-            layout, or holds two scans of one name.
+            layout, or contradicts itself.
     """
     name = dataset.info.name
     if not folder.is_dir():
@@ -108,17 +122,8 @@ def inspect(dataset: Dataset, folder: Path) -> Found:
     reading = read_folder(dataset, folder)
     scans = reading.scans
     unclaimed = unclaimed_files(dataset, reading, folder)
-    if not scans:
-        raise UadBenchError(
-            f"{name}: {folder} holds no scan in the layout {_one_line(dataset.info.layout)} "
-            f"(run `uad-bench data {name}` for the whole layout){_seen(unclaimed)}"
-        )
-    twice = [scan for scan, count in Counter(scan.name for scan in scans).items() if count > 1]
-    if twice:
-        raise UadBenchError(
-            f"{name}: {folder} holds {len(twice)} scans more than once, {twice[0]} among them: "
-            "keep one copy of each"
-        )
+    refuse_empty(dataset.info, folder, scans, _seen(unclaimed))
+    refuse_contradictions(name, folder, scans)
     lacking = [(scan, path) for scan in scans for path in scan_paths(scan) if not path.is_file()]
     locked = [
         (scan, path)
@@ -128,18 +133,15 @@ def inspect(dataset: Dataset, folder: Path) -> Found:
     ]
     return Found(
         folder=folder,
-        scans=scans,
+        reading=reading,
         missing=tuple(path for _, path in lacking),
         problems=(
             *(f"{scan.name}: {path} is missing" for scan, path in lacking),
             *(f"{scan.name}: {path} may not be read by this user" for scan, path in locked),
         ),
-        people=dataset.participants(folder),
         incomplete=tuple(scan.name for scan in scans if is_incomplete(scan)),
         left=tuple(file for file in reading.left if not file.stops),
         unclaimed=unclaimed,
-        waived=len(reading.waived),
-        mapped=reading.mapped,
         mask_notes=tuple(mask_notes(scans, folder)) if dataset.asks_about_unclaimed else (),
     )
 
@@ -226,16 +228,3 @@ def _unreadable(dataset: Dataset, folder: Path, error: OSError) -> UadBenchError
     return UadBenchError(
         f"{dataset.info.name}: {error.filename or folder} cannot be read: {error.strerror}"
     )
-
-
-def _one_line(layout: str) -> str:
-    """The layout's first path down to an image, without remarks."""
-    parts: list[tuple[int, str]] = []
-    for line in layout.splitlines():
-        name = line.split()[0] if line.strip() else ""
-        depth = len(line) - len(line.lstrip())
-        parts = [part for part in parts if part[0] < depth]
-        parts.append((depth, name.rstrip("/")))
-        if ".nii" in name:
-            break
-    return "/".join(name for _, name in parts)

@@ -34,7 +34,7 @@ from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.gather import gather, gather_one, source_folder
 from uad_bench.runner.data.map_files import find_maps, read_scores
 from uad_bench.runner.data.readiness import refuse, unwritable
-from uad_bench.runner.data.sources import Source, Sources, find_evaluated, find_training
+from uad_bench.runner.data.sources import Source, Sources, find_evaluated, find_training, finder
 from uad_bench.runner.detectors.scoring import example_slice, scored_scan, typical_scan
 from uad_bench.runner.environment import Stopwatch
 from uad_bench.runner.events import (
@@ -48,7 +48,7 @@ from uad_bench.runner.events import (
 )
 from uad_bench.runner.listeners import pictures
 from uad_bench.runner.run import Outcome
-from uad_bench.system.disk import storage_error
+from uad_bench.system.disk import writing
 from uad_bench.volumes.store.inputs import dataset_scans
 from uad_bench.volumes.store.prepared import PreparedDataset
 
@@ -245,8 +245,9 @@ def _sources(
         raise UadBenchError(
             f"--dataset {','.join(config.datasets)}: evaluate the maps of one dataset at a time"
         )
-    evaluated = find_evaluated(config.datasets[0], config, registry)
-    return evaluated, None if maps.healthy is None else find_training(config, registry)
+    find = finder(config, registry)
+    evaluated = find_evaluated(config.datasets[0], config, registry, find)
+    return evaluated, None if maps.healthy is None else find_training(config, registry, find)
 
 
 def _prepared(
@@ -298,10 +299,8 @@ def _read(
         scored = read_scores(paths[scan.name], dataset, scan, variants, config.space)
         for name, levels in scored.levels.items():
             files[name].append(scratch / f"{number}-{name}.npy")
-            try:
+            with writing(scratch):
                 np.save(files[name][-1], levels)
-            except OSError as error:
-                raise storage_error(error, scratch) from error
             found[name].append(ordering(scored.maps[name][scored.brain], scored.healthy))
             is_empty = is_empty and not levels.any()
         if scan is shown:

@@ -10,7 +10,6 @@ import typer
 from uad_bench.cli.options import LesionPattern, PluginPaths, open_registry
 from uad_bench.cli.output import print_table
 from uad_bench.cli.streams import echo
-from uad_bench.discovery.locate import read_folder
 from uad_bench.errors import UadBenchError
 
 
@@ -64,7 +63,7 @@ def exclude(
             f"dataset {source.label} is {where}; `uad-bench data {source.label}` shows what is "
             "expected where"
         )
-    scans = read_folder(source.dataset, source.folder).scans
+    scans = source.dataset.read(source.folder).scans
     if subject is not None:
         known = {name for scan in scans for name in (scan.subject, scan.name)}
         record = record_inclusion if undo else record_exclusion

@@ -13,12 +13,14 @@ from rich.text import Text
 
 from uad_bench.cli.options import LesionPattern, MaskShift, PluginPaths, open_registry
 from uad_bench.cli.streams import echo
+from uad_bench.dataset import ReadDataset
 from uad_bench.discovery.locate import locate, read_folder
 from uad_bench.errors import PluginError, UadBenchError
 from uad_bench.plugins.registry import Registry, split_dataset
 
 if TYPE_CHECKING:
     from uad_bench.dataset import Dataset
+    from uad_bench.discovery.file_mapping import FileMapping
     from uad_bench.volumes.checks.findings import Finding, Severity
 
 _STYLES: dict[Severity, str] = {"error": "red", "warning": "yellow", "note": "dim"}
@@ -47,10 +49,11 @@ def validate(
     from uad_bench.front.progress import LiveProgress
     from uad_bench.volumes.checks.validate import validate_dataset
 
-    dataset, folder = _resolve(target, data_root, open_registry(plugin))
-    if (mapping := file_mapping(lesion_pattern)) is not None:
-        dataset = dataset.mapped(mapping)
+    dataset, folder = _resolve(
+        target, data_root, open_registry(plugin), file_mapping(lesion_pattern)
+    )
     reading = read_folder(dataset, folder)
+    dataset = ReadDataset(dataset, reading)
     if lesion_pattern is not None and not reading.mapped:
         raise UadBenchError(no_file_fits(lesion_pattern, str(folder)))
     name, total = dataset.info.name, len(reading.scans)
@@ -70,15 +73,17 @@ def validate(
         raise typer.Exit(1)
 
 
-def _resolve(target: str, data_root: Path | None, registry: Registry) -> tuple[Dataset, Path]:
+def _resolve(
+    target: str, data_root: Path | None, registry: Registry, mapping: FileMapping | None
+) -> tuple[Dataset, Path]:
     """The adapter and the folder that are meant."""
     folder = Path(target).expanduser()
     if folder.is_dir():
-        return _adapter(folder, registry), folder
+        return _adapter(folder, registry, mapping), folder
     if "/" in target.partition(":")[0]:
         raise UadBenchError(f"{target} is no folder; give a dataset's folder, NAME or NAME:PATH")
     name, path = split_dataset(target)
-    dataset = registry.dataset(name)()
+    dataset = _mapped(registry.dataset(name)(), mapping)
     if path is None:
         if not dataset.info.folders:
             raise UadBenchError(f"{name} has no folder of its own; name one, as {name}:PATH")
@@ -93,12 +98,16 @@ def _resolve(target: str, data_root: Path | None, registry: Registry) -> tuple[D
     return dataset, path
 
 
-def _adapter(folder: Path, registry: Registry) -> Dataset:
-    """The adapter whose folder this is by name, else the one that finds most scans in it."""
+def _mapped(dataset: Dataset, mapping: FileMapping | None) -> Dataset:
+    return dataset if mapping is None else dataset.mapped(mapping)
+
+
+def _adapter(folder: Path, registry: Registry, mapping: FileMapping | None) -> Dataset:
+    """What the adapter read whose folder this is by name, else the one that finds most scans."""
     datasets: list[Dataset] = []
     for name in registry.names("dataset"):
         try:
-            datasets.append(registry.dataset(name)())
+            datasets.append(_mapped(registry.dataset(name)(), mapping))
         except PluginError:
             continue  # `uad-bench list` says why
     inside = []
@@ -106,13 +115,14 @@ def _adapter(folder: Path, registry: Registry) -> Dataset:
         place = locate(dataset.info, folder)
         if place is not None and place != folder:
             inside.append(f"{dataset.info.name}:{place}")
-        elif place is not None and read_folder(dataset, folder).scans:
-            return dataset
+        elif place is not None and (reading := read_folder(dataset, folder)).scans:
+            return ReadDataset(dataset, reading)
     if inside:
         raise UadBenchError(f"{folder} holds datasets; name one: {', '.join(inside)}")
-    found = {dataset: _whole(dataset, folder) for dataset in datasets}
-    best = max(datasets, key=lambda dataset: (found[dataset], dataset.info.name == "bids"))
-    if not found[best]:
+    read = [ReadDataset(dataset, read_folder(dataset, folder)) for dataset in datasets]
+    whole = {dataset: _whole(dataset, folder) for dataset in read}
+    best = max(read, key=lambda dataset: (whole[dataset], dataset.info.name == "bids"))
+    if not whole[best]:
         names = ", ".join(dataset.info.name for dataset in datasets)
         raise UadBenchError(
             f"{folder} holds no scan in the layout of {names}; `uad-bench data NAME` shows each"
@@ -122,7 +132,7 @@ def _adapter(folder: Path, registry: Registry) -> Dataset:
 
 def _whole(dataset: Dataset, folder: Path) -> int:
     """How many scans an adapter finds whose FLAIR is there."""
-    return sum(scan.flair.is_file() for scan in read_folder(dataset, folder).scans)
+    return sum(scan.flair.is_file() for scan in dataset.read(folder).scans)
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:

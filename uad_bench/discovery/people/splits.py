@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from uad_bench.dataset import Dataset, Reading, Scan, Split
+from uad_bench.dataset import Reading, Scan, Split
 from uad_bench.discovery.people.participants import Participants, first_of
 from uad_bench.discovery.unclaimed import lesion_mask_of
 from uad_bench.errors import UadBenchError
@@ -36,31 +36,25 @@ def default_splits(subjects: Iterable[str]) -> dict[str, Split]:
     return {name: split for split, names in parts for name in names}
 
 
-def divided(
-    root: Path,
-    scans: Sequence[Scan],
-    people: Participants | None,
-    waived: Iterable[Path] = (),
-) -> tuple[Scan, ...]:
+def divided(root: Path, reading: Reading) -> Reading:
     """Divide a dataset that has only test scans, so that detectors can learn from it.
 
     A dataset whose own list of people names the splits stays as it is.
 
     Args:
         root: the dataset's own folder, for messages.
-        scans: its scans.
-        people: its own list of people, where it has one.
-        waived: the volumes that its ``.bidsignore`` waives.
+        reading: what is in it.
 
     Raises:
         UadBenchError: a dataset that names no split and cannot be divided: of patients, or of
             fewer than three people; somebody to learn from whose health is written in unknown
             words, or not told where that of others is, or who has a lesion mask that is waived.
     """
+    scans, people, waived = reading.scans, reading.people, reading.waived
     named = people is not None and people.splits is not None
     if named or any(scan.split != "test" for scan in scans):
         _refuse_unknown(root, [scan for scan in scans if scan.split != "test"], people, waived)
-        return tuple(scans)
+        return reading
     _refuse_unknown(root, scans, people, waived)
     ill = dict.fromkeys(
         scan.subject
@@ -81,7 +75,9 @@ def divided(
             f"training; give {_FEWEST} or more, or {_FIX}"
         )
     splits = default_splits(subjects)
-    return tuple(replace(scan, split=splits[scan.subject]) for scan in scans)
+    return replace(
+        reading, scans=tuple(replace(scan, split=splits[scan.subject]) for scan in scans)
+    )
 
 
 def _refuse_unknown(
@@ -102,34 +98,3 @@ def _refuse_unknown(
             f"{first_of(path.relative_to(root).as_posix() for path in masks)}: name the subject as "
             "test in participants.tsv, or remove the file if it shows no lesion"
         )
-
-
-class ForTraining(Dataset):
-    """A dataset as training sees it: one that has only test scans is divided by the rule."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        """Take the dataset's adapter."""
-        self.dataset = dataset
-        self.info = dataset.info  # type: ignore[misc]  # a class has one, and so has this adapter
-
-    def scans(self, root: Path) -> Iterator[Scan]:
-        """Yield the adapter's scans, divided where they must be.
-
-        Raises:
-            UadBenchError: see :func:`divided`.
-        """
-        yield from self.read(root).scans
-
-    def read(self, root: Path) -> Reading:
-        """Read as the adapter does, and divide the scans where they must be.
-
-        Raises:
-            UadBenchError: see :func:`divided`.
-        """
-        reading = self.dataset.read(root)
-        people = self.participants(root) if reading.scans else None
-        return replace(reading, scans=divided(root, reading.scans, people, reading.waived))
-
-    def participants(self, root: Path) -> Participants | None:
-        """Read the adapter's list of people."""
-        return self.dataset.participants(root)

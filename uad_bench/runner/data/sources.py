@@ -5,27 +5,21 @@ from __future__ import annotations
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import get_args
 
 import platformdirs
 
 from uad_bench.cells import short_hash, shortened
-from uad_bench.dataset import Dataset, Split
+from uad_bench.dataset import Dataset, ReadDataset, Split
 from uad_bench.discovery.file_mapping import FileMapping, file_mapping, no_file_fits
-from uad_bench.discovery.locate import (
-    Found,
-    grouped,
-    inspect,
-    locate,
-    read_folder,
-    refuse_unclaimed,
-)
+from uad_bench.discovery.locate import Found, grouped, inspect, locate, refuse_unclaimed
 from uad_bench.discovery.people.participants import first_of
-from uad_bench.discovery.people.splits import ForTraining, divided
+from uad_bench.discovery.people.splits import divided
 from uad_bench.discovery.titles import own_title
 from uad_bench.errors import UadBenchError
 from uad_bench.phantom.labelmap import find_label_maps
@@ -46,7 +40,7 @@ class Source:
 
     Attributes:
         label: the name in cells and tables.
-        dataset: its adapter.
+        dataset: its adapter; one that was read, where there is a folder.
         folder: its folder; ``None`` where it is to be simulated.
         notes: what the user should know of it, such as DICOM studies that were left out.
         mapped: how many files ``--lesion-pattern`` fits.
@@ -78,47 +72,83 @@ def find_sources(config: RunConfig, registry: Registry) -> Sources:
             healthy, not there or of an unusable folder, all at once.
     """
     _check_root(config)
+    find = finder(config, registry)
     missing: list[str] = []
     problems: list[str] = []
-    sources: dict[str, Source] = {}
+    found: list[Source] = []
     for name in config.datasets:
         for each in _evaluable(registry) if name == "all" else (name,):
             try:
-                find = _evaluated if name == "all" else find_evaluated
-                source = find(each, config, registry)
+                look = _evaluated if name == "all" else find_evaluated
+                source = look(each, config, registry, find)
             except UadBenchError as error:
                 problems.append(str(error))
                 continue
             if source is None:
                 missing.append(each)
-            elif sources.setdefault(source.label, source).folder != source.folder:
-                problems.append(
-                    f"{config.said('datasets')}: {sources[source.label].folder} and "
-                    f"{source.folder} would both be called {source.label}: rename one folder"
-                )
-    if not sources and not problems:
+            else:
+                found.append(source)
+    if not found and not problems:
         problems.append(
             f"none of the datasets is in {config.data_root}: `uad-bench data` shows what is "
             "expected where"
         )
     training = None
     try:
-        training = find_training(config, registry)
+        training = find_training(config, registry, find)
     except UadBenchError as error:
         problems.append(str(error))
+    problems += named_alike([*found, *([training] if training is not None else [])])
     if problems or training is None:
         raise UadBenchError("; ".join(dict.fromkeys(problems)))
-    refuse_useless_pattern(config.lesion_pattern, (training, *sources.values()))
-    return Sources(training, tuple(sources.values()), tuple(missing))
+    refuse_useless_pattern(config.lesion_pattern, (training, *found))
+    evaluated = {source.label: source for source in found}
+    return Sources(training, tuple(evaluated.values()), tuple(missing))
 
 
-def find_evaluated(name: str, config: RunConfig, registry: Registry) -> Source:
+def named_alike(sources: Iterable[Source]) -> Iterator[str]:
+    """Say which folders would have one name in tables and among files."""
+    first: dict[str, Source] = {}
+    for source in sources:
+        other = first.setdefault(source.label, source)
+        if other.folder != source.folder:
+            yield (
+                f"{other.folder} and {source.folder} would both be called {source.label}: rename "
+                "one folder"
+            )
+
+
+Find = Callable[[str], Source]
+"""Finds one dataset by its name, or ``NAME:PATH``."""
+
+
+def finder(config: RunConfig, registry: Registry) -> Find:
+    """Return what finds each dataset of a command, and reads it once however often it is named."""
+    find = partial(
+        find_source,
+        root=config.data_root,
+        registry=registry,
+        cache=cache_folder(config.cache),
+        lesion_pattern=config.lesion_pattern,
+    )
+    return cache(find)
+
+
+def find_evaluated(
+    name: str, config: RunConfig, registry: Registry, find: Find | None = None
+) -> Source:
     """Find a dataset to evaluate on.
+
+    Args:
+        name: the dataset, or ``NAME:PATH``.
+        config: the run.
+        registry: the adapters.
+        find: of a command that finds several datasets.
 
     Raises:
         UadBenchError: an unknown, absent or healthy dataset, or a folder that cannot be used.
     """
-    source = _evaluated(name, config, registry)
+    source = _evaluated(name, config, registry, find)
     if source is None:
         raise UadBenchError(
             f"dataset {name} is not in {config.data_root}: `uad-bench data {name}` shows what is "
@@ -127,15 +157,15 @@ def find_evaluated(name: str, config: RunConfig, registry: Registry) -> Source:
     return source
 
 
-def _evaluated(name: str, config: RunConfig, registry: Registry) -> Source | None:
+def _evaluated(
+    name: str, config: RunConfig, registry: Registry, find: Find | None = None
+) -> Source | None:
     """Find a dataset to evaluate on; ``None`` where it is not in the data root.
 
     Raises:
         UadBenchError: an unknown or healthy dataset, or a folder that cannot be used.
     """
-    source = find_source(
-        name, config.data_root, registry, cache_folder(config.cache), config.lesion_pattern
-    )
+    source = (find or finder(config, registry))(name)
     if source.folder is None and config.data_root is not None:
         return None
     if source.dataset.info.disease == "healthy":
@@ -146,8 +176,13 @@ def _evaluated(name: str, config: RunConfig, registry: Registry) -> Source | Non
     return source
 
 
-def find_training(config: RunConfig, registry: Registry) -> Source:
+def find_training(config: RunConfig, registry: Registry, find: Find | None = None) -> Source:
     """Decide whether the training dataset is real or simulated, without reading any volume.
+
+    Args:
+        config: the run.
+        registry: the adapters.
+        find: of a command that finds several datasets.
 
     Raises:
         UadBenchError: a dataset that is unknown, of patients, neither there nor simulated, or
@@ -157,9 +192,7 @@ def find_training(config: RunConfig, registry: Registry) -> Source:
     _check_root(config)
     if config.anatomies is not None:
         find_label_maps(config.anatomies)
-    training = find_source(
-        config.train, config.data_root, registry, cache_folder(config.cache), config.lesion_pattern
-    )
+    training = (find or finder(config, registry))(config.train)
     if training.dataset.info.disease not in ("healthy", "any"):
         raise UadBenchError(
             f"{config.said('train', config.train)}: a dataset of patients; detectors "
@@ -178,15 +211,17 @@ def _for_training(source: Source) -> Source:
     Raises:
         UadBenchError: it names no split, and cannot be divided.
     """
-    dataset, folder, notes = source.dataset, source.folder, source.notes
-    if folder is not None:
-        reading = read_folder(dataset, folder)
-        seen = divided(folder, reading.scans, dataset.participants(folder), reading.waived)
-        if seen != reading.scans:
-            counts = Counter({scan.subject: scan.split for scan in seen}.values())
-            parts = ", ".join(f"{counts[split]} {split}" for split in get_args(Split))
-            notes = (*notes, f"{source.label}: no column of splits; subjects by the rule: {parts}")
-    return replace(source, dataset=ForTraining(dataset), notes=notes)
+    dataset, folder = source.dataset, source.folder
+    if folder is None:  # phantoms have splits
+        return source
+    reading = dataset.read(folder)
+    seen = divided(folder, reading)
+    if seen is reading:
+        return source
+    counts = Counter({scan.subject: scan.split for scan in seen.scans}.values())
+    parts = ", ".join(f"{counts[split]} {split}" for split in get_args(Split))
+    note = f"{source.label}: no column of splits; subjects by the rule: {parts}"
+    return replace(source, dataset=ReadDataset(dataset, seen), notes=(*source.notes, note))
 
 
 def _check_root(config: RunConfig) -> None:
@@ -242,7 +277,7 @@ def find_source(
         found = inspect(dataset, path)
         refuse_unclaimed(found, name)
         notes = (*notes, *_left_out(label, found))
-        return Source(label, dataset, path, notes, found.mapped, title)
+        return Source(label, ReadDataset(dataset, found.reading), path, notes, found.mapped, title)
     if not dataset.info.folders:
         raise UadBenchError(f"--datasets {name}: say where it is, as {name}:PATH")
     folder = None if root is None else locate(dataset.info, root)
@@ -253,7 +288,7 @@ def find_source(
         is_own = not dataset.info.released and not is_simulated(folder)
         title = own_title(folder) if is_own else ""
         notes = tuple(_left_out(base, found))
-        return Source(base, dataset, folder, notes, found.mapped, title)
+        return Source(base, ReadDataset(dataset, found.reading), folder, notes, found.mapped, title)
     return Source(base, dataset, folder)
 
 

@@ -12,7 +12,13 @@ from uad_bench.phantom.layouts import is_simulated
 from uad_bench.plugins.registry import Registry
 from uad_bench.runner.data.gather import STORES, tissue_source
 from uad_bench.runner.data.readiness import absent_tools, missing_tools, refuse, unwritable
-from uad_bench.runner.data.sources import Source, cache_folder, find_source, refuse_useless_pattern
+from uad_bench.runner.data.sources import (
+    Source,
+    cache_folder,
+    find_source,
+    named_alike,
+    refuse_useless_pattern,
+)
 from uad_bench.volumes.recipe import find_recipe
 from uad_bench.volumes.store.prepare import NothingLeftError, Order, prepare, take_order
 from uad_bench.volumes.store.prepared import ExcludedScan, PreparedScan, StepName
@@ -113,6 +119,7 @@ def take_orders(
     orders: list[tuple[str, Order]] = []
     problems = [*unwritable("--page", request.page)]
     sources = tuple(_sources(request, registry, problems))
+    problems += named_alike(sources)
     if not problems:
         refuse_useless_pattern(request.lesion_pattern, sources)
     for source in sources:

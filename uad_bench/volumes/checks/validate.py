@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from uad_bench.dataset import Dataset, Reading, Scan
+from uad_bench.discovery.contradictions import contradictions, refuse_empty
 from uad_bench.discovery.locate import grouped, read_folder, unclaimed_files
 from uad_bench.discovery.mask_notes import origins, raters
 from uad_bench.discovery.people.participants import first_of
-from uad_bench.errors import UadBenchError
 from uad_bench.volumes.checks.findings import SEVERITIES, Finding
 from uad_bench.volumes.checks.scan_checks import ScanReport, check_scan
 
@@ -57,10 +57,7 @@ def validate_dataset(
     reading = read_folder(dataset, root)
     scans = reading.scans
     name = dataset.info.name
-    if not scans:
-        raise UadBenchError(
-            f"{root}: no scans of {name}; 'uad-bench data {name}' shows the layout it must have"
-        )
+    refuse_empty(dataset.info, root, scans)
     reports = []
     with ThreadPoolExecutor(min(os.cpu_count() or 1, _THREADS)) as pool:
         for report in pool.map(lambda scan: check_scan(scan, root, mask_shift), scans):
@@ -71,7 +68,7 @@ def validate_dataset(
     found += [
         *_seen_lesions(reports),
         *_numbering(name, reports),
-        *_people(dataset, root, scans),
+        *_people(name, reading),
         *_unclaimed(dataset, reading, root),
         *_names(scans),
         *_duplicates(reports),
@@ -86,13 +83,13 @@ def validate_dataset(
     return tuple(found)
 
 
-def _people(dataset: Dataset, root: Path, scans: Sequence[Scan]) -> Iterator[Finding]:
+def _people(name: str, reading: Reading) -> Iterator[Finding]:
     """What is odd about the dataset's own list of people, and which columns were believed."""
-    people = dataset.participants(root)
+    people = reading.people
     if people is None:
         return
-    name, file = dataset.info.name, people.path.name
-    for line in people.mismatches(scan.subject for scan in scans):
+    file = people.path.name
+    for line in people.mismatches(scan.subject for scan in reading.scans):
         yield Finding("warning", name, file, line)
     for line in people.notes:
         yield Finding("note", name, file, line)
@@ -162,20 +159,13 @@ def _listed(labels: Iterable[int]) -> str:
 
 def _names(scans: Sequence[Scan]) -> Iterator[Finding]:
     """Names that are taken twice, persons in two splits, and subjects that look like one."""
-    for name, count in Counter(scan.name for scan in scans).items():
-        if count > 1:
-            yield Finding("error", name, "name", f"{count} scans have this name; rename one")
-    splits, sessions, alike = defaultdict(set), defaultdict(set), defaultdict(set)
+    for found in contradictions(scans):
+        yield Finding("error", found.scan, found.what, found.message)
+    sessions, alike = defaultdict(set), defaultdict(set)
     for scan in scans:
-        splits[scan.subject].add(scan.split)
         sessions[scan.subject].add(scan.session)
         alike[_plain(scan.subject)].add(scan.subject)
     first = {scan.subject: scan.name for scan in reversed(scans)}
-    for subject, names in splits.items():
-        if len(names) > 1:
-            where = " and ".join(sorted(names))
-            message = f"{subject} is in {where}; a person belongs to one split"
-            yield Finding("error", first[subject], "split", message)
     for subject, times in sessions.items():
         if None in times and len(times) > 1:
             message = f"{subject} has a scan without a session beside scans with one"

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from uad_bench.dataset import Dataset, Scan
+from uad_bench.discovery.contradictions import refuse_contradictions, refuse_empty
 from uad_bench.discovery.locate import read_folder
 from uad_bench.discovery.walk import check_regular
-from uad_bench.errors import UadBenchError
+from uad_bench.system.disk import sha256_of
 from uad_bench.volumes.steps.read import scan_files
 from uad_bench.volumes.store.prepared import SPLITS, InputFile
 
@@ -42,22 +43,8 @@ def dataset_scans(dataset: Dataset, root: Path, limit: int | None) -> list[Scan]
         UadBenchError: no scan at all, a name twice, or a person in two splits.
     """
     scans = sorted(read_folder(dataset, root).scans, key=lambda scan: SPLITS.index(scan.split))
-    name = dataset.info.name
-    if not scans:
-        raise UadBenchError(
-            f"{root}: no scans of {name}; 'uad-bench data {name}' shows the layout it must have"
-        )
-    names: set[str] = set()
-    split_of: dict[str, str] = {}
-    for scan in scans:
-        if scan.name in names:
-            raise UadBenchError(f"{root}: {name} has two scans named {scan.name}; rename one")
-        names.add(scan.name)
-        if split_of.setdefault(scan.subject, scan.split) != scan.split:
-            raise UadBenchError(
-                f"{root}: subject {scan.subject} of {name} is in {split_of[scan.subject]} and in "
-                f"{scan.split}; a person belongs to one split"
-            )
+    refuse_empty(dataset.info, root, scans)
+    refuse_contradictions(dataset.info.name, root, scans)
     if limit is None:
         return scans
     kept: set[str] = set()
@@ -138,7 +125,6 @@ def _file_hash(path: Path) -> str:
     """Return the SHA-256 of a file's content; ``missing`` where there is no readable file."""
     try:
         check_regular(path)
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError:
         return "missing"
