@@ -255,7 +255,8 @@ def test_a_plugin_file_named_on_the_command_line_must_work(capsys, toy):
     [
         (UadBenchError("two\nlines"), 2, "error: two lines\n"),
         (OSError(28, "No space left on device", "x.npy"), 2,
-         "error: No space left on device: x.npy\n"),
+         "error: the disk is full while writing x.npy: make room and run the same command again; "
+         "finished work is kept\n"),
         (KeyboardInterrupt(), 130, ""),
         (None, 0, ""),
     ],

@@ -157,14 +157,14 @@ def test_a_spreadsheets_line_ends_and_an_open_last_line_are_fine(tmp_path: Path)
 def test_a_folder_without_permission_is_one_line(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
-        refused(lambda: record_exclusion(tmp_path, "sub-01", "moved", KNOWN), "cannot be written")
+        refused(lambda: record_exclusion(tmp_path, "sub-01", "moved", KNOWN), "cannot write")
     finally:
         tmp_path.chmod(0o700)
 
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).symlink_to(tmp_path / "gone" / FILE_NAME)
-    refused(lambda: record_exclusion(tmp_path, "sub-01", "moved", KNOWN), "cannot be written")
+    refused(lambda: record_exclusion(tmp_path, "sub-01", "moved", KNOWN), "cannot write")
 
 
 @pytest.fixture

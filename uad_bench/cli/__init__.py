@@ -14,6 +14,7 @@ from typer.core import TyperCommand
 from uad_bench import __version__
 from uad_bench.cli.streams import close_broken_stdout, echo, open_streams
 from uad_bench.errors import UadBenchError
+from uad_bench.system.disk import full_disk, is_full
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("uad_bench.cli.commands.run:run", "Tune, train, evaluate and tabulate detectors."),
@@ -121,6 +122,8 @@ def _fail_for_system(error: OSError) -> int:
     if isinstance(error, BrokenPipeError):
         return EXIT_CUT_OFF
     where = error.filename if broken is None else "standard output"
+    if is_full(error):
+        return _fail(str(full_disk(where)))
     return _fail(f"{error.strerror or error}{'' if where is None else f': {where}'}")
 
 

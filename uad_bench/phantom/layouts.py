@@ -6,9 +6,10 @@ import gzip
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import nibabel as nib
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from uad_bench.errors import UadBenchError
 from uad_bench.phantom.scan import PhantomScan
+from uad_bench.system.disk import writing
 from uad_bench.volumes.steps.space import SRI24_TO_MNI152
 
 MARKER = "SIMULATED.txt"
@@ -78,12 +80,13 @@ def whole_folder(folder: Path, marker: str) -> Iterator[Path]:
         raise UadBenchError(f"{folder} is not empty: give a new folder for the simulated scans")
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
-        partial.mkdir(parents=True)
-        (partial / MARKER).write_text(marker, encoding="utf-8")
-        yield partial
-        if folder.exists():
-            folder.rmdir()
-        partial.replace(folder)
+        with writing(folder):
+            partial.mkdir(parents=True)
+            (partial / MARKER).write_text(marker, encoding="utf-8")
+            yield partial
+            if folder.exists():
+                folder.rmdir()
+            partial.replace(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -102,15 +105,7 @@ def _each_once(dataset: str, scans: Iterable[PhantomScan]) -> Iterator[PhantomSc
 
 def _write_bids(folder: Path, scans: Iterable[PhantomScan], dataset: str) -> None:
     """A BIDS derivative: stripped FLAIR in template space, masks and tissue maps beside it."""
-    description = {
-        "Name": f"{dataset} (simulated)",
-        "BIDSVersion": "1.9.0",
-        "DatasetType": "derivative",
-        "GeneratedBy": [{"Name": "uad-bench", "Description": "simulated, no patient was scanned"}],
-    }
-    (folder / "dataset_description.json").write_text(
-        json.dumps(description, indent=2) + "\n", encoding="utf-8"
-    )
+    write_description(folder, f"{dataset} (simulated)", "derivative")
     tissues = "index\tname\n1\tCSF\n2\tGM\n3\tWM\n"
     (folder / "dseg.tsv").write_text(tissues, encoding="utf-8")
     splits: dict[str, str] = {}
@@ -126,9 +121,39 @@ def _write_bids(folder: Path, scans: Iterable[PhantomScan], dataset: str) -> Non
         _save_labels(anat / f"{stem}_dseg.nii.gz", scan.tissues, scan.affine)
         if scan.lesion.any():
             _save_labels(anat / f"{stem}_label-lesion_mask.nii.gz", scan.lesion, scan.affine)
+    write_people(folder, splits)
+
+
+def write_description(folder: Path, name: str, kind: Literal["raw", "derivative"]) -> None:
+    """Write the ``dataset_description.json`` of a simulated dataset."""
+    content = {
+        "Name": name,
+        "BIDSVersion": "1.9.0",
+        "DatasetType": kind,
+        "GeneratedBy": [{"Name": "uad-bench", "Description": "simulated, no patient was scanned"}],
+    }
+    write_json(folder / "dataset_description.json", content)
+
+
+def write_people(folder: Path, splits: Mapping[str, str]) -> None:
+    """Write the ``participants.tsv`` that says each subject's split."""
     rows = [f"{subject}\t{split}\n" for subject, split in sorted(splits.items())]
-    participants = "participant_id\tsplit\n" + "".join(rows)
-    (folder / "participants.tsv").write_text(participants, encoding="utf-8")
+    text = "participant_id\tsplit\n" + "".join(rows)
+    (folder / "participants.tsv").write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Mapping[str, object]) -> None:
+    """Write a JSON file and its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def write_image(path: Path, image: nib.Nifti1Image) -> None:
+    """Write an image and its folder; gzip without a time stamp, so that bytes are repeatable."""
+    content = image.to_bytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    compressed = path.name.endswith(".gz")
+    path.write_bytes(gzip.compress(content, compresslevel=1, mtime=0) if compressed else content)
 
 
 def _write_hi(folder: Path, scans: Iterable[PhantomScan]) -> None:
@@ -221,13 +246,10 @@ def _save_labels(
 def _save(
     path: Path, stored: NDArray[np.generic], affine: NDArray[np.float64], code: int, slope: float
 ) -> None:
-    """Write integers and their scale; gzip without a time stamp, so that bytes are repeatable."""
+    """Write integers and their scale."""
     image = nib.Nifti1Image(stored, None)
     image.header.set_zooms(np.linalg.norm(affine[:3, :3], axis=0))
     image.set_sform(affine, code=code)
     image.header.set_slope_inter(slope, 0.0)
     image.header.set_xyzt_units("mm")
-    content = image.to_bytes()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    compressed = path.name.endswith(".gz")
-    path.write_bytes(gzip.compress(content, compresslevel=1, mtime=0) if compressed else content)
+    write_image(path, image)

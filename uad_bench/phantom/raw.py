@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +18,13 @@ from uad_bench.dataset import Split
 from uad_bench.phantom.anatomy import WORK_ORIGIN
 from uad_bench.phantom.datasets import template_displacement
 from uad_bench.phantom.fields import Array
-from uad_bench.phantom.layouts import whole_folder
+from uad_bench.phantom.layouts import (
+    whole_folder,
+    write_description,
+    write_image,
+    write_json,
+    write_people,
+)
 from uad_bench.phantom.scan import PhantomScan
 from uad_bench.phantom.specs import dataset_spec
 from uad_bench.volumes.grid import Affine, Grid
@@ -182,24 +186,12 @@ def write_raw(dataset: str, folder: Path, scans: Iterable[RawPhantom]) -> None:
         UadBenchError: a folder with something in it.
     """
     with whole_folder(folder, _MARKER_TEXT.format(dataset=dataset)) as partial:
-        _write_json(
-            partial / "dataset_description.json",
-            {
-                "Name": f"{dataset}, raw (simulated)",
-                "BIDSVersion": "1.9.0",
-                "DatasetType": "raw",
-                "GeneratedBy": [
-                    {"Name": "uad-bench", "Description": "simulated, no patient was scanned"}
-                ],
-            },
-        )
+        write_description(partial, f"{dataset}, raw (simulated)", "raw")
         splits: dict[str, Split] = {}
         for scan in scans:
             splits[f"sub-{scan.subject:03d}"] = scan.split
             _write_scan(partial, scan)
-        rows = [f"{subject}\t{split}\n" for subject, split in sorted(splits.items())]
-        table = "participant_id\tsplit\n" + "".join(rows)
-        (partial / "participants.tsv").write_text(table, encoding="utf-8")
+        write_people(partial, splits)
 
 
 def _write_scan(folder: Path, scan: RawPhantom) -> None:
@@ -215,7 +207,7 @@ def _write_scan(folder: Path, scan: RawPhantom) -> None:
         _save(manual / f"{stem}_label-lesion_mask.nii.gz", scan.lesion, scan.affine)
     if scan.subject % 2 == 0:
         _save(manual / f"{stem}_desc-brain_mask.nii.gz", scan.brain, scan.affine)
-    _write_json(
+    write_json(
         folder / "derivatives" / "truth" / anat / f"{stem}_to-MNI152_xfm.json",
         {
             "Description": "world coordinates of the scan to MNI152, mm, RAS+; the best affine",
@@ -226,19 +218,13 @@ def _write_scan(folder: Path, scan: RawPhantom) -> None:
     )
 
 
-def _write_json(path: Path, content: dict[str, object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
 def _save(path: Path, stored: NDArray[np.generic], affine: Affine) -> None:
-    """Write integers, gzip without a time stamp, so that bytes are repeatable."""
+    """Write integers."""
     image = nib.Nifti1Image(stored, affine)
     image.set_sform(affine, code=_SCANNER)
     image.set_qform(affine, code=_SCANNER)
     image.header.set_xyzt_units("mm")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=1, mtime=0))
+    write_image(path, image)
 
 
 def _pose(rng: np.random.Generator, centre: NDArray[np.float64]) -> Affine:

@@ -53,8 +53,7 @@ class Failure:
         """Return what an error comes to.
 
         Raises:
-            UadBenchError: it is the run that cannot go on, not the method.
-            OSError: the disk is full.
+            UadBenchError: it is the run that cannot go on, not the method: the disk is full.
         """
         return cls(failure_reason(error), "".join(traceback.format_exception(error)), environment)
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import errno
-
 from uad_bench.errors import DivergenceError, PluginError, UadBenchError
+from uad_bench.system.disk import full_disk, is_full
 
 
 def failure_reason(error: Exception) -> str:
     """One line for a method that failed.
 
     Raises:
-        UadBenchError: if it is the run that cannot go on, not the method.
-        OSError: if the disk is full.
+        UadBenchError: if it is the run that cannot go on, not the method: the disk is full.
     """
     if isinstance(error, UadBenchError) and not isinstance(error, DivergenceError | PluginError):
         raise error
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        raise error
+    if is_full(error):
+        raise full_disk(getattr(error, "filename", None)) from error
     text = next(iter(str(error).strip().splitlines()), "no message")
     return text if isinstance(error, UadBenchError) else f"{type(error).__name__}: {text}"

@@ -1,13 +1,15 @@
-"""Files that are there whole or not at all, and what a disk that refuses one is called."""
+"""Files: there whole or not at all, known by their hash, and what a disk refuses in one line."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import secrets
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from uad_bench.errors import UadBenchError
@@ -27,17 +29,13 @@ def write_whole(path: Path, data: bytes) -> None:
         UadBenchError: if the disk is full, or the folder cannot be written to.
         BrokenPipeError: if the reader of a pipe went away.
     """
-    try:
+    with writing(path):
         stream = _open_stream(path)
         if stream is None:
             _replace(Path(os.path.realpath(path)), data)
         else:
             with os.fdopen(stream, "wb") as file:
                 file.write(data)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise storage_error(error, path) from error
 
 
 def _open_stream(path: Path) -> int | None:
@@ -72,11 +70,56 @@ def _replace(path: Path, data: bytes) -> None:
             temporary.unlink()
 
 
-def storage_error(error: OSError, path: Path) -> UadBenchError:
-    """Turn a failed write into a line for the user."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return UadBenchError(
-            f"the disk is full while writing {path}: make room and run the same command again; "
-            "finished work is kept"
-        )
-    return UadBenchError(f"cannot write {path}: {error.strerror or error}")
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file's content, in lower-case hexadecimal.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def writing(path: Path, advice: str = "") -> Iterator[None]:
+    """Turn what the disk refuses inside the block into one line for the user.
+
+    Args:
+        path: what is written, for the line.
+        advice: what to do where the disk is not full.
+
+    Raises:
+        UadBenchError: the disk is full, or something cannot be written.
+        BrokenPipeError: the reader of a pipe went away.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise storage_error(error, path, advice) from error
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that a disk, or the user's share of it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def storage_error(error: OSError, path: Path, advice: str = "") -> UadBenchError:
+    """Return the line for a failed write; arguments as of `writing`."""
+    if is_full(error):
+        return full_disk(path)
+    reason = f"cannot write {path}: {error.strerror or error}"
+    return UadBenchError(f"{reason}; {advice}" if advice else reason)
+
+
+def full_disk(what: Path | str | None) -> UadBenchError:
+    """Return the line for a full disk.
+
+    Args:
+        what: was being written; ``None`` where it is not known.
+    """
+    where = "" if what is None else f" while writing {what}"
+    return UadBenchError(
+        f"the disk is full{where}: make room and run the same command again; finished work is kept"
+    )

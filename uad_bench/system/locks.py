@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import getpass
 import json
 import logging
 import os
@@ -24,6 +23,8 @@ from datetime import datetime
 from pathlib import Path
 
 from uad_bench.errors import UadBenchError
+from uad_bench.system.disk import full_disk, is_full
+from uad_bench.system.user import user_name
 
 try:
     import fcntl
@@ -110,6 +111,8 @@ def held(file: Path, *, wait: bool = True) -> Iterator[None]:
         file.parent.mkdir(parents=True, exist_ok=True)
         lock = _take(file, wait)
     except OSError as error:
+        if is_full(error):
+            raise full_disk(file) from error
         raise UadBenchError(
             f"{error.filename or file}: {error.strerror}, and two runs need a lock there: "
             "name another folder (--cache, --results)"
@@ -138,7 +141,7 @@ class _Lock:
             host=socket.gethostname(),
             space=_space(),
             pid=os.getpid(),
-            user=_user(),
+            user=user_name(),
             since=datetime.now().astimezone().isoformat(" ", "seconds"),
         )
         with contextlib.suppress(OSError):
@@ -265,10 +268,3 @@ def _space() -> str:
     with contextlib.suppress(OSError):
         return str(Path("/proc/self/ns/pid").readlink())
     return ""
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user has no name
-        return f"user {os.getuid()}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 
 from uad_bench.cells import CellRecord
 from uad_bench.results import ResultsFolder, load_cells
+from uad_bench.system.disk import sha256_of
 from uad_bench.tracking.connection import (
     BusyError,
     TrackingError,
@@ -96,7 +96,7 @@ class Tracker:
     def _send(self, record: CellRecord, folder: Path, picture: Path | None) -> None:
         source = ResultsFolder(folder).cell(record.spec.name)
         with connect(self.uri, folder) as client:
-            tags = run_tags(record, folder, _sha256(source))
+            tags = run_tags(record, folder, sha256_of(source))
             experiment = self._experiment_id(client, folder)
             runs = _search(client, experiment, f"tags.cell = '{record.spec.name}'")
             same = [run for run in runs if _tag(run, "sha256") == tags["sha256"]]
@@ -140,7 +140,7 @@ class Tracker:
             return tuple(
                 record
                 for record in records
-                if (record.spec.name, _sha256(files.cell(record.spec.name))) not in there
+                if (record.spec.name, sha256_of(files.cell(record.spec.name))) not in there
             )
 
     def _experiment_id(self, client: Any, folder: Path) -> str:
@@ -254,7 +254,3 @@ def _search(client: Any, experiment: str, query: str) -> list[Any]:
 def _tag(run: Any, name: str) -> str | None:
     value: str | None = run.data.tags.get(name)
     return value
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

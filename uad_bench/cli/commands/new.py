@@ -14,6 +14,7 @@ from uad_bench.cli.options import PluginPaths, open_registry
 from uad_bench.cli.streams import echo
 from uad_bench.errors import UadBenchError
 from uad_bench.plugins.declarations import Kind, name_fault
+from uad_bench.system.disk import writing
 
 
 class Made(StrEnum):
@@ -39,12 +40,13 @@ def new(
         if entry.name == name:
             raise UadBenchError(f"The {word} name {name!r} is taken by {entry.origin}")
     path = folder.expanduser() / f"{name.replace('-', '_')}.py"
-    folder.expanduser().mkdir(parents=True, exist_ok=True)
-    try:
-        with path.open("x", encoding="utf-8") as stream:
-            stream.write(_source(word, name))
-    except FileExistsError as error:
-        raise UadBenchError(f"{path} exists; give another name, or remove it first") from error
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with path.open("x", encoding="utf-8") as stream:
+                stream.write(_source(word, name))
+        except FileExistsError as error:
+            raise UadBenchError(f"{path} exists; give another name, or remove it first") from error
     flag = "--methods" if word == "method" else "--datasets"
     echo(f"wrote {path}")
     echo(f"next: uad-bench check {path}", err=True)

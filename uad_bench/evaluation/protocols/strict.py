@@ -30,97 +30,19 @@ from uad_bench.evaluation.intervals import (
 )
 from uad_bench.evaluation.lesions import SIZES, LesionMatch, match_lesions
 from uad_bench.evaluation.protocol import MetricInfo, Protocol
+from uad_bench.evaluation.protocols._strict_metrics import (
+    DETECTION,
+    FPR,
+    METRICS,
+    NEED_THRESHOLD,
+    NO_GROUPS,
+    NO_THRESHOLD,
+)
 from uad_bench.evaluation.scored import Evaluation, ScanSource, ScoredScan, as_score
 from uad_bench.evaluation.statistics import subject_means
 from uad_bench.evaluation.values import Metric, ScanScores
 
-FPR = 0.01
-"""The false-positive rate that sets the threshold of everything but ``dice_fpr5``."""
-
-_METRICS = (
-    MetricInfo(name="auprc", title="AUPRC", shown="always", chance="prevalence"),
-    MetricInfo(name="prevalence", title="Prevalence of lesion voxels", better=None),
-    MetricInfo(name="auprc_slice", title="AUPRC over whole slices", chance="prevalence_slice"),
-    MetricInfo(name="prevalence_slice", title="Prevalence over whole slices", better=None),
-    MetricInfo(name="dice", title="Dice at 1 % FPR", shown="always"),
-    MetricInfo(name="dice_fpr5", title="Dice at 5 % FPR"),
-    MetricInfo(name="max_dice", title="max Dice (upper bound)", shown="always"),
-    MetricInfo(name="surface_dice", title="Surface Dice", shown="always"),
-    MetricInfo(name="hd95", title="HD95", unit="mm", better="lower"),
-    MetricInfo(name="hd", title="HD", unit="mm", better="lower"),
-    MetricInfo(
-        name="fpr",
-        title="FPR on test scans",
-        better=None,
-        target=FPR,
-        undefined="no healthy voxel",
-    ),
-    MetricInfo(name="lesion_f1", title="Lesion F1", shown="always"),
-    MetricInfo(name="panoptic_quality", title="Panoptic quality"),
-    MetricInfo(name="lesion_recall", title="Lesion recall"),
-    MetricInfo(
-        name="lesion_recall_small",
-        title="Lesion recall below 0.1 ml",
-        undefined="no lesion below 0.1 ml",
-    ),
-    MetricInfo(
-        name="lesion_recall_medium",
-        title="Lesion recall, 0.1 to 1 ml",
-        undefined="no lesion of 0.1 to 1 ml",
-    ),
-    MetricInfo(
-        name="lesion_recall_large",
-        title="Lesion recall from 1 ml on",
-        undefined="no lesion of 1 ml or more",
-    ),
-    MetricInfo(name="false_findings", title="False findings", unit="per scan", better="lower"),
-    MetricInfo(
-        name="healthy_volume",
-        title="False-positive volume in healthy people",
-        unit="ml",
-        better="lower",
-        undefined="not of a healthy subject",
-    ),
-)
-"""What is measured per scan. Those of the default table put no control that sees no image first
-(``benchmarks/controls_ranks.py``)."""
-
-_DETECTION_NOTE = (
-    "Detection of patients: a subject's score is the mean of the highest 1 % of the scores in the "
-    "brain, compared with healthy test subjects, from whom the threshold of the sensitivity comes."
-)
-
-_DETECTION = (
-    MetricInfo(
-        name="patient_auroc",
-        title="Detection of patients: AUROC",
-        shown="where known",
-        note=_DETECTION_NOTE,
-    ),
-    MetricInfo(
-        name="patient_auprc",
-        title="Detection of patients: AUPRC",
-        shown="where known",
-        chance="patient_prevalence",
-        note=_DETECTION_NOTE,
-    ),
-    MetricInfo(name="patient_prevalence", title="Share of patients", better=None),
-    MetricInfo(
-        name="patient_sensitivity",
-        title="Sensitivity at 1 false alarm in 10 healthy people",
-        shown="where known",
-        note=_DETECTION_NOTE,
-    ),
-)
-"""What is measured over subjects, from the score of each of their scans."""
-
-_NEED_THRESHOLD = tuple(
-    one.name
-    for one in _METRICS
-    if not one.name.startswith(("auprc", "prevalence")) and one.name != "max_dice"
-)
-_NO_THRESHOLD = "needs a threshold, which comes from anomaly maps of healthy validation scans"
-_NO_GROUPS = "needs patients and healthy people among the test subjects"
+__all__ = ["FPR", "STRICT", "evaluate_strict"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +102,7 @@ def evaluate_strict(source: ScanSource, validation: ScoreHistogram | None) -> Ev
             penalised.count(one.name),
             best_mean_interval(best.curves) if one.name == "max_dice" else _interval(scans, one),
         )
-        for one in _METRICS
+        for one in METRICS
     }
     detection = _detection(scans, patients)
     known = {} if thresholds is None else {"fpr1": thresholds.fpr1, "fpr5": thresholds.fpr5}
@@ -197,8 +119,8 @@ def evaluate_strict(source: ScanSource, validation: ScoreHistogram | None) -> Ev
             for domain, histogram in (("brain", scan.brain), ("slice", scan.whole))
         },
         missing={
-            **({} if thresholds else dict.fromkeys(_NEED_THRESHOLD, _NO_THRESHOLD)),
-            **{name: _NO_GROUPS for name, metric in detection.items() if metric.value is None},
+            **({} if thresholds else dict.fromkeys(NEED_THRESHOLD, NO_THRESHOLD)),
+            **{name: NO_GROUPS for name, metric in detection.items() if metric.value is None},
         },
     )
 
@@ -207,7 +129,7 @@ def _measure(scan: ScoredScan, thresholds: _Thresholds | None) -> _Scan:
     """Every number of one scan but its Dice at the common threshold, which needs all scans."""
     brain, whole = scan.brain_histogram(), scan.whole_slice_histogram()
     values: dict[str, float | None] = {
-        **dict.fromkeys(one.name for one in _METRICS),
+        **dict.fromkeys(one.name for one in METRICS),
         "auprc": average_precision(brain),
         "prevalence": brain.prevalence,
         "auprc_slice": average_precision(whole),
@@ -300,14 +222,14 @@ def _detection(scans: Sequence[ScanScores], patients: Container[str]) -> dict[st
     scores = subject_means(scans, "patient_score")
     found = detect(Person(score, name not in patients) for name, score in scores.items())
     if found is None:
-        return {one.name: one.of(None) for one in _DETECTION}
+        return {one.name: one.of(None) for one in DETECTION}
     people = found.patients + found.healthy
     area = auroc_interval(found.auroc, found.patients, found.healthy)
     values = (found.auroc, found.auprc, found.prevalence, found.sensitivity)
     intervals = (area, None, None, None)
     return {
         one.name: one.of(value, interval, subjects=people)
-        for one, value, interval in zip(_DETECTION, values, intervals, strict=True)
+        for one, value, interval in zip(DETECTION, values, intervals, strict=True)
     }
 
 
@@ -354,6 +276,6 @@ STRICT = Protocol(
         "also set the threshold of patient_sensitivity. Intervals are Student's t over "
         "subjects on a logit or, for amounts, a log scale."
     ),
-    metrics=(*_METRICS, *_DETECTION),
+    metrics=(*METRICS, *DETECTION),
     measure=evaluate_strict,
 )

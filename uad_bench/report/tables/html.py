@@ -20,13 +20,13 @@ def html(table: Table) -> str:
     parts += [_grid(sheet) for sheet in arrange_sheets(table.panels)]
     if table.ranked:
         parts.append("<p>Best unsupervised detector in bold, second best underlined.</p>")
-    parts += [f"<p>{_mark(note.mark)}{escape(note.text)}</p>" for note in table.notes]
+    parts += [f"<p>{marked(note.mark)}{escape(note.text)}</p>" for note in table.notes]
     return "\n".join(parts) + "\n"
 
 
 def _grid(sheet: Sheet) -> str:
     heads = "".join(
-        f"<th{_RIGHT}>{'<br>'.join(map(escape, one.lines))}{_marks(one.marks)}</th>"
+        f"<th{_RIGHT}>{'<br>'.join(map(escape, one.lines))}{marks(one.marks)}</th>"
         for one in sheet.columns
     )
     lines = [f"<tr><th{_LEFT}>{escape(sheet.corner)}</th>{heads}</tr>"]
@@ -43,19 +43,21 @@ def _grid(sheet: Sheet) -> str:
 
 def _row(heading: Heading, cells: Sequence[Cell]) -> str:
     numbers = "".join(f"<td{_RIGHT}>{_cell(cell)}</td>" for cell in cells)
-    return f"<tr><th{_LEFT}>{escape(heading.title)}{_marks(heading.marks)}</th>{numbers}</tr>"
+    return f"<tr><th{_LEFT}>{escape(heading.title)}{marks(heading.marks)}</th>{numbers}</tr>"
 
 
 def _cell(cell: Cell) -> str:
-    text = _RANKS[cell.rank].format(escape(cell.text)) + _marks(cell.marks)
+    text = _RANKS[cell.rank].format(escape(cell.text)) + marks(cell.marks)
     return f"{text}<br><small>{escape(cell.interval)}</small>" if cell.interval else text
 
 
-def _marks(marks: tuple[int, ...]) -> str:
-    return f"<sup>{','.join(map(str, marks))}</sup>" if marks else ""
+def marks(numbers: tuple[int, ...]) -> str:
+    """Return the numbers of notes, raised, as HTML and Markdown write them."""
+    return f"<sup>{','.join(map(str, numbers))}</sup>" if numbers else ""
 
 
-def _mark(mark: str) -> str:
+def marked(mark: str) -> str:
+    """Return the mark at the beginning of a note, as HTML and Markdown write it."""
     if not mark:
         return ""
     return f"<sup>{mark}</sup> " if mark[0].isdigit() else f"{escape(mark)} "

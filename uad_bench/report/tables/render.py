@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Literal, get_args
 
+from uad_bench.report.tables.html import marked, marks
 from uad_bench.report.tables.latex import latex
 from uad_bench.report.tables.layout import Heading, Sheet, arrange_sheets
 from uad_bench.report.tables.model import GROUPS, Cell, Table
@@ -59,12 +60,12 @@ def markdown(table: Table) -> str:
         parts.append(f"**{_escaped(sheet.title)}**\n\n{_grid(sheet)}")
     if table.ranked:
         parts.append("Best unsupervised detector in bold, second best underlined.")
-    parts += [f"{_mark(note.mark)}{_escaped(note.text)}" for note in table.notes]
+    parts += [f"{marked(note.mark)}{_escaped(note.text)}" for note in table.notes]
     return "\n\n".join(parts) + "\n"
 
 
 def _grid(sheet: Sheet) -> str:
-    head = ["<br>".join(map(_escaped, one.lines)) + _marks(one.marks) for one in sheet.columns]
+    head = ["<br>".join(map(_escaped, one.lines)) + marks(one.marks) for one in sheet.columns]
     lines = [[sheet.corner, *head], [":--", *("--:" for _ in head)]]
     for section, group in groupby(
         zip(sheet.rows, sheet.cells, strict=True), key=lambda pair: pair[0].section
@@ -76,24 +77,14 @@ def _grid(sheet: Sheet) -> str:
 
 
 def _heading(heading: Heading) -> str:
-    return _escaped(heading.title) + _marks(heading.marks)
+    return _escaped(heading.title) + marks(heading.marks)
 
 
 def _cell(cell: Cell) -> str:
     text = _escaped(cell.text)
     text = {0: text, 1: f"**{text}**", 2: f"<u>{text}</u>"}[cell.rank]
     interval = f" {_escaped(cell.interval)}" if cell.interval else ""
-    return f"{text}{interval}{_marks(cell.marks)}"
-
-
-def _marks(marks: tuple[int, ...]) -> str:
-    return f"<sup>{','.join(map(str, marks))}</sup>" if marks else ""
-
-
-def _mark(mark: str) -> str:
-    if not mark:
-        return ""
-    return f"<sup>{mark}</sup> " if mark[0].isdigit() else f"{mark} "
+    return f"{text}{interval}{marks(cell.marks)}"
 
 
 def _escaped(text: str) -> str:

@@ -17,6 +17,7 @@ from uad_bench.errors import ScanError, UadBenchError
 from uad_bench.method import FloatArray, Slices
 from uad_bench.runner.data.gather import STORES
 from uad_bench.runner.data.sources import cache_folder
+from uad_bench.system.disk import writing
 from uad_bench.volumes.checks.quality import failed, findings, measure
 from uad_bench.volumes.grid import Affine, Grid
 from uad_bench.volumes.recipe import Recipe
@@ -118,10 +119,10 @@ def prepare_image(
     """
     with tempfile.TemporaryDirectory(prefix="uad-bench-") as folder:
         paths = [Path(folder) / "scan.nii"]
-        nib.save(_unscaled(image), paths[0])
+        _write(image, paths[0])
         if brain is not None and not isinstance(brain, str | Path):
             paths.append(Path(folder) / "brain.nii")
-            nib.save(_unscaled(brain), paths[1])
+            _write(brain, paths[1])
         mask = paths[1] if len(paths) > 1 else None if brain is None else Path(brain)
         try:
             found = prepare_file(paths[0], recipe, template, mask, cache)
@@ -129,6 +130,11 @@ def prepare_image(
             raise type(error)(str(error).replace(f"{folder}/", "")) from error.__cause__
         own = nib.Nifti1Image.from_image(image)
     return OneScan("scan", found.slices, found.grid, found.brain, found.affine, own, found.notes)
+
+
+def _write(image: Any, file: Path) -> None:
+    with writing(file):
+        nib.save(_unscaled(image), file)
 
 
 def _unscaled(image: Any) -> nib.Nifti1Image:

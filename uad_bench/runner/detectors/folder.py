@@ -23,7 +23,7 @@ from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.method import Method
 from uad_bench.plugins.code import code_of
 from uad_bench.plugins.registry import Registry
-from uad_bench.system.disk import storage_error
+from uad_bench.system.disk import writing
 from uad_bench.volumes.recipe import Recipe
 
 RECORD, STATE, VALIDATION = "detector.json", "state.safetensors", "validation.npz"
@@ -95,18 +95,18 @@ def write_detector(folder: Path, fitted: Method, record: DetectorRecord) -> None
     """
     partial = folder.with_name(f".partial-{folder.name}")
     try:
+        with writing(folder):
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            state = save(fitted.state())
+            whole = {**record.model_dump(), "sha256": hashlib.sha256(state).hexdigest()}
+            text = DetectorRecord.model_validate(whole).model_dump_json(indent=1)
+            (partial / STATE).write_bytes(state)
+            (partial / RECORD).write_bytes(f"{text}\n".encode())
+            shutil.rmtree(folder, ignore_errors=True)
+            partial.replace(folder)
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        state = save(fitted.state())
-        whole = {**record.model_dump(), "sha256": hashlib.sha256(state).hexdigest()}
-        text = DetectorRecord.model_validate(whole).model_dump_json(indent=1)
-        (partial / STATE).write_bytes(state)
-        (partial / RECORD).write_bytes(f"{text}\n".encode())
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.replace(folder)
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise storage_error(error, folder) from error
 
 
 def read_record(folder: Path) -> DetectorRecord:

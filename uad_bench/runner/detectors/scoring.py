@@ -20,7 +20,7 @@ from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.scored import ScoredScan
 from uad_bench.method import FloatArray, Method, ReconstructionMethod, Slices
 from uad_bench.runner.events import Example, Listener, Progressed
-from uad_bench.system.disk import storage_error
+from uad_bench.system.disk import writing
 from uad_bench.volumes.steps.native import scores_on
 from uad_bench.volumes.store.prepared import PreparedDataset, PreparedScan
 
@@ -137,11 +137,8 @@ def anomaly_maps(
 
 def _append(file: Path, levels: NDArray[np.uint16]) -> None:
     """Add scores to a file. A memory map would end the process where the disk is full."""
-    try:
-        with file.open("ab") as out:
-            out.write(levels.tobytes())
-    except OSError as error:
-        raise storage_error(error, file) from error
+    with writing(file), file.open("ab") as out:
+        out.write(levels.tobytes())
 
 
 def signed_residual(method: Method, slices: Slices) -> tuple[FloatArray, FloatArray | None]:

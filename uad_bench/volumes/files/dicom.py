@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from uad_bench.errors import UadBenchError
+from uad_bench.system.disk import full_disk, storage_error
 from uad_bench.system.extras import install_command
 
 MIN_TI_S, MIN_TE_S = 1.4, 0.06
@@ -178,8 +179,7 @@ def convert_dicom(
                 on_problem(f"{folder}: {problem}")
         bids.rename(target)
     except OSError as error:
-        reason = error.strerror or error
-        raise UadBenchError(f"{target}: cannot be written ({reason}); check the disk") from error
+        raise storage_error(error, target) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
@@ -230,10 +230,7 @@ def _convert(program: str, folder: Path, target: Path) -> list[str]:
         return []
     free = shutil.disk_usage(target).free
     if free < _LEAST_FREE:  # a full disk is a failure like any other to dcm2niix
-        raise UadBenchError(
-            f"{target.parent.parent}: the disk is nearly full ({free / 1e6:.0f} MB left); free "
-            "space, or choose another folder"
-        )
+        raise full_disk(target.parent.parent)
     lines = (line.strip() for line in (result.stdout + result.stderr).splitlines())
     said = [line for line in lines if line and not line.startswith("Convert")]
     why = next((line for line in said if str(folder) in line), (said or ["nothing"])[-1])

@@ -8,9 +8,7 @@ header); its SHA-256 is then recorded in ``SHA256SUMS`` beside the data and hold
 
 from __future__ import annotations
 
-import errno
 import gzip
-import hashlib
 import os
 import re
 import zlib
@@ -34,6 +32,7 @@ from nibabel.wrapstruct import WrapStructError
 from uad_bench import __version__
 from uad_bench.dataset import Download, RemoteFile
 from uad_bench.errors import UadBenchError
+from uad_bench.system.disk import sha256_of, storage_error, writing
 from uad_bench.system.locks import HeldError, held
 
 SUMS = "SHA256SUMS"
@@ -87,15 +86,14 @@ def fetch(
             is full; another process fetches into ``folder``.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with held(folder / ".get.lock", wait=False):
-            return _fetch(download, folder, connections, _Line(tuple(pauses)), on_progress)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with held(folder / ".get.lock", wait=False):
+                return _fetch(download, folder, connections, _Line(tuple(pauses)), on_progress)
     except HeldError as error:
         raise UadBenchError(
             f"{folder}: another process is fetching into it ({error.holder}): {error.remedy}"
         ) from None
-    except OSError as error:
-        raise _disk_error(folder, error) from error
 
 
 class _Line:
@@ -175,7 +173,7 @@ def _is_whole(folder: Path, file: RemoteFile, sums: dict[str, str]) -> bool:
     if _fault(path, file, expected) is not None:
         return False
     if expected is None:
-        sums[file.path] = _sha256(path)
+        sums[file.path] = sha256_of(path)
     return True
 
 
@@ -198,13 +196,13 @@ def _fetch_file(
         if fault is not None:
             partial.unlink()
             raise UadBenchError(f"{path}: {fault}; the copy is deleted")
-        digest = _sha256(partial)
+        digest = sha256_of(partial)
         with partial.open("rb") as stream:
             os.fsync(stream.fileno())
         partial.replace(path)
     except OSError as error:
         line.stop.set()
-        raise _disk_error(path, error) from error
+        raise storage_error(error, path) from error
     return digest
 
 
@@ -289,7 +287,7 @@ def _fault(path: Path, file: RemoteFile, expected: str | None) -> str | None:
         return f"{path.stat().st_size} bytes, not {file.size}"
     if expected is None:
         return _damage(path, file.path)
-    found = _sha256(path)
+    found = sha256_of(path)
     return None if found == expected else f"its SHA-256 is {found}, not {expected}"
 
 
@@ -307,11 +305,6 @@ def _damage(path: Path, name: str) -> str | None:
     return None
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _read_sums(folder: Path) -> dict[str, str]:
     """The recorded checksums by path; none where there is no record."""
     path = folder / SUMS
@@ -325,9 +318,3 @@ def _write_sums(folder: Path, sums: dict[str, str]) -> None:
     lines = (f"{sum_}  {name}\n" for name, sum_ in sorted(sums.items()))
     partial.write_text("".join(lines), encoding="utf-8")
     partial.replace(folder / SUMS)
-
-
-def _disk_error(path: Path, error: OSError) -> UadBenchError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return UadBenchError(f"{path}: the disk is full; free space or choose another --data-root")
-    return UadBenchError(f"{path}: cannot be written ({error.strerror or error})")

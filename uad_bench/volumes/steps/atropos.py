@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from uad_bench.errors import ScanError
+from uad_bench.system.disk import writing
 from uad_bench.volumes.grid import Affine, FloatArray
 from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.steps.register import load_ants
@@ -140,7 +141,9 @@ def _atropos(
         folder = Path(name)
         inputs = {"flair": image, "solid": solid.astype(np.uint8), "1": grey, "2": 1.0 - grey}
         for stem, data in inputs.items():
-            nib.save(nib.Nifti1Image(data, frame), folder / f"{stem}.nii")
+            file = folder / f"{stem}.nii"
+            with writing(file):
+                nib.save(nib.Nifti1Image(data, frame), file)
         options = {
             "-d": "3",
             "-a": f"{folder}/flair.nii",

@@ -26,6 +26,7 @@ from scipy import ndimage
 from threadpoolctl import threadpool_limits
 
 from uad_bench.errors import ScanError, UadBenchError
+from uad_bench.system.disk import writing
 from uad_bench.system.extras import install_command
 from uad_bench.volumes.grid import Affine, FloatArray
 
@@ -135,7 +136,8 @@ def _robex(image: FloatArray, affine: Affine) -> NDArray[np.bool_]:
         for data in ("dat", "ref_vols"):
             (Path(folder) / data).symlink_to(home / data)
         head, mask = Path(folder) / "head.nii", Path(folder) / "mask.nii"
-        nib.save(nib.Nifti1Image(image, affine), head)
+        with writing(head):
+            nib.save(nib.Nifti1Image(image, affine), head)
         command = [str(home / "ROBEX"), head.name, "brain.nii", mask.name, str(_SEED)]
         try:
             done = subprocess.run(

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from uad_bench.errors import UadBenchError
 from uad_bench.method import TISSUES, FloatArray, TissuePrior
-from uad_bench.system.disk import storage_error, write_whole
+from uad_bench.system.disk import write_whole, writing
 from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.steps.space import template_grid
 from uad_bench.volumes.store.inputs import digest
@@ -147,17 +147,16 @@ def build_atlas(prepared: PreparedDataset, label: str, folder: Path) -> Atlas:
     manifest = manifest.model_copy(update={"atlas_hash": manifest.digest})
     partial = folder.with_name(f".{folder.name}.partial")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for name, data in files.items():
-            write_whole(partial / f"{name}.npy", data)
-        text = manifest.model_dump_json(indent=1) + "\n"
-        write_whole(partial / "manifest.json", text.encode())
-        sync_folder(partial)
-        partial.rename(folder)
-        sync_folder(folder.parent)
-    except OSError as error:
-        raise storage_error(error, folder) from error
+        with writing(folder):
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            for name, data in files.items():
+                write_whole(partial / f"{name}.npy", data)
+            text = manifest.model_dump_json(indent=1) + "\n"
+            write_whole(partial / "manifest.json", text.encode())
+            sync_folder(partial)
+            partial.rename(folder)
+            sync_folder(folder.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return open_atlas(folder)

@@ -6,7 +6,6 @@ a later one about the same scan replaces an earlier one, and the file is its own
 
 from __future__ import annotations
 
-import getpass
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -17,6 +16,8 @@ from typing import Literal
 from uad_bench import __version__
 from uad_bench.dataset import Scan
 from uad_bench.errors import UadBenchError
+from uad_bench.system.disk import writing
+from uad_bench.system.user import user_name
 
 FILE_NAME = "exclusions.tsv"
 COLUMNS = ("date", "scan", "action", "reason", "by", "version")
@@ -122,9 +123,9 @@ def _decisions(path: Path) -> Iterator[tuple[str, Action, str]]:
 def _append(path: Path, name: str, action: Action, reason: str) -> None:
     """Add a line in one write, which other processes and a kill see wholly or not at all."""
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    cells = (date, name, action, " ".join(reason.split()), _user(), __version__)
+    cells = (date, name, action, " ".join(reason.split()), user_name(), __version__)
     line = "\t".join(cells) + "\n"
-    try:
+    with writing(path, "the decision is not recorded: check the folder's permissions"):
         before = path.read_bytes() if path.exists() else b""
         if not before.strip():
             line = f"{_HEADER}\n{line}"
@@ -136,16 +137,3 @@ def _append(path: Path, name: str, action: Action, reason: str) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-    except OSError as error:
-        raise UadBenchError(
-            f"{path}: cannot be written ({error.strerror}); the decision is not recorded: "
-            "check the folder's permissions"
-        ) from error
-
-
-def _user() -> str:
-    """The name a person is logged in with; not every container has one."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -13,6 +12,7 @@ from typing import Any
 
 from uad_bench.dataset import Dataset, Scan
 from uad_bench.errors import ScanError, UadBenchError
+from uad_bench.system.disk import storage_error
 from uad_bench.system.locks import held
 from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.steps.tissue_maps import mapping_files
@@ -219,7 +219,8 @@ def prepare(
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
-        raise UadBenchError(_write_failure(store_root, error)) from error
+        advice = "check its permissions, or name another folder with --cache"
+        raise storage_error(error, Path(error.filename or store_root), advice) from error
     return PreparedDataset.open(folder)
 
 
@@ -315,13 +316,4 @@ def _excluded(item: ScanInput, left: LeftOut) -> ExcludedScan:
         state="unreadable" if left.quality is None else "held out",
         standard=left.standard,
         quality=left.quality,
-    )
-
-
-def _write_failure(store_root: Path, error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{store_root}: the disk is full; free space or choose another store folder"
-    return (
-        f"{error.filename or store_root}: cannot be written ({error.strerror or error}); check its "
-        "permissions, or name another folder with --cache"
     )

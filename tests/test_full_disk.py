@@ -1,0 +1,120 @@
+"""A disk that is full is one line, the same wherever it strikes, and leaves nothing half-written.
+
+The disk is a small one of its own, mounted for the test; where that is not allowed, tests beside
+the code that writes inject the error instead.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from uad_bench.cli import main
+from uad_bench.errors import UadBenchError
+from uad_bench.runner.failures import failure_reason
+from uad_bench.system.disk import writing
+
+SIZE_KB = 64
+FULL = "error: the disk is full while writing "
+
+Mount = Callable[[Path], Path]
+
+
+@pytest.fixture
+def full() -> Iterator[Mount]:
+    """Mounts a small disk that is full at a folder."""
+    mounted: list[Path] = []
+
+    def mount(folder: Path) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_KB}k", "tmpfs", str(folder)]
+        if shutil.which("mount") is None or subprocess.run(command, check=False).returncode:
+            pytest.skip("a disk cannot be mounted here")
+        mounted.append(folder)
+        (folder / "rest").write_bytes(bytes(SIZE_KB * 1024))
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+RUN = (
+    *("run", "--methods", "thresholding", "--controls", "", "--datasets", "wmh", "--limit", "1"),
+    *("--data-root", "{lab}", "--no-mlflow", "--results", "{box}/results"),
+)
+COMMANDS = {
+    "results": (*RUN, "--cache", "{cache}"),
+    "results/detectors": (*RUN, "--cache", "{cache}"),
+    "results/cells": (*RUN, "--cache", "{cache}"),
+    "results/histograms": (*RUN, "--cache", "{cache}"),
+    "results/pictures": (*RUN, "--cache", "{cache}"),
+    "cache": (*RUN, "--cache", "{box}/cache"),
+    "phantoms": ("phantom", "{box}/phantoms", "--datasets", "wmh", "--subjects", "1"),
+    "raw phantoms": (
+        *("phantom", "{box}/raw phantoms", "--raw"),
+        *("--datasets", "wmh", "--subjects", "1"),
+    ),
+    "plugins": ("new", "method", "mine", "--dir", "{box}/plugins"),
+    "map": (
+        *("predict", "{lab}/MSLUB/patient11/FLAIR.nii.gz", "-m", "thresholding"),
+        *("-o", "{box}/map/map.nii.gz", "--data-root", "{lab}", "--cache", "{cache}"),
+    ),
+    "atlas": ("atlas", "build", "{box}/atlas/of", "--data-root", "{lab}", "--cache", "{cache}"),
+    "tables": ("table", "--results", "{made}", "-o", "{box}/tables/table.md", "-f", "markdown"),
+    "figures": ("curves", "--results", "{made}", "-o", "{box}/figures/curves.png"),
+}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared datasets, shared by the tests of this file."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def made(lab: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of a run on a disk with room."""
+    box = tmp_path_factory.mktemp("made")
+    words = (*RUN, "--cache", str(cache))
+    assert main([word.format(lab=lab, box=box) for word in words]) == 0
+    return box / "results"
+
+
+@pytest.mark.parametrize("place", COMMANDS)
+def test_a_full_disk_is_one_line_of_the_same_words(
+    full: Mount,
+    lab: Path,
+    cache: Path,
+    made: Path,
+    tmp_path: Path,
+    place: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    disk = full(tmp_path / place)
+    capsys.readouterr()
+    words = [w.format(lab=lab, box=tmp_path, cache=cache, made=made) for w in COMMANDS[place]]
+    assert main(words) == 2
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error")]
+    assert line.startswith(f"{FULL}{disk}"), line
+    assert line.endswith("make room and run the same command again; finished work is kept")
+    left = [path for path in disk.rglob("*") if path.is_file() and path.stat().st_size]
+    assert left == [disk / "rest"]
+
+
+def test_what_is_not_full_says_what_it_is_and_what_to_do(tmp_path: Path) -> None:
+    file = tmp_path / "absent" / "file"
+    with pytest.raises(UadBenchError) as caught, writing(file, "make the folder first"):
+        file.write_bytes(b"")
+    assert str(caught.value) == (
+        f"cannot write {file}: No such file or directory; make the folder first"
+    )
+
+
+def test_a_full_disk_is_no_failure_of_a_method() -> None:
+    with pytest.raises(UadBenchError, match="the disk is full: make room"):
+        failure_reason(OSError(28, "No space left on device"))
