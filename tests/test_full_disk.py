@@ -60,13 +60,8 @@ COMMANDS = {
         *("--datasets", "wmh", "--subjects", "1"),
     ),
     "plugins": ("new", "method", "mine", "--dir", "{box}/plugins"),
-    "map": (
-        *("predict", "{lab}/MSLUB/patient11/FLAIR.nii.gz", "-m", "thresholding"),
-        *("-o", "{box}/map/map.nii.gz", "--data-root", "{lab}", "--cache", "{cache}"),
-    ),
     "atlas": ("atlas", "build", "{box}/atlas/of", "--data-root", "{lab}", "--cache", "{cache}"),
     "tables": ("table", "--results", "{made}", "-o", "{box}/tables/table.md", "-f", "markdown"),
-    "figures": ("curves", "--results", "{made}", "-o", "{box}/figures/curves.png"),
 }
 
 

@@ -15,7 +15,7 @@ from uad_bench.dataset import Dataset
 from uad_bench.discovery.bids import ignore
 from uad_bench.plugins.registry import discover
 
-TOO = ("--cache", "{box}/cache")
+TOO = ("--cache", "{cache}")
 RUN = ("--methods", "thresholding", "--controls", "", "--results", "{box}/results", *TOO)
 MIXED = ("--train", "bids:{mixed}", "--datasets", "bids:{mixed}")
 COMMANDS = {
@@ -36,6 +36,12 @@ COMMANDS = {
         *("-o", "{box}/map.nii.gz", "--data-root", "{lab}", *TOO),
     ),
 }
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared datasets, shared by the tests of this file."""
+    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture
@@ -76,13 +82,16 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_reads_each_folder_once(
     lab: Path,
+    cache: Path,
     mixed: Path,
     tmp_path: Path,
     seen: Counter[tuple[str, str]],
     command: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    words = [word.format(lab=lab, box=tmp_path, mixed=mixed) for word in COMMANDS[command]]
+    words = [
+        word.format(lab=lab, cache=cache, box=tmp_path, mixed=mixed) for word in COMMANDS[command]
+    ]
     code = main(words)
     assert code == 0, capsys.readouterr().err
     readers = {key: number for key, number in seen.items() if key[0] not in ignored(command)}

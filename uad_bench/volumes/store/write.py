@@ -70,12 +70,15 @@ class NativeFile:
             self._zip.writestr(entry, buffer.getvalue())
 
     def close(self) -> None:
-        """Write the directory and bring everything to the disk; once is enough."""
-        if self._stream.closed:
-            return
+        """Write the directory and bring everything to the disk."""
         self._zip.close()
         self._stream.flush()
         os.fsync(self._stream.fileno())
+        self._stream.close()
+
+    def abandon(self) -> None:
+        """Close without finishing; the archive must not try again when it is forgotten."""
+        self._zip.fp = None
         self._stream.close()
 
 
@@ -105,7 +108,7 @@ class StoreWriter:
     ) -> None:
         for array in self._arrays.values():
             array.abandon()
-        self._native.close()
+        self._native.abandon()
 
     def append(self, slices: ScanSlices, native: Packed | None) -> tuple[int, int]:
         """Write one scan's slices and its own masks, if it has any to be scored on.
