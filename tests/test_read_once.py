@@ -19,10 +19,16 @@ TOO = ("--cache", "{cache}")
 RUN = ("--methods", "thresholding", "--controls", "", "--results", "{box}/results", *TOO)
 MIXED = ("--train", "bids:{mixed}", "--datasets", "bids:{mixed}")
 COMMANDS = {
-    "run": ("run", *RUN, "--no-mlflow", "--datasets", "all,mslub", "--data-root", "{lab}"),
+    "run": (
+        *("run", *RUN, "--no-mlflow", "--limit", "1"),
+        *("--datasets", "all,mslub", "--data-root", "{lab}"),
+    ),
     "run --dry-run": ("run", *RUN, "--dry-run", "--datasets", "all", "--data-root", "{lab}"),
     "run, trained and tested on one": ("run", *RUN, "--dry-run", *MIXED),
-    "prepare": ("prepare", "--data-root", "{lab}", "--page", "{box}/page", *TOO),
+    "prepare": (
+        *("prepare", "--data-root", "{lab}", "--page", "{box}/page", *TOO),
+        *("--limit", "1", "-j", "1"),
+    ),
     "prepare --dry-run": ("prepare", "--dry-run", "--data-root", "{lab}", *TOO),
     "validate NAME": ("validate", "mslub", "--data-root", "{lab}"),
     "validate NAME:PATH": ("validate", "bids:{mixed}"),
