@@ -59,7 +59,7 @@ class Mslub(Dataset):
 }""",
         licence="CC BY",
         obtain=(
-            "uad-bench get mslub, or download "
+            "uad-bench get --datasets mslub, or download "
             "https://lit.fe.uni-lj.si/en/research/resources/3D-MR-MS/ or clone "
             "https://github.com/muschellij2/open_ms_data"
         ),

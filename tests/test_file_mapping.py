@@ -11,12 +11,12 @@ from uad_bench.datasets.bids import Bids
 from uad_bench.datasets.mslub import Mslub
 
 from uad_bench.cli import main
-from uad_bench.cli.options import open_registry
 from uad_bench.dataset import Reading
 from uad_bench.discovery.file_mapping import FileMapping, compiled, file_mapping
 from uad_bench.discovery.locate import inspect
 from uad_bench.errors import UadBenchError
 from uad_bench.phantom.layouts import MARKER
+from uad_bench.plugins.registry import open_registry
 from uad_bench.runner.data.sources import find_source
 
 

@@ -114,7 +114,7 @@ def test_a_folder_without_scans_names_folder_and_layout_in_one_line(tmp_path: Pa
     message = str(caught.value)
     assert str(tmp_path) in message
     assert "toy/site/case01/flair.nii.gz" in message
-    assert "`uad-bench data toy`" in message
+    assert "`uad-bench data --datasets toy`" in message
     assert "\n" not in message
 
 

@@ -6,9 +6,9 @@ import pytest
 from pydantic import Field
 
 from uad_bench.cli import main
-from uad_bench.cli.options import open_registry
 from uad_bench.errors import UadBenchError
 from uad_bench.method import FitReport, Method, MethodInfo, Params, descriptions
+from uad_bench.plugins.registry import open_registry
 from uad_bench.runner.detectors.trainer import validated
 
 

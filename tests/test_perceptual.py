@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from uad_bench.methods.vae import VAE
 
 from uad_bench.cli import main
-from uad_bench.cli.options import open_registry
 from uad_bench.errors import UadBenchError
 from uad_bench.models import perceptual
 from uad_bench.models.perceptual import (
@@ -27,6 +26,7 @@ from uad_bench.models.perceptual import (
     load_lite0,
     load_vgg19,
 )
+from uad_bench.plugins.registry import open_registry
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import load_config
 from uad_bench.runner.detectors.trainer import Trainer

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from uad_bench.cli import main
-from uad_bench.cli.options import open_registry
 from uad_bench.errors import UadBenchError
+from uad_bench.plugins.registry import open_registry
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import load_config
 from uad_bench.runner.detectors.trainer import Trainer

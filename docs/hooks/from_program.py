@@ -30,6 +30,25 @@ def commands() -> Iterator[str]:
             yield f"```text\n$ uad-bench {' '.join(words)} --help\n{_said(*words, '--help')}\n```\n"
 
 
+def settings() -> Iterator[str]:
+    """Every setting of a run with its meaning and default, in the groups of the model."""
+    from uad_bench.runner.config import RunConfig
+    from uad_bench.runner.settings import default, heading, meaning
+
+    fields = RunConfig.model_fields
+    groups: dict[str, list[str]] = {}
+    for name in fields:
+        groups.setdefault(heading(RunConfig, name), []).append(name)
+    for title, names in groups.items():
+        yield f"### {title}\n"
+        yield _row(["setting", "meaning", "default"])
+        yield _row(["---"] * 3)
+        for name in names:
+            known = default(fields[name])
+            yield _row([f"`{name}`", meaning(fields[name]), f"`{known}`" if known else ""])
+        yield ""
+
+
 def parameters() -> Iterator[str]:
     """The parameters of every built-in method, as `uad-bench show` has them; controls come last."""
     from uad_bench.plugins.registry import open_registry
@@ -76,5 +95,6 @@ def _said(*words: str) -> str:
 
 MARKS = {
     "<!-- the help of every command -->": commands,
+    "<!-- every setting -->": settings,
     "<!-- the parameters of every method -->": parameters,
 }

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import typer
-from typer.core import TyperCommand
 
 from uad_bench import __version__
+from uad_bench.cli.command import Command
 from uad_bench.cli.streams import close_broken_stdout, echo, open_streams
 from uad_bench.errors import UadBenchError
 from uad_bench.system.disk import full_disk, is_full
@@ -134,7 +134,7 @@ def _app(invoked: str | None) -> typer.Typer:
         add_help_option=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     app.callback()(_root)
     for name, (target, summary) in COMMANDS.items():
@@ -143,26 +143,8 @@ def _app(invoked: str | None) -> typer.Typer:
         elif isinstance(found := _function(target), typer.Typer):
             app.add_typer(found, name=name, help=summary)
         else:
-            app.command(name, cls=_Command, short_help=summary)(found)
+            app.command(name, cls=Command, short_help=summary)(found)
     return app
-
-
-class _Command(TyperCommand):
-    """A command that validates nothing where nothing is given and everything may be left out.
-
-    Typer validates with pydantic, whose import takes longer than the rest of ``uad-bench list``.
-    For the same reason the program's own ``--help`` is a flag with a default.
-    """
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        is_plain = all(
-            param.default is None and not (param.required or param.envvar or param.callback)
-            for param in self.params
-        )
-        if args or not is_plain:
-            return super().parse_args(ctx, args)
-        ctx.params.update({param.name: None for param in self.params})
-        return []
 
 
 def _function(target: str) -> Callable[..., object]:

@@ -1,110 +1,140 @@
-"""Options that several commands share."""
+"""Options that several commands share. Those of settings are made from the settings' model."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
 from uad_bench.errors import UadBenchError
-from uad_bench.plugins.registry import PLUGINS_VARIABLE
-from uad_bench.plugins.registry import open_registry as open_registry  # noqa: PLC0414
+from uad_bench.plugins.registry import PLUGINS_HELP
+
+if TYPE_CHECKING:
+    from uad_bench.runner.settings import Settings
 
 PluginPaths = Annotated[
     list[Path] | None,
-    typer.Option(
-        "--plugin",
-        metavar="FILE|DIR",
-        help=f"A plugin of your own; may be repeated. Also {PLUGINS_VARIABLE}.",
-    ),
+    typer.Option("--plugin", metavar="FILE|DIR", help=f"{PLUGINS_HELP} Repeatable."),
 ]
-"""The type of a command's ``plugin`` parameter; its default is ``None``."""
+"""The type of a command's ``plugin`` parameter; its default is ``None``. For commands that take no
+settings, and start faster without the model."""
 
-# Options of a run's configuration, for every command that makes one; their default is ``None``,
-# for what the configuration file or ``RunConfig`` says.
-Parameters = Annotated[
-    list[str] | None,
-    typer.Option("--param", help="A parameter, as spa.beta=1e-4. Repeatable."),
-]
-Preset = Annotated[
-    str | None,
-    typer.Option(help="Parameters of each method that has this preset, such as paper."),
-]
-Train = Annotated[
-    str | None, typer.Option(help="Healthy dataset to learn from, or bids:PATH.  [default: hi]")
-]
-DataRoot = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="UAD_BENCH_DATA",
-        help="Folder with the real datasets. Without it everything is simulated.",
-    ),
-]
-Recipe = Annotated[
-    str | None, typer.Option(help="Preparation: median, paper, or a YAML file.  [default: median]")
-]
-Template = Annotated[
-    Path | None, typer.Option(help="Folder of SRI24, to register raw scans to it.")
-]
-Tissues = Annotated[
-    str | None,
-    typer.Option(help="Tissue maps for the shape prior: atropos, or a YAML mapping file."),
-]
-LesionPattern = Annotated[
-    str | None,
-    typer.Option(
-        help="Files that are lesion masks, as '*_msk.nii.gz', or a YAML mapping file. BIDS only."
-    ),
-]
-MaskShift = Annotated[
-    float | None,
-    typer.Option(
-        metavar="MM",
-        min=0.0,
-        help="Lay masks voxel on voxel whose header is off by up to this.  [default: 0]",
-    ),
-]
-AtlasFolder = Annotated[
-    Path | None,
-    typer.Option(help="Tissue prior from `atlas build`, instead of the training dataset's."),
-]
-Protocols = Annotated[
-    str | None, typer.Option(help="Protocols, such as strict,paper.  [default: strict]")
-]
-PostProcessings = Annotated[
-    str | None, typer.Option(help="Post-processings.  [default: none,star]")
-]
-Space = Annotated[
-    str | None,
-    typer.Option(help="Voxels to score: template, or each scan's native.  [default: template]"),
-]
-Overwrite = Annotated[
-    str | None, typer.Option(help="never, missing, failed or all.  [default: missing]")
-]
-Seeds = Annotated[str | None, typer.Option(help="Training seeds, such as 0,1,2.  [default: 0]")]
-Phantoms = Annotated[int | None, typer.Option(help="Simulated patients per dataset.  [default: 3]")]
-Anatomies = Annotated[
-    Path | None, typer.Option(help="Label maps to simulate from, instead of the template.")
-]
-Limit = Annotated[
-    int | None, typer.Option(help="At most this many subjects per dataset and split.")
-]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, or auto.  [default: auto]")]
-Results = Annotated[
-    Path | None, typer.Option(help="Where everything is written.  [default: results]")
-]
-Cache = Annotated[
-    Path | None, typer.Option(help="Prepared data, shared between runs.  [default: user cache]")
-]
-Jobs = Annotated[
-    int | None,
-    typer.Option("-j", "--jobs", help="Preparation processes.  [default: all cores]"),
-]
-SpaceName = Annotated[str, typer.Option(help="Voxels that were scored: template or native.")]
+ResultsPath = Annotated[Path, typer.Option(help="A run's results folder.")]
+"""The type of a command's ``results`` parameter; its default is :data:`RESULTS`."""
+
+RESULTS = Path("results")
+
 ConfigFile = Annotated[
-    Path | None, typer.Option(help="YAML file with options of `run`; flags win.")
+    Path | None, typer.Option(metavar="FILE", help="YAML file with options of `run`; flags win.")
 ]
+
+DatasetWords = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="DATASET", help="Datasets, as --datasets takes them."),
+]
+"""The type of the ``names`` of a command about datasets, which may be named without the flag."""
+
+Given = Mapping[str, Any]
+"""What the user said of a command's settings, by field. What was left out is not in it."""
+
+_SPELLINGS = {
+    "datasets": ("--datasets", "--dataset"),
+    "seeds": ("--seeds", "--seed"),
+    "jobs": ("-j", "--jobs"),
+}
+_ENVIRONMENT = {"data_root": "UAD_BENCH_DATA"}
+_REPEATED: Mapping[str, tuple[Any, str]] = {
+    "param": (list[str], "METHOD.NAME=VALUE"),
+    "plugin": (list[Path], "FILE|DIR"),
+}
+
+
+def takes(
+    *wanted: type[Settings] | str, one_dataset: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command an option for every setting that it needs, with help and default of the model.
+
+    The command is called with what was said of them as its argument ``given``.
+
+    Args:
+        wanted: groups of settings, and single settings by field.
+        one_dataset: whether the command is about one dataset, which then has no default.
+    """
+    groups = [(one,) if isinstance(one, str) else tuple(one.model_fields) for one in wanted]
+    names = {name for group in groups for name in group}
+
+    def with_options(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def called(**values: Any) -> None:
+            given = {name: values.pop(name) for name in names}
+            given = {name: value for name, value in given.items() if value not in (None, [])}
+            if "param" in given:
+                given["param"] = parameters(given["param"])
+            command(given=given, **values)
+
+        own = inspect.signature(command, eval_str=True)
+        kept = [param for name, param in own.parameters.items() if name != "given"]
+        called.__signature__ = own.replace(  # type: ignore[attr-defined]
+            parameters=[*kept, *_options(names, {"datasets"} if one_dataset else set())]
+        )
+        return called
+
+    return with_options
+
+
+def _options(names: set[str], no_default: set[str]) -> Iterator[inspect.Parameter]:
+    """Yield a parameter of typer's for each of these settings, in the model's order."""
+    from uad_bench.runner.config import RunConfig
+    from uad_bench.runner.settings import default, heading, meaning
+
+    for name, field in RunConfig.model_fields.items():
+        if name in names:
+            kind, metavar = _REPEATED.get(name) or _read_as(field.annotation)
+            flag = f"--{name.replace('_', '-')}"
+            usual = f"{flag}/--no-{name}" if kind is bool else flag
+            text = meaning(field) + (" Repeatable." if name in _REPEATED else "")
+            known = "" if name in no_default else default(field)
+            option = typer.Option(
+                None,
+                *_SPELLINGS.get(name, (usual,)),
+                metavar=metavar,
+                envvar=_ENVIRONMENT.get(name),
+                help=f"{text}  [default: {known}]" if known else text,
+                rich_help_panel=heading(RunConfig, name),
+            )
+            yield inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=kind | None
+            )
+
+
+def _read_as(annotation: Any) -> tuple[Any, str | None]:
+    """How the command line reads a type of the model, which then validates it, and shows it."""
+    if get_origin(annotation) is tuple:
+        return str, "A,B,..."
+    if get_origin(annotation) is Literal:
+        return str, "|".join(get_args(annotation))
+    for part in get_args(annotation):
+        if part is not type(None):
+            return _read_as(part)
+    plain = {bool: None, int: "N", float: "MM", Path: "DIR", str: "TEXT"}
+    return annotation, plain[annotation]
+
+
+def with_datasets(given: Given, names: Sequence[str] | None) -> Given:
+    """Add the datasets that were named without the flag.
+
+    Raises:
+        UadBenchError: they were named with it too.
+    """
+    if not names:
+        return given
+    if "datasets" in given:
+        raise UadBenchError("datasets are named twice, with --datasets and without; keep one")
+    return {**given, "datasets": ",".join(names)}
 
 
 def scalar(text: str) -> Any:
@@ -119,16 +149,16 @@ def scalar(text: str) -> Any:
         return text
 
 
-def parameters(items: list[str] | None) -> dict[str, Any] | None:
-    """Read ``method.name=value`` items; ``None`` where none was given.
+def parameters(items: Sequence[str]) -> dict[str, Any]:
+    """Read ``method.name=value`` items.
 
     Raises:
         UadBenchError: one that is not written so.
     """
     found = {}
-    for item in items or ():
+    for item in items:
         key, equals, value = item.partition("=")
         if not equals or "." not in key:
             raise UadBenchError(f"--param {item}: write METHOD.NAME=VALUE, such as spa.beta=1e-4")
         found[key] = scalar(value)
-    return found or None
+    return found

@@ -59,7 +59,7 @@ def refuse_empty(info: DatasetInfo, folder: Path, scans: Sequence[Scan], instead
     if not scans:
         raise UadBenchError(
             f"{info.name}: {folder} holds no scan in the layout {_one_line(info.layout)} "
-            f"(run `uad-bench data {info.name}` for the whole layout){instead}"
+            f"(run `uad-bench data --datasets {info.name}` for the whole layout){instead}"
         )
 
 

@@ -35,25 +35,25 @@ from uad_bench.runner.detectors.folder import (
 )
 from uad_bench.runner.environment import resolve_device
 from uad_bench.runner.events import Listener
+from uad_bench.runner.settings import (
+    DataSettings,
+    StoreSettings,
+    TrainingSettings,
+    TuningSettings,
+)
 from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.store.atlas import refuse_existing
 
-_NOT_OF_TRAINING = frozenset(
+_OF_TRAINING = frozenset(
     {
-        "methods",
-        "datasets",
-        "controls",
-        "param",
-        "protocol",
-        "postprocessing",
-        "space",
-        "seeds",
-        "mlflow",
-        "overwrite",
-        "results",
+        *DataSettings.model_fields,
+        *TrainingSettings.model_fields,
+        *TuningSettings.model_fields,
+        *StoreSettings.model_fields,
+        "device",
     }
-)
-"""Settings of a run that say what is evaluated, and not what is trained."""
+) - {"param", "seeds"}
+"""Settings of a run that say what is trained. ``fit`` has words of its own for two of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -270,11 +270,10 @@ def fit(
         >>> ub.fit("thresholding", data_root="data", progress=False)
         Thresh. (thresholding, seed 0), learned from hi, simulated
     """
-    words = {name for name in RunConfig.model_fields if name not in _NOT_OF_TRAINING}
-    if unfit := sorted(_NOT_OF_TRAINING & settings.keys()):
+    if unfit := sorted((RunConfig.model_fields.keys() - _OF_TRAINING) & settings.keys()):
         raise UadBenchError(f"fit: {', '.join(unfit)} is for run; fit trains one detector")
-    said = {name: value for name, value in settings.items() if name in words}
-    params = {f"{method}.{name}": v for name, v in settings.items() if name not in words}
+    said = {name: value for name, value in settings.items() if name in _OF_TRAINING}
+    params = {f"{method}.{name}": v for name, v in settings.items() if name not in _OF_TRAINING}
     with ExitStack() as stack:
         if results is None:
             results = stack.enter_context(tempfile.TemporaryDirectory(prefix="uad-bench-"))

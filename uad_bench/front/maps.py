@@ -12,28 +12,16 @@ from uad_bench.errors import UadBenchError
 from uad_bench.front.progress import LiveProgress
 from uad_bench.front.results import Results
 from uad_bench.plugins.registry import open_registry
-from uad_bench.runner.config import RunConfig, load_config
+from uad_bench.runner.config import RunConfig, load_settings
 from uad_bench.runner.events import Listener
+from uad_bench.runner.settings import DataSettings, EvaluationSettings, StoreSettings
 
 SETTINGS = (
-    "data_root",
-    "train",
-    "protocol",
-    "postprocessing",
-    "space",
-    "recipe",
-    "template",
-    "tissues",
-    "lesion_pattern",
-    "mask_shift",
-    "phantoms",
-    "anatomies",
-    "limit",
+    *DataSettings.model_fields,
+    *EvaluationSettings.model_fields,
+    *StoreSettings.model_fields,
     "results",
-    "cache",
-    "jobs",
     "overwrite",
-    "plugin",
 )
 """The settings of a run that have a meaning for maps of another program."""
 
@@ -90,7 +78,7 @@ def evaluate_folder(
     unknown = [key for key in settings if key not in SETTINGS]
     if unknown:
         raise UadBenchError(f"{unknown[0]}: unknown argument; known: {', '.join(SETTINGS)}")
-    config = load_config(None, {**settings, "methods": "maps", "datasets": dataset}, in_python=True)
+    config = load_settings({**settings, "datasets": dataset}, in_python=True)
     place = None if healthy is None else Path(healthy)
     if not progress:
         return score(Path(folder), name, place, config, (), supervised=supervised)

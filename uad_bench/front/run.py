@@ -36,8 +36,8 @@ def run(
         progress: whether to tell on stderr what is going on.
         settings: every other flag of ``uad-bench run``, in snake_case, such as ``data_root``,
             ``train``, ``seeds=[0, 1]``, ``param={"spa.steps": 200}``, ``protocol="strict,paper"``,
-            ``results``, ``cache``, ``device`` or ``overwrite="all"``. ``RunConfig`` describes each
-            and holds the defaults. Without ``data_root`` everything runs on simulated datasets.
+            ``results``, ``cache``, ``device`` or ``overwrite="all"``. ``uad-bench run --help`` says
+            what each means. Without ``data_root`` everything runs on simulated datasets.
 
     Returns:
         The cells of this run, those that were finished before included.

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 PLUGINS_VARIABLE = "UAD_BENCH_PLUGINS"
 """Environment variable with further plugin files and folders, separated as in ``PATH``."""
 
+PLUGINS_HELP = f"File or folder with plugins of your own. Also {PLUGINS_VARIABLE}."
+"""What ``--plugin`` takes, in the help of every command."""
+
 GROUPS: dict[Kind, str] = {
     "method": "uad_bench.methods",
     "dataset": "uad_bench.datasets",

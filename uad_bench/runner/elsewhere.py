@@ -241,12 +241,8 @@ def _sources(
     maps: MadeElsewhere, config: RunConfig, registry: Registry
 ) -> tuple[Source, Source | None]:
     """The evaluated dataset, and the one whose healthy scans have maps, if there are any."""
-    if len(config.datasets) > 1:
-        raise UadBenchError(
-            f"--dataset {','.join(config.datasets)}: evaluate the maps of one dataset at a time"
-        )
     find = finder(config, registry)
-    evaluated = find_evaluated(config.datasets[0], config, registry, find)
+    evaluated = find_evaluated(config.one_dataset(), config, registry, find)
     return evaluated, None if maps.healthy is None else find_training(config, registry, find)
 
 

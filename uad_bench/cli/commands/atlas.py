@@ -7,42 +7,21 @@ from typing import Annotated
 
 import typer
 
-from uad_bench.cli.options import (
-    Anatomies,
-    Cache,
-    DataRoot,
-    Jobs,
-    LesionPattern,
-    MaskShift,
-    Phantoms,
-    PluginPaths,
-    Recipe,
-    Template,
-    Tissues,
-    Train,
-    open_registry,
-)
+from uad_bench.cli.command import Command
+from uad_bench.cli.options import Given, takes
 from uad_bench.cli.output import print_facts
 from uad_bench.cli.streams import echo
+from uad_bench.plugins.registry import open_registry
+from uad_bench.runner.settings import DataSettings, StoreSettings
 
 atlas = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-@atlas.command()
+@atlas.command(cls=Command)
+@takes(DataSettings, StoreSettings)
 def build(
+    given: Given,
     out: Annotated[Path, typer.Argument(help="Folder to write; must not be there yet.")],
-    train: Train = None,
-    data_root: DataRoot = None,
-    recipe: Recipe = None,
-    template: Template = None,
-    tissues: Tissues = None,
-    lesion_pattern: LesionPattern = None,
-    mask_shift: MaskShift = None,
-    phantoms: Phantoms = None,
-    anatomies: Anatomies = None,
-    cache: Cache = None,
-    jobs: Jobs = None,
-    plugin: PluginPaths = None,
 ) -> None:
     """Write mean and variance of the tissues of a dataset's training subjects.
 
@@ -53,26 +32,12 @@ def build(
     from rich.console import Console
 
     from uad_bench.front.progress import LiveProgress
-    from uad_bench.runner.config import load_config
+    from uad_bench.runner.config import load_settings
     from uad_bench.runner.data.atlas import build_training_atlas
 
-    given = {
-        "methods": "none",  # a run must name one; none is looked up
-        "train": train,
-        "data_root": data_root,
-        "recipe": recipe,
-        "template": template,
-        "tissues": tissues,
-        "lesion_pattern": lesion_pattern,
-        "mask_shift": mask_shift,
-        "phantoms": phantoms,
-        "anatomies": anatomies,
-        "cache": cache,
-        "jobs": jobs,
-    }
-    config = load_config(None, given)
+    config = load_settings(given)
     with LiveProgress(Console(stderr=True)) as progress:
-        built = build_training_atlas(config, open_registry(plugin), out, progress)
+        built = build_training_atlas(config, open_registry(config.plugin), out, progress)
         if built.manifest.fallback:
             progress.note(
                 f"{config.train} has tissue maps of fewer than 2 training subjects: these are the "
@@ -81,7 +46,7 @@ def build(
     _print(out)
 
 
-@atlas.command()
+@atlas.command(cls=Command)
 def show(
     folder: Annotated[Path, typer.Argument(help="An atlas.")],
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from uad_bench.cli.options import PluginPaths, open_registry
+from uad_bench.cli.options import PluginPaths
 from uad_bench.cli.streams import echo
 from uad_bench.errors import PluginError, UadBenchError
 from uad_bench.evaluation.postprocessing import PostProcessing
@@ -21,7 +21,7 @@ from uad_bench.plugins.conformance import (
     check_protocol,
 )
 from uad_bench.plugins.entry import Entry
-from uad_bench.plugins.registry import read_plugin, split_dataset
+from uad_bench.plugins.registry import open_registry, read_plugin, split_dataset
 
 
 def check(

@@ -7,16 +7,19 @@ from typing import Annotated
 
 import typer
 
-from uad_bench.cli.options import PluginPaths, SpaceName, open_registry
+from uad_bench.cli.options import RESULTS, PluginPaths, ResultsPath
 from uad_bench.cli.streams import echo
+from uad_bench.plugins.registry import open_registry
 from uad_bench.results import load_cells
 from uad_bench.system.disk import write_whole
 
 
 def curves(
-    results: Annotated[Path, typer.Option(help="A run's results folder.")] = Path("results"),
+    results: ResultsPath = RESULTS,
     protocol: Annotated[str, typer.Option(help="A protocol that was run.")] = "strict",
-    space: SpaceName = "template",
+    space: Annotated[str, typer.Option(help="Voxels that were scored: template or native.")] = (
+        "template"
+    ),
     output: Annotated[
         Path | None,
         typer.Option(

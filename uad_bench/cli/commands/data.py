@@ -6,19 +6,20 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import get_args
 
-import typer
 from rich.console import Console
 from rich.text import Text
 
-from uad_bench.cli.options import LesionPattern, PluginPaths, open_registry
+from uad_bench.cli.options import DatasetWords, Given, takes, with_datasets
 from uad_bench.dataset import Dataset, DatasetInfo, LeftFile, Scan, Split
 from uad_bench.discovery.locate import Found, grouped, inspect, locate
 from uad_bench.errors import PluginError, UadBenchError
-from uad_bench.plugins.registry import split_dataset
+from uad_bench.plugins.registry import open_registry
 from uad_bench.report.bercea2022 import BERCEA_2022
 from uad_bench.report.publication import ScannerFacts
+from uad_bench.runner.data.named import named_dataset
+from uad_bench.runner.settings import DatasetSettings, FileSettings
 
 _LABEL_WIDTH = 12
 _PROBLEMS_SHOWN = 5
@@ -28,55 +29,51 @@ _WARNINGS = {"missing", "problem", "people", "incomplete", "unclaimed"}
 Row = tuple[str, str]
 
 
-def data(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(help="Datasets, as NAME or NAME:PATH, in full.  [default: all, in short]"),
-    ] = None,
-    data_root: Annotated[
-        Path | None,
-        typer.Option(envvar="UAD_BENCH_DATA", help="Folder with the real datasets."),
-    ] = None,
-    lesion_pattern: LesionPattern = None,
-    plugin: PluginPaths = None,
-) -> None:
-    """Show where each dataset is looked for, what is found, what is missing and how to get it."""
-    from uad_bench.discovery.file_mapping import file_mapping
+@takes(DatasetSettings, FileSettings)
+def data(given: Given, names: DatasetWords = None) -> None:
+    """Show where each dataset is looked for, what is found, what is missing and how to get it.
 
-    registry, mapping = open_registry(plugin), file_mapping(lesion_pattern)
-    wanted = [split_dataset(name) for name in names or registry.names("dataset")]
+    Datasets that are named are shown in full; without a name, all are shown in short.
+    """
+    from uad_bench.discovery.file_mapping import file_mapping
+    from uad_bench.runner.config import load_settings
+
+    config = load_settings(with_datasets(given, names))
+    full, data_root = config.datasets != ("all",), config.data_root
+    registry, mapping = open_registry(config.plugin), file_mapping(config.lesion_pattern)
     console = Console(highlight=False)
-    doubtful = []
-    for name, path in wanted:
+    doubtful, is_placed = [], True
+    for word in config.datasets if full else registry.names("dataset"):
         try:
-            dataset = registry.dataset(name)()
+            dataset, path = named_dataset(word, registry, mapping)
         except PluginError as error:
-            if names:
+            if full:
                 raise
-            _print_rows(console, name, "", [("problem", str(error))])
-            doubtful.append(name)
+            _print_rows(console, word, "", [("problem", str(error))])
+            doubtful.append(word)
             continue
-        if mapping is not None:
-            dataset = dataset.mapped(mapping)
-        rows = list(_rows(dataset, path, data_root, full=bool(names)))
-        if lesion_pattern is not None and names and not any(label == "mapped" for label, _ in rows):
+        is_placed = is_placed and path is not None
+        rows = list(_rows(dataset, path, data_root, full=full))
+        if mapping is not None and full and not any(label == "mapped" for label, _ in rows):
             rows.append(("mapped", "no file, by --lesion-pattern"))
-        _print_rows(console, name, dataset.info.title, rows)
+        _print_rows(console, dataset.info.name, dataset.info.title, rows)
         if any(_warns(row) for row in rows):
-            doubtful.append(name if path is None else f"{name}:{path}")
-    if not names:
+            doubtful.append(word)
+    if not full:
         console.print(
-            "`uad-bench data NAME` shows a dataset's layout, facts, licence and citation.",
+            "`uad-bench data --datasets NAME` shows a dataset's layout, facts, licence and "
+            "citation.",
             soft_wrap=True,
         )
-    if data_root is None and not all(path for _, path in wanted):
+    if data_root is None and not is_placed:
         console.print(
             "No data root is set: `uad-bench run` works on simulated datasets.", soft_wrap=True
         )
     if doubtful:
         console.print(
             f"Look again at {', '.join(doubtful)}: something is missing or wrong there (above). "
-            "`data` lists and exits with 0; `uad-bench validate NAME` checks and exits with 1.",
+            "`data` lists and exits with 0; `uad-bench validate --datasets NAME` checks and exits "
+            "with 1.",
             style="yellow",
             soft_wrap=True,
             markup=False,

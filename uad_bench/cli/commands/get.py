@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
-from uad_bench.cli.options import PluginPaths, open_registry
+from uad_bench.cli.options import DatasetWords, Given, takes, with_datasets
 from uad_bench.cli.output import print_block, print_facts
 from uad_bench.cli.streams import echo
 from uad_bench.dataset import Dataset, DatasetInfo, Download
 from uad_bench.discovery.locate import inspect, locate
 from uad_bench.errors import UadBenchError
+from uad_bench.plugins.registry import open_registry
+from uad_bench.runner.settings import DatasetSettings
 
 _UNSTATED = (
     "none stated by the publisher: a first copy is checked for being whole, its SHA-256 recorded "
@@ -20,19 +22,20 @@ _UNSTATED = (
 )
 
 
+@takes(DatasetSettings, "data_root", "plugin", one_dataset=True)
 def get(
-    name: Annotated[str, typer.Argument(help="The dataset.")],
-    data_root: Annotated[
-        Path | None,
-        typer.Option(envvar="UAD_BENCH_DATA", help="Folder with the real datasets."),
-    ] = None,
+    given: Given,
+    names: DatasetWords = None,
     accept_licence: Annotated[
         bool, typer.Option("--accept-licence", help="You have read the licence and accept it.")
     ] = False,
-    plugin: PluginPaths = None,
 ) -> None:
     """Fetch a dataset whose licence allows it; for the others, show where to register."""
-    dataset = open_registry(plugin).dataset(name)()
+    from uad_bench.runner.config import load_settings
+
+    config = load_settings(with_datasets(given, names))
+    data_root = config.data_root
+    dataset = open_registry(config.plugin).dataset(config.one_dataset())()
     info = dataset.info
     if info.download is None:
         _print_by_hand(info, data_root)
@@ -67,7 +70,7 @@ def _print_by_hand(info: DatasetInfo, data_root: Path | None) -> None:
         ]
     )
     print_block(f"Expected layout{f', below {root}' if info.folders else ''}:", info.layout)
-    print_block("Then:", f"uad-bench data {info.name}")
+    print_block("Then:", f"uad-bench data --datasets {info.name}")
 
 
 def _print_offer(info: DatasetInfo, download: Download, folder: Path) -> None:

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from uad_bench.cli.options import PluginPaths, open_registry
+from uad_bench.cli.options import PluginPaths
 from uad_bench.cli.output import print_table
 from uad_bench.cli.streams import echo
 from uad_bench.plugins.entry import Entry
-from uad_bench.plugins.registry import GROUPS
+from uad_bench.plugins.registry import GROUPS, open_registry
 
 
 class Listed(StrEnum):

@@ -10,10 +10,11 @@ from typing import Annotated
 
 import typer
 
-from uad_bench.cli.options import PluginPaths, open_registry
+from uad_bench.cli.options import PluginPaths
 from uad_bench.cli.streams import echo
 from uad_bench.errors import UadBenchError
 from uad_bench.plugins.declarations import Kind, name_fault
+from uad_bench.plugins.registry import open_registry
 from uad_bench.system.disk import writing
 
 

@@ -9,25 +9,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from uad_bench.cli.options import open_registry
+from uad_bench.cli.options import Given, takes
 from uad_bench.errors import UadBenchError
 from uad_bench.front.progress import LiveProgress
+from uad_bench.plugins.registry import open_registry
+from uad_bench.runner.settings import DatasetSettings
 
 if TYPE_CHECKING:
     from uad_bench.phantom.scan import PhantomScan
 
 
+@takes(DatasetSettings, "anatomies")
 def phantom(
+    given: Given,
     out: Annotated[
         Path, typer.Argument(help="Folder to write to; each dataset gets its own in it.")
     ],
-    datasets: Annotated[str, typer.Option(help="Datasets, separated by commas, or all.")] = "all",
     subjects: Annotated[int, typer.Option(min=1, help="People per dataset.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives other people.")] = 0,
-    anatomies: Annotated[
-        Path | None,
-        typer.Option(help="Folder of FreeSurfer-style label maps instead of the template."),
-    ] = None,
     raw: Annotated[
         bool,
         typer.Option(
@@ -44,8 +43,11 @@ def phantom(
     from uad_bench.phantom.parallel import simulate_in_pool, simulation_pool
     from uad_bench.phantom.raw import raw_phantom, write_raw
     from uad_bench.phantom.specs import DATASETS, dataset_spec
+    from uad_bench.runner.config import load_settings
 
-    names = tuple(DATASETS) if datasets == "all" else _names(datasets)
+    config = load_settings(given)
+    names = tuple(DATASETS) if config.datasets == ("all",) else config.datasets
+    anatomies = config.anatomies
     specs = [dataset_spec(name) for name in names]
     if anatomies is not None:
         find_label_maps(anatomies)
@@ -78,14 +80,6 @@ def phantom(
                 write_raw(spec.name, folders[spec.name], again)
             else:
                 write_layout(spec.name, folders[spec.name], counted)
-
-
-def _names(datasets: str) -> tuple[str, ...]:
-    """The datasets of a comma-separated list, each once."""
-    names = tuple(dict.fromkeys(name.strip() for name in datasets.split(",") if name.strip()))
-    if not names:
-        raise UadBenchError("--datasets: names nothing; give one or several, separated by commas")
-    return names
 
 
 def _usual_folder(name: str) -> str:

@@ -11,32 +11,31 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from uad_bench.cli.options import (
-    Cache,
-    DataRoot,
-    Device,
-    Phantoms,
-    PluginPaths,
-    Preset,
-    Recipe,
-    Results,
-    Template,
-    Train,
-)
+from uad_bench.cli.options import Given, takes
 from uad_bench.cli.streams import echo
 from uad_bench.errors import ScanError, UadBenchError
 from uad_bench.front.progress import LiveProgress
+from uad_bench.runner.settings import (
+    DataSettings,
+    StoreSettings,
+    TrainingSettings,
+    TuningSettings,
+)
 
 if TYPE_CHECKING:
     from uad_bench.front.detector import Detector
 
+_OF_A_FOLDER = {"device", "plugin", "template", "cache"}
+"""The settings that have a meaning for a detector that is trained."""
 _NO_SCAN = re.compile(
     r"(^|[_.-])(d?seg|gt|mask|brainmask|lesions?|labels?|roi|probseg|t1w?|t2w?)\b"
 )
 """Words in a name that say that a file is no FLAIR; ``_`` ends a word too."""
 
 
+@takes(DataSettings, TrainingSettings, TuningSettings, StoreSettings, "device", "results")
 def predict(
+    given: Given,
     scans: Annotated[
         list[Path], typer.Argument(help="FLAIR volumes as NIfTI, or folders of them.")
     ],
@@ -58,16 +57,6 @@ def predict(
     brain: Annotated[
         Path | None, typer.Option(help="A brain mask of the scan, where there is one.")
     ] = None,
-    data_root: DataRoot = None,
-    train: Train = None,
-    preset: Preset = None,
-    recipe: Recipe = None,
-    template: Template = None,
-    phantoms: Phantoms = None,
-    device: Device = None,
-    results: Results = None,
-    cache: Cache = None,
-    plugin: PluginPaths = None,
 ) -> None:
     """Score scans: anomaly map, mask, reconstruction and a PNG, on each scan's own voxels.
 
@@ -83,31 +72,27 @@ def predict(
     messages = Console(stderr=True)
     # Heavy imports wait until the options are known to be right.
     from uad_bench.front.detector import load_detector, train_detector
-    from uad_bench.runner.config import load_config
+    from uad_bench.runner.config import load_config, load_settings
 
-    plugins = tuple(plugin or ())
     if detector is not None:
-        used = load_detector(detector, device=device or "auto", plugin=plugins, template=template)
+        # The data root may come from the environment.
+        if other := sorted(given.keys() - _OF_A_FOLDER - {"data_root"}):
+            flag = f"--{other[0].replace('_', '-')}"
+            raise UadBenchError(f"{flag}: is for -m; the detector in {detector} is trained already")
+        chosen = load_settings(given)
+        used = load_detector(
+            detector, device=chosen.device, plugin=chosen.plugin, template=chosen.template
+        )
     else:
-        given = {
-            "methods": method,
-            "data_root": data_root,
-            "train": train,
-            "preset": preset,
-            "recipe": recipe,
-            "template": template,
-            "phantoms": phantoms,
-            "device": device,
-            "results": results,
-            "cache": cache,
-            "plugin": plugins or None,
-        }
+        chosen = load_config(None, {**given, "methods": method})
+        if len(chosen.seeds) > 1:
+            raise UadBenchError("--seeds: a map is of one detector; give one seed")
         with LiveProgress(messages) as progress:
-            used = train_detector(load_config(None, given), progress)
+            used = train_detector(chosen, progress)
     failed = 0
     for scan, file in orders:
         try:
-            _predict_one(used, scan, file, brain, postprocessing, cache, messages)
+            _predict_one(used, scan, file, brain, postprocessing, chosen.cache, messages)
         except ScanError as error:
             if len(orders) == 1:
                 raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections import Counter
@@ -12,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from uad_bench.cli.options import LesionPattern, MaskShift, PluginPaths, open_registry
+from uad_bench.cli.options import DatasetWords, Given, takes, with_datasets
 from uad_bench.cli.streams import echo
 from uad_bench.front.progress import LiveProgress
+from uad_bench.plugins.registry import open_registry
+from uad_bench.runner.settings import DatasetSettings, PreparationSettings, StoreSettings
 
 if TYPE_CHECKING:
     from uad_bench.runner.preparation.orders import PreparedOrder, Request
@@ -22,37 +23,13 @@ if TYPE_CHECKING:
     from uad_bench.volumes.store.workers import Outcome
 
 
+@takes(DatasetSettings, PreparationSettings, StoreSettings)
 def prepare(
-    datasets: Annotated[
-        str, typer.Option(help="Datasets, bids:PATH, or all that lie in the data root.")
-    ] = "all",
-    data_root: Annotated[
-        Path | None,
-        typer.Option(envvar="UAD_BENCH_DATA", help="Folder with the real datasets."),
-    ] = None,
-    recipe: Annotated[str, typer.Option(help="median, paper, or a YAML file.")] = "median",
-    template: Annotated[
-        Path | None, typer.Option(help="Folder of SRI24, to register to it instead of MNI152.")
-    ] = None,
-    tissues: Annotated[
-        str | None,
-        typer.Option(help="Tissue maps of healthy scans: atropos, or a YAML mapping file."),
-    ] = None,
-    lesion_pattern: LesionPattern = None,
-    mask_shift: MaskShift = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="At most this many subjects per dataset and split.")
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option("-j", "--jobs", min=1, help="Processes.  [default: all cores]")
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Where datasets are kept.  [default: user cache]")
-    ] = None,
-    page: Annotated[Path, typer.Option(help="Folder of the quality page and its pictures.")] = Path(
-        "preparation"
-    ),
-    plugin: PluginPaths = None,
+    given: Given,
+    names: DatasetWords = None,
+    page: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of the quality page and its pictures.")
+    ] = Path("preparation"),
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and how long it takes.")
     ] = False,
@@ -63,27 +40,16 @@ def prepare(
     kept: the same command goes on where an interrupted one stopped.
     """
     # Heavy imports wait until the options are known to be right.
+    from uad_bench.runner.config import load_settings
     from uad_bench.runner.preparation.orders import Request, take_orders
 
-    request = Request(
-        datasets=tuple(dict.fromkeys(name.strip() for name in datasets.split(","))),
-        data_root=data_root,
-        recipe=recipe,
-        template=template,
-        tissues=tissues,
-        lesion_pattern=lesion_pattern,
-        mask_shift=mask_shift or 0.0,
-        limit=limit,
-        jobs=jobs or os.cpu_count() or 1,
-        cache=cache,
-        page=page,
-    )
+    request = Request(load_settings(with_datasets(given, names)), page)
     messages = Console(stderr=True)
 
     def note(text: str) -> None:
         messages.print(f"note: {text}", highlight=False, markup=False, soft_wrap=True)
 
-    orders = take_orders(request, open_registry(plugin), note)
+    orders = take_orders(request, open_registry(request.config.plugin), note)
     if dry_run:
         for label, order in orders:
             _print_plan(label, order, request)

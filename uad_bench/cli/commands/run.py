@@ -5,91 +5,25 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from uad_bench.cli.options import (
-    Anatomies,
-    AtlasFolder,
-    Cache,
-    ConfigFile,
-    DataRoot,
-    Device,
-    Jobs,
-    LesionPattern,
-    Limit,
-    MaskShift,
-    Overwrite,
-    Parameters,
-    Phantoms,
-    PluginPaths,
-    PostProcessings,
-    Preset,
-    Protocols,
-    Recipe,
-    Results,
-    Seeds,
-    Space,
-    Template,
-    Tissues,
-    Train,
-    open_registry,
-    parameters,
-)
+from uad_bench.cli.options import ConfigFile, Given, takes
 from uad_bench.cli.output import cells_in_words
 from uad_bench.cli.tables import print_tables
 from uad_bench.front.progress import LiveProgress
 from uad_bench.front.results import Results as RunResults
 from uad_bench.front.run import compute
+from uad_bench.plugins.registry import open_registry
 from uad_bench.results import ResultsFolder, stored_cells
 from uad_bench.runner.config import RunConfig, load_config
 
 
+@takes(RunConfig)
 def run(
-    methods: Annotated[str | None, typer.Option(help="Methods, separated by commas.")] = None,
-    datasets: Annotated[
-        str | None, typer.Option(help="Datasets, bids:PATH, or all.  [default: all]")
-    ] = None,
-    data_root: DataRoot = None,
-    train: Train = None,
-    controls: Annotated[
-        str | None,
-        typer.Option(
-            help="Controls in every table.  [default: those that say so, as `list` shows them]"
-        ),
-    ] = None,
-    preset: Preset = None,
-    param: Parameters = None,
-    protocol: Protocols = None,
-    postprocessing: PostProcessings = None,
-    space: Space = None,
-    recipe: Recipe = None,
-    template: Template = None,
-    tissues: Tissues = None,
-    lesion_pattern: LesionPattern = None,
-    mask_shift: MaskShift = None,
-    atlas: AtlasFolder = None,
-    seeds: Seeds = None,
-    trials: Annotated[
-        int | None, typer.Option(help="Tuning trials per method.  [default: 3]")
-    ] = None,
-    tune: Annotated[
-        bool | None, typer.Option("--tune/--no-tune", help="Tune beta and SNR.  [default: tune]")
-    ] = None,
-    phantoms: Phantoms = None,
-    anatomies: Anatomies = None,
-    limit: Limit = None,
-    device: Device = None,
-    results: Results = None,
-    cache: Cache = None,
-    jobs: Jobs = None,
-    overwrite: Overwrite = None,
-    mlflow: Annotated[
-        bool | None, typer.Option("--mlflow/--no-mlflow", help="Send cells to MLflow.")
-    ] = None,
-    plugin: PluginPaths = None,
+    given: Given,
     config: ConfigFile = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check files, print the plan and stop.")
@@ -100,37 +34,6 @@ def run(
     Without --data-root everything runs on simulated datasets. Finished cells are kept: the same
     command goes on where an interrupted one stopped.
     """
-    given: dict[str, Any] = {
-        "methods": methods,
-        "datasets": datasets,
-        "data_root": data_root,
-        "train": train,
-        "controls": controls,
-        "preset": preset,
-        "param": parameters(param),
-        "protocol": protocol,
-        "postprocessing": postprocessing,
-        "space": space,
-        "recipe": recipe,
-        "template": template,
-        "tissues": tissues,
-        "lesion_pattern": lesion_pattern,
-        "mask_shift": mask_shift,
-        "atlas": atlas,
-        "seeds": seeds,
-        "trials": trials,
-        "tune": tune,
-        "phantoms": phantoms,
-        "anatomies": anatomies,
-        "limit": limit,
-        "device": device,
-        "results": results,
-        "cache": cache,
-        "jobs": jobs,
-        "overwrite": overwrite,
-        "mlflow": mlflow,
-        "plugin": tuple(plugin) if plugin else None,
-    }
     settings = load_config(config, given)
     messages = Console(stderr=True)
     if dry_run:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from uad_bench.cli.options import PluginPaths, open_registry
+from uad_bench.cli.options import PluginPaths
 from uad_bench.cli.output import print_block, print_facts, print_table
 from uad_bench.cli.parameter_table import print_parameters
 from uad_bench.cli.streams import echo
@@ -16,6 +16,7 @@ from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.protocol import MetricInfo, Protocol
 from uad_bench.method import Method
 from uad_bench.plugins.entry import Entry
+from uad_bench.plugins.registry import open_registry
 
 if TYPE_CHECKING:
     from uad_bench.dataset import Dataset, DatasetInfo

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
 from pydantic import ValidationError
 
+from uad_bench.cli.options import RESULTS, ResultsPath
 from uad_bench.errors import UadBenchError
 from uad_bench.results import ResultsFolder, stored_cells
 
 
 def status(
-    results: Annotated[Path, typer.Option(help="A run's results folder.")] = Path("results"),
+    results: ResultsPath = RESULTS,
 ) -> None:
     """Show which cells of the last run are done, which failed, and how to go on."""
     from uad_bench.cli.plan_table import print_status

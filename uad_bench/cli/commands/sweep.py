@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from uad_bench.cli.options import (
-    Anatomies,
-    AtlasFolder,
-    Cache,
-    ConfigFile,
-    DataRoot,
-    Device,
-    Jobs,
-    LesionPattern,
-    Limit,
-    MaskShift,
-    Parameters,
-    Phantoms,
-    PluginPaths,
-    Preset,
-    Recipe,
-    Results,
-    Seeds,
-    Template,
-    Tissues,
-    Train,
-    open_registry,
-    parameters,
-    scalar,
-)
+from uad_bench.cli.options import ConfigFile, Given, scalar, takes
 from uad_bench.cli.output import print_table
 from uad_bench.cli.streams import echo
 from uad_bench.errors import UadBenchError
+from uad_bench.plugins.registry import open_registry
 from uad_bench.results import ResultsFolder
+from uad_bench.runner.settings import DataSettings, StoreSettings, TrainingSettings
 
 
+@takes(DataSettings, TrainingSettings, StoreSettings, "device", "results")
 def sweep(
+    given: Given,
     swept: Annotated[
         str, typer.Argument(metavar="METHOD.NAME", help="The parameter to sweep, as spa.beta.")
     ],
@@ -45,25 +25,6 @@ def sweep(
         str | None,
         typer.Option(help="Its values, such as 0,1e-5,1e-3.  [default: over its search range]"),
     ] = None,
-    param: Parameters = None,
-    preset: Preset = None,
-    train: Train = None,
-    data_root: DataRoot = None,
-    recipe: Recipe = None,
-    template: Template = None,
-    tissues: Tissues = None,
-    lesion_pattern: LesionPattern = None,
-    mask_shift: MaskShift = None,
-    atlas: AtlasFolder = None,
-    seeds: Seeds = None,
-    phantoms: Phantoms = None,
-    anatomies: Anatomies = None,
-    limit: Limit = None,
-    device: Device = None,
-    results: Results = None,
-    cache: Cache = None,
-    jobs: Jobs = None,
-    plugin: PluginPaths = None,
     config: ConfigFile = None,
 ) -> None:
     """Train a method once per value of one parameter, and measure it on healthy people.
@@ -78,29 +39,7 @@ def sweep(
     method, _, name = swept.partition(".")
     if not method or not name:
         raise UadBenchError(f"{swept}: write METHOD.NAME, such as spa.beta")
-    given: dict[str, Any] = {
-        "methods": (method,),
-        "param": parameters(param),
-        "preset": preset,
-        "train": train,
-        "data_root": data_root,
-        "recipe": recipe,
-        "template": template,
-        "tissues": tissues,
-        "lesion_pattern": lesion_pattern,
-        "mask_shift": mask_shift,
-        "atlas": atlas,
-        "seeds": seeds,
-        "phantoms": phantoms,
-        "anatomies": anatomies,
-        "limit": limit,
-        "device": device,
-        "results": results,
-        "cache": cache,
-        "jobs": jobs,
-        "plugin": tuple(plugin) if plugin else None,
-    }
-    settings = load_config(config, given)
+    settings = load_config(config, {**given, "methods": method})
 
     from rich.console import Console
 

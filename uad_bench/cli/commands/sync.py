@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
-from uad_bench.cli.options import PluginPaths, open_registry
+from uad_bench.cli.options import RESULTS, PluginPaths, ResultsPath
 from uad_bench.cli.output import cells_in_words
 from uad_bench.cli.streams import echo
+from uad_bench.plugins.registry import open_registry
 from uad_bench.results import load_cells
 
 
 def sync(
-    results: Annotated[Path, typer.Option(help="A run's results folder.")] = Path("results"),
+    results: ResultsPath = RESULTS,
     plugin: PluginPaths = None,
 ) -> None:
     """Send to MLflow the cells that it does not have yet.

@@ -8,15 +8,16 @@ from typing import Annotated
 import typer
 
 from uad_bench.cells import CellRecord
-from uad_bench.cli.options import PluginPaths, open_registry
+from uad_bench.cli.options import RESULTS, PluginPaths, ResultsPath
 from uad_bench.cli.streams import echo
 from uad_bench.errors import UadBenchError
+from uad_bench.plugins.registry import open_registry
 from uad_bench.results import ResultsFolder, load_cells
 from uad_bench.system.disk import write_whole
 
 
 def table(
-    results: Annotated[Path, typer.Option(help="A run's results folder.")] = Path("results"),
+    results: ResultsPath = RESULTS,
     form: Annotated[
         str, typer.Option("--format", "-f", help="terminal, latex, markdown or csv.")
     ] = "terminal",

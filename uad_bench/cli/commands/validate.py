@@ -5,22 +5,25 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from uad_bench.cli.options import LesionPattern, MaskShift, PluginPaths, open_registry
+from uad_bench.cli.options import DatasetWords, Given, takes, with_datasets
 from uad_bench.cli.streams import echo
 from uad_bench.dataset import ReadDataset
 from uad_bench.discovery.locate import locate, read_folder
-from uad_bench.errors import PluginError, UadBenchError
-from uad_bench.plugins.registry import Registry, split_dataset
+from uad_bench.errors import UadBenchError
+from uad_bench.plugins.registry import open_registry
+from uad_bench.runner.data.named import named_dataset
+from uad_bench.runner.settings import DatasetSettings, FileSettings
 
 if TYPE_CHECKING:
     from uad_bench.dataset import Dataset
     from uad_bench.discovery.file_mapping import FileMapping
+    from uad_bench.runner.config import RunConfig
     from uad_bench.volumes.checks.findings import Finding, Severity
 
 _STYLES: dict[Severity, str] = {"error": "red", "warning": "yellow", "note": "dim"}
@@ -28,62 +31,54 @@ _LEAST_WIDTH, _FILE_WIDTH = 30, 28
 """Columns left to a message, and given to a file's name, on a terminal."""
 
 
-def validate(
-    target: Annotated[
-        str,
-        typer.Argument(metavar="DIR|NAME|NAME:PATH", help="A dataset's folder, or its name."),
-    ],
-    data_root: Annotated[
-        Path | None,
-        typer.Option(envvar="UAD_BENCH_DATA", help="Folder with the real datasets."),
-    ] = None,
-    lesion_pattern: LesionPattern = None,
-    mask_shift: MaskShift = None,
-    plugin: PluginPaths = None,
-) -> None:
+@takes(DatasetSettings, FileSettings, "mask_shift")
+def validate(given: Given, names: DatasetWords = None) -> None:
     """Read every file of a dataset and report all that is wrong or odd, worst first.
 
-    Exits with 1 if there is an error: a scan that cannot be used, or wrong results.
+    A dataset's folder may be given alone. `all` is every dataset in the data root. Exits with 1 if
+    there is an error: a scan that cannot be used, or wrong results.
     """
     from uad_bench.discovery.file_mapping import file_mapping, no_file_fits
-    from uad_bench.front.progress import LiveProgress
-    from uad_bench.volumes.checks.validate import validate_dataset
+    from uad_bench.runner.config import load_settings
 
-    dataset, folder = _resolve(
-        target, data_root, open_registry(plugin), file_mapping(lesion_pattern)
-    )
-    reading = read_folder(dataset, folder)
-    dataset = ReadDataset(dataset, reading)
-    if lesion_pattern is not None and not reading.mapped:
-        raise UadBenchError(no_file_fits(lesion_pattern, str(folder)))
-    name, total = dataset.info.name, len(reading.scans)
-    done: list[str] = []
-    with LiveProgress(Console(stderr=True)) as progress:
-        progress.stage(f"{name}: {total} scans in {folder}")
-
-        def advance(scan: str) -> None:
-            done.append(scan)
-            progress.step(len(done), total, scan)
-
-        findings = validate_dataset(dataset, folder, advance, mask_shift or 0.0)
-    _print_findings(findings)
-    errors = sum(finding.severity == "error" for finding in findings)
-    echo(f"{_counts(findings)} in {total} {'scan' if total == 1 else 'scans'} of {name}")
-    if errors:
+    config = load_settings(with_datasets(given, names))
+    pattern = config.lesion_pattern
+    found = [
+        (dataset, folder, read_folder(dataset, folder))
+        for dataset, folder in _found(config, file_mapping(pattern))
+    ]
+    if pattern is not None and not any(reading.mapped for _, _, reading in found):
+        raise UadBenchError(no_file_fits(pattern, ", ".join(str(folder) for _, folder, _ in found)))
+    errors = [
+        _validate(ReadDataset(dataset, reading), folder, config.mask_shift)
+        for dataset, folder, reading in found
+    ]
+    if any(errors):
         raise typer.Exit(1)
 
 
-def _resolve(
-    target: str, data_root: Path | None, registry: Registry, mapping: FileMapping | None
-) -> tuple[Dataset, Path]:
-    """The adapter and the folder that are meant."""
-    folder = Path(target).expanduser()
-    if folder.is_dir():
-        return _adapter(folder, registry, mapping), folder
-    if "/" in target.partition(":")[0]:
-        raise UadBenchError(f"{target} is no folder; give a dataset's folder, NAME or NAME:PATH")
-    name, path = split_dataset(target)
-    dataset = _mapped(registry.dataset(name)(), mapping)
+def _found(config: RunConfig, mapping: FileMapping | None) -> list[tuple[Dataset, Path]]:
+    """The datasets that are named, with their folders.
+
+    Raises:
+        UadBenchError: one that is unknown or not there, or none at all.
+    """
+    registry, root = open_registry(config.plugin), config.data_root
+    if config.datasets != ("all",):
+        return [_place(*named_dataset(word, registry, mapping), root) for word in config.datasets]
+    if root is None:
+        raise UadBenchError("say what to check: --datasets NAME:PATH, or --data-root DIR")
+    datasets = [named_dataset(name, registry, mapping)[0] for name in registry.names("dataset")]
+    found = [(one, locate(one.info, root)) for one in datasets]
+    there = [(one, folder) for one, folder in found if folder is not None]
+    if not there:
+        raise UadBenchError(f"no dataset in {root}: `uad-bench data` shows what is expected where")
+    return there
+
+
+def _place(dataset: Dataset, path: Path | None, data_root: Path | None) -> tuple[Dataset, Path]:
+    """A dataset with its folder: the one that was named with it, else that in the data root."""
+    name = dataset.info.name
     if path is None:
         if not dataset.info.folders:
             raise UadBenchError(f"{name} has no folder of its own; name one, as {name}:PATH")
@@ -98,41 +93,24 @@ def _resolve(
     return dataset, path
 
 
-def _mapped(dataset: Dataset, mapping: FileMapping | None) -> Dataset:
-    return dataset if mapping is None else dataset.mapped(mapping)
+def _validate(dataset: Dataset, folder: Path, mask_shift: float) -> int:
+    """Check one dataset, print what was found, and return the number of errors."""
+    from uad_bench.front.progress import LiveProgress
+    from uad_bench.volumes.checks.validate import validate_dataset
 
+    name, total = dataset.info.name, len(dataset.read(folder).scans)
+    done: list[str] = []
+    with LiveProgress(Console(stderr=True)) as progress:
+        progress.stage(f"{name}: {total} scans in {folder}")
 
-def _adapter(folder: Path, registry: Registry, mapping: FileMapping | None) -> Dataset:
-    """What the adapter read whose folder this is by name, else the one that finds most scans."""
-    datasets: list[Dataset] = []
-    for name in registry.names("dataset"):
-        try:
-            datasets.append(_mapped(registry.dataset(name)(), mapping))
-        except PluginError:
-            continue  # `uad-bench list` says why
-    inside = []
-    for dataset in datasets:
-        place = locate(dataset.info, folder)
-        if place is not None and place != folder:
-            inside.append(f"{dataset.info.name}:{place}")
-        elif place is not None and (reading := read_folder(dataset, folder)).scans:
-            return ReadDataset(dataset, reading)
-    if inside:
-        raise UadBenchError(f"{folder} holds datasets; name one: {', '.join(inside)}")
-    read = [ReadDataset(dataset, read_folder(dataset, folder)) for dataset in datasets]
-    whole = {dataset: _whole(dataset, folder) for dataset in read}
-    best = max(read, key=lambda dataset: (whole[dataset], dataset.info.name == "bids"))
-    if not whole[best]:
-        names = ", ".join(dataset.info.name for dataset in datasets)
-        raise UadBenchError(
-            f"{folder} holds no scan in the layout of {names}; `uad-bench data NAME` shows each"
-        )
-    return best
+        def advance(scan: str) -> None:
+            done.append(scan)
+            progress.step(len(done), total, scan)
 
-
-def _whole(dataset: Dataset, folder: Path) -> int:
-    """How many scans an adapter finds whose FLAIR is there."""
-    return sum(scan.flair.is_file() for scan in dataset.read(folder).scans)
+        findings = validate_dataset(dataset, folder, advance, mask_shift)
+    _print_findings(findings)
+    echo(f"{_counts(findings)} in {total} {'scan' if total == 1 else 'scans'} of {name}")
+    return sum(finding.severity == "error" for finding in findings)
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:

@@ -24,8 +24,9 @@ from uad_bench.discovery.titles import own_title
 from uad_bench.errors import UadBenchError
 from uad_bench.phantom.labelmap import find_label_maps
 from uad_bench.phantom.layouts import LAYOUTS, is_simulated
-from uad_bench.plugins.registry import Registry, split_dataset
+from uad_bench.plugins.registry import Registry
 from uad_bench.runner.config import RunConfig
+from uad_bench.runner.data.named import named_dataset
 from uad_bench.system.disk import write_whole
 from uad_bench.system.locks import held
 from uad_bench.volumes.files.dicom import convert_dicom, is_dicom_folder
@@ -151,8 +152,8 @@ def find_evaluated(
     source = _evaluated(name, config, registry, find)
     if source is None:
         raise UadBenchError(
-            f"dataset {name} is not in {config.data_root}: `uad-bench data {name}` shows what is "
-            "expected where"
+            f"dataset {name} is not in {config.data_root}: `uad-bench data --datasets {name}` "
+            "shows what is expected where"
         )
     return source
 
@@ -252,7 +253,7 @@ def find_source(
     A folder of DICOM files becomes a BIDS dataset in the cache first.
 
     Args:
-        name: the dataset, or ``NAME:PATH``.
+        name: ``NAME``, ``NAME:PATH``, or a dataset's folder.
         root: the data root.
         registry: the adapters.
         cache: where converted DICOM files go.
@@ -261,12 +262,12 @@ def find_source(
     Raises:
         UadBenchError: an unknown dataset, a folder that does not exist, or one without scans.
     """
-    base, path = split_dataset(name)
+    named, path = named_dataset(name, registry)
+    base, mapping = named.info.name, file_mapping(lesion_pattern)
     dataset = registry.dataset(base)()
-    mapping = file_mapping(lesion_pattern)
     if path is not None:
         if not path.is_dir():
-            raise UadBenchError(f"--datasets {name}: no such folder")
+            raise UadBenchError(f"dataset {name}: no such folder")
         words = re.sub(r"[^A-Za-z0-9]+", "-", path.resolve().name).strip("-")
         label = shortened(f"{base}-{words}", _LONGEST_LABEL)
         notes: tuple[str, ...] = ()
@@ -279,7 +280,7 @@ def find_source(
         notes = (*notes, *_left_out(label, found))
         return Source(label, ReadDataset(dataset, found.reading), path, notes, found.mapped, title)
     if not dataset.info.folders:
-        raise UadBenchError(f"--datasets {name}: say where it is, as {name}:PATH")
+        raise UadBenchError(f"dataset {name}: say where it is, as {name}:PATH")
     folder = None if root is None else locate(dataset.info, root)
     if folder is not None:
         dataset = _mapped(dataset, folder, mapping)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from uad_bench.errors import ScanError, UadBenchError
 from uad_bench.phantom.layouts import is_simulated
 from uad_bench.plugins.registry import Registry
+from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.gather import STORES, tissue_source
 from uad_bench.runner.data.readiness import absent_tools, missing_tools, refuse, unwritable
 from uad_bench.runner.data.sources import (
@@ -45,30 +47,17 @@ class Request:
     """What ``uad-bench prepare`` was asked for.
 
     Attributes:
-        datasets: dataset names or ``NAME:PATH``.
-        data_root: the folder that holds the datasets.
-        recipe: name or YAML file of the recipe.
-        template: the user's SRI24.
-        tissues: as of ``run``.
-        lesion_pattern: as of ``run``.
-        mask_shift: as of ``run``.
-        limit: only the first subjects of every split.
-        jobs: worker processes.
-        cache: where stores go.
+        config: the datasets, and how they are prepared.
         page: the folder of the page and its pictures.
     """
 
-    datasets: tuple[str, ...]
-    data_root: Path | None
-    recipe: str
-    template: Path | None
-    tissues: str | None
-    lesion_pattern: str | None
-    mask_shift: float
-    limit: int | None
-    jobs: int
-    cache: Path | None
+    config: RunConfig
     page: Path
+
+    @property
+    def jobs(self) -> int:
+        """Worker processes."""
+        return self.config.jobs or os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,23 +102,23 @@ def take_orders(
         UadBenchError: a dataset that is unknown, not there, contradicts itself or needs a tool that
             is not installed, or a folder that cannot be written; all at once.
     """
-    recipe = find_recipe(request.recipe, request.template)
-    tissues = tissue_source(request.tissues)
-    stores = cache_folder(request.cache) / STORES
+    recipe = find_recipe(request.config.recipe, request.config.template)
+    tissues = tissue_source(request.config.tissues)
+    stores = cache_folder(request.config.cache) / STORES
     orders: list[tuple[str, Order]] = []
     problems = [*unwritable("--page", request.page)]
     sources = tuple(_sources(request, registry, problems))
     problems += named_alike(sources)
     if not problems:
-        refuse_useless_pattern(request.lesion_pattern, sources)
+        refuse_useless_pattern(request.config.lesion_pattern, sources)
     for source in sources:
         folder = source.folder
         for text in source.notes:
             note(text)
         if folder is None:
             problems.append(
-                f"dataset {source.label} is not in {request.data_root or 'any data root'}: "
-                f"`uad-bench data {source.label}` shows what is expected where"
+                f"dataset {source.label} is not in {request.config.data_root or 'any data root'}: "
+                f"`uad-bench data --datasets {source.label}` shows what is expected where"
             )
             continue
         try:
@@ -139,10 +128,10 @@ def take_orders(
                 recipe,
                 stores,
                 simulated=is_simulated(folder),
-                limit=request.limit,
-                template=request.template,
+                limit=request.config.limit,
+                template=request.config.template,
                 tissues=tissues,
-                mask_shift=request.mask_shift,
+                mask_shift=request.config.mask_shift,
             )
         except UadBenchError as error:
             problems.append(str(error))
@@ -157,20 +146,24 @@ def take_orders(
 
 def _sources(request: Request, registry: Registry, problems: list[str]) -> Iterator[Source]:
     """The datasets that were named; ``all`` means every one that lies in the data root."""
-    cache = cache_folder(request.cache)
-    if request.datasets == ("all",):
-        if request.data_root is None:
+    cache = cache_folder(request.config.cache)
+    if request.config.datasets == ("all",):
+        if request.config.data_root is None:
             raise UadBenchError("say what to prepare: --data-root DIR, or --datasets bids:PATH")
         named = [name for name in registry.names("dataset") if registry.dataset(name).info.folders]
         found = [
-            find_source(name, request.data_root, registry, cache, request.lesion_pattern)
+            find_source(
+                name, request.config.data_root, registry, cache, request.config.lesion_pattern
+            )
             for name in named
         ]
         yield from (source for source in found if source.folder is not None)
         return
-    for name in request.datasets:
+    for name in request.config.datasets:
         try:
-            yield find_source(name, request.data_root, registry, cache, request.lesion_pattern)
+            yield find_source(
+                name, request.config.data_root, registry, cache, request.config.lesion_pattern
+            )
         except UadBenchError as error:
             problems.append(str(error))
 
@@ -202,7 +195,7 @@ def prepare_order(
     Raises:
         UadBenchError: a tool is missing, or nothing can be written.
     """
-    stores = cache_folder(request.cache) / STORES
+    stores = cache_folder(request.config.cache) / STORES
     try:
         store = prepare(order, stores, jobs=request.jobs, on_scan=on_scan)
     except NothingLeftError as error:

@@ -1,0 +1,248 @@
+"""The settings of a run in groups: what each is, means and may be, said once.
+
+Flags, their help, YAML keys and Python arguments are made from these models. A command takes the
+groups that it needs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+from uad_bench.cells import EvaluationSpace
+from uad_bench.plugins.registry import PLUGINS_HELP
+
+Overwrite = Literal["never", "missing", "failed", "all"]
+
+
+def _split(value: Any) -> Any:
+    """Accept ``a,b`` where a list is meant."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return (value,) if isinstance(value, int | Path) else value
+
+
+def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Each item once, so that a seed named twice is not two trainings."""
+    return tuple(dict.fromkeys(values))
+
+
+def _no_switch(value: Any) -> Any:
+    """Refuse ``yes`` and ``true``, which Python would count as 1."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not a switch such as yes, no, true or false")
+    return value
+
+
+def _at_home(path: Path) -> Path:
+    """Expand ``~``, which no shell does inside a file."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path}: there is no such home folder") from None
+
+
+def _texts_at_home(values: dict[str, Any]) -> dict[str, Any]:
+    """Expand ``~`` in parameters that name a file."""
+    return {
+        key: str(_at_home(Path(value)))
+        if isinstance(value, str) and value.startswith("~")
+        else value
+        for key, value in values.items()
+    }
+
+
+_Int = Annotated[int, BeforeValidator(_no_switch)]
+_Float = Annotated[float, BeforeValidator(_no_switch)]
+_List = (BeforeValidator(_split), AfterValidator(_once))
+_Names = Annotated[tuple[str, ...], *_List]
+_UserPath = Annotated[Path, AfterValidator(_at_home)]
+
+
+class Settings(BaseModel):
+    """Some settings. A text below a field describes it, in Python and in the help of commands."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=lambda name: name.replace("_", "-"),
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+    )
+
+    heading: ClassVar[str] = ""
+    """What the help of a command calls the group."""
+
+
+class MethodSettings(Settings):
+    """Which methods a run is of."""
+
+    heading = "Training"
+
+    methods: _Names = Field(min_length=1)
+    """Methods, such as spa,gmvae."""
+
+
+class DatasetSettings(Settings):
+    """Which datasets a command is about."""
+
+    heading = "Data"
+
+    datasets: _Names = Field(default=("all",), min_length=1)
+    """Datasets, each as NAME or NAME:PATH, such as mslub,bids:PATH; or all."""
+
+
+class FileSettings(Settings):
+    """Where the files of datasets are, and which are masks."""
+
+    heading = "Data"
+
+    data_root: _UserPath | None = None
+    """Folder with the real datasets; without it, a run simulates them."""
+
+    lesion_pattern: str | None = None
+    """Files of BIDS datasets that are lesion masks though their names do not say it: a pattern such
+    as '*_msk.nii.gz', or a YAML file of patterns of masks and FLAIR volumes."""
+
+    plugin: Annotated[tuple[_UserPath, ...], *_List] = Field((), description=PLUGINS_HELP)
+
+
+class PreparationSettings(FileSettings):
+    """How scans become slices."""
+
+    recipe: str = "median"
+    """Preparation: median, paper, or a YAML file."""
+
+    template: _UserPath | None = None
+    """Folder of the SRI24 template, to register raw scans to it instead of to MNI152."""
+
+    tissues: str | None = None
+    """Tissue maps of healthy scans: atropos, or a YAML file that says where they are; the dataset's
+    own if not given."""
+
+    mask_shift: _Float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
+    """How many mm a mask's header may be off its FLAIR; such a mask is laid voxel on voxel, and
+    tables say so."""
+
+    limit: _Int | None = Field(default=None, ge=1)
+    """At most this many subjects per dataset and split."""
+
+
+class DataSettings(PreparationSettings):
+    """What detectors learn from, and what is simulated."""
+
+    train: str = "hi"
+    """Healthy dataset that detectors learn from, as NAME or NAME:PATH; simulated if not found."""
+
+    phantoms: _Int = Field(default=3, ge=1)
+    """Simulated patients per dataset; healthy people are four times as many."""
+
+    anatomies: _UserPath | None = None
+    """Folder of label maps to simulate from, instead of the template."""
+
+
+class TrainingSettings(Settings):
+    """How detectors are trained."""
+
+    heading = "Training"
+
+    preset: str | None = None
+    """Parameters of each method that has this preset, such as paper."""
+
+    param: Annotated[dict[str, Any], AfterValidator(_texts_at_home)] = Field(default_factory=dict)
+    """A parameter by METHOD.NAME, as spa.beta=1e-4; wins over the preset."""
+
+    seeds: Annotated[tuple[Annotated[_Int, Field(ge=0)], ...], *_List] = Field((0,), min_length=1)
+    """Training seeds, such as 0,1,2: one training for each."""
+
+    atlas: _UserPath | None = None
+    """Tissue prior from `atlas build`; that of the training dataset if not given."""
+
+
+class TuningSettings(Settings):
+    """How methods are tuned before they are trained."""
+
+    heading = "Training"
+
+    tune: bool = True
+    """Tune the parameters that a method names, on healthy scans."""
+
+    trials: _Int = Field(default=3, ge=1)
+    """Tuning trials per method."""
+
+
+class EvaluationSettings(Settings):
+    """What is measured of anomaly maps."""
+
+    heading = "Evaluation"
+
+    protocol: _Names = Field(("strict",), min_length=1)
+    """Protocols, such as strict,paper."""
+
+    postprocessing: _Names = Field(("none", "star"), min_length=1)
+    """Post-processings of anomaly maps."""
+
+    space: EvaluationSpace = "template"
+    """Voxels that are scored: the template grid's, or each scan's own."""
+
+
+class ComparisonSettings(EvaluationSettings):
+    """What methods are compared with."""
+
+    controls: _Names | None = None
+    """Controls in every table; those that `list` shows as standing beside methods if not given."""
+
+
+class StoreSettings(Settings):
+    """Where prepared datasets are kept, and who makes them."""
+
+    heading = "Where it runs"
+
+    cache: _UserPath | None = None
+    """Folder of phantoms and prepared datasets, shared between runs; in the user's cache if not
+    given."""
+
+    jobs: _Int | None = Field(default=None, ge=1)
+    """Processes for simulation and preparation; as many as there are cores if not given."""
+
+
+class WhereSettings(StoreSettings):
+    """Where detectors are trained, and where results go."""
+
+    device: str = "auto"
+    """Torch device: cpu, cuda, cuda:1, or auto."""
+
+    results: _UserPath = Path("results")
+    """Folder for everything that is written."""
+
+    overwrite: Overwrite = "missing"
+    """Which cells are computed again."""
+
+    mlflow: bool = True
+    """Send cells to MLflow."""
+
+
+def heading(model: type[Settings], name: str) -> str:
+    """Return what the help of a command calls the group that brought a setting into a model."""
+    bases = (base for base in reversed(model.__mro__) if issubclass(base, Settings))
+    return next(base.heading for base in bases if name in base.model_fields)
+
+
+def meaning(field: FieldInfo) -> str:
+    """Return what a setting means, in one line."""
+    return " ".join((field.description or "").split())
+
+
+def default(field: FieldInfo) -> str:
+    """Return a setting's default as a user would write it; empty where nothing is set."""
+    value = None if field.is_required() else field.get_default(call_default_factory=True)
+    if value is None or value == {}:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
