@@ -33,8 +33,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from uad_bench.phantom.fields import Array, smooth_field
-from uad_bench.phantom.labelmap import find_label_maps
+from uad_bench.phantom.brain.fields import Array, smooth_field
+from uad_bench.phantom.brain.labelmap import find_label_maps
 from uad_bench.volumes.grid import Affine
 from uad_bench.volumes.steps.strip import StripTool, strip
 

@@ -18,14 +18,14 @@ from sklearn.metrics import average_precision_score
 from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
 from uad_bench.phantom import parallel
-from uad_bench.phantom.anatomy import WORK_SHAPE, template_anatomy, work_affine
+from uad_bench.phantom.brain.anatomy import WORK_SHAPE, template_anatomy, work_affine
+from uad_bench.phantom.brain.fields import sample_maps, smooth_field, spline_matrix, upsample
+from uad_bench.phantom.brain.labelmap import label_map_anatomy
+from uad_bench.phantom.brain.subject import STEP, Mass, subject_displacement
 from uad_bench.phantom.datasets import simulate_dataset, simulate_subject
-from uad_bench.phantom.fields import sample_maps, smooth_field, spline_matrix, upsample
-from uad_bench.phantom.labelmap import label_map_anatomy
-from uad_bench.phantom.lesions import cut_for_volume, rate
+from uad_bench.phantom.disease.lesions import cut_for_volume, rate
 from uad_bench.phantom.scan import PhantomScan
 from uad_bench.phantom.specs import DATASETS, split_of
-from uad_bench.phantom.subject import STEP, Mass, subject_displacement
 
 COUNTS = (125, 15, 23)
 

@@ -37,10 +37,10 @@ from uad_bench.evaluation.values import Metric, ScanScores
 from uad_bench.report.bercea2022 import BERCEA_2022
 from uad_bench.report.publication import load_published
 from uad_bench.report.tables import build
+from uad_bench.report.tables.formats.render import FORMATS, Format, render
+from uad_bench.report.tables.formats.terminal import plain
+from uad_bench.report.tables.formats.tex import escape
 from uad_bench.report.tables.model import Cell, Column, Group, Panel, Table, format_number
-from uad_bench.report.tables.render import FORMATS, Format, render
-from uad_bench.report.tables.terminal import plain
-from uad_bench.report.tables.tex import escape
 from uad_bench.report.tables.values import average_improvement, ranked
 from uad_bench.results import ResultsFolder, write_cell
 
@@ -924,7 +924,7 @@ def test_an_unreadable_record_is_named(results: Path, capsys: pytest.CaptureFixt
 def test_tables_need_neither_torch_nor_matplotlib_nor_mlflow() -> None:
     code = (
         "import sys, uad_bench.cli.commands.table, uad_bench.report.tables.build;"
-        "import uad_bench.report.tables.render;"
+        "import uad_bench.report.tables.formats.render;"
         "bad = {'torch', 'matplotlib', 'mlflow', 'pandas'} & set(sys.modules);"
         "sys.exit(str(bad) if bad else 0)"
     )

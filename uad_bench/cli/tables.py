@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from uad_bench.cli.streams import echo
+from uad_bench.report.tables.formats.render import render
+from uad_bench.report.tables.formats.terminal import terminal
 from uad_bench.report.tables.model import Table
-from uad_bench.report.tables.render import render
-from uad_bench.report.tables.terminal import terminal
 
 
 def print_tables(tables: Sequence[Table]) -> None:

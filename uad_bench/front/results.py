@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from uad_bench.front.detector import Detector
     from uad_bench.report.tables.chosen import Names
+    from uad_bench.report.tables.formats.render import Format
     from uad_bench.report.tables.model import Table
-    from uad_bench.report.tables.render import Format
 
 _MOST_LISTED = 4
 
@@ -194,7 +194,7 @@ class ResultTables:
         return str(self).removesuffix("\n")
 
     def _repr_html_(self) -> str:
-        from uad_bench.report.tables.html import html
+        from uad_bench.report.tables.formats.html import html
 
         return "\n".join(map(html, self.tables))
 
@@ -211,7 +211,7 @@ class ResultTables:
         return self._as("csv")
 
     def _as(self, form: Format) -> str:
-        from uad_bench.report.tables.render import render
+        from uad_bench.report.tables.formats.render import render
 
         return render(self.tables, form)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from uad_bench.phantom.anatomy import WORK_SHAPE, coordinates
-from uad_bench.phantom.fields import Array, smooth_field
-from uad_bench.phantom.subject import Brain
+from uad_bench.phantom.brain.anatomy import WORK_SHAPE, coordinates
+from uad_bench.phantom.brain.fields import Array, smooth_field
+from uad_bench.phantom.brain.subject import Brain
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from uad_bench.errors import UadBenchError
-from uad_bench.phantom.anatomy import WORK_SHAPE, Anatomy, template_anatomy
+from uad_bench.phantom.brain.anatomy import WORK_SHAPE, Anatomy, template_anatomy
+from uad_bench.phantom.brain.fields import Array, upsample
+from uad_bench.phantom.brain.labelmap import find_label_maps, label_map_anatomy
+from uad_bench.phantom.brain.subject import STEP, Brain, Mass, make_brain, subject_displacement
 from uad_bench.phantom.contrast import healthy_signal
-from uad_bench.phantom.fields import Array, upsample
-from uad_bench.phantom.labelmap import find_label_maps, label_map_anatomy
-from uad_bench.phantom.lesions import Layer, paint, rate
+from uad_bench.phantom.disease.lesions import Layer, paint, rate
+from uad_bench.phantom.disease.sclerosis import load_ml, sclerosis_layers
+from uad_bench.phantom.disease.tumour import Tumour, plan_tumour, tumour_layers
+from uad_bench.phantom.disease.vascular import vascular_layers
 from uad_bench.phantom.scan import PhantomScan
 from uad_bench.phantom.scanner import Acquisition, Scanner, brain_region, expose
-from uad_bench.phantom.sclerosis import load_ml, sclerosis_layers
 from uad_bench.phantom.specs import DatasetSpec, dataset_spec, split_of
-from uad_bench.phantom.subject import STEP, Brain, Mass, make_brain, subject_displacement
-from uad_bench.phantom.tumour import Tumour, plan_tumour, tumour_layers
-from uad_bench.phantom.vascular import vascular_layers
 
 VERSION: Final = "5"
 """Changes whenever the same seed would give another file. Part of every cache key."""

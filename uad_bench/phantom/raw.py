@@ -15,9 +15,9 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from uad_bench.dataset import Split
-from uad_bench.phantom.anatomy import WORK_ORIGIN
+from uad_bench.phantom.brain.anatomy import WORK_ORIGIN
+from uad_bench.phantom.brain.fields import Array
 from uad_bench.phantom.datasets import template_displacement
-from uad_bench.phantom.fields import Array
 from uad_bench.phantom.layouts import (
     whole_folder,
     write_description,

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from uad_bench.phantom.anatomy import WORK_ORIGIN, WORK_SHAPE
+from uad_bench.phantom.brain.anatomy import WORK_ORIGIN, WORK_SHAPE
+from uad_bench.phantom.brain.fields import Array, Shape, smooth_field
+from uad_bench.phantom.brain.subject import Brain
 from uad_bench.phantom.contrast import Contrast
-from uad_bench.phantom.fields import Array, Shape, smooth_field
-from uad_bench.phantom.subject import Brain
 
 Number = TypeVar("Number", np.float32, np.uint8)
 

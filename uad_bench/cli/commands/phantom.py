@@ -38,7 +38,7 @@ def phantom(
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes at once.")] = 1,
 ) -> None:
     """Write simulated datasets as NIfTI in their true layouts, skull-stripped, in MNI152 space."""
-    from uad_bench.phantom.labelmap import find_label_maps
+    from uad_bench.phantom.brain.labelmap import find_label_maps
     from uad_bench.phantom.layouts import write_layout
     from uad_bench.phantom.parallel import simulate_in_pool, simulation_pool
     from uad_bench.phantom.raw import raw_phantom, write_raw

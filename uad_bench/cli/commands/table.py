@@ -54,7 +54,7 @@ def table(
     """Write the tables of a results folder: one row per dataset, one column per method."""
     from uad_bench.cli.tables import print_tables
     from uad_bench.report.tables.chosen import chosen_tables
-    from uad_bench.report.tables.render import FORMATS, render
+    from uad_bench.report.tables.formats.render import FORMATS, render
 
     chosen = next((one for one in FORMATS if one == form), None)
     if chosen is None:

@@ -11,8 +11,8 @@ from pathlib import Path
 from uad_bench.cells import short_hash
 from uad_bench.dataset import Dataset
 from uad_bench.errors import UadBenchError
+from uad_bench.phantom.brain.labelmap import find_label_maps
 from uad_bench.phantom.datasets import VERSION
-from uad_bench.phantom.labelmap import find_label_maps
 from uad_bench.phantom.layouts import is_simulated, write_layout
 from uad_bench.phantom.parallel import simulate_in_pool, simulation_pool
 from uad_bench.phantom.scan import PhantomScan

@@ -22,7 +22,7 @@ from uad_bench.discovery.people.participants import first_of
 from uad_bench.discovery.people.splits import divided
 from uad_bench.discovery.titles import own_title
 from uad_bench.errors import UadBenchError
-from uad_bench.phantom.labelmap import find_label_maps
+from uad_bench.phantom.brain.labelmap import find_label_maps
 from uad_bench.phantom.layouts import LAYOUTS, is_simulated
 from uad_bench.plugins.registry import Registry
 from uad_bench.runner.config import RunConfig

@@ -9,9 +9,9 @@ from math import ceil
 
 from jinja2 import Environment, StrictUndefined
 
+from uad_bench.report.tables.formats.tex import escape
 from uad_bench.report.tables.layout import Heading, Sheet, arrange_sheets
 from uad_bench.report.tables.model import GROUPS, Cell, Table, format_number
-from uad_bench.report.tables.tex import escape
 
 PAGE = 530.0
 """Height in points that one environment may have, caption and notes included."""

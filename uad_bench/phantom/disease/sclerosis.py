@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.phantom.anatomy import WORK_SHAPE
-from uad_bench.phantom.fields import Array, smooth_field
-from uad_bench.phantom.lesions import Layer, cut_for_volume, random_texture, sigmoid
-from uad_bench.phantom.subject import Brain
+from uad_bench.phantom.brain.anatomy import WORK_SHAPE
+from uad_bench.phantom.brain.fields import Array, smooth_field
+from uad_bench.phantom.brain.subject import Brain
+from uad_bench.phantom.disease.lesions import Layer, cut_for_volume, random_texture, sigmoid
 
 _SHARES: Final = (0.48, 0.2, 0.27, 0.05)  # periventricular, juxtacortical, deep, infratentorial
 _MEDIAN_ML: Final = 0.07

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from uad_bench.phantom.anatomy import FAR, MAPS, WORK_ORIGIN, WORK_SHAPE, Anatomy
-from uad_bench.phantom.fields import (
+from uad_bench.phantom.brain.anatomy import FAR, MAPS, WORK_ORIGIN, WORK_SHAPE, Anatomy
+from uad_bench.phantom.brain.fields import (
     Array,
     linear_matrix,
     sample_maps,

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from uad_bench.phantom.anatomy import MAPS, WORK_ORIGIN, WORK_SHAPE, Anatomy, coordinates
-from uad_bench.phantom.fields import smooth_field
-from uad_bench.phantom.lesions import Layer, cut_for_volume, random_texture, sigmoid
-from uad_bench.phantom.subject import Brain, Mass
+from uad_bench.phantom.brain.anatomy import MAPS, WORK_ORIGIN, WORK_SHAPE, Anatomy, coordinates
+from uad_bench.phantom.brain.fields import smooth_field
+from uad_bench.phantom.brain.subject import Brain, Mass
+from uad_bench.phantom.disease.lesions import Layer, cut_for_volume, random_texture, sigmoid
 
 CORE, OEDEMA, RIM = 1, 2, 4
 """Labels of the BraTS masks."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
 from uad_bench.errors import UadBenchError
-from uad_bench.phantom.anatomy import (
+from uad_bench.phantom.brain.anatomy import (
     MAPS,
     WORK_SHAPE,
     Anatomy,
@@ -21,7 +21,7 @@ from uad_bench.phantom.anatomy import (
     template_anatomy,
     work_affine,
 )
-from uad_bench.phantom.fields import Array
+from uad_bench.phantom.brain.fields import Array
 
 _WM: Final = (2, 41, 7, 46, 16, 25, 57, 77, 85, 28, 60, 192, 251, 252, 253, 254, 255)
 _GM: Final = (

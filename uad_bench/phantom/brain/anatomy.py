@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from uad_bench.phantom.fields import Array, Shape, upsample
+from uad_bench.phantom.brain.fields import Array, Shape, upsample
 
 WORK_SHAPE: Final[Shape] = (157, 197, 165)
 """Working grid: 1 mm, MNI152 axes, just larger than a brain."""

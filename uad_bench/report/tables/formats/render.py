@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Literal, get_args
 
-from uad_bench.report.tables.html import marked, marks
-from uad_bench.report.tables.latex import latex
+from uad_bench.report.tables.formats.html import marked, marks
+from uad_bench.report.tables.formats.latex import latex
+from uad_bench.report.tables.formats.terminal import plain
 from uad_bench.report.tables.layout import Heading, Sheet, arrange_sheets
 from uad_bench.report.tables.model import GROUPS, Cell, Table
-from uad_bench.report.tables.terminal import plain
 
 Format = Literal["terminal", "latex", "markdown", "csv"]
 FORMATS: tuple[Format, ...] = get_args(Format)

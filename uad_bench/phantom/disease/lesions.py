@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from uad_bench.phantom.anatomy import WORK_SHAPE
-from uad_bench.phantom.fields import Array, smooth_field
+from uad_bench.phantom.brain.anatomy import WORK_SHAPE
+from uad_bench.phantom.brain.fields import Array, smooth_field
 
 
 @dataclass(frozen=True, slots=True)

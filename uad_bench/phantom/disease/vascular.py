@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from uad_bench.phantom.anatomy import WORK_ORIGIN, WORK_SHAPE, coordinates
-from uad_bench.phantom.fields import smooth_field
-from uad_bench.phantom.lesions import Layer, cut_for_volume, random_texture, sigmoid
-from uad_bench.phantom.subject import Brain
+from uad_bench.phantom.brain.anatomy import WORK_ORIGIN, WORK_SHAPE, coordinates
+from uad_bench.phantom.brain.fields import smooth_field
+from uad_bench.phantom.brain.subject import Brain
+from uad_bench.phantom.disease.lesions import Layer, cut_for_volume, random_texture, sigmoid
 
 
 def vascular_layers(

@@ -1,0 +1,1 @@
+"""What diseases do to a simulated brain."""

@@ -1,0 +1,1 @@
+"""Tables as text: terminal, LaTeX, Markdown, CSV and HTML."""
