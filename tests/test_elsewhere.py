@@ -126,7 +126,7 @@ def test_without_healthy_maps_what_needs_a_threshold_is_missing_and_says_why(her
     shown = " ".join(capsys.readouterr().out.split())
     assert "n/a" in shown
     assert "left out: no lesion" not in shown
-    assert "Lab's U-Net: needs a threshold, which comes from anomaly maps of healthy" in shown
+    assert "Needs a threshold, which comes from anomaly maps of healthy" in shown
     results = ub.load_results("results")
     frame = results.to_frame()
     assert frame[frame.metric == "dice"].value.isna().all()
@@ -162,7 +162,7 @@ def test_the_same_maps_are_scored_once_and_others_do_not_pass_for_them(here, cap
     assert "2 cells, 0 computed now" in capsys.readouterr().err
     shutil.copy(first(), sorted(Path("maps").glob("*.nii"))[-1])
     assert evaluate() == 2
-    assert "stands on other maps, other data or another version" in capsys.readouterr().err
+    assert "stands on other maps or other data" in capsys.readouterr().err
     assert evaluate("--overwrite", "all") == 0
 
 
@@ -242,7 +242,7 @@ def test_maps_that_cannot_be_scored_are_one_line_and_write_nothing(here, capsys,
     assert evaluate() == 2
     (said,) = [s for s in capsys.readouterr().err.splitlines() if s.startswith("error: ")]
     assert line in said
-    assert not Path("results").exists()
+    assert {path.name for path in Path("results").rglob("*")} <= {".lock"}  # as after a run
 
 
 @pytest.mark.parametrize(

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import pytest
+from pydantic import ConfigDict
 
 from uad_bench.cells import Environment
 from uad_bench.errors import UadBenchError
-from uad_bench.method import FitContext, FitReport, Method, MethodInfo, Slices
+from uad_bench.method import FitContext, FitReport, Method, MethodInfo, Params, Slices
 from uad_bench.plugins.registry import PluginSources, discover
 from uad_bench.runner.config import load_config
 from uad_bench.runner.events import Event, Noted, Started, told
 from uad_bench.runner.executor import Done, Failure, LocalExecutor, refuse_unpicklable
-from uad_bench.runner.plan.job import Evaluate, Job, Prepare, Train, Tune
+from uad_bench.runner.plan.job import CheckData, Evaluate, FindFiles, Job, Prepare, Train, Tune
 from uad_bench.runner.plan.plan import Plan, make_plan
 
 
@@ -114,7 +115,8 @@ def test_a_detector_is_evaluated_as_soon_as_it_is_trained(plan: Plan):
     kinds = [(type(job), getattr(job, "seed", None)) for job in plan.jobs()]
     evaluated = [(Evaluate, None)] * 2
     vae = [(Tune, None), (Train, 0), *evaluated, (Train, 1), *evaluated]
-    assert kinds == [(Prepare, None), *vae, (Train, 0), *evaluated]
+    data = [(FindFiles, None), *[(Prepare, None)] * 3, (CheckData, None)]
+    assert kinds == [*data, *vae, (Train, 0), *evaluated]
     seen: set[str] = set()
     for job in plan.jobs():
         assert {need.key for need in job.needs} <= seen
@@ -127,10 +129,25 @@ def test_a_job_that_cannot_be_pickled_is_refused_in_one_line(plan: Plan):
 
     train = next(job for job in plan.jobs() if isinstance(job, Train))
     jobs: tuple[Job, ...] = (replace(train, method=Toy), replace(train, method=Local))
-    with pytest.raises(UadBenchError, match=r"^train toy, seed 0: cannot be pickled") as caught:
+    with pytest.raises(UadBenchError, match=r"^train toy, seed 0: its method cannot be") as caught:
         refuse_unpicklable(jobs)
     assert "\n" not in str(caught.value)
     refuse_unpicklable(jobs[:1])
+
+
+class OddParams(Params):
+    """Parameters that no other process can be sent."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    kernel: Callable[[float], float]
+
+
+def test_a_parameter_that_cannot_be_pickled_is_named(plan: Plan):
+    train = next(job for job in plan.jobs() if isinstance(job, Train))
+    odd = replace(train, params=OddParams(kernel=lambda value: value))
+    for job in (odd, Evaluate(odd.data, odd, "mslub")):
+        with pytest.raises(UadBenchError, match=r"its (train\.)?params\.kernel cannot be pickled"):
+            refuse_unpicklable([job])
 
 
 def test_a_listener_that_fails_hears_no_more_and_the_others_hear_everything():

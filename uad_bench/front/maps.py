@@ -109,7 +109,8 @@ def score(
         UadBenchError: in one line, what cannot be.
     """
     # Heavy imports wait until the settings are known to be right.
-    from uad_bench.runner.elsewhere import HEALTHY, MadeElsewhere, evaluate_maps
+    from uad_bench.runner.detectors.map_files import HEALTHY, MadeElsewhere
+    from uad_bench.runner.elsewhere import evaluate_maps
 
     title = " ".join(name.split())
     if not title:

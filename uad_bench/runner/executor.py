@@ -5,8 +5,10 @@ from __future__ import annotations
 import pickle
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Protocol, TypeVar
+
+from pydantic import BaseModel
 
 from uad_bench.cells import Environment
 from uad_bench.errors import UadBenchError
@@ -115,14 +117,34 @@ def refuse_unpicklable(jobs: Iterable[Job]) -> None:
     """Refuse jobs that could not be sent to another process.
 
     Raises:
-        UadBenchError: naming the first such job, and why.
+        UadBenchError: naming the first such job, which part of it, and why.
     """
     for job in jobs:
-        try:
-            pickle.dumps(job)
-        except Exception as error:
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
+        if (found := _unpicklable(job)) is not None:
+            thing, reason = found
             raise UadBenchError(
-                f"{job.name}: cannot be pickled ({reason}): define the method at the top of a "
-                "module or of a plugin file, and give its parameters plain values"
-            ) from None
+                f"{job.name}: its {thing or 'job'} cannot be pickled ({reason}): define the method "
+                "at the top of a module or of a plugin file, and give its parameters plain values"
+            )
+
+
+def _unpicklable(value: object) -> tuple[str, str] | None:
+    """Where in a value something cannot be pickled, such as ``params.kernel``, and why."""
+    try:
+        pickle.dumps(value)
+    except Exception as error:
+        for name, part in _parts(value):
+            if (found := _unpicklable(part)) is not None:
+                return ".".join(filter(None, (name, found[0]))), found[1]
+        return "", next(iter(str(error).splitlines()), type(error).__name__)
+    return None
+
+
+def _parts(value: object) -> Iterator[tuple[str, object]]:
+    """What a value is made of, by name."""
+    if isinstance(value, BaseModel):
+        yield from value
+    elif isinstance(value, tuple):
+        yield from (("", part) for part in value)
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield from ((one.name, getattr(value, one.name)) for one in fields(value))

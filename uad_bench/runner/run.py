@@ -23,7 +23,7 @@ from uad_bench.runner.jobs.train import Tuning
 from uad_bench.runner.listeners import Mlflow, pictures
 from uad_bench.runner.plan.job import Evaluate, Tune
 from uad_bench.runner.plan.plan import Plan, make_plan, write_plan
-from uad_bench.runner.store import CellStore
+from uad_bench.runner.store import CellStore, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +139,8 @@ def _evaluated(
     if isinstance(result, Evaluated):
         return result
     assert isinstance(result, Failure)
-    method, store, records = job.train.method, setting.store, list[CellRecord]()
-    specs = store.specs(method, params, job.train.seed, job.label)
-    pending = store.pending(method, specs)
-    for spec in specs:
-        if spec in pending:
-            training = data.training.use("train")
-            records.append(store.write_failed(method, spec, training, result))
-        elif (record := store.stored(spec)) is not None:
-            records.append(record)
-    return Evaluated(tuple(records), len(pending))
+    store, origin = setting.store, Origin.of(job.train.method, data.training.use("train"))
+    specs = store.specs(job.train.method.info.name, params, job.train.seed, job.label)
+    pending = store.pending(origin.code, specs)
+    failed = tuple(store.write_failed(origin, spec, result) for spec in pending)
+    return Evaluated((*store.kept(specs, pending), *failed), len(failed))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from uad_bench.cells import CellRecord, CellSpec, DatasetUse, Environment
+from uad_bench.cells import CellRecord, CellSpec, DatasetUse, Environment, FitRecord, MapsUse
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.protocol import Protocol
@@ -19,8 +19,45 @@ from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.gather import Data
 from uad_bench.runner.events import CellWritten, Listener, Noted
 from uad_bench.runner.executor import Failure
+from uad_bench.runner.plan.maps import MapsPlan
 from uad_bench.runner.plan.plan import Plan, PlannedCell
 from uad_bench.system.disk import write_whole
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the scores of cells came from: a detector of this run, or another program.
+
+    Attributes:
+        title: column heading.
+        control: whether it is a control.
+        supervised: whether it saw lesion masks.
+        code: hash of a method's code.
+        training: what a detector learned from.
+        fit: how it came to be.
+        maps: the maps that were made elsewhere.
+    """
+
+    title: str
+    control: bool = False
+    supervised: bool = False
+    code: str = ""
+    training: DatasetUse | None = None
+    fit: FitRecord | None = None
+    maps: MapsUse | None = None
+
+    @classmethod
+    def of(cls, method: type[Method], training: DatasetUse, fit: FitRecord | None = None) -> Origin:
+        """A method's detector; without ``fit``, one that came to nothing."""
+        info = method.info
+        return cls(
+            title=info.title,
+            control=info.control,
+            supervised=info.supervised,
+            code=code_of(method).hash,
+            training=training,
+            fit=fit,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +79,16 @@ class CellStore:
     postprocessings: tuple[PostProcessing, ...] = ()
 
     @classmethod
-    def of(cls, plan: Plan, tell: Listener) -> CellStore:
+    def of(cls, plan: Plan | MapsPlan, tell: Listener) -> CellStore:
         """The cells of a plan."""
         results = ResultsFolder(plan.config.results)
         return cls(results, plan.config, tell, plan.protocols, plan.postprocessings)
 
-    def specs(
-        self, method: type[Method], params: Params, seed: int, label: str
-    ) -> tuple[CellSpec, ...]:
+    def specs(self, method: str, params: Params, seed: int, label: str) -> tuple[CellSpec, ...]:
         """The cells of one detector on one dataset."""
         return tuple(
             CellSpec(
-                method=method.info.name,
+                method=method,
                 params=params.model_dump(mode="json"),
                 seed=seed,
                 dataset=label,
@@ -74,10 +109,16 @@ class CellStore:
         names = {spec.postprocessing for spec in specs}
         return tuple(one for one in self.postprocessings if one.name in names)
 
-    def pending(self, method: type[Method], specs: Iterable[CellSpec]) -> tuple[CellSpec, ...]:
+    def pending(self, code: str, specs: Iterable[CellSpec]) -> tuple[CellSpec, ...]:
         """Those of a method's cells that are to be computed; by its code of now."""
-        code = code_of(method).hash
         return tuple(spec for spec in specs if self._is_pending(spec, code))
+
+    def kept(
+        self, specs: Iterable[CellSpec], pending: Collection[CellSpec]
+    ) -> tuple[CellRecord, ...]:
+        """The records of cells that are not pending, as far as they are there."""
+        kept = (self.stored(spec) for spec in specs if spec not in pending)
+        return tuple(record for record in kept if record is not None)
 
     def _is_pending(self, spec: CellSpec, code: str) -> bool:
         overwrite = self.config.overwrite
@@ -131,7 +172,7 @@ class CellStore:
         changed = 0
         for seed, label in product(detectors, data.evaluated):
             here = (data.training.manifest_hash, data.evaluated[label].manifest_hash)
-            for spec in self.specs(method, params, seed, label):
+            for spec in self.specs(method.info.name, params, seed, label):
                 record = self.stored(spec)
                 if record is None or record.training is None or record.data is None:
                     continue
@@ -145,6 +186,29 @@ class CellStore:
                     raise self._conflict(spec, "another tissue prior than this run (--atlas)")
         if changed:
             self._tell_other_code(method.info.name, changed)
+
+    def refuse_other_maps(self, specs: Iterable[CellSpec], maps: MapsUse, data: DatasetUse) -> None:
+        """Refuse finished cells that stand on other maps, data or versions than this evaluation's.
+
+        Args:
+            specs: the cells.
+            maps: the maps.
+            data: the evaluated dataset.
+
+        Raises:
+            UadBenchError: naming the first such cell.
+        """
+        if self.config.overwrite == "all":
+            return
+        done = [one for one in map(self.stored, specs) if one is not None and one.state == "done"]
+        refuse_other_version(done, self.protocols, self.postprocessings)
+        for record in done:
+            if (record.maps, record.data) != (maps, data):
+                raise UadBenchError(
+                    f"{self.results.cell(record.spec.name)} stands on other maps or other data "
+                    "than this evaluation: give it another --name or --results folder, or replace "
+                    "the cells with --overwrite all"
+                )
 
     def _conflict(self, spec: CellSpec, other: str) -> UadBenchError:
         return UadBenchError(
@@ -170,32 +234,25 @@ class CellStore:
         self.tell(CellWritten(record))
         return record
 
-    def write_failed(
-        self, method: type[Method], spec: CellSpec, training: DatasetUse, failure: Failure
-    ) -> CellRecord:
+    def write_failed(self, origin: Origin, spec: CellSpec, failure: Failure) -> CellRecord:
         """Write a failed cell with its reason, and the traceback beside it."""
         trace = self.results.root / "failures" / f"{spec.name}.txt"
         write_whole(trace, failure.trace.encode())
+        nothing = replace(origin, fit=None)
         return self.write(
             self.new_record(
-                method, spec, training, failure.environment, state="failed", reason=failure.reason
+                nothing, spec, failure.environment, state="failed", reason=failure.reason
             )
         )
 
     def new_record(
-        self,
-        method: type[Method],
-        spec: CellSpec,
-        training: DatasetUse,
-        environment: Environment,
-        **found: Any,
+        self, origin: Origin, spec: CellSpec, environment: Environment, **found: Any
     ) -> CellRecord:
         """Return the record of a cell, to be written.
 
         Args:
-            method: the method.
+            origin: what its scores came from.
             spec: what was asked.
-            training: what the detector learned from.
             environment: where it was computed.
             found: the state, and what else came out.
         """
@@ -205,11 +262,13 @@ class CellStore:
                 "spec": spec,
                 "protocol_version": self.protocol(spec).version,
                 "postprocessing_version": variant.version,
-                "method_title": method.info.title,
-                "control": method.info.control,
-                "supervised": method.info.supervised,
-                "training": training,
-                "code": code_of(method).hash,
+                "method_title": origin.title,
+                "control": origin.control,
+                "supervised": origin.supervised,
+                "training": origin.training,
+                "fit": origin.fit,
+                "maps": origin.maps,
+                "code": origin.code,
                 "environment": environment,
                 **found,
             }

@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from uad_bench.plugins.registry import Registry
-from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import RunConfig
-from uad_bench.runner.data.atlas import refuse_leaks
-from uad_bench.runner.data.gather import gather
-from uad_bench.runner.data.readiness import large_batches, refuse
-from uad_bench.runner.detectors.trainer import Trainer
 from uad_bench.runner.environment import resolve_device
 from uad_bench.runner.events import Listener, Noted
+from uad_bench.runner.jobs.perform import last_result
+from uad_bench.runner.jobs.setting import Setting
+from uad_bench.runner.jobs.train import Trained
 from uad_bench.runner.plan.plan import plan_training
+from uad_bench.runner.store import CellStore
 
 
 def train(config: RunConfig, registry: Registry, tell: Listener) -> Path:
@@ -31,19 +30,11 @@ def train(config: RunConfig, registry: Registry, tell: Listener) -> Path:
     """
     device = resolve_device(config.device)
     plan = plan_training(config, registry, device)
-    results = ResultsFolder(config.results)
     for note in plan.notes:
         tell(Noted(note))
-    (planned,) = plan.methods
-    with results.lock():
-        data = gather(config, plan.sources, tell)
-        if plan.atlas is not None:
-            refuse_leaks(plan.atlas, data, plan.sources.training.label)
-        refuse(large_batches(data.training, [(planned.method.info.name, planned.params)]))
-        trainer = Trainer(data.training, results, config, device, tell, plan.atlas)
-        params, tuned = planned.params, None
-        if planned.tuned:
-            params, tuned = trainer.tune(planned.method, planned.params)
-        detector, fit = trainer.detector(planned.method, params, planned.seeds[0], tuned)
-        trainer.validation(detector, fit, plan.postprocessings)
-    return results.detectors / fit.detector
+    store = CellStore.of(plan, tell)
+    setting = Setting(config, store, device, plan.atlas, tell)
+    with store.results.lock():
+        trained = last_result(plan.jobs(), setting, Trained)
+    assert trained.detector is not None  # it is wanted for its own sake
+    return store.results.detectors / trained.detector

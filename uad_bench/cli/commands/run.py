@@ -73,7 +73,7 @@ def _run(config: RunConfig, messages: Console) -> RunResults:
 def _show_plan(config: RunConfig, messages: Console) -> None:
     """Check files and print what a run would do; write nothing."""
     from uad_bench.cli.plan_table import print_plan
-    from uad_bench.runner.data.gather import check_files
+    from uad_bench.runner.data.gather import find_files
     from uad_bench.runner.environment import resolve_device
     from uad_bench.runner.plan.plan import make_plan
     from uad_bench.runner.store import CellStore
@@ -84,5 +84,6 @@ def _show_plan(config: RunConfig, messages: Console) -> None:
         for note in plan.notes:
             progress.note(note)
         CellStore.of(plan, progress).refuse_other_versions(plan.cells())
-        check_files(config, plan.sources, progress)
+        sources = plan.sources
+        find_files(config, sources.training, sources.evaluated, progress, simulate=False)
     print_plan(plan, stored_cells(results), results)

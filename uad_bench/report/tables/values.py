@@ -38,7 +38,7 @@ def own_cell(
     if not found:
         return Cell(marks=tuple(marks))
     marks += [notes.mark(text) for text in _remarks(done)]
-    missing = _missing(done, metric.name)
+    missing = _missing(done, metric)
     marks += [notes.mark(text) for text in missing]
     if not missing and (text := _counts(found, metric.undefined)):
         marks.append(notes.mark(text))
@@ -146,10 +146,11 @@ def _failures(records: Sequence[CellRecord]) -> list[str]:
     ]
 
 
-def _missing(records: Sequence[CellRecord], metric: str) -> list[str]:
-    """Why a metric could not be had, of each method by name."""
-    texts = (f"{r.method_title}: {r.missing[metric]}" for r in records if metric in r.missing)
-    return list(dict.fromkeys(sentence(text) for text in texts))
+def _missing(records: Sequence[CellRecord], metric: MetricInfo) -> list[str]:
+    """Why a metric could not be had, where it is not that no scan has a value."""
+    reasons = (record.missing.get(metric.name, metric.undefined) for record in records)
+    own = (text for text in reasons if text != metric.undefined)
+    return list(dict.fromkeys(sentence(f"{text[:1].upper()}{text[1:]}") for text in own))
 
 
 def _remarks(records: Sequence[CellRecord]) -> list[str]:

@@ -38,6 +38,19 @@ HEALTHY_FACTOR = 4
 
 
 @dataclass(frozen=True, slots=True)
+class Orders:
+    """What is to be prepared of each dataset of a run.
+
+    Attributes:
+        training: of the training dataset, where there is one.
+        evaluated: of the evaluated datasets, by name.
+    """
+
+    training: Order | None
+    evaluated: Mapping[str, Order]
+
+
+@dataclass(frozen=True, slots=True)
 class Data:
     """Prepared datasets of a run."""
 
@@ -52,56 +65,71 @@ def gather(config: RunConfig, sources: Sources, tell: Listener) -> Data:
         UadBenchError: if a dataset has no usable scan, or the training dataset lacks a split, has
             lesions, or is tested on.
     """
-    tissues = tissue_source(config.tissues)
-    everything = (sources.training, *sources.evaluated)
-    folders = _simulate_missing(config, everything, tell)
-    tell(Started("check the files of every dataset"))
-    orders = [
-        source_order(
-            config,
-            source.dataset,
-            (folder := source.folder or folders[source.label]),
-            tissues if number == 0 else None,
-            simulated=source.folder is None or is_simulated(folder),
-        )
-        for number, source in enumerate(everything)
-    ]
-    _check_orders(sources, orders, tell)
-    roles = ("training dataset", *("dataset" for _ in sources.evaluated))
-    training, *others = (
-        _prepared(config, source, order, role, tell)
-        for source, order, role in zip(everything, orders, roles, strict=True)
-    )
-    for split in ("train", "validation"):
-        if len(training.split(split)) == 0:
-            raise UadBenchError(
-                f"training dataset {config.train} has no {split} scan: set the column `split` of "
-                "its participants.tsv"
-            )
+    orders = find_files(config, sources.training, sources.evaluated, tell)
+    assert orders.training is not None
+    training = prepare_one(config, sources.training, orders.training, "training dataset", tell)
     evaluated = {
-        source.label: store for source, store in zip(sources.evaluated, others, strict=True)
+        one.label: prepare_one(config, one, orders.evaluated[one.label], "dataset", tell)
+        for one in sources.evaluated
     }
-    refuse_same_voxels(sources.training.label, training, evaluated)
-    return Data(training, evaluated)
+    return put_together(config, sources.training.label, training, evaluated)
 
 
-def gather_one(config: RunConfig, source: Source, tell: Listener) -> PreparedDataset:
-    """Simulate or prepare one dataset to evaluate on, or take it from the cache.
+def find_files(
+    config: RunConfig,
+    training: Source | None,
+    evaluated: Sequence[Source],
+    tell: Listener,
+    *,
+    simulate: bool = True,
+) -> Orders:
+    """Simulate what is simulated, and check the files of every dataset before any is prepared.
+
+    Args:
+        config: the run.
+        training: the training dataset, where there is one.
+        evaluated: the evaluated datasets.
+        tell: told about every step.
+        simulate: whether to; without, phantoms, which are fit by their making, are left out.
 
     Raises:
-        UadBenchError: if it contradicts itself, or has no usable scan.
+        UadBenchError: a dataset that contradicts itself, training data with lesions or that are
+            tested on, or a scan that is tested twice.
     """
-    folders = _simulate_missing(config, (source,), tell)
-    folder = source.folder or folders[source.label]
-    simulated = source.folder is None or is_simulated(folder)
-    order = source_order(config, source.dataset, folder, None, simulated=simulated)
-    return _prepared(config, source, order, "dataset", tell)
+    everything = (*(() if training is None else (training,)), *evaluated)
+    phantoms = _simulate_missing(config, everything, tell) if simulate else {}
+
+    def order(source: Source, tissues: TissueSource | None) -> Order | None:
+        folder = source.folder or phantoms.get(source.label)
+        if folder is None:
+            return None
+        simulated = source.folder is None or is_simulated(folder)
+        return source_order(config, source.dataset, folder, tissues, simulated=simulated)
+
+    tell(Started("check the files of every dataset"))
+    learned = None if training is None else order(training, tissue_source(config.tissues))
+    tested = {one.label: found for one in evaluated if (found := order(one, None)) is not None}
+    refuse_unfit("" if training is None else training.label, learned, tested)
+    for note in tested_twice(tested):
+        tell(Noted(note))
+    return Orders(learned, tested)
 
 
-def _prepared(
+def prepare_one(
     config: RunConfig, source: Source, order: Order, role: str, tell: Listener
 ) -> PreparedDataset:
-    """Prepare what was ordered, and tell which scans are left out."""
+    """Prepare a dataset, or take it from the cache, and tell which scans are left out.
+
+    Args:
+        config: the run.
+        source: the dataset.
+        order: what is to be prepared of it.
+        role: what the user is told that it is.
+        tell: told about every scan.
+
+    Raises:
+        UadBenchError: if it has no usable scan.
+    """
     mark = " (simulated)" if order.simulated else ""
     tell(Started(f"prepare {role} {source.label}{mark}"))
     for note in source.notes:
@@ -113,53 +141,31 @@ def _prepared(
     return replace(store, title=source.title)
 
 
-def check_files(config: RunConfig, sources: Sources, tell: Listener) -> None:
-    """Refuse what a run would refuse once it has read the real datasets' files; write nothing.
-
-    Every file is hashed, as in a run. Phantoms, which are fit by their making, are left out.
-
-    Raises:
-        UadBenchError: a dataset that contradicts itself, training data with lesions or that are
-            tested on, or a scan that is tested twice.
-    """
-    tissues = tissue_source(config.tissues)
-    everything = (sources.training, *sources.evaluated)
-    if all(source.folder is None for source in everything):
-        return
-    tell(Started("check the files of every dataset"))
-    orders = [
-        None
-        if source.folder is None
-        else source_order(
-            config,
-            source.dataset,
-            source.folder,
-            tissues if number == 0 else None,
-            simulated=is_simulated(source.folder),
-        )
-        for number, source in enumerate(everything)
-    ]
-    _check_orders(sources, orders, tell)
-
-
-def _check_orders(sources: Sources, orders: Sequence[Order | None], tell: Listener) -> None:
-    """Refuse unfit training data, and tell which scans two evaluated datasets share.
+def put_together(
+    config: RunConfig,
+    label: str,
+    training: PreparedDataset,
+    evaluated: Mapping[str, PreparedDataset],
+) -> Data:
+    """Check prepared datasets against one another.
 
     Args:
-        sources: the datasets.
-        orders: what is prepared of each, the training dataset first; ``None`` for phantoms that are
-            not there yet.
-        tell: told of scans that two datasets share.
+        config: the run.
+        label: the training dataset's name in tables.
+        training: the training dataset.
+        evaluated: the evaluated datasets, by name.
+
+    Raises:
+        UadBenchError: the training dataset lacks a split, or its scans are tested on.
     """
-    training, *others = orders
-    evaluated = {
-        source.label: order
-        for source, order in zip(sources.evaluated, others, strict=True)
-        if order is not None
-    }
-    refuse_unfit(sources.training.label, training, evaluated)
-    for note in tested_twice(evaluated):
-        tell(Noted(note))
+    for split in ("train", "validation"):
+        if len(training.split(split)) == 0:
+            raise UadBenchError(
+                f"training dataset {config.train} has no {split} scan: set the column `split` of "
+                "its participants.tsv"
+            )
+    refuse_same_voxels(label, training, evaluated)
+    return Data(training, evaluated)
 
 
 def source_order(
@@ -232,7 +238,7 @@ def phantom_folder(config: RunConfig, source: Source) -> tuple[Path, int]:
 
 
 def _simulate_missing(
-    config: RunConfig, sources: tuple[Source, ...], tell: Listener
+    config: RunConfig, sources: Sequence[Source], tell: Listener
 ) -> dict[str, Path]:
     """Write the phantoms that the cache lacks, each dataset whole or not at all."""
     folders: dict[str, Path] = {}

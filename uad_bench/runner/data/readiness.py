@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from uad_bench.errors import ScanError, UadBenchError
-from uad_bench.method import Params
 from uad_bench.phantom.layouts import is_simulated
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.gather import STORES, phantom_folder, source_order, tissue_source
@@ -196,18 +195,15 @@ def fallback_note(titles: Sequence[str]) -> str:
     )
 
 
-def large_batches(
-    training: PreparedDataset, trained: Iterable[tuple[str, Params]]
-) -> Iterator[str]:
+def large_batches(training: PreparedDataset, batches: Iterable[tuple[str, int]]) -> Iterator[str]:
     """Say which methods take more slices a step than there are to learn from.
 
     Args:
         training: the prepared training dataset.
-        trained: names of methods with their parameters; one without ``batch_size`` fits.
+        batches: how many slices a step takes, by the method's name; 0 for one that takes no steps.
     """
     slices = len(training.split("train"))
-    for name, params in trained:
-        size = getattr(params, "batch_size", 0)
+    for name, size in batches:
         if size > slices:
             yield (
                 f"{name}.batch_size is {size}, and there are only {slices} training slices: add "

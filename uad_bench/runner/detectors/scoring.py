@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -25,37 +27,59 @@ from uad_bench.volumes.steps.native import scores_on
 from uad_bench.volumes.store.prepared import PreparedDataset, PreparedScan
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredMap:
+    """The scores of one scan: a detector's, or those of a map that was made elsewhere.
+
+    Attributes:
+        maps: per post-processing, float32 ``[N, H, W]``.
+        levels: per post-processing, uint16 scores ``[N, H, W]`` on the voxels that are scored.
+        brain: bool ``[N, H, W]``, on the voxels of ``maps``.
+        lesion: ``[N, H, W]``, on the same.
+        reconstruction: float32 ``[N, H, W]``; ``None`` where there is none.
+        digest: SHA-256 of the file; empty for a detector.
+    """
+
+    maps: Mapping[str, FloatArray]
+    levels: Mapping[str, NDArray[np.uint16]]
+    brain: NDArray[np.bool_]
+    lesion: NDArray[np.uint8]
+    reconstruction: FloatArray | None = None
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class AnomalyMaps:
-    """Scores of one detector on one split of one dataset.
+    """Scores of one split of one dataset.
 
     Attributes:
         dataset: the prepared dataset.
         scans: the scans that were scored, in order.
-        levels: per post-processing, uint16 ``[N, H, W]`` over the slices of all scans.
-        example: what to show, ``None`` where no scan has a lesion.
+        space: the voxels of the scores.
+        levels: per post-processing, the scores of each scan, uint16 ``[N, H, W]``.
+        example: what to show, ``None`` where no scan has a lesion, or in native space.
         orderings: per post-processing, what 16 bits keep of the maps' order.
+        digests: of the files of the maps, where they were made elsewhere.
     """
 
     dataset: PreparedDataset
     scans: Sequence[PreparedScan]
-    levels: Mapping[str, NDArray[np.uint16]]
+    space: EvaluationSpace
+    levels: Mapping[str, Sequence[NDArray[np.uint16]]]
     example: Example | None
     orderings: Mapping[str, Ordering]
+    digests: Sequence[str]
 
     def scored(
         self, postprocessing: str, space: EvaluationSpace = "template"
     ) -> Iterator[ScoredScan]:
         """Yield scan after scan what the evaluation needs, on the grid or on its own voxels."""
-        start = 0
-        for scan in self.scans:
-            stop = start + scan.stop - scan.start
-            scores = np.asarray(self.levels[postprocessing][start:stop])
-            if space == "native":
+        for scan, levels in zip(self.scans, self.levels.get(postprocessing, ()), strict=True):
+            scores = np.asarray(levels)
+            if space != self.space:
                 native, z = self.dataset.native(scan), self.dataset.slices(scan).z
                 scores = scores_on(native, scores, z, self.dataset.grid)[native.shown]
             yield scored_scan(self.dataset, scan, scores, space)
-            start = stop
 
 
 def scored_scan(
@@ -107,32 +131,77 @@ def anomaly_maps(
         PluginError: if the method returns maps that break the contract.
         UadBenchError: if the disk with the temporary files is full.
     """
-    scans = [scan for scan in dataset.scans if scan.split == split]
-    shown = typical_scan(scans, dataset)
+
+    def score(scan: PreparedScan) -> ScoredMap:
+        slices = dataset.slices(scan)
+        residual, reconstruction = signed_residual(method, slices)
+        maps = {one.name: one.apply(residual) for one in postprocessings}
+        levels = {name: quantise(one) for name, one in maps.items()}
+        brain, lesion = np.asarray(slices.brain[:, 0]), np.asarray(dataset.lesion(scan))
+        return ScoredMap(maps, levels, brain, lesion, reconstruction)
+
+    with stored_maps(score, dataset, split, tell) as maps:
+        yield maps
+
+
+@contextmanager
+def stored_maps(
+    score: Callable[[PreparedScan], ScoredMap],
+    dataset: PreparedDataset,
+    split: Split,
+    tell: Listener,
+    space: EvaluationSpace = "template",
+) -> Iterator[AnomalyMaps]:
+    """Score scan after scan, and keep the scores in a temporary file inside the block.
+
+    Args:
+        score: scores one scan.
+        dataset: the prepared dataset.
+        split: whose scans.
+        tell: told about every scan.
+        space: the voxels that ``score`` scores.
+
+    Raises:
+        UadBenchError: if the disk with the temporary files is full.
+    """
+    scans = dataset.scans_of(split)
+    shown = typical_scan(scans, dataset) if space == "template" else None
     with tempfile.TemporaryDirectory(prefix="uad-bench-") as folder:
-        files = {one.name: Path(folder) / f"{one.name}.u16" for one in postprocessings}
-        example, shape = None, (0, 0)
-        found: dict[str, list[Ordering]] = {one.name: [] for one in postprocessings}
+        found: defaultdict[str, list[Ordering]] = defaultdict(list)
+        shapes: defaultdict[str, list[tuple[int, ...]]] = defaultdict(list)
+        example, digests = None, list[str]()
         for number, scan in enumerate(scans):
-            slices = dataset.slices(scan)
-            residual, reconstruction = signed_residual(method, slices)
-            shape = residual.shape[1:]
-            scores = {one.name: one.apply(residual) for one in postprocessings}
-            for name, score in scores.items():
-                _append(files[name], quantise(score))
-                brain = np.asarray(slices.brain[:, 0])
-                healthy = np.asarray(dataset.lesion(scan))[brain] == 0
-                found[name].append(ordering(score[brain], healthy))
+            scored = score(scan)
+            healthy = scored.lesion[scored.brain] == 0
+            for name, levels in scored.levels.items():
+                _append(_file(folder, name), levels)
+                shapes[name].append(levels.shape)
+                found[name].append(ordering(scored.maps[name][scored.brain], healthy))
             if scan is shown:
-                example = example_slice(scan, slices, dataset, reconstruction, scores)
+                example = example_slice(scan, dataset, scored)
+            digests.append(scored.digest)
             tell(Progressed(number + 1, len(scans), scan.name))
-        levels = {
-            name: np.memmap(file, np.uint16, "r").reshape(-1, *shape)
-            for name, file in files.items()
-            if file.exists()
-        }
-        orderings = {name: mean_ordering(some) for name, some in found.items()}
-        yield AnomalyMaps(dataset, scans, levels, example, orderings)
+        yield AnomalyMaps(
+            dataset,
+            scans,
+            space,
+            {name: _read(_file(folder, name), some) for name, some in shapes.items()},
+            example,
+            {name: mean_ordering(some) for name, some in found.items()},
+            digests,
+        )
+
+
+def _file(folder: str, postprocessing: str) -> Path:
+    return Path(folder) / f"{postprocessing}.u16"
+
+
+def _read(file: Path, shapes: Sequence[tuple[int, ...]]) -> list[NDArray[np.uint16]]:
+    """Map the scores of one scan after the other from a file."""
+    flat, ends = np.memmap(file, np.uint16, "r"), np.cumsum([prod(shape) for shape in shapes])
+    return [
+        part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), shapes, strict=True)
+    ]
 
 
 def _append(file: Path, levels: NDArray[np.uint16]) -> None:
@@ -181,20 +250,14 @@ def typical_scan(scans: Sequence[PreparedScan], dataset: PreparedDataset) -> Pre
     return having[len(having) // 2] if having else None
 
 
-def example_slice(
-    scan: PreparedScan,
-    slices: Slices,
-    dataset: PreparedDataset,
-    reconstruction: FloatArray | None,
-    scores: Mapping[str, FloatArray],
-) -> Example:
+def example_slice(scan: PreparedScan, dataset: PreparedDataset, scored: ScoredMap) -> Example:
     """Cut out the slice with the largest lesion."""
-    lesion = np.asarray(dataset.lesion(scan))
+    lesion, rebuilt = scored.lesion, scored.reconstruction
     at = int((lesion == 1).sum(axis=(1, 2)).argmax())
     return Example(
         scan=scan.name,
-        image=np.array(slices.image[at, 0]),
+        image=np.array(dataset.slices(scan).image[at, 0]),
         lesion=np.array(lesion[at]),
-        reconstruction=None if reconstruction is None else reconstruction[at].copy(),
-        scores={name: score[at].copy() for name, score in scores.items()},
+        reconstruction=None if rebuilt is None else rebuilt[at].copy(),
+        scores={name: score[at].copy() for name, score in scored.maps.items()},
     )

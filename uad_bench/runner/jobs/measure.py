@@ -48,7 +48,7 @@ class Measured:
 
 def measure(job: Measure, done: Done, setting: Setting) -> Measured:
     """Measure one detector on every held-out healthy scan."""
-    data = done.of(job.train.data, Data)
+    data = done.of(job.data, Data)
     setting.tell(Started(job.name))
     params = done.of(job.train, Trained).params
     detector, fit = setting.trainer(data).stored(job.train.method, params, job.train.seed)

@@ -2,45 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
 from uad_bench.runner.environment import Stopwatch
 from uad_bench.runner.events import JobFailed
-from uad_bench.runner.executor import Done, Failure
+from uad_bench.runner.executor import Done, Failure, LocalExecutor, refuse_unpicklable
 from uad_bench.runner.jobs.evaluate import evaluate_dataset
+from uad_bench.runner.jobs.maps import evaluate_maps
 from uad_bench.runner.jobs.measure import measure
-from uad_bench.runner.jobs.prepare import prepare
+from uad_bench.runner.jobs.prepare import check_data, find, prepare
 from uad_bench.runner.jobs.setting import Setting
 from uad_bench.runner.jobs.train import train, tune
-from uad_bench.runner.plan.job import Evaluate, Job, Measure, Prepare, Train, Tune
+from uad_bench.runner.plan.job import (
+    CheckData,
+    Evaluate,
+    EvaluateMaps,
+    FindFiles,
+    Job,
+    Measure,
+    Prepare,
+    Train,
+    Tune,
+)
+
+T = TypeVar("T")
 
 
-def perform(job: Job, done: Done, setting: Setting) -> object:
-    """Run one job.
+_FUNCTIONS: Mapping[type[Job], Callable[[Any, Done, Setting], object]] = {
+    FindFiles: find,
+    Prepare: prepare,
+    CheckData: check_data,
+    Tune: tune,
+    Train: train,
+    Evaluate: evaluate_dataset,
+    Measure: measure,
+    EvaluateMaps: evaluate_maps,
+}
+
+
+def carry_out(job: Job, done: Done, setting: Setting) -> object:
+    """Run one job, and let what goes wrong be raised as it is.
 
     Args:
         job: what to do.
         done: the results of the jobs that it needs.
-        setting: what all jobs of a run share.
+        setting: what all jobs of a plan share.
+    """
+    return _FUNCTIONS[type(job)](job, done, setting)
 
-    Returns:
-        `Data`, `Tuning`, `Trained`, `Evaluated` or `Measured`; or the `Failure` of the method.
+
+def perform(job: Job, done: Done, setting: Setting) -> object:
+    """Run one job, and return what it came to: its result, or the `Failure` of a method.
+
+    Args:
+        job: what to do.
+        done: the results of the jobs that it needs.
+        setting: what all jobs of a plan share.
 
     Raises:
         UadBenchError: the run cannot go on: no data, or a full disk.
     """
-    if isinstance(job, Prepare):
-        return prepare(job, setting)
+    if isinstance(job, FindFiles | Prepare | CheckData):  # without data there is no run
+        return carry_out(job, done, setting)
     watch = Stopwatch(setting.device)
     try:
-        match job:
-            case Tune():
-                return tune(job, done, setting)
-            case Train():
-                return train(job, done, setting)
-            case Evaluate():
-                return evaluate_dataset(job, done, setting)
-            case Measure():
-                return measure(job, done, setting)
+        return carry_out(job, done, setting)
     except Exception as error:
         failure = Failure.of(error, watch.read())
         setting.tell(JobFailed(job.name, failure.reason))
         return failure
+
+
+def last_result(jobs: Sequence[Job], setting: Setting, kind: type[T]) -> T:
+    """Run jobs in this process, and return what the last came to, which is of ``kind``.
+
+    Whatever goes wrong is raised as it is: there is one thing to do, and it failed.
+    """
+    refuse_unpicklable(jobs)
+    done = LocalExecutor().run(jobs, partial(carry_out, setting=setting))
+    return Done({job.key: result for job, result in done}).of(jobs[-1], kind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from uad_bench.method import Params
+from uad_bench.plugins.code import code_of
 from uad_bench.runner.data.gather import Data
 from uad_bench.runner.events import Started
 from uad_bench.runner.executor import Done
@@ -23,9 +24,10 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The parameters of a detector that is kept, unless none of its cells was pending."""
+    """The parameters of a detector, and its key; ``None`` where none of its cells was pending."""
 
     params: Params
+    detector: str | None = None
 
 
 def tune(job: Tune, done: Done, setting: Setting) -> Tuning:
@@ -38,17 +40,22 @@ def train(job: Train, done: Done, setting: Setting) -> Trained:
     """Train a detector that is wanted, and score the healthy validation scans with it."""
     tuning = Tuning(job.params, None) if job.tune is None else done.of(job.tune, Tuning)
     store = setting.store
-    pending = [
-        spec
-        for label in job.labels
-        for spec in store.pending(
-            job.method, store.specs(job.method, tuning.params, job.seed, label)
-        )
-    ]
+    variants = store.postprocessings
+    if job.labels is not None:
+        pending = [
+            spec
+            for label in job.labels
+            for spec in store.pending(
+                code_of(job.method).hash,
+                store.specs(job.method.info.name, tuning.params, job.seed, label),
+            )
+        ]
+        if not pending:
+            return Trained(tuning.params)
+        variants = store.variants(pending)
     if job.place:
         setting.tell(Started(job.place))
-    if pending or job.place:
-        trainer = setting.trainer(done.of(job.data, Data))
-        detector, fit = trainer.detector(job.method, tuning.params, job.seed, tuning.found)
-        trainer.validation(detector, fit, store.variants(pending), setting.config.space)
-    return Trained(tuning.params)
+    trainer = setting.trainer(done.of(job.data, Data))
+    detector, fit = trainer.detector(job.method, tuning.params, job.seed, tuning.found)
+    trainer.validation(detector, fit, variants, setting.config.space)
+    return Trained(tuning.params, fit.detector)

@@ -2,46 +2,116 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 
 from uad_bench.cells import short_hash
 from uad_bench.method import Method, Params
-from uad_bench.runner.data.sources import Sources
+from uad_bench.runner.data.sources import Source, Sources
+from uad_bench.runner.detectors.map_files import MadeElsewhere
 
 
 @dataclass(frozen=True, slots=True)
-class Prepare:
-    """Simulate and prepare every dataset, and find them fit for what is trained on them.
+class _Job(ABC):
+    """What all jobs have in common."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What a person calls it."""
+
+    @property
+    def key(self) -> str:
+        """What identifies it among the jobs of a plan: its name, where that is enough."""
+        return self.name
+
+    @property
+    def needs(self) -> tuple[Job, ...]:
+        """The jobs that must be done before: those that it is made of."""
+        values = (getattr(self, one.name) for one in fields(self))
+        parts = (part for one in values for part in (one if isinstance(one, tuple) else (one,)))
+        return tuple(part for part in parts if isinstance(part, Job))
+
+
+@dataclass(frozen=True, slots=True)
+class FindFiles(_Job):
+    """Simulate what is simulated, and check every dataset's files before any is prepared.
 
     It is one job, because what it refuses is between datasets, such as a scan that is trained on
-    and tested.
+    and tested, and because phantoms of all datasets share one pool of processes.
 
     Attributes:
-        sources: the datasets.
-        trained: the methods with their parameters, by name.
+        training: the training dataset, where there is one.
+        evaluated: the evaluated datasets.
     """
 
-    sources: Sources
-    trained: tuple[tuple[str, Params], ...]
+    training: Source | None
+    evaluated: tuple[Source, ...]
 
     @property
     def name(self) -> str:
         """What a person calls it."""
-        return "prepare the data"
-
-    @property
-    def key(self) -> str:
-        """What identifies it: a plan has one."""
-        return "prepare"
-
-    @property
-    def needs(self) -> tuple[()]:
-        """Nothing."""
-        return ()
+        return "find the files"
 
 
 @dataclass(frozen=True, slots=True)
-class Tune:
+class Prepare(_Job):
+    """Prepare one dataset, or find it prepared.
+
+    Attributes:
+        files: what finds its files.
+        label: which of the evaluated datasets; ``None`` for the training dataset.
+    """
+
+    files: FindFiles
+    label: str | None = None
+
+    @property
+    def source(self) -> Source:
+        """Where the dataset comes from."""
+        if self.label is not None:
+            return next(one for one in self.files.evaluated if one.label == self.label)
+        assert self.files.training is not None
+        return self.files.training
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        role = "training dataset" if self.label is None else "dataset"
+        return f"prepare {role} {self.source.label}"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckData(_Job):
+    """Check that the prepared datasets fit together, and what is trained on them.
+
+    Attributes:
+        training: what prepares the training dataset.
+        evaluated: what prepares the evaluated ones.
+        batches: how many slices a step of each training takes, by the method's name.
+    """
+
+    training: Prepare
+    evaluated: tuple[Prepare, ...]
+    batches: tuple[tuple[str, int], ...] = ()
+
+    @classmethod
+    def of(cls, sources: Sources, trained: Iterable[tuple[type[Method], Params]] = ()) -> CheckData:
+        """The check of these datasets for these trainings, with the jobs that prepare them."""
+        batches = ((one.info.name, getattr(params, "batch_size", 0)) for one, params in trained)
+        files = FindFiles(sources.training, sources.evaluated)
+        evaluated = tuple(Prepare(files, one.label) for one in sources.evaluated)
+        return cls(Prepare(files), evaluated, tuple(batches))
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return "check the prepared data"
+
+
+@dataclass(frozen=True, slots=True)
+class Tune(_Job):
     """Choose a method's tunable parameters on healthy validation scans.
 
     Attributes:
@@ -52,26 +122,16 @@ class Tune:
 
     method: type[Method]
     params: Params
-    data: Prepare
+    data: CheckData
 
     @property
     def name(self) -> str:
         """What a person calls it."""
         return f"tune {self.method.info.name}"
 
-    @property
-    def key(self) -> str:
-        """What identifies it: a method is tuned once in a plan."""
-        return self.name
-
-    @property
-    def needs(self) -> tuple[Prepare]:
-        """The data."""
-        return (self.data,)
-
 
 @dataclass(frozen=True, slots=True)
-class Train:
+class Train(_Job):
     """Train one detector, or find it trained.
 
     Attributes:
@@ -81,16 +141,16 @@ class Train:
         data: what it learns from.
         tune: what chooses parameters first; ``None`` if nothing does.
         labels: the datasets whose cells wait for it; it is trained only if one of them is pending.
-        place: in a sweep, the swept value and the seed, such as ``beta 1e-4, seed 0``; it is
-            trained in any case.
+            ``None`` where it is wanted for its own sake.
+        place: in a sweep, the swept value and the seed, such as ``beta 1e-4, seed 0``.
     """
 
     method: type[Method]
     params: Params
     seed: int
-    data: Prepare
+    data: CheckData
     tune: Tune | None = None
-    labels: tuple[str, ...] = ()
+    labels: tuple[str, ...] | None = None
     place: str = ""
 
     @property
@@ -103,21 +163,18 @@ class Train:
         """What identifies it: a sweep trains a method with several parameters."""
         return f"{self.name}, {short_hash(self.params.model_dump(mode='json'))}"
 
-    @property
-    def needs(self) -> tuple[Prepare] | tuple[Prepare, Tune]:
-        """The data, and the tuning."""
-        return (self.data,) if self.tune is None else (self.data, self.tune)
-
 
 @dataclass(frozen=True, slots=True)
-class Evaluate:
+class Evaluate(_Job):
     """Score one dataset once with a detector, and write all of its cells that are pending.
 
     Attributes:
+        data: the data.
         train: what makes the detector.
         label: the dataset.
     """
 
+    data: CheckData
     train: Train
     label: str
 
@@ -131,20 +188,17 @@ class Evaluate:
         """What identifies it."""
         return f"{self.train.key}, on {self.label}"
 
-    @property
-    def needs(self) -> tuple[Prepare, Train]:
-        """The data and the detector."""
-        return self.train.data, self.train
-
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(_Job):
     """Measure a detector on healthy people that it did not learn from, for a sweep.
 
     Attributes:
+        data: the data.
         train: what makes the detector.
     """
 
+    data: CheckData
     train: Train
 
     @property
@@ -157,10 +211,41 @@ class Measure:
         """What identifies it."""
         return f"{self.train.key}, measured"
 
+
+@dataclass(frozen=True, slots=True)
+class EvaluateMaps(_Job):
+    """Read the anomaly maps that another program made of one dataset, and write their cells.
+
+    Attributes:
+        maps: the maps.
+        tests: what prepares the dataset.
+        data: what checks it beside the training dataset, whose healthy validation scans have maps
+            too; ``None`` without those.
+    """
+
+    maps: MadeElsewhere
+    tests: Prepare
+    data: CheckData | None = None
+
     @property
-    def needs(self) -> tuple[Prepare, Train]:
-        """The data and the detector."""
-        return self.train.data, self.train
+    def name(self) -> str:
+        """What a person calls it."""
+        return f"evaluate {self.maps.title} on {self.tests.source.label}"
 
 
-Job = Prepare | Tune | Train | Evaluate | Measure
+Job = FindFiles | Prepare | CheckData | Tune | Train | Evaluate | Measure | EvaluateMaps
+
+
+def in_order(jobs: Iterable[Job]) -> tuple[Job, ...]:
+    """Return jobs and all that they need: each once, and after what it needs."""
+    found: dict[str, Job] = {}
+
+    def add(job: Job) -> None:
+        if job.key not in found:
+            for need in job.needs:
+                add(need)
+            found[job.key] = job
+
+    for job in jobs:
+        add(job)
+    return tuple(found.values())

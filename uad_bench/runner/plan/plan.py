@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -32,7 +32,7 @@ from uad_bench.runner.data.sources import (
 )
 from uad_bench.runner.detectors.trainer import given_params, validated
 from uad_bench.runner.plan.controls import default_controls, followed
-from uad_bench.runner.plan.job import Evaluate, Job, Prepare, Train, Tune
+from uad_bench.runner.plan.job import CheckData, Evaluate, Job, Train, Tune, in_order
 from uad_bench.system.disk import write_whole
 from uad_bench.volumes.recipe import find_recipe
 from uad_bench.volumes.store.atlas import Atlas, open_atlas, refuse_other_grid
@@ -124,17 +124,15 @@ class Plan:
 
     def jobs(self) -> tuple[Job, ...]:
         """Every job, in the order of execution; a method is evaluated as soon as it is trained."""
-        trained = tuple((planned.method.info.name, planned.params) for planned in self.methods)
-        data = Prepare(self.sources, trained)
+        data = CheckData.of(self.sources, ((one.method, one.params) for one in self.methods))
         labels = tuple(source.label for source in self.sources.evaluated)
-        jobs: list[Job] = [data]
+        jobs: list[Job] = []
         for planned in self.methods:
             tune = Tune(planned.method, planned.params, data) if planned.tuned else None
-            jobs += [tune] if tune is not None else []
             for seed in planned.seeds:
-                train = Train(planned.method, planned.params, seed, data, tune, labels)
-                jobs += [train, *(Evaluate(train, label) for label in labels)]
-        return tuple(jobs)
+                train = Train(planned.method, planned.params, seed, data, tune, labels or None)
+                jobs += [train, *(Evaluate(data, train, label) for label in labels)]
+        return in_order(jobs)
 
 
 def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
@@ -206,7 +204,8 @@ def plan_training(config: RunConfig, registry: Registry, device: str) -> Plan:
     problems: list[str] = []
     methods: list[PlannedMethod] = []
     with noted(problems):
-        methods.append(_planned(registry.method(config.methods[0]), config, {}))
+        planned = _planned(registry.method(config.methods[0]), config, {})
+        methods.append(replace(planned, seeds=planned.seeds[:1]))
         problems += _unmet(methods[0].method, config, device)
         problems += _unused(config, methods)
     problems += unwritable(config.said("results"), config.results)

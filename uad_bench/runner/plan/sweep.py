@@ -19,7 +19,7 @@ from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.readiness import refuse, unfit_data, unwritable
 from uad_bench.runner.data.sources import Source, Sources, find_training, refuse_useless_pattern
 from uad_bench.runner.detectors.trainer import given_params, unknown_parameter
-from uad_bench.runner.plan.job import Job, Measure, Prepare, Train
+from uad_bench.runner.plan.job import CheckData, Job, Measure, Train, in_order
 from uad_bench.volumes.recipe import find_recipe
 from uad_bench.volumes.store.atlas import Atlas, open_atlas, refuse_other_grid
 
@@ -57,15 +57,16 @@ class SweepPlan:
 
     def jobs(self) -> tuple[Job, ...]:
         """Every job: a detector is measured as soon as it is trained."""
-        trained = tuple((self.method.info.name, params) for params in self.values.values())
-        data = Prepare(Sources(self.training, (), ()), trained)
-        jobs: list[Job] = [data]
-        for value, params in self.values.items():
-            for seed in self.config.seeds:
-                place = f"{self.param} {shown(value)}, seed {seed}"
-                train = Train(self.method, params, seed, data, place=place)
-                jobs += [train, Measure(train)]
-        return tuple(jobs)
+        trained = ((self.method, params) for params in self.values.values())
+        data = CheckData.of(Sources(self.training, (), ()), trained)
+        return in_order(
+            Measure(data, Train(self.method, params, seed, data, place=self._place(value, seed)))
+            for value, params in self.values.items()
+            for seed in self.config.seeds
+        )
+
+    def _place(self, value: Value, seed: int) -> str:
+        return f"{self.param} {shown(value)}, seed {seed}"
 
     def value_of(self, job: Measure) -> Value:
         """The value of the swept parameter that a job measures."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,10 +15,12 @@ from nibabel.orientations import apply_orientation
 from numpy.typing import NDArray
 
 from uad_bench.arrays import refuse_map
-from uad_bench.cells import EvaluationSpace
+from uad_bench.cells import EvaluationSpace, short_hash, shortened
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import quantise
-from uad_bench.evaluation.postprocessing import FloatArray, PostProcessing
+from uad_bench.evaluation.postprocessing import PostProcessing
+from uad_bench.plugins.declarations import MOST_NAME
+from uad_bench.runner.detectors.scoring import ScoredMap
 from uad_bench.volumes.files.nifti import Volume, parse_volume, read_content
 from uad_bench.volumes.files.place import align
 from uad_bench.volumes.grid import Affine
@@ -29,26 +32,31 @@ _ENDINGS = (".nii.gz", ".nii")
 _NAMED = 3
 """How many scans or files a message names."""
 
-Scores = NDArray[np.uint16]
+HEALTHY = "healthy"
+"""The folder, in that of the maps, with those of healthy validation scans."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ScoredMap:
-    """The scores that a map gives to a scan.
+@dataclass(frozen=True, slots=True)
+class MadeElsewhere:
+    """Anomaly maps of another program.
 
     Attributes:
-        maps: per post-processing, float32 ``[N, H, W]``.
-        levels: per post-processing, uint16 scores ``[N, H, W]`` on the voxels that are scored.
-        brain: bool ``[N, H, W]``, on the voxels of ``maps``.
-        healthy: bool ``[M]``, which of the brain's voxels have no lesion.
-        digest: SHA-256 of the file.
+        folder: the maps of the evaluated dataset's test scans.
+        title: what tables call the method.
+        healthy: the maps of the training dataset's validation scans; ``None`` without thresholds.
+        supervised: whether the method saw lesion masks in training.
     """
 
-    maps: Mapping[str, FloatArray]
-    levels: Mapping[str, Scores]
-    brain: NDArray[np.bool_]
-    healthy: NDArray[np.bool_]
-    digest: str
+    folder: Path
+    title: str
+    healthy: Path | None
+    supervised: bool
+
+    @property
+    def method(self) -> str:
+        """Its name in cells and on the command line: the title in small letters and hyphens."""
+        words = re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
+        return shortened(words, MOST_NAME["method"]) if words else f"maps-{short_hash(self.title)}"
 
 
 def find_maps(
@@ -63,10 +71,8 @@ def find_maps(
         whose: what a message calls the scans, such as ``test scan of mslub``.
 
     Raises:
-        UadBenchError: no folder, no map in it, a map of no scan or two of one, or none of a scan.
+        UadBenchError: no map in it, a map of no scan or two of one, or none of a scan.
     """
-    if not folder.is_dir():
-        raise UadBenchError(f"{folder}: no such folder; give one with a map per {whose}")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         ending = next((one for one in _ENDINGS if path.name.endswith(one)), None)
@@ -155,10 +161,10 @@ def read_scores(
             for name, one in levels.items()
         }
     return ScoredMap(
-        maps=maps,
-        levels=levels,
+        maps,
+        levels,
         brain=np.asarray(shown),
-        healthy=np.asarray(lesion)[shown] == 0,
+        lesion=np.asarray(lesion),
         digest=hashlib.sha256(content).hexdigest(),
     )
 
