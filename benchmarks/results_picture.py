@@ -11,53 +11,30 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file
 
-from uad_bench.evaluation.postprocessings.star import STAR
-from uad_bench.method import Method
-from uad_bench.plugins.registry import discover
+import uad_bench as ub
 from uad_bench.report.bercea2022 import BERCEA_2022
 from uad_bench.report.figures.cells import MethodView, SliceView, results_picture
-from uad_bench.results import load_cells
-from uad_bench.runner.detectors.scoring import signed_residual
-from uad_bench.runner.detectors.trainer import validated
 from uad_bench.volumes.store.prepared import PreparedDataset
 
 
-def detectors(results: Path, names: list[str]) -> list[Method]:
-    """Load one stored detector per method."""
-    registry, found = discover(), []
-    cells = load_cells(results)
-    for name in names:
-        cell = next(c for c in cells if c.spec.method == name and c.fit is not None)
-        method = registry.method(name)
-        detector = method(validated(method, cell.spec.params))
-        assert cell.fit is not None
-        detector.load(load_file(results / "detectors" / cell.fit.detector / "state.safetensors"))
-        found.append(detector)
-    return found
-
-
-def view(store: Path, methods: list[Method]) -> SliceView:
+def view(store: Path, detectors: list[ub.Detector]) -> SliceView:
     """The slice with the most lesion of the dataset's scan with the most lesion."""
     dataset = PreparedDataset.open(store)
     scan = max(dataset.scans_of("test"), key=lambda s: int((dataset.lesion(s) == 1).sum()))
     slices, lesion = dataset.slices(scan), np.asarray(dataset.lesion(scan))
     at = int((lesion == 1).sum(axis=(1, 2)).argmax())
-    views = []
-    for method in methods:
-        residual, reconstruction = signed_residual(method, slices)
-        score = STAR.apply(residual)[at]
+    image, brain = np.zeros((2, *dataset.grid.shape), np.float32)
+    image[slices.z], brain[slices.z] = slices.image[:, 0], slices.brain[:, 0]
+    z, views = slices.z[at], []
+    for detector in detectors:
+        found = detector.predict(image, brain=brain, postprocessing="star")
+        rebuilt = found.reconstruction
         views.append(
-            MethodView(
-                f"{method.info.title}*",
-                score,
-                None if reconstruction is None else reconstruction[at],
-            )
+            MethodView(found.detector, found.map[z], None if rebuilt is None else rebuilt[z])
         )
     title = f"{BERCEA_2022.title(dataset.name)}, {scan.name}"
-    image = np.asarray(slices.image[at, 0])
-    return SliceView(title, dataset.simulated, image, lesion[at], tuple(views))
+    return SliceView(title, dataset.simulated, image[z], lesion[at], tuple(views))
 
 
 def main() -> None:
@@ -68,8 +45,9 @@ def main() -> None:
     parser.add_argument("--methods", default="spa,gmvae")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    methods = detectors(arguments.results, arguments.methods.split(","))
-    arguments.out.write_bytes(results_picture([view(s, methods) for s in arguments.stores]))
+    results = ub.load_results(arguments.results)
+    detectors = [results.detector(name) for name in arguments.methods.split(",")]
+    arguments.out.write_bytes(results_picture([view(s, detectors) for s in arguments.stores]))
 
 
 if __name__ == "__main__":
