@@ -7,11 +7,15 @@ import io
 import json
 import shutil
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nibabel.orientations import apply_orientation, inv_ornt_aff
 
 import uad_bench as ub
 from uad_bench.cli import main
@@ -127,13 +131,15 @@ def test_map_mask_and_reconstruction_are_on_the_scans_own_voxels(mean, flair, tm
         "map.nii.gz",
         "map_mask.nii.gz",
         "map_reconstruction.nii.gz",
+        "map_prediction.json",
     ]
     stored = nib.load(files[0])
     assert np.allclose(stored.affine, own.affine)
     assert np.array_equal(np.asarray(stored.dataobj, np.float32), found.map)
     assert set(np.unique(np.asarray(nib.load(files[1]).dataobj))) == {0, 1}
     assert found.picture().startswith(b"\x89PNG")
-    assert found.simulated
+    assert found.scan_simulated
+    assert found.detector_simulated
 
 
 def test_turned_axes_and_images_give_the_same_map(mean, flair):
@@ -144,6 +150,58 @@ def test_turned_axes_and_images_give_the_same_map(mean, flair):
     back = nib.as_closest_canonical(mean.predict(turned).image)
     expected = nib.as_closest_canonical(whole.image)
     assert np.allclose(np.asarray(back.dataobj), np.asarray(expected.dataobj), atol=2e-4)
+
+
+@pytest.fixture(scope="module")
+def straight(mean, flair) -> ub.Prediction:
+    """What the detector says of an array as it is in the file."""
+    image = nib.load(flair)
+    return mean.predict(np.asarray(image.dataobj, np.float32), affine=image.affine)
+
+
+@settings(max_examples=4, derandomize=True)
+@given(order=st.permutations(range(3)), signs=st.tuples(*[st.sampled_from((1, -1))] * 3))
+def test_the_map_of_a_turned_array_is_the_turned_map(mean, straight, flair, order, signs):
+    """Up to rounding: sums over a voxel's parts are taken in another order."""
+    image = nib.load(flair)
+    turn = np.array(list(zip(order, signs, strict=True)))
+    values, affine = np.asarray(image.dataobj, np.float32), image.affine
+    turned = apply_orientation(values, turn)
+    placed = affine @ inv_ornt_aff(turn, values.shape)
+    found = mean.predict(turned, affine=placed)
+    assert found.map.shape == turned.shape
+    assert np.allclose(found.affine, placed)
+    assert np.allclose(found.map, apply_orientation(straight.map, turn), atol=2e-4)
+    assert np.array_equal(found.brain, apply_orientation(straight.brain, turn))
+    assert straight.map.max() > 0.1
+
+
+def test_an_array_with_an_affine_is_the_file_and_needs_a_right_one(mean, straight, flair):
+    image = nib.load(flair)
+    values = np.asarray(image.dataobj, np.float32)
+    assert np.array_equal(straight.map, mean.predict(image).map)
+    assert mean.predict(image).scan_simulated
+    assert not straight.scan_simulated  # an array does not say where it came from
+    with pytest.raises(ub.UadBenchError, match="give 4 x 4, voxel to world"):
+        mean.predict(values, affine=np.eye(3))
+    with pytest.raises(ub.UadBenchError, match="give affine="):
+        mean.predict(values)
+
+
+def test_a_scan_that_looks_like_a_t2_is_scored_with_a_warning_wherever_it_shows(
+    kept, flair, tmp_path
+):
+    """As the tiny brains do: where a template has fluid, they are grey matter, and bright."""
+    shutil.copy(flair, tmp_path / "a.nii.gz")
+    code, _, err = uad_bench("predict", "a.nii.gz", "-d", kept, "-o", "m.nii", cwd=tmp_path)
+    assert code == 0, err
+    said = json.loads((tmp_path / "m_prediction.json").read_text())
+    assert any("a T2 and no FLAIR?" in one for one in said["warnings"])
+    assert all(f"warning: a.nii.gz: {one}" in err for one in said["warnings"])
+    assert said["detector_simulated"]
+    assert not said["scan_simulated"]  # nothing in its folder says so
+    found = ub.load_detector(kept).predict(tmp_path / "a.nii.gz")
+    assert found.picture() != replace(found, warnings=()).picture()
 
 
 def test_an_array_on_the_prepared_grid_is_taken_as_it_is(mean, lab, cache):
@@ -169,7 +227,8 @@ def test_predict_writes_map_mask_and_picture_of_one_scan_and_of_a_folder(kept, l
     assert code == 0, err
     assert "ml reach the threshold" in out
     assert "trained on simulated brains" in out
-    names = {"m.nii.gz", "m_mask.nii.gz", "m_reconstruction.nii.gz", "m.png"}
+    assert f"{scan} (simulated): " in out
+    names = {"m.nii.gz", "m_mask.nii.gz", "m_reconstruction.nii.gz", "m_prediction.json", "m.png"}
     assert {path.name for path in tmp_path.iterdir()} == names
     code, out, err = uad_bench("predict", lab / "MSLUB", "-d", kept, "-o", "all", cwd=tmp_path)
     assert code == 0, err
@@ -194,6 +253,8 @@ def bad(path: Path, values: np.ndarray, affine: np.ndarray) -> Path:
         ("scan.mgz", "unknown ending"),
         ("gone.nii.gz", "no such file"),
         ("text.nii.gz", "not a NIfTI file"),
+        ("sub-1_T1w.nii.gz", "T1w by its name, and no FLAIR"),
+        ("sub-1_run-2.nii.gz", "sub-1_run-2.json says EchoTime 0.003 s, as of a T1, and no FLAIR"),
     ],
 )
 def test_a_scan_that_is_none_is_one_line(kept, flair, tmp_path, name, said):
@@ -205,6 +266,9 @@ def test_a_scan_that_is_none_is_one_line(kept, flair, tmp_path, name, said):
     bad(tmp_path / "labels.nii.gz", np.where(brain, 1 + (values > 110), 0).astype("u1"), affine)
     (tmp_path / "scan.mgz").write_bytes(b"mgz")
     (tmp_path / "text.nii.gz").write_text("no volume")
+    for other in ("sub-1_T1w.nii.gz", "sub-1_run-2.nii.gz"):
+        shutil.copy(flair, tmp_path / other)
+    (tmp_path / "sub-1_run-2.json").write_text('{"EchoTime": 0.003}')
     code, out, err = uad_bench("predict", tmp_path / name, "-d", kept, "-o", "m.nii", cwd=tmp_path)
     assert (code, out) == (2, "")
     assert err.startswith("error: ")

@@ -77,7 +77,7 @@ class Detector:
         >>> found.map.shape == found.mask.shape
         True
         >>> [file.name for file in found.save("map.nii.gz")]
-        ['map.nii.gz', 'map_mask.nii.gz']
+        ['map.nii.gz', 'map_mask.nii.gz', 'map_prediction.json']
     """
 
     method: Method

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from uad_bench import __version__
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import LEVELS, quantise
 from uad_bench.evaluation.postprocessing import PostProcessing
@@ -38,8 +40,9 @@ class Prediction:
         affine: voxel to the scan's own world, mm.
         threshold: score that 1 % of the healthy validation voxels reach.
         detector: title of the detector.
-        simulated: whether the detector learned from simulated people.
-        notes: what is odd about the scan, in words.
+        scan_simulated: whether the scan is a phantom, as far as its folder tells.
+        detector_simulated: whether the detector learned from simulated people.
+        warnings: what is odd about the scan, in words, such as that it looks like a T1.
 
     Examples:
         >>> import uad_bench as ub
@@ -61,8 +64,9 @@ class Prediction:
     affine: NDArray[np.float64]
     threshold: float | None
     detector: str
-    simulated: bool
-    notes: tuple[str, ...]
+    scan_simulated: bool
+    detector_simulated: bool
+    warnings: tuple[str, ...]
     _prepared: OneScan
     _shown: _Slice
 
@@ -82,11 +86,12 @@ class Prediction:
         return self._prepared.image(self.map)
 
     def save(self, path: str | Path) -> tuple[Path, ...]:
-        """Write the map as NIfTI; mask and reconstruction go beside it.
+        """Write the map as NIfTI; mask, reconstruction and what is known of them go beside it.
 
         Args:
             path: such as ``map.nii.gz``. The mask is then ``map_mask.nii.gz``, the reconstruction
-                ``map_reconstruction.nii.gz``. Files that are there are replaced.
+                ``map_reconstruction.nii.gz``, and ``map_prediction.json`` says what detector made
+                them and what is odd about the scan. Files that are there are replaced.
 
         Returns:
             The files that were written.
@@ -101,28 +106,44 @@ class Prediction:
             arrays[path.with_name(f"{stem}_mask{ending}")] = self.mask.astype(np.uint8)
         if self.reconstruction is not None:
             arrays[path.with_name(f"{stem}_reconstruction{ending}")] = self.reconstruction
-        for file in arrays:
+        about = path.with_name(f"{stem}_prediction.json")
+        for file in (*arrays, about):
             if file.is_dir():
                 raise UadBenchError(f"{file}: a folder; name a file")
         for file, values in arrays.items():
             data = self._prepared.image(values).to_bytes()
             is_packed = file.name.lower().endswith(".gz")
             write_whole(file, gzip.compress(data, mtime=0) if is_packed else data)
-        return tuple(arrays)
+        write_whole(about, (json.dumps(self._said(), indent=1) + "\n").encode())
+        return (*arrays, about)
+
+    def _said(self) -> dict[str, object]:
+        """What ``save`` writes beside the map."""
+        return {
+            "scan": self.scan,
+            "scan_simulated": self.scan_simulated,
+            "detector": self.detector,
+            "detector_simulated": self.detector_simulated,
+            "threshold": self.threshold,
+            "mask_ml": None if self.mask is None else round(self.volume_ml, 3),
+            "warnings": self.warnings,
+            "uad_bench": __version__,
+        }
 
     def picture(self) -> bytes:
         """Return a PNG of the slice with the largest mask: scan, mask, reconstruction and score."""
         from uad_bench.report.figures.cells import cell_picture
 
-        learned = ", trained on simulated brains" if self.simulated else ""
+        learned = ", trained on simulated brains" if self.detector_simulated else ""
         return cell_picture(
             self._shown.image,
             self._shown.mask,
             self._shown.reconstruction,
             self._shown.score,
             title=f"{self.detector}{learned}: {self.scan}",
-            simulated=False,
+            simulated=self.scan_simulated,
             outline="mask at the threshold",
+            warnings=self.warnings,
         )
 
 
@@ -173,8 +194,9 @@ def predict(
         affine=np.asarray(prepared.own.affine, dtype=np.float64),
         threshold=None if threshold is None else threshold / _TOP,
         detector=title,
-        simulated=simulated,
-        notes=prepared.notes,
+        scan_simulated=prepared.simulated,
+        detector_simulated=simulated,
+        warnings=prepared.warnings,
         _prepared=prepared,
         _shown=_Slice(
             np.array(prepared.slices.image[at, 0]),
@@ -192,7 +214,7 @@ def split_ending(path: Path) -> tuple[str, str]:
         UadBenchError: it ends otherwise.
     """
     name = path.name.lower()
-    for ending in sorted(ENDINGS, key=len, reverse=True):
+    for ending in ENDINGS:
         if name.endswith(ending) and len(name) > len(ending):
             return path.name[: -len(ending)], path.name[-len(ending) :]
     raise UadBenchError(f"{path}: unknown ending; name a .nii or .nii.gz file")

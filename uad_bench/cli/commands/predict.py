@@ -116,19 +116,20 @@ def _predict_one(
     from uad_bench.system.disk import write_whole
 
     found = detector.predict(scan, brain=brain, postprocessing=postprocessing, cache=cache)
-    for note in found.notes:
-        text = f"note: {scan}: {note}"
-        messages.print(text, highlight=False, markup=False, soft_wrap=True)
+    for text in found.warnings:
+        line = f"warning: {scan}: {text}"
+        messages.print(line, style="red", highlight=False, markup=False, soft_wrap=True)
     written = found.save(file)
     picture = file.with_name(f"{split_ending(file)[0]}.png")
     write_whole(picture, found.picture())
-    mark = ", trained on simulated brains" if found.simulated else ""
+    mark = ", trained on simulated brains" if found.detector_simulated else ""
+    name = f"{scan} (simulated)" if found.scan_simulated else f"{scan}"
     mask = (
         "no mask: the detector has no threshold"
         if found.mask is None
         else f"{found.volume_ml:.2f} ml reach the threshold {found.threshold:.3f}"
     )
-    echo(f"{scan}: {mask} ({found.detector}{mark})")
+    echo(f"{name}: {mask} ({found.detector}{mark})")
     for path in (*written, picture):
         echo(f"  {path}")
 

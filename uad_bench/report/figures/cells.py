@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from uad_bench.errors import UadBenchError
 
 _LESION = "#E69F00"
 _IGNORED = "#56B4E9"
+_WARNING = "#B00020"
 _SCORES = "inferno"
 _MARGIN = 3
 _DPI = 110
@@ -73,6 +75,7 @@ def cell_picture(
     title: str,
     simulated: bool,
     outline: str = "lesion outline",
+    warnings: Sequence[str] = (),
 ) -> bytes:
     """Draw one slice, cropped to the brain: input, lesion outline, reconstruction and score.
 
@@ -84,6 +87,7 @@ def cell_picture(
         title: what the slice is, without the word simulated.
         simulated: whether the slice is a phantom's; the picture then says so.
         outline: what ``lesion`` is, above its panel.
+        warnings: what a reader must know of the slice, below the panels.
 
     Returns:
         A PNG file's bytes.
@@ -97,6 +101,9 @@ def cell_picture(
     figure = Figure(figsize=(2.6 * count + 0.6, 3.5), dpi=_DPI, layout="constrained")
     axes = list(np.atleast_1d(figure.subplots(1, count)))
     figure.suptitle(f"{title} (simulated)" if simulated else title, fontsize=11)
+    if warnings:
+        lines = [line for one in warnings for line in wrap(f"Warning: {one}", 34 * count)]
+        figure.supxlabel("\n".join(lines), fontsize=9, color=_WARNING)
     box = _brain_box([image])
     _grey(axes[0], image[box], "input")
     _grey(axes[1], image[box], outline)

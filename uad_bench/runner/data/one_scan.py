@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from scipy.ndimage import binary_fill_holes
 from uad_bench.dataset import Scan
 from uad_bench.errors import ScanError, UadBenchError
 from uad_bench.method import FloatArray, Slices
+from uad_bench.phantom.layouts import is_simulated
 from uad_bench.runner.data.gather import STORES
 from uad_bench.runner.data.sources import cache_folder
 from uad_bench.system.disk import writing
@@ -29,8 +32,14 @@ from uad_bench.volumes.store.inputs import scan_inputs
 from uad_bench.volumes.store.prepare import STEPS_FOLDER
 from uad_bench.volumes.store.standardise import Preparation, standardise
 
-ENDINGS = (".nii", ".nii.gz")
+ENDINGS = (".nii.gz", ".nii")
 """How the name of a NIfTI file ends."""
+
+_OTHER_SEQUENCE = re.compile(r"(?i)(t[12](w|ce|gd|starw|map)|pdw|bold|dwi|adc|swi|mprage)")
+"""The last word of a name that says that a file is no FLAIR: BIDS suffixes, and those of BraTS."""
+
+_LEAST_ECHO_S = 0.03
+"""A FLAIR's echo time is 0.08 s and more. One below this makes a T1."""
 
 _LEAST_VALUES = 20
 """A FLAIR has more different values in its brain than this; masks and label maps have fewer."""
@@ -47,7 +56,8 @@ class OneScan:
         brain: bool, the brain on the scan's own voxels.
         affine: the scan's own voxels to MNI152 world, in mm.
         own: the scan as a NIfTI image, for its affine and header.
-        notes: what is odd about it, in words.
+        simulated: whether it is a phantom, as far as its folder tells.
+        warnings: what is odd about it, in words.
     """
 
     name: str
@@ -56,7 +66,8 @@ class OneScan:
     brain: NDArray[np.bool_]
     affine: Affine
     own: nib.Nifti1Image
-    notes: tuple[str, ...] = ()
+    simulated: bool = False
+    warnings: tuple[str, ...] = ()
 
     def from_grid(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Bring ``[n, H, W]`` of the slices to the scan's own voxels; 0 outside the brain."""
@@ -89,6 +100,7 @@ def prepare_file(
     """
     for file in (path, *(() if brain is None else (brain,))):
         _refuse_ending(file)
+    _refuse_sequence(path)
     # Nobody evaluates it, so that a mask is not missed.
     scan = Scan(subject=path.name, flair=path, brain_mask=brain, split="test", healthy=True)
     steps = cache_folder(cache) / STORES / STEPS_FOLDER
@@ -103,9 +115,15 @@ def prepare_file(
     if not len(cut.z):
         raise ScanError(f"{path}: no slice of the template shows its brain; check the brain mask")
     slices = _slices(cut.image, cut.brain, cut.z, recipe)
-    own = nib.load(path)
     return OneScan(
-        path.name, slices, preparation.grid, loaded.brain, loaded.affine, own, findings(quality)
+        path.name,
+        slices,
+        preparation.grid,
+        loaded.brain,
+        loaded.affine,
+        nib.load(path),
+        is_phantom(path),
+        findings(quality),
     )
 
 
@@ -117,6 +135,9 @@ def prepare_image(
     Raises:
         UadBenchError: in one line: what is wrong with the scan, or which tool is missing.
     """
+    file = image.get_filename()
+    if file is not None:
+        _refuse_sequence(Path(file))
     with tempfile.TemporaryDirectory(prefix="uad-bench-") as folder:
         paths = [Path(folder) / "scan.nii"]
         _write(image, paths[0])
@@ -128,8 +149,14 @@ def prepare_image(
             found = prepare_file(paths[0], recipe, template, mask, cache)
         except UadBenchError as error:
             raise type(error)(str(error).replace(f"{folder}/", "")) from error.__cause__
-        own = nib.Nifti1Image.from_image(image)
-    return OneScan("scan", found.slices, found.grid, found.brain, found.affine, own, found.notes)
+    simulated = file is not None and is_phantom(Path(file))
+    own = nib.Nifti1Image.from_image(image)
+    return replace(found, name="scan", own=own, simulated=simulated)
+
+
+def is_phantom(path: Path) -> bool:
+    """Whether a file is in a folder of simulated scans."""
+    return any(is_simulated(folder) for folder in path.absolute().parents)
 
 
 def _write(image: Any, file: Path) -> None:
@@ -198,6 +225,29 @@ def _refuse_ending(path: Path) -> None:
         raise ScanError(f"{path}: a folder; give a .nii or .nii.gz file")
     if not path.name.lower().endswith(ENDINGS):
         raise ScanError(f"{path}: unknown ending; give a .nii or .nii.gz file (DICOM: dcm2niix)")
+
+
+def _refuse_sequence(path: Path) -> None:
+    """Refuse what is certainly no FLAIR, by its name or its BIDS sidecar.
+
+    Raises:
+        ScanError: saying so.
+    """
+    stem = path.name.removesuffix(".gz").removesuffix(".nii")
+    word = re.split(r"[_.\s-]", stem)[-1]
+    advice = "detectors learn from FLAIR, and a map of another sequence means nothing"
+    if _OTHER_SEQUENCE.fullmatch(word) and "flair" not in stem.lower():
+        raise ScanError(f"{path}: {word} by its name, and no FLAIR; {advice}")
+    sidecar = path.with_name(f"{stem}.json")
+    try:
+        said = json.loads(sidecar.read_bytes())
+    except (OSError, ValueError):
+        return
+    echo = said.get("EchoTime") if isinstance(said, dict) else None
+    if isinstance(echo, int | float) and 0 < echo < _LEAST_ECHO_S:
+        raise ScanError(
+            f"{path}: {sidecar.name} says EchoTime {echo:g} s, as of a T1, and no FLAIR; {advice}"
+        )
 
 
 def _refuse_labels(path: Path, loaded: LoadedScan) -> None:
