@@ -347,6 +347,27 @@ def test_manual_masks_win_in_any_letter_case(tmp_path: Path, name: str) -> None:
     assert [scan.lesion for scan in reading.scans] == [(tmp_path / manual,)]
 
 
+@pytest.mark.parametrize(
+    "names", ["rater1 rater2 rater3", "Expert-A expert-B", "manual1 manual_02"]
+)
+def test_derivatives_that_number_people_are_raters(tmp_path: Path, names: str) -> None:
+    masks = [f"derivatives/{n}/sub-01/anat/sub-01_label-lesion_mask.nii.gz" for n in names.split()]
+    reading = read(tmp_path, f"{RAW}_FLAIR.nii.gz", *masks)
+    assert {path for scan in reading.scans for path in scan.lesion} == {tmp_path / m for m in masks}
+    assert reading.left == ()
+
+
+def test_masks_of_another_derivative_are_told(tmp_path: Path) -> None:
+    masks = [
+        f"derivatives/{n}/sub-01/anat/sub-01_label-lesion_mask.nii.gz" for n in ("lst-1", "lst-2")
+    ]
+    reading = read(tmp_path, f"{RAW}_FLAIR.nii.gz", *masks)
+    assert [scan.lesion for scan in reading.scans] == [(tmp_path / masks[0],)]
+    (left,) = reading.left
+    assert (left.path, left.told) == (tmp_path / masks[1], True)
+    assert "another derivative" in left.reason
+
+
 def test_a_session_folder_is_read_in_any_letter_case(tmp_path: Path) -> None:
     reading = read(
         tmp_path,

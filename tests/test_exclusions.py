@@ -234,3 +234,15 @@ def test_bad_use_is_one_line_that_says_what_to_do(
     assert said in error
     assert error.count("\n") == 1
     assert not (dataset / FILE_NAME).exists()
+
+
+def test_a_line_that_fits_nobody_is_refused_before_anything_is_prepared(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ids that were renamed after a decision would bring the scan back in silence."""
+    record_exclusion(dataset, "sub-1", "moved", ["sub-1"])
+    assert main(["prepare", "--datasets", f"bids:{dataset}", "--cache", "cache"]) == 2
+    error = capsys.readouterr().err
+    assert "no scan or subject is named 'sub-1'" in error
+    assert "near it: sub-01" in error
+    assert command("sub-1", "--undo", "--datasets", f"bids:{dataset}") == 0

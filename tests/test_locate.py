@@ -9,6 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from uad_bench.cli import main
 from uad_bench.cli.commands.data import data
 from uad_bench.dataset import Dataset, DatasetInfo, Scan
 from uad_bench.discovery.locate import inspect, locate
@@ -125,6 +126,25 @@ def test_an_absent_folder_and_double_scans_are_errors(tmp_path: Path) -> None:
     make(tmp_path / "case01b")
     with pytest.raises(UadBenchError, match="case01: 2 scans have this name"):
         inspect(Toy(), tmp_path)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_name_that_is_not_utf_8_is_one_line(
+    tmp_path: Path, whole: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As an archive from a Windows machine of Latin-1 unpacks it."""
+    name = os.fsdecode(b"T\xfcbingen")
+    root = tmp_path / (name if whole else "clinic")
+    subject = "sub-01" if whole else f"sub-{name}"
+    image = root / subject / "anat" / f"{subject}_FLAIR.nii.gz"
+    image.parent.mkdir(parents=True)
+    image.touch()
+    assert (
+        main(["run", "--methods", "thresholding", "--datasets", f"bids:{root}", "--dry-run"]) == 2
+    )
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err.count("\n")) == ("", 1)
+    assert "UTF-8; rename it" in shown.err
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

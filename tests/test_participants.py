@@ -1,6 +1,7 @@
 """participants.tsv is understood, whoever saved it, or refused in one line."""
 
 import importlib
+import json
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,13 @@ def test_a_column_that_looks_like_a_split_is_one(tmp_path: Path, column: str) ->
             for v in ("MS patient", "Patients (RRMS)", "acute stroke", "pwMS / MS")
         ),
         *(("group", v, None) for v in ("MS control", "non-MS", "no stroke", "healthy elderly")),
+        *(
+            (column, value, True)
+            for value in ("Control Group", "Healthy volunteers (HV)", "unaffected", "Controls (HC)")
+            for column in ("group", "dx")
+        ),
+        *(("dx", v, None) for v in ("elderly control", "healthy carrier")),
+        *(("group", v, None) for v in ("HC?", "healthy?", "MS?", "control ?")),
         *(("dx", v, None) for v in ("no lesion", "not MS", "none detected", "MS control")),
     ],
 )
@@ -236,6 +244,49 @@ def test_a_column_of_another_name_that_speaks_of_health_is_named(tmp_path: Path)
         f"column '{name}' seems to say who is healthy, but its name is not known"
     )
     assert "name it 'group'" in note
+
+
+@pytest.mark.parametrize("arm", ["treatment", "Placebo", "active arm", "Sham stimulation"])
+def test_a_plain_control_beside_the_arms_of_a_trial_is_not_healthy(
+    tmp_path: Path, arm: str
+) -> None:
+    found = table(tmp_path, f"participant_id\tgroup\n1\t{arm}\n2\tControl\n3\thealthy control\n")
+    assert found.healthy == {"sub-3": True}
+    assert found.unclear == {"sub-1": ("group", arm), "sub-2": ("group", "Control")}
+
+
+@pytest.mark.parametrize("column", ["Healthy?", "healthy (yes/no)", "Is healthy?", "HEALTHY [0/1]"])
+def test_a_question_is_a_columns_name_too(tmp_path: Path, column: str) -> None:
+    found = table(tmp_path, f"participant_id\t{column}\n1\tFALSE\n2\tTRUE\n")
+    assert found.healthy == {"sub-1": False, "sub-2": True}
+
+
+@pytest.mark.parametrize(
+    ("column", "levels", "healthy"),
+    [
+        ("patient", {"0": "patient", "1": "healthy control"}, {"sub-1": False, "sub-2": True}),
+        ("group", {"0": "HC", "1": {"Description": "MS patient"}}, {"sub-1": True, "sub-2": False}),
+        ("healthy", {"0": "see the protocol"}, {"sub-1": False, "sub-2": True}),
+    ],
+)
+def test_what_participants_json_says_of_a_value_counts(
+    tmp_path: Path, column: str, levels: dict[str, object], healthy: dict[str, bool]
+) -> None:
+    (tmp_path / "participants.json").write_text(json.dumps({column.title(): {"Levels": levels}}))
+    assert table(tmp_path, f"participant_id\t{column}\n1\t0\n2\t1\n").healthy == healthy
+
+
+@pytest.mark.parametrize(
+    "content", [b"{", b"\xff\xff", b"[1]", b"null", b'{"group": {"Levels": 3}}']
+)
+def test_a_participants_json_of_any_form_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "participants.json").write_bytes(content)
+    people = "participant_id\tgroup\n1\tHC\n"
+    if content in (b"{", b"\xff\xff"):
+        with pytest.raises(UadBenchError, match=r"participants\.json: cannot be read"):
+            table(tmp_path, people)
+    else:
+        assert table(tmp_path, people).healthy == {"sub-1": True}
 
 
 def test_who_is_clear_by_one_column_is_not_unclear_by_another(tmp_path: Path) -> None:

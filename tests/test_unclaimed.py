@@ -58,6 +58,8 @@ def found(root: Path, *paths: str) -> Found:
         ("derivatives/manual/sub-01/anat/sub-01_desc-brain_label-WMH_mask.nii.gz", "label-WMH"),
         ("masks/sub-01.nii.gz", "not BIDS"),
         ("sub-02/anat/sub-02_T2FLAIR.nii.gz", "_T2FLAIR"),
+        ("sub-01/anat/sub-01_label-lesion_dseg.nii.gz", "perhaps of lesions"),
+        ("derivatives/manual/sub-01/anat/sub-01_label-WMH_dseg.nii.gz", "perhaps of lesions"),
         ("sub-02/anat/sub-02_flair.nii.gz", "_flair"),
         ("sub-02/anat/sub-02_FLAIRa.nii.gz", "_FLAIRa"),
         ("sub-02/anat/sub-02_FLAIR_Eq_1.nii.gz", "_FLAIR_Eq_1"),

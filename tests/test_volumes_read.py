@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import distance_transform_edt
 
 from uad_bench.dataset import Scan, Space
 from uad_bench.errors import ScanError
@@ -218,6 +219,45 @@ def test_a_mask_on_another_grid_that_lies_elsewhere(case: Case) -> None:
     other[1, 3] += 100.0
     save(case.mask, np.pad(case.lesion, ((0, 0), (0, 0), (0, 1))), other)
     refused(case.scan, "lesion.nii.gz", "covers 53.3 %", "of its labels lie in that image")
+
+
+@pytest.mark.parametrize(("mask", "flair"), [(4, 1), (1, 4), (3, 4)])
+def test_a_mask_on_another_grid_and_in_another_world_is_refused(
+    case: Case, mask: int, flair: int
+) -> None:
+    """A template's origin is elsewhere than the scanner's, even where the boxes overlap."""
+
+    def coded(code: int) -> Callable[[nib.Nifti1Header], None]:
+        def change(header: nib.Nifti1Header) -> None:
+            header["sform_code"], header["qform_code"] = code, 0
+
+        return change
+
+    other = case.affine.copy()
+    other[:3, 3] = (case.affine @ (-3, -3, -3, 1))[:3]
+    save(case.mask, np.pad(case.lesion, 3), other)
+    edit_header(case.mask, coded(2))
+    edit_header(case.scan.flair, coded(flair))
+    assert read(case.scan).lesion is not None, "code 2 names no world"
+    edit_header(case.mask, coded(mask))
+    refused(case.scan, "lesion.nii.gz", f"(code {mask})", f"(code {flair})", "resample it")
+
+
+@pytest.mark.parametrize("largest", [100, 255])
+def test_probabilities_in_whole_numbers_are_no_mask(case: Case, largest: int) -> None:
+    far = distance_transform_edt(case.lesion == 0)
+    share = np.clip(1.2 - far / 8, 0, 1)
+    save(case.mask, np.rint(share * largest).astype(np.uint8), case.affine)
+    refused(case.scan, "lesion.nii.gz", "a probability map? Binarise it")
+
+
+def test_lesions_that_are_numbered_are_lesions(case: Case) -> None:
+    lesions = np.zeros_like(case.lesion)
+    for number in range(12):
+        x, y = 10 + 4 * (number % 4), 20 + 4 * (number // 4)
+        lesions[x : x + 3, y : y + 4, 14:18] = number + 1
+    save(case.mask, lesions, case.affine)
+    np.testing.assert_array_equal(read(case.scan).lesion, lesions > 0)
 
 
 def test_labels_outside_the_flair_are_not_cut_off(case: Case) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,6 +16,7 @@ from uad_bench.cli.command import Command
 from uad_bench.cli.streams import close_broken_stdout, echo, open_streams
 from uad_bench.errors import UadBenchError
 from uad_bench.system.disk import full_disk, is_full
+from uad_bench.system.text import is_text
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("uad_bench.cli.commands.run:run", "Tune, train, evaluate and tabulate detectors."),
@@ -92,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     invoked = next((word for word in given if not word.startswith("-")), None)
     try:
+        _refuse_bytes(given)
         code = _app(invoked)(args=given, prog_name="uad-bench", standalone_mode=False)
         sys.stdout.flush()
     except UadBenchError as error:
@@ -107,6 +110,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
     return code if isinstance(code, int) else 0
+
+
+def _refuse_bytes(words: Sequence[str]) -> None:
+    """Refuse a word that could not be written into results, such as a folder's Latin-1 name."""
+    for word in words:
+        if not is_text(word):
+            shown = os.fsencode(word).decode(errors="replace")
+            raise UadBenchError(f"{shown}: not UTF-8; rename it")
 
 
 def _fail(message: str) -> int:

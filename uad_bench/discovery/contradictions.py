@@ -10,6 +10,7 @@ from typing import Literal
 
 from uad_bench.dataset import DatasetInfo, Scan
 from uad_bench.errors import UadBenchError
+from uad_bench.system.text import is_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,10 @@ class Contradiction:
 
 
 def contradictions(scans: Sequence[Scan]) -> Iterator[Contradiction]:
-    """Yield every name that is taken twice, then every person in two splits."""
+    """Yield names that are no text or taken twice, then every person in two splits."""
+    for scan in scans:
+        if not is_text(str(scan.flair)):
+            yield Contradiction(scan.name, "name", "its file's name is not UTF-8; rename it")
     for name, count in Counter(scan.name for scan in scans).items():
         if count > 1:
             yield Contradiction(name, "name", f"{count} scans have this name; rename one")

@@ -80,7 +80,8 @@ def matters(file: BidsFile) -> bool:
         return file.shows_lesion or file.shows_brain
     if file.suffix == "FLAIR":
         return file.entities.get("part", "mag") == "mag"
-    return file.suffix == "dseg" and "desc" not in file.entities
+    # desc and label say that a segmentation is of something else, such as lesions.
+    return file.suffix == "dseg" and not {"desc", "label"} & file.entities.keys()
 
 
 def _may_matter(name: str) -> bool:

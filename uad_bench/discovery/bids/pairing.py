@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,12 @@ from uad_bench.dataset import LeftFile, Scan
 from uad_bench.discovery.bids.label_tables import LabelTables
 from uad_bench.discovery.bids.names import BidsFile
 from uad_bench.errors import UadBenchError
+
+_PEOPLE = re.compile(
+    r"(?P<kind>.*(?:rater|expert|reader|annotator|observer|manual))[-_]?(?:\d{1,2}|[a-z])",
+    re.IGNORECASE,
+)
+"""Names of derivatives that tell people apart who drew, by a number or a letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +239,8 @@ def _scan(subject: str, session: str | None, acquisition: _Acquisition) -> Scan:
 def _raters(flair: BidsFile, lesions: Sequence[BidsFile]) -> list[BidsFile]:
     """The lesion masks of one derivative: ``manual*`` in any letter case, else the first by name.
 
-    Masks that the user named by a pattern come before all others.
+    Derivatives that number people, such as ``rater1`` and ``rater2``, count as one. Masks that the
+    user named by a pattern come before all others.
 
     Raises:
         UadBenchError: two of them that differ in more than ``desc`` and ``label``.
@@ -252,7 +260,9 @@ def _raters(flair: BidsFile, lesions: Sequence[BidsFile]) -> list[BidsFile]:
 
 
 def _preference(mask: BidsFile) -> tuple[bool, bool, str]:
-    return not mask.mapped, not mask.source.lower().startswith("manual"), mask.source
+    people = _PEOPLE.fullmatch(mask.source)
+    source = people["kind"].lower() if people else mask.source
+    return not mask.mapped, not source.lower().startswith("manual"), source
 
 
 def _told_apart(mask: BidsFile) -> tuple[str, dict[str, str]]:
@@ -290,7 +300,10 @@ def _left(
         elif file.suffix == "FLAIR":
             yield _further(file, None if owner is None else owner.flair)
         elif owner is not None:
-            yield LeftFile(file.path, "a lesion mask of another version or derivative")
+            is_rival = owner.flair.agrees(file)
+            reason = "a lesion mask of another derivative; one derivative's are taken"
+            version = "a lesion mask of another version of its FLAIR"
+            yield LeftFile(file.path, reason if is_rival else version, told=is_rival)
         elif not file.shows_lesion:
             what = "tissue map" if file.suffix == "dseg" else "brain mask"
             yield LeftFile(file.path, f"a {what} of another version, derivative or image")

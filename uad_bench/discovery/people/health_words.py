@@ -26,17 +26,18 @@ HEALTH_COLUMNS = (*_HEALTHY_COLUMNS, *_PATIENT_COLUMNS, *_DISEASE_COLUMNS, *_GRO
 _HEALTHY = frozenset(
     {
         *("healthy", "control", "controls", "ctrl", "ctl", "con", "hc", "hcs", "hv", "cn", "nc"),
-        *("normal", "neurotypical", "cognitively_normal", "cognitively_unimpaired"),
-        *(
-            f"{kind}_{who}"
-            for kind in ("healthy", "normal")
-            for who in (
-                *("control", "controls", "volunteer", "volunteers", "subject", "subjects"),
-                *("participant", "participants", "person", "people", "adult", "adults"),
-            )
-        ),
+        *("normal", "neurotypical", "unaffected"),
     }
 )
+_HEALTHY_PHRASES = frozenset({"cognitively_normal", "cognitively_unimpaired"})
+_PEOPLE = frozenset(
+    {
+        *("group", "groups", "volunteer", "volunteers", "subject", "subjects", "participant"),
+        *("participants", "person", "people", "adult", "adults"),
+    }
+)
+"""Words that may stand beside a word for health, and say nothing more."""
+
 _PATIENT = frozenset(
     {
         *("patient", "patients", "case", "cases", "disease", "diseased", "sick", "lesion"),
@@ -48,6 +49,15 @@ _PATIENT = frozenset(
 _NEGATIONS = frozenset(
     {"no", "non", "none", "not", "without", "never", "free", "negative", "un", "except", "excluded"}
 )
+_ARMS = frozenset(
+    {
+        *("treatment", "treated", "intervention", "placebo", "sham", "verum", "drug", "active"),
+        *("experimental", "experiment", "exposed", "arm", "therapy"),
+    }
+)
+"""Words of a trial, beside which a control is a patient too."""
+_BARE_CONTROL = frozenset({"control", "controls", "ctrl", "ctl", "con"})
+
 _NO_DISEASE = frozenset({"", "yes", "no", "other", "unclear", "undetermined"})
 """What names no disease, although it is in a column of diseases."""
 
@@ -62,6 +72,12 @@ def simplified(text: str) -> str:
     """Lower case, without blanks around, words joined by ``_``; empty for a missing value."""
     plain = re.sub(r"[\s_-]+", "_", text.strip().lower())
     return "" if plain in _MISSING else plain
+
+
+def column_name(text: str) -> str:
+    """A column's name, simplified, without what only asks: ``Healthy? (yes/no)`` is ``healthy``."""
+    plain = re.sub(r"[\W_]+", "_", simplified(text)).strip("_")
+    return re.sub(r"_(y_n|yes_no|no_yes|0_1|1_0|true_false)$", "", plain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +100,8 @@ class HealthColumn:
 def read_column(column: str, cells: Mapping[str, str]) -> HealthColumn:
     """Read a column whole, for one cell may show that the others mean something else.
 
-    A column of yes and no, and ``dataset``, are believed only where all values are known. Where
+    Beside the arms of a trial, such as ``treatment``, a plain ``control`` says nothing. A column of
+    yes and no, and ``cohort``, are believed only where all values are known. Where
     none is, such a column is about something else: a patient's number, or a site.
 
     Args:
@@ -93,6 +110,11 @@ def read_column(column: str, cells: Mapping[str, str]) -> HealthColumn:
     """
     filled = {name: cell for name, cell in cells.items() if simplified(cell)}
     found = {name: says_healthy(column, cell) for name, cell in filled.items()}
+    if any(_ARMS & set(_parts(cell)) for cell in filled.values()):
+        bare = {
+            name for name, cell in filled.items() if set(_parts(cell)) - _PEOPLE <= _BARE_CONTROL
+        }
+        found |= dict.fromkeys(bare)
     said = {name: healthy for name, healthy in found.items() if healthy is not None}
     unclear = {name: cell for name, cell in filled.items() if name not in said}
     unknown = tuple(dict.fromkeys(unclear.values()))
@@ -108,15 +130,17 @@ def says_healthy(column: str, value: str) -> bool | None:
     Yes and no, 1 and 0, count only in a column that asks the question, such as ``healthy`` or
     ``patient``. In a column of diseases whatever names something else than health is a disease.
     Elsewhere only known words count. A patient's word in a phrase (``MS patient``) counts, unless
-    the phrase denies something or names health as well.
+    the phrase denies something or names health as well. A question mark makes it say nothing.
 
     Args:
         column: the column's simplified name, one of ``HEALTH_COLUMNS``.
         value: the cell.
     """
-    word = simplified(value)
-    words = [part for part in re.split(r"[^a-z0-9]+", word) if part]
-    if "_".join(words) in _HEALTHY:
+    word, words = simplified(value), _parts(value)
+    if "?" in value:
+        return None
+    named = set(words) - _PEOPLE
+    if (named and named <= _HEALTHY) or "_".join(words) in _HEALTHY_PHRASES:
         return True
     if word in _PATIENT:
         return False
@@ -124,7 +148,7 @@ def says_healthy(column: str, value: str) -> bool | None:
         asks_healthy = column in _HEALTHY_COLUMNS
         return asks_healthy if word in _YES else not asks_healthy if word in _NO else None
     is_patient = _names(words, _PATIENT)
-    if _NEGATIONS & set(words) or (is_patient and _names(words, _HEALTHY)):
+    if _NEGATIONS & named or named & _HEALTHY or _names(words, _HEALTHY_PHRASES):
         return None
     is_disease = column in _DISEASE_COLUMNS and word not in _NO_DISEASE and not _is_number(word)
     return False if is_patient or is_disease else None
@@ -144,6 +168,11 @@ def _names(words: list[str], known: frozenset[str]) -> bool:
     """Whether one of the known words, or phrases joined by ``_``, is a part of a phrase."""
     parts = range(len(words))
     return any("_".join(words[a : b + 1]) in known for a in parts for b in parts if a <= b)
+
+
+def _parts(value: str) -> list[str]:
+    """The words and numbers of a cell."""
+    return [part for part in re.split(r"[^a-z0-9]+", simplified(value)) if part]
 
 
 def _is_number(word: str) -> bool:

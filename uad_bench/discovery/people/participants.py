@@ -12,6 +12,7 @@ from uad_bench.dataset import Split
 from uad_bench.discovery.people.health_words import (
     HEALTH_COLUMNS,
     read_column,
+    says_healthy,
     simplified,
     speaks_of_health,
 )
@@ -21,6 +22,7 @@ from uad_bench.discovery.people.participants_table import (
     Table,
     find_table,
     first_of,
+    read_levels,
     read_table,
 )
 from uad_bench.errors import UadBenchError
@@ -250,6 +252,17 @@ def _refuse_hidden_splits(table: Table) -> None:
             )
 
 
+def _in_words(table: Table, column: str, levels: Mapping[str, str]) -> dict[str, str]:
+    """Each person's cell, or what ``participants.json`` says of it, where that is understood."""
+    cells = {name: row[column] for name, row in table.rows.items()}
+    return {
+        name: levels[cell]
+        if cell in levels and says_healthy("group", levels[cell]) is not None
+        else cell
+        for name, cell in cells.items()
+    }
+
+
 def _health(
     table: Table,
 ) -> tuple[Mapping[str, bool], Mapping[str, tuple[str, str]], tuple[str, ...], tuple[str, ...]]:
@@ -261,8 +274,9 @@ def _health(
     found: dict[str, tuple[bool, str]] = {}
     unclear: dict[str, tuple[str, str]] = {}
     columns, notes = [], []
+    levels = read_levels(table.path)
     for column in (name for name in HEALTH_COLUMNS if name in table.columns):
-        read = read_column(column, {name: row[column] for name, row in table.rows.items()})
+        read = read_column(column, _in_words(table, column, levels.get(column, {})))
         for subject, healthy in read.said.items():
             known, other = found.setdefault(subject, (healthy, column))
             if known is not healthy:

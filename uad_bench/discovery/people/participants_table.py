@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from uad_bench.discovery.people.health_words import HEALTH_COLUMNS, simplified
+from uad_bench.discovery.people.health_words import HEALTH_COLUMNS, column_name, simplified
 from uad_bench.discovery.walk import check_regular
 from uad_bench.errors import UadBenchError
 
@@ -100,6 +101,33 @@ def read_table(path: Path) -> Table:
     return Table(path, tuple(header), rows, notes)
 
 
+def read_levels(path: Path) -> Mapping[str, Mapping[str, str]]:
+    """What ``participants.json`` beside a table says of its values, by column and value.
+
+    Args:
+        path: the table.
+
+    Raises:
+        UadBenchError: it cannot be read.
+    """
+    sidecar = path.with_suffix(".json")
+    try:
+        check_regular(sidecar)
+        content = json.loads(sidecar.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UadBenchError(f"{sidecar}: cannot be read ({error}); correct or remove it") from None
+    levels: dict[str, dict[str, str]] = {}
+    for column, stated in content.items() if isinstance(content, dict) else ():
+        named = stated.get("Levels") if isinstance(stated, dict) else None
+        for value, text in named.items() if isinstance(named, dict) else ():
+            words = text.get("Description") if isinstance(text, dict) else text
+            if isinstance(words, str):
+                levels.setdefault(column_name(column), {})[value.strip()] = words
+    return levels
+
+
 def _decoded(path: Path) -> tuple[str, tuple[str, ...]]:
     """The text of a file, and a note where its encoding had to be assumed."""
     try:
@@ -135,7 +163,7 @@ def _header(path: Path, text: str) -> tuple[str, list[str], int]:
             continue
         for separator in _SEPARATORS:
             names = next(csv.reader([line.lstrip("\ufeff")], delimiter=separator, strict=True))
-            header = [simplified(name) for name in names]
+            header = [column_name(name) for name in names]
             if any(name in _ID_COLUMNS for name in header):
                 return separator, header, number
         break

@@ -22,7 +22,7 @@ Marks = Sequence[tuple[str, Split, str]]
 
 
 def refuse_unfit(label: str, training: Order | None, evaluated: Mapping[str, Order]) -> None:
-    """Refuse training data with lesions, or that are also tested on, and a scan tested twice.
+    """Refuse training data with lesions, or that are also tested on, and what counts twice.
 
     All before any work.
 
@@ -40,6 +40,7 @@ def refuse_unfit(label: str, training: Order | None, evaluated: Mapping[str, Ord
         *(_ill(label, training) if training is not None else ()),
         *_shared(label, _marks(training) if training is not None else (), marks),
         *(problem for name, scans in marks.items() for problem in _repeated(name, scans)),
+        *(problem for name, order in evaluated.items() for problem in _lent(name, order)),
     ]
     if problems:
         raise UadBenchError("; ".join(problems))
@@ -48,7 +49,7 @@ def refuse_unfit(label: str, training: Order | None, evaluated: Mapping[str, Ord
 def refuse_same_voxels(
     label: str, training: PreparedDataset, evaluated: Mapping[str, PreparedDataset]
 ) -> None:
-    """Refuse training scans that are tested on, stored as another file.
+    """Refuse training scans that are tested on, and scans tested twice, stored as another file.
 
     Args:
         label: the training dataset's name in tables.
@@ -59,7 +60,10 @@ def refuse_same_voxels(
         UadBenchError: naming the scans.
     """
     others = {name: _voxels(dataset) for name, dataset in evaluated.items()}
-    problems = list(_shared(label, _voxels(training), others))
+    problems = [
+        *_shared(label, _voxels(training), others),
+        *(problem for name, scans in others.items() for problem in _repeated(name, scans)),
+    ]
     if problems:
         raise UadBenchError("; ".join(problems))
 
@@ -122,6 +126,22 @@ def _repeated(label: str, scans: Marks) -> Iterator[str]:
     ]
     if pairs:
         yield f"{label} tests the same FLAIR under two names: {first_of(pairs)}: keep one of each"
+
+
+def _lent(label: str, order: Order) -> Iterator[str]:
+    """One lesion mask under the names of several people, as a wrong link or copy makes it."""
+    owners: dict[str, list[ScanInput]] = {}
+    for item in order.inputs:
+        for file in item.files:
+            if file.role.startswith("lesion") and file.sha256 != "missing":
+                owners.setdefault(file.sha256, []).append(item)
+    for items in owners.values():
+        people = dict.fromkeys(item.scan.subject for item in items)
+        if len(people) > 1 and _marks_lesion(items[0]):
+            yield (
+                f"{label} has one lesion mask for several people: {first_of(people)}: give each "
+                "scan its own mask"
+            )
 
 
 def _pair(one: str, other: str) -> str:

@@ -10,13 +10,25 @@ from numpy.typing import NDArray
 
 from uad_bench.errors import ScanError
 from uad_bench.system.kernels import compiled
-from uad_bench.volumes.files.nifti import MAX_SHIFT, Volume
+from uad_bench.volumes.files.nifti import MAX_SHIFT, MNI152, SCANNER, Volume
 from uad_bench.volumes.files.place import Labels, align, refuse_displaced
 from uad_bench.volumes.grid import Affine
 
 MAX_BACKGROUND = 0.1
 """Share of a volume's twelve edges that may differ from 0 where its background is 0. A brain, or
 a head, touches a side of its box but not the edges; scans with a noisy background have 0.85."""
+
+_WORLDS = {
+    SCANNER: "the scanner's space",
+    3: "Talairach space",
+    MNI152: "MNI152 space",
+    5: "the space of another template",
+}
+"""What a header's code says of its world. Code 2, aligned to something else, names no world."""
+
+_FEW_LABELS, _GRADED = 8, 0.25
+"""Up to so many labels any mask may have; with more, so large a share of neighbours inside the
+mask may differ. Numbered lesions hardly touch; probabilities differ nearly everywhere."""
 
 _LARGEST_LABEL = 2**31 - 1
 """No tool numbers labels beyond this; a larger value comes of a wrong scale factor."""
@@ -51,6 +63,7 @@ def labels_on(
     if (found := align(mask, flair)) is not None:
         refuse_displaced(mask, flair, found, mask_shift)
         return found.apply(labels)
+    _refuse_other_world(mask, flair)
     needed = head(flair.data.astype(np.float32)) if brain is None else brain
     _check_overlap(mask, labels, flair, needed)
     to_mask = np.linalg.inv(mask.affine) @ flair.affine
@@ -92,6 +105,34 @@ def whole_numbers(mask: Volume) -> Labels:
             "neither 0 nor a label; binarise it, or correct its scale factor"
         )
     return np.asarray(labels, dtype=np.int64)
+
+
+def refuse_probabilities(mask: Volume, labels: Labels) -> None:
+    """Refuse a mask of whole numbers that grade from voxel to voxel, as 0 to 255 or percent.
+
+    Lesions that are numbered one by one have many values too, but neighbours share theirs.
+
+    Args:
+        mask: the file, for its name.
+        labels: its values, ``[X, Y, Z]``.
+
+    Raises:
+        ScanError: in one line.
+    """
+    values = np.unique(labels[labels > 0])
+    if len(values) <= _FEW_LABELS:
+        return
+    inside, differing = 0, 0
+    for axis in range(3):
+        first, second = np.delete(labels, -1, axis), np.delete(labels, 0, axis)
+        both = (first > 0) & (second > 0)
+        inside += int(np.count_nonzero(both))
+        differing += int(np.count_nonzero(both & (first != second)))
+    if differing > _GRADED * inside:
+        raise ScanError(
+            f"{mask.path}: the mask holds {len(values)} values from {values[0]} to {values[-1]} "
+            "that change from voxel to voxel: a probability map? Binarise it"
+        )
 
 
 def check_labels(
@@ -142,6 +183,17 @@ def head(image: NDArray[np.float32]) -> NDArray[np.bool_]:
     from scipy.ndimage import binary_opening
 
     return np.asarray(binary_opening(image > image.mean()), dtype=np.bool_)
+
+
+def _refuse_other_world(mask: Volume, flair: Volume) -> None:
+    """Refuse a mask on another grid whose header names another world than the image's."""
+    worlds = [_WORLDS.get(volume.code) for volume in (mask, flair)]
+    if None not in worlds and worlds[0] != worlds[1]:
+        raise ScanError(
+            f"{mask.path}: its header places it in {worlds[0]} (code {mask.code}), that of "
+            f"{flair.path.name} in {worlds[1]} (code {flair.code}), and their grids differ; "
+            "resample it to the FLAIR, or correct the wrong code"
+        )
 
 
 def _check_overlap(mask: Volume, labels: Labels, flair: Volume, needed: NDArray[np.bool_]) -> None:

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from uad_bench.dataset import Scan, Space
 from uad_bench.errors import ScanError
-from uad_bench.volumes.files.masks import check_labels, has_zero_background, labels_on, one_of
+from uad_bench.volumes.files.masks import (
+    check_labels,
+    has_zero_background,
+    labels_on,
+    one_of,
+    refuse_probabilities,
+)
 from uad_bench.volumes.files.nifti import MNI152, Volume, read_volume
 from uad_bench.volumes.files.place import Labels, align
 from uad_bench.volumes.grid import Affine, FloatArray, Grid
@@ -231,6 +237,7 @@ def _lesion(
     for mask in masks:
         raters.append(labels_on(mask, flair, brain, mask_shift))
         check_labels(mask, raters[-1], allowed_labels(scan), scan.label_advice)
+        refuse_probabilities(mask, raters[-1])
     lesion = majority(scan, raters)
     if (problem := contradiction(scan, raters, lesion)) is not None:
         raise ScanError(f"{masks[0].path}: {problem}")

@@ -50,6 +50,27 @@ def exclusion_of(scan: Scan, exclusions: Mapping[str, str]) -> str | None:
     return exclusions.get(scan.name, exclusions.get(scan.subject))
 
 
+def refuse_strangers(folder: Path, exclusions: Iterable[str], scans: Iterable[Scan]) -> None:
+    """Refuse a decision about nobody: an id that was written otherwise, or has changed since.
+
+    Args:
+        folder: the dataset's own folder.
+        exclusions: the names that are excluded.
+        scans: every scan of the dataset.
+
+    Raises:
+        UadBenchError: naming the first such name, and names that are near it.
+    """
+    known = sorted({name for scan in scans for name in (scan.name, scan.subject)})
+    for name in exclusions:
+        if name not in known:
+            near = _near(name, known)
+            raise UadBenchError(
+                f"{folder / FILE_NAME}: no scan or subject is named {name!r}, so nobody is left "
+                f"out by that line; near it: {near}; correct or delete the line"
+            )
+
+
 def record_exclusion(folder: Path, name: str, reason: str, known: Iterable[str]) -> None:
     """Write down that a scan does not take part, or why it does not for another reason.
 
@@ -94,8 +115,12 @@ def record_inclusion(folder: Path, name: str, reason: str, known: Iterable[str])
 def _check_known(folder: Path, name: str, known: Iterable[str]) -> None:
     names = sorted(set(known))
     if name not in names:
-        near = get_close_matches(name, names, n=_NEAREST, cutoff=0.4) or names[:_NEAREST]
-        raise UadBenchError(f"{folder}: no scan or subject {name!r}; near it: {', '.join(near)}")
+        raise UadBenchError(f"{folder}: no scan or subject {name!r}; near it: {_near(name, names)}")
+
+
+def _near(name: str, known: list[str]) -> str:
+    """The known names that are most like a name."""
+    return ", ".join(get_close_matches(name, known, n=_NEAREST, cutoff=0.4) or known[:_NEAREST])
 
 
 def _decisions(path: Path) -> Iterator[tuple[str, Action, str]]:

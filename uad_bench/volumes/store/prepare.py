@@ -16,7 +16,7 @@ from uad_bench.system.disk import storage_error
 from uad_bench.system.locks import held
 from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.steps.tissue_maps import mapping_files
-from uad_bench.volumes.store.exclusions import exclusion_of, read_exclusions
+from uad_bench.volumes.store.exclusions import exclusion_of, read_exclusions, refuse_strangers
 from uad_bench.volumes.store.inputs import (
     Files,
     ScanInput,
@@ -105,9 +105,11 @@ def chosen_scans(
 
     Raises:
         UadBenchError: no scan at all, the dataset contradicts itself, or its exclusions cannot be
-            read.
+            read or fit nobody.
     """
     exclusions = read_exclusions(root)
+    if exclusions:
+        refuse_strangers(root, exclusions, dataset_scans(dataset, root, None))
     scans, excluded = [], []
     for scan in dataset_scans(dataset, root, limit):
         reason = exclusion_of(scan, exclusions)
