@@ -204,3 +204,31 @@ def test_the_detector_behind_a_cell_is_loaded_and_another_is_refused(ran):
     assert ran.results.detector("thresholding").title == "Thresh."
     with pytest.raises(ub.UadBenchError, match="no detector of spa behind these cells"):
         ran.results.detector("spa")
+
+
+def test_a_prepared_dataset_is_that_of_a_run_and_healthy_people_have_tissues(ran, lab):
+    words = {name: ran.settings[name] for name in ("data_root", "cache")}
+    patients, healthy = (ub.prepare(name, progress=False, **words) for name in ("mslub", "hi"))
+    (used,) = {record.data.manifest_hash for record in ran.results.cells if record.data}
+    assert patients.manifest_hash == used
+    assert patients.simulated
+    assert {scan.split for scan in patients.scans} == {"test"}
+    assert len(healthy.split("train")) > len(healthy.split("validation")) > 0
+    first = healthy.scans[0]
+    assert healthy.tissue_of(first).shape[:2] == (len(healthy.slices(first)), 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "says"),
+    [
+        ("mslub", {"steps": 5}, "prepare: steps: unknown argument; known: anatomies, cache"),
+        ("mslub", {"limit": 0}, "limit: "),
+        ("nobody", {}, "nobody"),
+        ("bids:nowhere", {}, "no such folder"),
+    ],
+)
+def test_what_cannot_be_prepared_is_refused_in_one_line(name, words, says):
+    with pytest.raises(ub.UadBenchError) as caught:
+        ub.prepare(name, progress=False, **words)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)

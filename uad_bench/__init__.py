@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from uad_bench.arrays import evaluate
     from uad_bench.dataset import Dataset
     from uad_bench.errors import UadBenchError
+    from uad_bench.front.data import prepare
     from uad_bench.front.detector import Detector, fit, load_detector
     from uad_bench.front.maps import evaluate_folder
     from uad_bench.front.prediction import Prediction
@@ -29,6 +30,7 @@ __all__ = [
     "fit",
     "load_detector",
     "load_results",
+    "prepare",
     "run",
 ]
 
@@ -46,6 +48,7 @@ _HOMES = {
     "fit": "uad_bench.front.detector",
     "load_detector": "uad_bench.front.detector",
     "load_results": "uad_bench.front.results",
+    "prepare": "uad_bench.front.data",
     "run": "uad_bench.front.run",
 }
 """The module of each public name. It is imported when the name is first used."""
