@@ -64,7 +64,7 @@ def test_the_links_of_a_page_outside_the_site_lead_to_files(page):
 def test_the_pages_that_the_code_names_exist():
     named = {
         page
-        for folder in ("uad_bench", "methods", "datasets", "benchmarks")
+        for folder in ("uad_bench", "methods", "datasets", "benchmarks", "studies")
         for file in ROOT.glob(f"{folder}/**/*.py")
         for page in re.findall(r"docs/[\w/-]+\.md", file.read_text(encoding="utf-8"))
     }
@@ -87,7 +87,7 @@ def test_a_replaced_word_is_used_nowhere(word):
     """Code spans may name somebody's column of that name, and one module knows such columns."""
     sources = [
         file
-        for folder in ("uad_bench", "methods", "datasets", "benchmarks")
+        for folder in ("uad_bench", "methods", "datasets", "benchmarks", "studies")
         for file in ROOT.glob(f"{folder}/**/*.py")
         if file.name != "health_words.py"
     ]

@@ -10,25 +10,11 @@ from rich.console import Console
 from uad_bench.errors import UadBenchError
 from uad_bench.front.progress import LiveProgress
 from uad_bench.plugins.registry import open_registry, split_dataset
-from uad_bench.runner.config import load_config
+from uad_bench.runner.config import load_settings
+from uad_bench.runner.settings import DataSettings, StoreSettings
 from uad_bench.volumes.store.prepared import PreparedDataset
 
-_OF_DATA = frozenset(
-    {
-        "data_root",
-        "recipe",
-        "template",
-        "lesion_pattern",
-        "mask_shift",
-        "limit",
-        "phantoms",
-        "anatomies",
-        "cache",
-        "jobs",
-        "plugin",
-    }
-)
-"""Settings of a run that say what a dataset's slices are."""
+_OF_DATA = (DataSettings.model_fields.keys() | StoreSettings.model_fields.keys()) - {"train"}
 
 
 def prepare(dataset: str, *, progress: bool = True, **settings: Any) -> PreparedDataset:
@@ -40,8 +26,8 @@ def prepare(dataset: str, *, progress: bool = True, **settings: Any) -> Prepared
         dataset: its name, or ``bids:PATH``.
         progress: whether to tell on stderr what is going on.
         settings: flags of ``uad-bench run`` about data, in snake_case: ``data_root``, ``recipe``,
-            ``template``, ``lesion_pattern``, ``mask_shift``, ``limit``, ``phantoms``,
-            ``anatomies``, ``cache``, ``jobs`` and ``plugin``.
+            ``template``, ``tissues``, ``lesion_pattern``, ``mask_shift``, ``limit``,
+            ``phantoms``, ``anatomies``, ``cache``, ``jobs`` and ``plugin``.
 
     Returns:
         The scans, and arrays that are read when they are asked for.
@@ -60,15 +46,14 @@ def prepare(dataset: str, *, progress: bool = True, **settings: Any) -> Prepared
         >>> int(patients.lesion(first).max())
         1
     """
-    # Heavy imports wait until the settings are known to be right.
     if unfit := sorted(settings.keys() - _OF_DATA):
         raise UadBenchError(
             f"prepare: {', '.join(unfit)}: unknown argument; known: {', '.join(sorted(_OF_DATA))}"
         )
-    # Settings of a run need a method, and data need none.
-    given = {"methods": "none", "datasets": dataset, "train": dataset, **settings}
-    config = load_config(None, given, in_python=True)
-    from uad_bench.runner.data.gather import gather_one
+    said = {"datasets": dataset, "train": dataset, **settings}
+    config = load_settings(said, in_python=True)
+    # Heavy imports wait until the settings are known to be right.
+    from uad_bench.runner.data.gather import find_files, prepare_one
     from uad_bench.runner.data.sources import find_evaluated, find_training
 
     registry = open_registry(config.plugin)
@@ -77,5 +62,10 @@ def prepare(dataset: str, *, progress: bool = True, **settings: Any) -> Prepared
         shown = LiveProgress(Console(stderr=True, force_jupyter=False))
         tell = stack.enter_context(shown) if progress else lambda _: None
         if is_healthy:
-            return gather_one(config, find_training(config, registry), tell)
-        return gather_one(config, find_evaluated(dataset, config, registry), tell)
+            source = find_training(config, registry)
+            order = find_files(config, source, (), tell).training
+            assert order is not None
+        else:
+            source = find_evaluated(dataset, config, registry)
+            order = find_files(config, None, (source,), tell).evaluated[source.label]
+        return prepare_one(config, source, order, "dataset", tell)
