@@ -147,12 +147,14 @@ def test_a_name_is_a_name_where_a_folder_is_called_so(tmp_path, monkeypatch):
 def test_python_names_a_dataset_by_its_folder_too(lab):
     source = find_source(str(lab), None, open_registry(()), lab / "cache")
     assert (source.label, source.folder) == ("bids-lab", lab)
+    assert source.notes == (f"{lab} is read as bids:{lab}",)
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["-m", "spa", "--seeds", "0,1"], "--seeds: a map is of one detector; give one seed"),
+        (["-m", "spa,vae"], "-m spa,vae: a map is of one detector; give one method"),
         (["-m", "spa", "--param", "spa"], "--param spa: write METHOD.NAME=VALUE"),
         (["-m", "spa", "--param", "spa.stepps=1"], "spa.stepps"),
         (["-m", "spa", "--atlas", "gone"], "gone"),

@@ -92,7 +92,7 @@ class DatasetSettings(Settings):
     heading = "Data"
 
     datasets: _Names = Field(default=("all",), min_length=1)
-    """Datasets, each as NAME or NAME:PATH, such as mslub,bids:PATH; or all."""
+    """Datasets, such as mslub,bids:PATH: each a NAME, NAME:PATH or a folder; or all."""
 
 
 class FileSettings(Settings):
@@ -135,7 +135,7 @@ class DataSettings(PreparationSettings):
     """What detectors learn from, and what is simulated."""
 
     train: str = "hi"
-    """Healthy dataset that detectors learn from, as NAME or NAME:PATH; simulated if not found."""
+    """Healthy dataset to learn from, such as hi or bids:PATH; simulated if not found."""
 
     phantoms: _Int = Field(default=3, ge=1)
     """Simulated patients per dataset; healthy people are four times as many."""
@@ -219,7 +219,7 @@ class WhereSettings(StoreSettings):
     """Folder for everything that is written."""
 
     overwrite: Overwrite = "missing"
-    """Which cells are computed again."""
+    """Which cells are computed again, such as failed or all."""
 
     mlflow: bool = True
     """Send cells to MLflow."""

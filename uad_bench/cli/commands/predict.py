@@ -85,6 +85,8 @@ def predict(
         )
     else:
         chosen = load_config(None, {**given, "methods": method})
+        if len(chosen.methods) > 1:
+            raise UadBenchError(f"-m {method}: a map is of one detector; give one method")
         if len(chosen.seeds) > 1:
             raise UadBenchError("--seeds: a map is of one detector; give one seed")
         with LiveProgress(messages) as progress:

@@ -271,9 +271,12 @@ def find_source(
         words = re.sub(r"[^A-Za-z0-9]+", "-", path.resolve().name).strip("-")
         label = shortened(f"{base}-{words}", _LONGEST_LABEL)
         notes: tuple[str, ...] = ()
+        if isinstance(named, ReadDataset):
+            notes = (f"{path} is read as {base}:{path}",)
         title = "" if dataset.info.released else own_title(path)
         if is_dicom_folder(path):
-            path, notes = converted(path, cache)
+            path, left_out = converted(path, cache)
+            notes = (*notes, *left_out)
         dataset = _mapped(dataset, path, mapping)
         found = inspect(dataset, path)
         refuse_unclaimed(found, name)

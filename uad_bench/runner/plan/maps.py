@@ -55,6 +55,7 @@ def plan_maps(maps: MadeElsewhere, config: RunConfig, registry: Registry) -> Map
     Raises:
         UadBenchError: a name, dataset, protocol, post-processing or folder that cannot be used.
     """
+    dataset = config.one_dataset()
     if maps.method in registry.names("method"):
         raise UadBenchError(
             f"--name {maps.title}: {maps.method} is a method of uad-bench; choose another name"
@@ -69,6 +70,6 @@ def plan_maps(maps: MadeElsewhere, config: RunConfig, registry: Registry) -> Map
     ]
     refuse([*gone, *unwritable("--results", config.results)])
     find = finder(config, registry)
-    evaluated = find_evaluated(config.one_dataset(), config, registry, find)
+    evaluated = find_evaluated(dataset, config, registry, find)
     training = None if maps.healthy is None else find_training(config, registry, find)
     return MapsPlan(maps, protocols, variants, evaluated, training, config)
