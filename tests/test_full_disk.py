@@ -60,7 +60,6 @@ COMMANDS = {
         *("--datasets", "wmh", "--subjects", "1"),
     ),
     "plugins": ("new", "method", "mine", "--dir", "{box}/plugins"),
-    "atlas": ("atlas", "build", "{box}/atlas/of", "--data-root", "{lab}", "--cache", "{cache}"),
     "tables": ("table", "--results", "{made}", "-o", "{box}/tables/table.md", "-f", "markdown"),
 }
 

@@ -20,7 +20,7 @@ RUN = ("--methods", "thresholding", "--controls", "", "--results", "{box}/result
 MIXED = ("--train", "bids:{mixed}", "--datasets", "bids:{mixed}")
 COMMANDS = {
     "run": (
-        *("run", *RUN, "--no-mlflow", "--limit", "1"),
+        *("run", *RUN, "--no-mlflow", "--limit", "1", "--postprocessing", "none"),
         *("--datasets", "all,mslub", "--data-root", "{lab}"),
     ),
     "run --dry-run": ("run", *RUN, "--dry-run", "--datasets", "all", "--data-root", "{lab}"),
@@ -36,7 +36,7 @@ COMMANDS = {
     "data": ("data", "--data-root", "{lab}"),
     "data NAME:PATH": ("data", "bids:{mixed}"),
     "exclude": ("exclude", "--datasets", "bids:{mixed}", *TOO),
-    "atlas build": ("atlas", "build", "{box}/atlas", "--data-root", "{lab}", *TOO),
+    "atlas build": ("atlas", "build", "{box}/atlas", "--data-root", "{lab}", "--limit", "2", *TOO),
     "predict": (
         *("predict", "{lab}/MSLUB/patient11/FLAIR.nii.gz", "-m", "thresholding"),
         *("-o", "{box}/map.nii.gz", "--data-root", "{lab}", *TOO),

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -106,9 +107,9 @@ class StoreWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for array in self._arrays.values():
-            array.abandon()
-        self._native.abandon()
+        for file in (*self._arrays.values(), self._native):
+            with suppress(OSError):  # on a full disk every one says so again
+                file.abandon()
 
     def append(self, slices: ScanSlices, native: Packed | None) -> tuple[int, int]:
         """Write one scan's slices and its own masks, if it has any to be scored on.
