@@ -36,10 +36,10 @@ COMMANDS = {
     "data": ("data", "--data-root", "{lab}"),
     "data NAME:PATH": ("data", "bids:{mixed}"),
     "exclude": ("exclude", "--datasets", "bids:{mixed}", *TOO),
-    "atlas build": ("atlas", "build", "{box}/atlas", "--data-root", "{lab}", "--limit", "2", *TOO),
+    "atlas build": ("atlas", "build", "{box}/atlas", "--data-root", "{lab}", "--limit", "1", *TOO),
     "predict": (
         *("predict", "{lab}/MSLUB/patient11/FLAIR.nii.gz", "-m", "thresholding"),
-        *("-o", "{box}/map.nii.gz", "--data-root", "{lab}", *TOO),
+        *("-o", "{box}/map.nii.gz", "--train", "bids:{mixed}", *TOO),
     ),
 }
 
@@ -52,11 +52,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def mixed(lab: Path, tmp_path: Path) -> Path:
-    """Healthy people in BIDS under a name of no dataset; a table says who is tested."""
+    """Three healthy people in BIDS under a name of no dataset; a table says who is tested."""
     folder = tmp_path / "people"
-    shutil.copytree(lab / "HI", folder)
-    rows = [f"sub-00{k}\ttrain" for k in (1, 2, 3)]
-    rows += ["sub-004\tvalidation", "sub-005\ttest", "sub-006\ttest"]
+    shutil.copytree(lab / "HI", folder, ignore=shutil.ignore_patterns("sub-00[456]*"))
+    rows = ("sub-001\ttrain", "sub-002\tvalidation", "sub-003\ttest")
     text = "participant_id\tsplit\tgroup\n" + "".join(f"{row}\tcontrol\n" for row in rows)
     (folder / "participants.tsv").write_text(text)
     return folder
