@@ -107,7 +107,8 @@ class StoreWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for file in (*self._arrays.values(), self._native):
+        files: list[ArrayFile | NativeFile] = [*self._arrays.values(), self._native]
+        for file in files:
             with suppress(OSError):  # on a full disk every one says so again
                 file.abandon()
 
