@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -29,6 +30,8 @@ from uad_bench.report.tables.model import ELSEWHERE, ELSEWHERE_NOTE, SYMBOLS
 from uad_bench.report.tables.versions import refuse_other_version
 
 _COLUMNS = 3
+_LINE = 52
+"""Characters of a note that fit below one panel."""
 _PANEL = (3.3, 3.7)
 _DPI = 130
 _POINTS = 400
@@ -108,7 +111,8 @@ def curves_picture(
     if any(record.maps is not None for record in done):
         notes.append(f"{ELSEWHERE} {ELSEWHERE_NOTE}")
     if notes:
-        figure.supxlabel("\n".join(notes), fontsize=7)
+        lines = [line for note in notes for line in wrap(note, _LINE * columns)]
+        figure.supxlabel("\n".join(lines), fontsize=7)
     return png(figure)
 
 
