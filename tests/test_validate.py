@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
+from uad_bench import prepare
 from uad_bench.cli import main
 from uad_bench.dataset import Dataset, Scan
 from uad_bench.errors import UadBenchError
@@ -253,13 +254,28 @@ def test_label_4_in_a_glioma_before_treatment_is_an_error(mslub: Path, tmp_path:
     assert "unexpected labels 4 (expected 0, 1, 2, 3); 4 is enhancing tumour up to" in message
 
 
+def test_a_probability_map_in_whole_numbers(mslub: Path, tmp_path: Path) -> None:
+    for kind, name in (("FLAIR", "FLAIR"), ("mask", "consensus_gt")):
+        label = "" if kind == "FLAIR" else "label-lesion_"
+        file = tmp_path / f"clinic/sub-01/anat/sub-01_{label}{kind}.nii.gz"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(mslub / f"patient12/{name}.nii.gz", file)
+    assert serious(tmp_path / "clinic", "bids") == []
+    edit(file, lambda lesion: (lesion * (1 + np.indices(lesion.shape).sum(0) % 99)).astype("u1"))
+    severity, _, where, message = the_one(tmp_path / "clinic", "bids")
+    assert (severity, where) == ("error", "sub-01/anat/sub-01_label-lesion_mask.nii.gz")
+    assert "a probability map? Binarise it" in message
+
+
 def test_a_resection_cavity_is_asked_about_where_no_mask_has_enhancing_tumour(
-    mslub: Path, tmp_path: Path
+    mslub: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = glioma(mslub, tmp_path / "old", "100", {"patient11": (2, 4), "patient12": (1, 2)})
     severity, scan, _, message = the_one(old, "brats")
     assert (severity, scan) == ("warning", "brats")
     assert message.startswith("label 4 is ignored, and 3 is in no mask: are these masks numbered")
+    prepare(f"brats:{old}", cache=tmp_path / "cache", jobs=1)
+    assert f"brats-old: {message}" in capsys.readouterr().err, "a run tells it too"
     new = {"patient11": (2, 4), "patient12": (1, 3)}
     assert not serious(glioma(mslub, tmp_path / "new", "100", new), "brats")
 

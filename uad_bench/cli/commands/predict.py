@@ -117,7 +117,9 @@ def _predict_one(
     from uad_bench.front.prediction import split_ending
     from uad_bench.system.disk import write_whole
 
-    found = detector.predict(scan, brain=brain, postprocessing=postprocessing, cache=cache)
+    with LiveProgress(messages) as progress:
+        progress.stage(f"score {scan.name} (stripping and registering a raw scan takes minutes)")
+        found = detector.predict(scan, brain=brain, postprocessing=postprocessing, cache=cache)
     for text in found.warnings:
         line = f"warning: {scan}: {text}"
         messages.print(line, style="red", highlight=False, markup=False, soft_wrap=True)

@@ -20,6 +20,7 @@ from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.sources import Source, Sources, cache_folder, locked
 from uad_bench.runner.data.training_data import refuse_same_voxels, refuse_unfit, tested_twice
 from uad_bench.runner.events import Listener, Noted, Progressed, Started
+from uad_bench.volumes.checks.numbering import misnumbered
 from uad_bench.volumes.recipe import find_recipe
 from uad_bench.volumes.steps.tissue_maps import load_mapping
 from uad_bench.volumes.store.prepare import Order, prepare, take_order
@@ -138,6 +139,9 @@ def prepare_one(
     store = prepare(order, stores, jobs=config.jobs, on_scan=_tally(order, tell))
     for exclusion in store.excluded:
         tell(Noted(f"{source.label}: {exclusion.scan} is left out: {exclusion.reason}"))
+    labels = {scan.name: scan.standard.labels for scan in store.scans}
+    for line in misnumbered((one.scan, labels.get(one.scan.name, ())) for one in order.inputs):
+        tell(Noted(f"{source.label}: {line}"))
     return replace(store, title=source.title)
 
 

@@ -17,7 +17,7 @@ from uad_bench.errors import ScanError
 from uad_bench.volumes.checks.appearance import lesion_contrast, seems_flipped, skewness
 from uad_bench.volumes.checks.findings import Finding, Notes
 from uad_bench.volumes.checks.image_checks import check_intensities, check_sequence, check_spacing
-from uad_bench.volumes.files.masks import check_labels, head, labels_on
+from uad_bench.volumes.files.masks import check_labels, head, labels_on, refuse_probabilities
 from uad_bench.volumes.files.nifti import Volume, parse_volume, read_content, voxel_hash
 from uad_bench.volumes.files.place import MAX_OUTSIDE, Labels, align, misplaced, share_outside
 from uad_bench.volumes.grid import FloatArray, mirrored
@@ -33,6 +33,7 @@ from uad_bench.volumes.steps.read import (
     majority,
     refuse_incomplete,
     scan_volumes,
+    telling_labels,
 )
 
 Mask = NDArray[np.bool_]
@@ -50,8 +51,7 @@ class ScanReport:
         contents: SHA-256 of the FLAIR's file.
         voxels: hash of the FLAIR's values in the order right, anterior, superior.
         lesions: the same of every lesion mask that is not empty.
-        labels: of the values that mean lesion or are ignored, those that the masks hold, where the
-            dataset ignores any.
+        labels: see ``steps.read.telling_labels``.
         spacing: the FLAIR's voxel size in mm, from the smallest.
         has_skull: whether it is a head.
         skewness: of the intensities inside.
@@ -62,7 +62,7 @@ class ScanReport:
     contents: str | None = None
     voxels: str | None = None
     lesions: tuple[str, ...] = ()
-    labels: frozenset[int] = frozenset()
+    labels: tuple[int, ...] = ()
     spacing: tuple[float, ...] | None = None
     has_skull: bool | None = None
     skewness: float | None = None
@@ -180,7 +180,7 @@ def _check_lesions(
     notes: Notes,
     *,
     mask_shift: float,
-) -> tuple[Mask | None, tuple[str, ...], frozenset[int]]:
+) -> tuple[Mask | None, tuple[str, ...], tuple[int, ...]]:
     """Return where most raters marked lesion, the hashes of their masks, and their labels."""
     read: list[Labels] = []
     marks = []
@@ -190,6 +190,7 @@ def _check_lesions(
         try:
             labels = labels_on(volumes[path], flair, brain, mask_shift)
             check_labels(volumes[path], labels, allowed_labels(scan), scan.label_advice)
+            refuse_probabilities(volumes[path], labels)
         except ScanError as error:
             notes.refuse(path, error)
             continue
@@ -198,8 +199,7 @@ def _check_lesions(
             marks.append(voxel_hash(labels, flair.affine))
         elif len(scan.lesion) > 1:
             notes.add("warning", path, "this rater marked no lesion")
-    wanted = scan.ignore_labels and scan.ignore_labels | (scan.lesion_labels or frozenset())
-    found = frozenset(value for value in wanted if any((labels == value).any() for labels in read))
+    found = telling_labels(scan, read)
     if not read or len(read) < len(scan.lesion):
         return None, tuple(marks), found
     _check_raters(scan, [is_lesion(labels, scan) for labels in read], notes)

@@ -17,6 +17,7 @@ from uad_bench.discovery.locate import grouped, read_folder, unclaimed_files
 from uad_bench.discovery.mask_notes import origins, raters
 from uad_bench.discovery.people.participants import first_of
 from uad_bench.volumes.checks.findings import SEVERITIES, Finding, Severity
+from uad_bench.volumes.checks.numbering import misnumbered
 from uad_bench.volumes.checks.scan_checks import ScanReport, check_scan
 
 _THREADS = 8
@@ -67,7 +68,10 @@ def validate_dataset(
     found = [finding for report in reports for finding in report.findings]
     found += [
         *_seen_lesions(reports),
-        *_numbering(name, reports),
+        *(
+            Finding("warning", name, "lesion", line)
+            for line in misnumbered((report.scan, report.labels) for report in reports)
+        ),
         *_people(name, reading),
         *_unclaimed(dataset, reading, root),
         *_names(scans),
@@ -133,28 +137,6 @@ def _seen_lesions(reports: Sequence[ScanReport]) -> Iterator[Finding]:
         if scan.healthy is False:
             message = f"called a patient, but in {scan.split}; only healthy people belong there"
             yield Finding("error", scan.name, "split", message)
-
-
-def _numbering(dataset: str, reports: Sequence[ScanReport]) -> Iterator[Finding]:
-    """A label that is ignored beside one that never occurs: perhaps of another release."""
-    by_rule: dict[tuple[frozenset[int], frozenset[int]], list[ScanReport]] = {}
-    for report in reports:
-        ignored, lesion = report.scan.ignore_labels, report.scan.lesion_labels
-        if ignored and lesion and report.labels:
-            by_rule.setdefault((ignored, lesion), []).append(report)
-    for (ignored, lesion), group in by_rule.items():
-        found = frozenset().union(*(report.labels for report in group))
-        never, odd = lesion - found, ignored & found
-        if never and odd:
-            message = (
-                f"label {_listed(odd)} is ignored, and {_listed(never)} is in no mask: are these "
-                "masks numbered as another release numbers them?"
-            )
-            yield Finding("warning", dataset, "lesion", message)
-
-
-def _listed(labels: Iterable[int]) -> str:
-    return ", ".join(map(str, sorted(labels)))
 
 
 def _names(scans: Sequence[Scan]) -> Iterator[Finding]:

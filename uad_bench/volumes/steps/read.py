@@ -53,6 +53,7 @@ class NativeScan:
         regridded: the masks that lay on another grid and were resampled to the FLAIR's.
         displaced: the masks whose header places the FLAIR's voxels elsewhere, and how far in mm;
             they were laid voxel on voxel.
+        labels: see :func:`telling_labels`.
     """
 
     image: FloatArray
@@ -63,6 +64,7 @@ class NativeScan:
     space: Space | None
     regridded: tuple[Path, ...]
     displaced: tuple[tuple[Path, float], ...] = ()
+    labels: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,10 @@ def load_scan(scan: Scan, mask_shift: float = 0.0) -> NativeScan:
         brain: NDArray[np.bool_] | None = given_brain(masks[scan.brain_mask], flair, mask_shift)
     else:
         brain = None if has_skull(image, flair.affine) else image != 0
-    lesion = _lesion(scan, [masks[path] for path in scan.lesion], flair, brain, mask_shift)
+    raters = _raters(scan, [masks[path] for path in scan.lesion], flair, brain, mask_shift)
+    lesion = majority(scan, raters) if raters else None
+    if lesion is not None and (problem := contradiction(scan, raters, lesion)) is not None:
+        raise ScanError(f"{scan.lesion[0]}: {problem}")
     tissues = None
     if scan.tissues is not None:
         tissues = tissue_labels(masks[scan.tissues], scan, flair, brain, mask_shift)
@@ -141,6 +146,7 @@ def load_scan(scan: Scan, mask_shift: float = 0.0) -> NativeScan:
             for path, found in places.items()
             if found is not None and not found.same
         ),
+        labels=telling_labels(scan, raters),
     )
 
 
@@ -224,24 +230,20 @@ def given_brain(mask: Volume, flair: Volume, mask_shift: float = 0.0) -> NDArray
     return np.asarray(brain, dtype=np.bool_)
 
 
-def _lesion(
+def _raters(
     scan: Scan,
     masks: list[Volume],
     flair: Volume,
     brain: NDArray[np.bool_] | None,
     mask_shift: float,
-) -> NDArray[np.uint8] | None:
-    if not masks:
-        return None
-    raters = []
+) -> list[Labels]:
+    """The labels of each rater on the FLAIR's grid."""
+    raters: list[Labels] = []
     for mask in masks:
         raters.append(labels_on(mask, flair, brain, mask_shift))
         check_labels(mask, raters[-1], allowed_labels(scan), scan.label_advice)
         refuse_probabilities(mask, raters[-1])
-    lesion = majority(scan, raters)
-    if (problem := contradiction(scan, raters, lesion)) is not None:
-        raise ScanError(f"{masks[0].path}: {problem}")
-    return lesion
+    return raters
 
 
 def refuse_incomplete(scan: Scan) -> None:
@@ -305,6 +307,20 @@ def majority(scan: Scan, raters: Iterable[Labels]) -> NDArray[np.uint8]:
     lesion = (2 * votes > count).astype(np.uint8)
     lesion[(lesion == 0) & (ignored | (2 * votes == count))] = 2
     return lesion
+
+
+def telling_labels(scan: Scan, raters: Sequence[Labels]) -> tuple[int, ...]:
+    """Return which of a scan's own labels its masks hold; nothing where it ignores none.
+
+    Together with those of other scans they tell masks of another release
+    (``volumes.checks.numbering``).
+
+    Args:
+        scan: whose labels mean what.
+        raters: the labels of each, ``[X, Y, Z]``.
+    """
+    own = scan.ignore_labels and scan.ignore_labels | (scan.lesion_labels or frozenset())
+    return tuple(value for value in sorted(own) if any((one == value).any() for one in raters))
 
 
 def allowed_labels(scan: Scan) -> frozenset[int] | None:

@@ -78,6 +78,7 @@ class Standard(_Record):
         regridded: masks that lay on another grid than the FLAIR and were resampled to it.
         displaced: masks whose header was not believed (``--mask-shift``).
         voxels: hash of the FLAIR's values, however its file stores them.
+        labels: see ``steps.read.telling_labels``.
         steps: what was done, and what it cost.
     """
 
@@ -87,6 +88,7 @@ class Standard(_Record):
     regridded: tuple[str, ...]
     displaced: tuple[Displaced, ...] = ()
     voxels: str
+    labels: tuple[int, ...] = ()
     steps: tuple[Step, ...]
 
     @property

@@ -179,6 +179,7 @@ def standardise(item: ScanInput, preparation: Preparation) -> tuple[LoadedScan, 
             Displaced(file=path.name, mm=round(mm, 3)) for path, mm in native.displaced
         ),
         voxels=voxel_hash(native.image, native.affine),
+        labels=native.labels,
         steps=tuple(ledger.steps),
     )
     return LoadedScan(image, brain, native.lesion, tissues, affine), standard
