@@ -18,7 +18,12 @@ from uad_bench.phantom.parallel import simulate_in_pool, simulation_pool
 from uad_bench.phantom.scan import PhantomScan
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.sources import Source, Sources, cache_folder, locked
-from uad_bench.runner.data.training_data import refuse_same_voxels, refuse_unfit, tested_twice
+from uad_bench.runner.data.training_data import (
+    lent_masks,
+    refuse_same_voxels,
+    refuse_unfit,
+    tested_twice,
+)
 from uad_bench.runner.events import Listener, Noted, Progressed, Started
 from uad_bench.volumes.checks.numbering import misnumbered
 from uad_bench.volumes.recipe import find_recipe
@@ -111,7 +116,7 @@ def find_files(
     learned = None if training is None else order(training, tissue_source(config.tissues))
     tested = {one.label: found for one in evaluated if (found := order(one, None)) is not None}
     refuse_unfit("" if training is None else training.label, learned, tested)
-    for note in tested_twice(tested):
+    for note in (*tested_twice(tested), *lent_masks(tested)):
         tell(Noted(note))
     return Orders(learned, tested)
 

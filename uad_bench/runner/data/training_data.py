@@ -22,7 +22,7 @@ Marks = Sequence[tuple[str, Split, str]]
 
 
 def refuse_unfit(label: str, training: Order | None, evaluated: Mapping[str, Order]) -> None:
-    """Refuse training data with lesions, or that are also tested on, and what counts twice.
+    """Refuse training data with lesions, or that are also tested on, and a scan tested twice.
 
     All before any work.
 
@@ -40,7 +40,6 @@ def refuse_unfit(label: str, training: Order | None, evaluated: Mapping[str, Ord
         *(_ill(label, training) if training is not None else ()),
         *_shared(label, _marks(training) if training is not None else (), marks),
         *(problem for name, scans in marks.items() for problem in _repeated(name, scans)),
-        *(problem for name, order in evaluated.items() for problem in _lent(name, order)),
     ]
     if problems:
         raise UadBenchError("; ".join(problems))
@@ -128,22 +127,6 @@ def _repeated(label: str, scans: Marks) -> Iterator[str]:
         yield f"{label} tests the same FLAIR under two names: {first_of(pairs)}: keep one of each"
 
 
-def _lent(label: str, order: Order) -> Iterator[str]:
-    """One lesion mask under the names of several people, as a wrong link or copy makes it."""
-    owners: dict[str, list[ScanInput]] = {}
-    for item in order.inputs:
-        for file in item.files:
-            if file.role.startswith("lesion") and file.sha256 != "missing":
-                owners.setdefault(file.sha256, []).append(item)
-    for items in owners.values():
-        people = dict.fromkeys(item.scan.subject for item in items)
-        if len(people) > 1 and _marks_lesion(items[0]):
-            yield (
-                f"{label} has one lesion mask for several people: {first_of(people)}: give each "
-                "scan its own mask"
-            )
-
-
 def _pair(one: str, other: str) -> str:
     return one if one == other else f"{one} (there {other})"
 
@@ -173,3 +156,20 @@ def tested_twice(evaluated: Mapping[str, Order]) -> Iterator[str]:
                     found.setdefault((other, label), []).append(name)
     for (one, other), names in found.items():
         yield f"{one} and {other} test the same scans: {first_of(names)}"
+
+
+def lent_masks(evaluated: Mapping[str, Order]) -> Iterator[str]:
+    """Name people who share one lesion mask, as a wrong link or copy makes it."""
+    for label, order in evaluated.items():
+        owners: dict[str, list[ScanInput]] = {}
+        for item in order.inputs:
+            for file in item.files:
+                if file.role.startswith("lesion") and file.sha256 != "missing":
+                    owners.setdefault(file.sha256, []).append(item)
+        shared = {
+            tuple(dict.fromkeys(item.scan.subject for item in items)): items[0]
+            for items in owners.values()
+        }
+        for people, item in shared.items():
+            if len(people) > 1 and _marks_lesion(item):
+                yield f"{label}: {first_of(people)} have the same lesion mask: is it theirs?"

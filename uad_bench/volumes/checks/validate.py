@@ -16,7 +16,7 @@ from uad_bench.discovery.contradictions import contradictions, refuse_empty
 from uad_bench.discovery.locate import grouped, read_folder, unclaimed_files
 from uad_bench.discovery.mask_notes import origins, raters
 from uad_bench.discovery.people.participants import first_of
-from uad_bench.volumes.checks.findings import SEVERITIES, Finding, Severity
+from uad_bench.volumes.checks.findings import SEVERITIES, Finding
 from uad_bench.volumes.checks.numbering import misnumbered
 from uad_bench.volumes.checks.scan_checks import ScanReport, check_scan
 
@@ -183,8 +183,7 @@ def _duplicates(reports: Sequence[ScanReport]) -> Iterator[Finding]:
             other = lesions.setdefault(lesion, report).scan
             if other is not scan:
                 message = f"the same lesion mask as {other.name}, for another image"
-                severity: Severity = "warning" if other.subject == scan.subject else "error"
-                yield Finding(severity, scan.name, "lesion", message)
+                yield Finding("warning", scan.name, "lesion", message)
 
 
 def _outliers(dataset: str, reports: Sequence[ScanReport]) -> Iterator[Finding]:
