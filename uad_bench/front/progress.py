@@ -75,6 +75,10 @@ class LiveProgress:
         if not self._is_live:
             self._plain(text)
 
+    def busy(self, text: str) -> None:
+        """Show on a terminal what takes a while; a pipe is told nothing."""
+        self._bar.reset(self._task, description=text, total=None, detail="")
+
     def step(self, done: int, total: int, detail: str = "") -> None:
         """Move the bar; in a pipe, print a line now and then."""
         self._bar.update(self._task, completed=done, total=total or None, detail=detail)

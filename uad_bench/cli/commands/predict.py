@@ -118,7 +118,7 @@ def _predict_one(
     from uad_bench.system.disk import write_whole
 
     with LiveProgress(messages) as progress:
-        progress.stage(f"score {scan.name} (stripping and registering a raw scan takes minutes)")
+        progress.busy(f"score {scan.name} (stripping and registering a raw scan takes minutes)")
         found = detector.predict(scan, brain=brain, postprocessing=postprocessing, cache=cache)
     for text in found.warnings:
         line = f"warning: {scan}: {text}"
