@@ -100,7 +100,8 @@ def cell_picture(
     count = 3 if reconstruction is None else 4
     figure = Figure(figsize=(2.6 * count + 0.6, 3.5), dpi=_DPI, layout="constrained")
     axes = list(np.atleast_1d(figure.subplots(1, count)))
-    figure.suptitle(f"{title} (simulated)" if simulated else title, fontsize=11)
+    shown_title = f"{title} (simulated)" if simulated else title
+    figure.suptitle("\n".join(wrap(shown_title, 28 * count)), fontsize=11)
     if warnings:
         lines = [line for one in warnings for line in wrap(f"Warning: {one}", 34 * count)]
         figure.supxlabel("\n".join(lines), fontsize=9, color=_WARNING)
