@@ -27,7 +27,8 @@ def commands() -> Iterator[str]:
     for name, (_, summary) in COMMANDS.items():
         yield f"## {name}\n\n{summary}\n"
         for words in [[name], *([name, part] for part in GROUPS.get(name, ()))]:
-            yield f"```text\n$ uad-bench {' '.join(words)} --help\n{_said(*words, '--help')}\n```\n"
+            shown = _said(*words, "--help", width=84)
+            yield f"```text\n$ uad-bench {' '.join(words)} --help\n{shown}\n```\n"
 
 
 def settings() -> Iterator[str]:
@@ -83,11 +84,11 @@ def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def _said(*words: str) -> str:
-    """What a command prints, 96 characters wide."""
+def _said(*words: str, width: int = 96) -> str:
+    """What a command prints, so many characters wide; a page has room for 86."""
     from uad_bench.cli import main
 
-    os.environ["COLUMNS"] = "96"
+    os.environ["COLUMNS"] = str(width)
     with redirect_stdout(StringIO()) as shown:
         main(words)
     return shown.getvalue().strip()
