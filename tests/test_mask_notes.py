@@ -47,6 +47,11 @@ def test_raters_are_counted_and_named(tmp_path: Path) -> None:
     assert "2 scans with 2 (desc-core, desc-whole), 1 scan with 2 (desc-2, -)" in told
 
 
+def test_raters_in_folders_of_their_own_are_named_after_them(tmp_path: Path) -> None:
+    (told,) = notes(tmp_path, *(mask(f"rater{one}", n) for n in (1, 2, 3) for one in (1, 2)))
+    assert "3 scans with 2 (rater1, rater2)" in told
+
+
 def test_a_dataset_without_masks_has_no_notes() -> None:
     assert list(mask_notes([Scan("sub-01", Path("a"))], Path())) == []
 

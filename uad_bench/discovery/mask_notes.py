@@ -48,10 +48,14 @@ def raters(scans: Sequence[Scan]) -> Iterator[str]:
 def differing(paths: Sequence[Path]) -> tuple[str, ...]:
     """What tells the names of files apart, as ``desc-1``; ``-`` for one that says nothing more.
 
+    Where the names are the same, what tells their folders apart, as ``rater1``.
+
     Args:
         paths: files of one scan.
     """
     names = [path.name.partition(".nii")[0].split("_") for path in paths]
+    if all(name == names[0] for name in names):
+        names = [list(path.parts) for path in paths]
     common = set(names[0]).intersection(*names)
     return tuple("_".join(part for part in name if part not in common) or "-" for name in names)
 
