@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 from uad_bench.cells import EvaluationSpace
 from uad_bench.plugins.registry import PLUGINS_HELP
@@ -238,8 +239,8 @@ def meaning(field: FieldInfo) -> str:
 
 def default(field: FieldInfo) -> str:
     """Return a setting's default as a user would write it; empty where nothing is set."""
-    value = None if field.is_required() else field.get_default(call_default_factory=True)
-    if value is None or value == {}:
+    value = field.default
+    if field.is_required() or value is None or value is PydanticUndefined:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
