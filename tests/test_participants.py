@@ -255,6 +255,11 @@ def test_a_plain_control_beside_the_arms_of_a_trial_is_not_healthy(
     assert found.unclear == {"sub-1": ("group", arm), "sub-2": ("group", "Control")}
 
 
+def test_a_treated_patient_is_no_arm_of_a_trial(tmp_path: Path) -> None:
+    found = table(tmp_path, "participant_id\tgroup\n1\tactive MS\n2\ttreated patient\n3\tControl\n")
+    assert found.healthy == {"sub-1": False, "sub-2": False, "sub-3": True}
+
+
 @pytest.mark.parametrize("column", ["Healthy?", "healthy (yes/no)", "Is healthy?", "HEALTHY [0/1]"])
 def test_a_question_is_a_columns_name_too(tmp_path: Path, column: str) -> None:
     found = table(tmp_path, f"participant_id\t{column}\n1\tFALSE\n2\tTRUE\n")

@@ -56,6 +56,7 @@ _ARMS = frozenset(
     }
 )
 """Words of a trial, beside which a control is a patient too."""
+
 _BARE_CONTROL = frozenset({"control", "controls", "ctrl", "ctl", "con"})
 
 _NO_DISEASE = frozenset({"", "yes", "no", "other", "unclear", "undetermined"})
@@ -100,9 +101,11 @@ class HealthColumn:
 def read_column(column: str, cells: Mapping[str, str]) -> HealthColumn:
     """Read a column whole, for one cell may show that the others mean something else.
 
-    Beside the arms of a trial, such as ``treatment``, a plain ``control`` says nothing. A column of
-    yes and no, and ``cohort``, are believed only where all values are known. Where
-    none is, such a column is about something else: a patient's number, or a site.
+    Beside the arms of a trial, such as ``treatment``, a plain ``control`` says nothing. A cell that
+    names a patient, such as ``active MS``, is no arm.
+
+    A column of yes and no, and ``cohort``, are believed only where all values are known. Where none
+    is, such a column is about something else: a patient's number, or a site.
 
     Args:
         column: its simplified name, one of ``HEALTH_COLUMNS``.
@@ -110,7 +113,7 @@ def read_column(column: str, cells: Mapping[str, str]) -> HealthColumn:
     """
     filled = {name: cell for name, cell in cells.items() if simplified(cell)}
     found = {name: says_healthy(column, cell) for name, cell in filled.items()}
-    if any(_ARMS & set(_parts(cell)) for cell in filled.values()):
+    if any(found[name] is None and _ARMS & set(_parts(cell)) for name, cell in filled.items()):
         bare = {
             name for name, cell in filled.items() if set(_parts(cell)) - _PEOPLE <= _BARE_CONTROL
         }
