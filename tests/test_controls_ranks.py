@@ -13,7 +13,7 @@ from uad_bench.cells import CellRecord, CellSpec, Environment
 from uad_bench.evaluation.values import Metric
 from uad_bench.results import ResultsFolder, write_cell
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "controls_ranks.py"
+SCRIPT = Path(__file__).parents[1] / "studies" / "controls_ranks.py"
 ENVIRONMENT = Environment(
     versions={}, git_commit=None, device="cpu", started="", wall_s=0, peak_memory_mb=0
 )

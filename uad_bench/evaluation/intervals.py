@@ -5,7 +5,7 @@ logarithm, is nearly so. An interval is Student's t around the transformed estim
 standard error carried over by the delta method (for a mean) or found by leaving out one subject
 after the other (jackknife; Efron and Tibshirani 1993, chapter 11), and transformed back. It
 therefore always holds the estimate and never leaves the range of the metric. Nothing is drawn at
-random. ``benchmarks/coverage.py`` measures how often such intervals hold the truth.
+random. ``studies/coverage.py`` measures how often such intervals hold the truth.
 """
 
 from __future__ import annotations

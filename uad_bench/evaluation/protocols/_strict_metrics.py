@@ -53,7 +53,7 @@ METRICS = (
     ),
 )
 """What is measured per scan. Those of the default table put no control that sees no image first
-(``benchmarks/controls_ranks.py``)."""
+(``studies/controls_ranks.py``)."""
 
 _DETECTION_NOTE = (
     "Detection of patients: a subject's score is the mean of the highest 1 % of the scores in the "

@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.system.kernels import compiled
+from uad_bench.kernels import compiled
 
 Array = NDArray[np.float32]
 Shape = tuple[int, int, int]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uad_bench.errors import ScanError
-from uad_bench.system.kernels import compiled
+from uad_bench.kernels import compiled
 from uad_bench.volumes.files.nifti import MAX_SHIFT, MNI152, SCANNER, Volume
 from uad_bench.volumes.files.place import Labels, align, refuse_displaced
 from uad_bench.volumes.grid import Affine

@@ -45,7 +45,7 @@ def shortest_half_median(values: NDArray[np.float64]) -> float:
 
     Where healthy tissue is the bulk of a brain, this is its middle, whatever else there is: a
     tumour that fills a third of the brain shifts it by 2 to 4 %, the plain median by 9 to 10 %
-    (``benchmarks/normalisation.py``). The estimator is Rousseeuw's (J Am Stat Assoc 79, 1984),
+    (``studies/normalisation.py``). The estimator is Rousseeuw's (J Am Stat Assoc 79, 1984),
     with the median of the half instead of its midpoint.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.system.kernels import compiled
+from uad_bench.kernels import compiled
 from uad_bench.volumes.grid import Affine, FloatArray, Grid
 
 

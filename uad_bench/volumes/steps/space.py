@@ -28,7 +28,7 @@ SRI24_TO_MNI152: Affine = np.array(
 
 The skull-stripped T1 of SRI24 (Rohlfing et al. 2010) was registered affinely to the T1 brain of
 MNI152 (ICBM 2009, as nilearn ships it) with ANTs, antspyx 0.6.3, one thread, seed 1;
-``benchmarks/sri24_to_mni152.py`` does it again. Dice of the two brain masks: 0.967.
+``studies/sri24_to_mni152.py`` does it again. Dice of the two brain masks: 0.967.
 
 SRI24 world is the box that BraTS headers state: x from -239 to 0, y from 0 to 239, z from 0 to
 154 mm. The template's own files store the same box with other axes (LAS and RAS where BraTS is

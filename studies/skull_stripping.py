@@ -6,7 +6,7 @@ candidate strips them, and the table compares its mask with the true one. A fold
 has no truth: their table has volumes, and the picture shows the outlines.
 
     pip install 'uad-bench[prepare]' deepbet
-    python benchmarks/skull_stripping.py --anatomies DIR [--heads N] [--real FILE ...]
+    python studies/skull_stripping.py --anatomies DIR [--heads N] [--real FILE ...]
         [--head-template FILE] [--picture FILE.png]
 
 Prints the tables of ``docs/studies/skull-stripping.md``.
@@ -318,7 +318,7 @@ def peeled(mask: Mask, image: Array, affine: Affine) -> Mask:
     brain = parts == np.argmax(np.bincount(parts.ravel())[1:]) + 1
     brain = shrunk(grown(brain, CLOSING_MM, spacing), CLOSING_MM, spacing)
     padded[box] = ndimage.binary_fill_holes(brain) & before
-    return padded[tuple(slice(n, -n) for n in margin)]
+    return np.asarray(padded[tuple(slice(n, -n) for n in margin)], dtype=bool)
 
 
 def grown(mask: Mask, radius: float, spacing: NDArray[np.float64]) -> Mask:

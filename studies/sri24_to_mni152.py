@@ -4,7 +4,7 @@ Registers the skull-stripped T1 of the SRI24 template (Rohlfing et al. 2010) aff
 MNI152 brain that nilearn ships, with ANTs (``pip install antspyx``), and prints the matrix from
 SRI24 to MNI152 world coordinates (mm, RAS+) with the overlap it reaches.
 
-    python benchmarks/sri24_to_mni152.py FOLDER_OF_SRI24
+    python studies/sri24_to_mni152.py FOLDER_OF_SRI24
 """
 
 from __future__ import annotations
@@ -65,11 +65,13 @@ def register(moving: nib.Nifti1Image, fixed: nib.Nifti1Image) -> NDArray[np.floa
     return np.asarray(LPS @ np.linalg.inv(fixed_to_moving) @ LPS)
 
 
-def on_mni(image: nib.Nifti1Image, mni: nib.Nifti1Image, matrix: NDArray[np.float64]) -> NDArray:
+def on_mni(
+    image: nib.Nifti1Image, mni: nib.Nifti1Image, matrix: NDArray[np.float64]
+) -> NDArray[np.float32]:
     """``image`` (SRI24 world) on the voxels of ``mni``, trilinear."""
     to_voxel = np.linalg.inv(matrix @ image.affine) @ mni.affine
     data = image.get_fdata(dtype=np.float32)
-    return ndimage.affine_transform(data, to_voxel, output_shape=mni.shape, order=1)
+    return np.asarray(ndimage.affine_transform(data, to_voxel, output_shape=mni.shape, order=1))
 
 
 def dice(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:

@@ -5,7 +5,7 @@ dataset the intensities, lesion loads and the average precision of plain thresho
 simulated beside real slices. Real patients are read from ``$UAD_BENCH_SHARED`` (``MSLUB``
 and ``BraTS``); only those of MSLUB (CC-BY) are drawn.
 
-    OMP_NUM_THREADS=1 python benchmarks/phantom_gallery.py --subjects 8 --jobs 2
+    OMP_NUM_THREADS=1 python studies/phantom_gallery.py --subjects 8 --jobs 2
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def sample(prepared: PreparedDataset) -> Sample:
         values.append(slices.image[:, 0][counted] / prepared.recipe.anchor)
         lesions.append(mask[counted] == 1)
         if scan.has_lesion:
-            loads.append(scan.lesion_ml_before)
+            loads.append(scan.quality.lesion_ml_before)
             scores.append(float(average_precision_score(lesions[-1], values[-1])))
     return Sample(np.concatenate(values), np.concatenate(lesions), tuple(loads), tuple(scores))
 
@@ -145,7 +145,7 @@ def draw(stores: dict[str, PreparedDataset], picture: Path) -> None:
     )
     for row, (title, dataset, rank) in zip(axes, DRAWN, strict=True):
         prepared = stores[dataset]
-        scan = sorted(prepared.scans, key=lambda item: -item.lesion_ml_before)[rank]
+        scan = sorted(prepared.scans, key=lambda item: -item.quality.lesion_ml_before)[rank]
         _draw_scan(row, prepared, scan)
         row[0].set_title(title, color="white", fontsize=9, loc="left", pad=3)
     figure.subplots_adjust(0, 0, 1, 0.975, 0.01, 0.09)

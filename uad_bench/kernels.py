@@ -1,0 +1,95 @@
+"""Compiled inner loops: machine code by numba where it is there, the same numbers without it.
+
+A kernel is a function of arrays and numbers. numba is imported, and the kernel compiled, when it is
+first called, so that a program that never calls one pays nothing. The machine code is kept beside
+the source, else in the user's cache (``NUMBA_CACHE_DIR`` names another folder). Where neither can
+be written, as in a container, every process compiles anew.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from functools import cache, cached_property, update_wrapper
+from typing import Any, Generic, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Kernel(Generic[P, R]):
+    """A function that is compiled when it is first called. Kernels may call each other.
+
+    The global interpreter lock is released while it runs.
+    """
+
+    def __init__(self, loops: Callable[P, R], plain: Callable[P, R]) -> None:
+        update_wrapper(self, loops)
+        self.loops = loops
+        """What is compiled."""
+        self.plain = plain
+        """The same in numpy, for where nothing can be compiled."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the machine code, or the plain function where nothing can be compiled."""
+        return self._callable(*args, **kwargs)
+
+    @cached_property
+    def _callable(self) -> Callable[P, R]:
+        return self._machine_code if can_compile() else self.plain
+
+    @cached_property
+    def _machine_code(self) -> Any:
+        """Numba's dispatcher."""
+        import numba
+
+        _announce_compilation()
+        try:
+            return numba.njit(self.loops, nogil=True, cache=True)
+        except RuntimeError:  # numba/numba#4908: no place for a cache
+            return numba.njit(self.loops, nogil=True)
+
+    @property
+    def _numba_type_(self) -> Any:
+        """What numba takes a kernel for that another one calls: the function that it compiles."""
+        return self._machine_code._numba_type_
+
+
+def compiled(function: Callable[P, R]) -> Kernel[P, R]:
+    """Make a kernel of loops, which are slow but right where they cannot be compiled."""
+    return Kernel(function, function)
+
+
+def compiled_or(plain: Callable[P, R]) -> Callable[[Callable[P, R]], Kernel[P, R]]:
+    """Make a kernel of loops; ``plain`` gives the same numbers where they cannot be compiled."""
+    return lambda loops: Kernel(loops, plain)
+
+
+@cache
+def can_compile() -> bool:
+    """Whether numba is installed and allowed to compile (``NUMBA_DISABLE_JIT``)."""
+    if importlib.util.find_spec("numba") is None:
+        return False
+    from numba import config
+
+    return not config.DISABLE_JIT
+
+
+@cache
+def _announce_compilation() -> None:
+    """Let the first kernel of a process that is compiled, not read from the cache, say so."""
+    from numba.core import event
+
+    class Once(event.Listener):  # type: ignore[misc]
+        said = False
+
+        def on_start(self, event: Any) -> None:  # noqa: ARG002
+            if not self.said and sys.stderr is not None:
+                sys.stderr.write("Compiling inner loops, once on this machine: some seconds ...\n")
+            self.said = True
+
+        def on_end(self, event: Any) -> None:
+            """Nothing is said."""
+
+    event.register("numba:compile", Once())
