@@ -8,21 +8,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.integrate import quad
-from scipy.ndimage import binary_fill_holes
+from scipy.ndimage import binary_fill_holes, distance_transform_edt
 from scipy.stats import norm
 from skimage.filters import apply_hysteresis_threshold
 from sklearn.mixture import GaussianMixture
 
-from uad_bench.models.bright_regions import REACH_MM, bright_regions, filled, smoothed
+from uad_bench.models.bright_regions import (
+    REACH_MM,
+    _ball,
+    _depth,
+    _largest_around,
+    _raised,
+    bright_regions,
+    filled,
+    smoothed,
+)
 from uad_bench.models.tissue_mixture import (
+    ITERATIONS,
+    LEVELS,
     SMALLEST_SD,
     UNLIKELY_SD,
     WEIGHTED_VARIANCE,
     TissueIntensities,
+    _levels,
+    _shared,
+    blurred,
     expectation,
     fit_tissues,
     surprise,
 )
+from uad_bench.models.total_variation import total_variation
 
 TRUTH = TissueIntensities(np.array([0.25, 0.6, 0.5]), np.array([0.05, 0.03, 0.025]))
 START = TissueIntensities(np.array([0.3, 0.65, 0.53]), np.array([0.1, 0.06, 0.06]))
@@ -126,6 +141,49 @@ def test_an_even_scan_has_no_tissue_without_spread():
     assert (found.sd >= SMALLEST_SD).all()
 
 
+def test_the_fit_is_that_of_every_voxel_by_itself():
+    """The steps as they are written, without levels."""
+    intensity, expected = mixture(outliers=0.05)
+    likely, mean, sd = expected.T, START.mean, START.sd
+    prior_count, least = 0.5 * expected.sum(axis=0), np.exp(-0.5 * UNLIKELY_SD**2)
+    for _ in range(ITERATIONS):
+        density = np.exp(-0.5 * ((intensity - mean[:, None]) / sd[:, None]) ** 2)
+        posterior = likely * density / sd[:, None]
+        posterior /= posterior.sum(axis=0)
+        weight = posterior * density / (density + least)
+        count, drawn = weight.sum(axis=1), 0.1 * prior_count
+        mean = (weight @ intensity + drawn * START.mean) / (count + drawn)
+        spread = (weight * (intensity - mean[:, None]) ** 2).sum(axis=1) / WEIGHTED_VARIANCE
+        sd = np.sqrt((spread + prior_count * START.sd**2) / (count + prior_count))
+    found = fit_tissues(intensity, expected, START, 0.5)
+    np.testing.assert_allclose(found.mean, mean, rtol=1e-6)
+    np.testing.assert_allclose(found.sd, sd, rtol=1e-5)
+
+
+@given(arrays(np.float32, st.integers(1, 40), elements=st.floats(0.0, 1.0, width=32)))
+def test_voxels_are_sorted_into_levels_that_differ_little(intensity):
+    intensity = intensity.astype(float)
+    order, ends, typical = _levels(intensity)
+    np.testing.assert_array_equal(np.sort(order), np.arange(len(intensity)))
+    parts = np.split(intensity[order], ends[:-1])
+    assert ends[-1] == len(intensity)
+    assert min(map(len, parts)) > 0
+    assert max(map(np.ptp, parts)) <= np.ptp(intensity) / (LEVELS - 1) * (1 + 1e-9)
+    np.testing.assert_allclose(typical, [part.mean() for part in parts], rtol=1e-12, atol=1e-300)
+
+
+@given(st.integers(1, 4), st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(0, 99))
+def test_compiled_or_not_the_sums_of_a_level_are_the_same(tissues, sizes, seed):
+    rng = np.random.default_rng(seed)
+    likely, ends = rng.random((tissues, sum(sizes))), np.cumsum(sizes)
+    density = rng.random((tissues, len(sizes))) * (rng.random((tissues, len(sizes))) < 0.8)
+    found = _shared(likely, ends, density)
+    np.testing.assert_array_equal(found, _shared.plain(likely, ends, density))
+    for level, part in enumerate(np.split(likely, ends[:-1], axis=1)):
+        total = density[:, level] @ part + 1e-12
+        np.testing.assert_allclose(found[:, level], (part / total).sum(axis=1))
+
+
 def test_the_typical_scan_has_the_median_of_each_tissue():
     several = [TissueIntensities(np.array([k, -k]), np.array([2.0 * k, k])) for k in (1, 5, 2)]
     typical = TissueIntensities.median(several)
@@ -164,10 +222,10 @@ def test_what_is_expected_is_the_blurred_atlas_and_nowhere_nothing():
     maps[2] = 1
     maps[:, :, 15, 15] = [[1], [0], [0]]
     brain = np.ones((2, 31, 31), bool)
-    spacing = (9.0, 1.0, 2.0)
 
-    def at(row: int, column: int, **how: float) -> np.ndarray:
-        found = expectation(maps, brain, spacing, **how).reshape(2, 31, 31, 3)
+    def at(row: int, column: int, *, tolerance: float, doubt: float) -> np.ndarray:
+        blurry = blurred(maps, (9.0, 1.0, 2.0), tolerance)
+        found = expectation(blurry, brain, doubt=doubt).reshape(2, 31, 31, 3)
         np.testing.assert_allclose(found.sum(axis=-1), 1)
         assert (found > 0).all()
         return np.asarray(found[0, row, column])
@@ -175,10 +233,10 @@ def test_what_is_expected_is_the_blurred_atlas_and_nowhere_nothing():
     sharp = {"tolerance": 0.0, "doubt": 0.0}
     np.testing.assert_allclose(at(15, 15, **sharp), np.array([1.02, 0.02, 0.02]) / 1.06)
     np.testing.assert_allclose(at(0, 0, **sharp), np.array([0.02, 0.02, 1.02]) / 1.06)
-    blurred = {"tolerance": 2.0, "doubt": 0.0}
-    same_mm = at(15 + 2, 15, **blurred), at(15, 15 + 1, **blurred)
+    smooth = {"tolerance": 2.0, "doubt": 0.0}
+    same_mm = at(15 + 2, 15, **smooth), at(15, 15 + 1, **smooth)
     np.testing.assert_allclose(*same_mm, atol=1e-3)
-    assert 0.01 < at(15, 15, **blurred)[0] - at(0, 0, **blurred)[0] < 0.5
+    assert 0.01 < at(15, 15, **smooth)[0] - at(0, 0, **smooth)[0] < 0.5
     doubted = at(15, 15, tolerance=0.0, doubt=0.5)
     np.testing.assert_allclose(doubted, np.array([1.02, 0.52, 0.52]) / 2.06)
 
@@ -194,6 +252,29 @@ def test_smoothing_takes_noise_off_and_looks_at_the_brain_alone():
     other = np.where(brain, image, rng.random(brain.shape))
     np.testing.assert_array_equal(smoothed(other, brain, 0.2, outside=0.5), smooth)
     np.testing.assert_array_equal(smoothed(image, brain, 0.0, outside=0.5), image[brain])
+
+
+volumes = arrays(
+    np.float64,
+    st.tuples(*(st.integers(1, 5),) * 3),
+    elements=st.sampled_from([0.0, 0.1, 0.4, 0.5, 1.0]),
+)
+
+
+@given(volumes, st.sampled_from([0.001, 0.02, 0.5]))
+def test_smoothing_gives_the_numbers_of_scikit_image(image, weight):
+    smooth = total_variation(np.ascontiguousarray(image), weight)
+    np.testing.assert_array_equal(smooth, total_variation.plain(image, weight))
+
+
+def test_smoothing_of_noise_stops_where_scikit_image_stops():
+    image = np.random.default_rng(0).random((9, 21, 17))
+    for weight in (0.01, 0.1, 1.0):
+        smooth = total_variation(image, weight)
+        np.testing.assert_array_equal(smooth, total_variation.plain(image, weight))
+        less = total_variation(image.astype(np.float32), weight)
+        assert less.dtype == np.float32
+        np.testing.assert_allclose(less, smooth, atol=2e-6)
 
 
 def test_a_region_is_kept_where_one_of_its_voxels_is_bright_enough():
@@ -254,3 +335,40 @@ def test_filling_is_filling_the_holes_of_every_level_slice_by_slice(score):
     for level in range(7):
         holes = [binary_fill_holes(one > level, np.ones((3, 3))) for one in score]
         np.testing.assert_array_equal(raised > level, holes)
+
+
+@given(maps)
+def test_filling_gives_the_numbers_of_scikit_image(score):
+    framed = np.pad(score, ((0, 0), (1, 1), (1, 1)))
+    np.testing.assert_array_equal(_raised(framed), _raised.plain(framed))
+
+
+def test_what_is_enclosed_by_a_spiral_is_not_raised():
+    row, column = np.mgrid[:21, :21] - 10
+    way = (np.hypot(row, column) - np.arctan2(row, column) / np.pi) % 2
+    framed = np.pad((way > 1.0).astype(float)[None], ((0, 0), (1, 1), (1, 1)))
+    np.testing.assert_array_equal(_raised(framed), _raised.plain(framed))
+
+
+spacings = st.sampled_from([(3.0, 2.0, 1.5), (1.0, 1.0, 1.0), (5.0, 0.5, 1.0)])
+
+
+@given(arrays(np.bool_, (3, 5, 6)), spacings, st.sampled_from([0.0, 1.0, 3.0, 9.0]))
+def test_depth_is_the_distance_to_what_lies_outside_as_far_as_it_is_looked_for(
+    brain, spacing, reach
+):
+    places = np.argwhere(brain)
+    framed = np.pad(brain, ((0, 0), (1, 1), (1, 1)))
+    whole = distance_transform_edt(framed, sampling=spacing)[:, 1:-1, 1:-1][brain]
+    for depth in (_depth, _depth.plain):
+        found = depth(brain, places, *_ball(reach, spacing))
+        np.testing.assert_allclose(found, np.where(whole <= reach + 1e-9, whole, np.inf))
+
+
+@given(maps, arrays(np.bool_, (3, 6, 7)), spacings)
+def test_compiled_or_not_the_largest_score_around_is_the_same(score, where, spacing):
+    steps, _ = _ball(REACH_MM, spacing)
+    places = np.argwhere(where)
+    np.testing.assert_array_equal(
+        _largest_around(score, places, steps), _largest_around.plain(score, places, steps)
+    )

@@ -17,6 +17,9 @@ from typing import Any, Generic, ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_OPTIONS = {"nogil": True, "error_model": "numpy"}
+"""Division by 0 is that of numpy, which lets loops that divide use the processor's vectors."""
+
 
 class Kernel(Generic[P, R]):
     """A function that is compiled when it is first called. Kernels may call each other.
@@ -46,9 +49,9 @@ class Kernel(Generic[P, R]):
 
         _announce_compilation()
         try:
-            return numba.njit(self.loops, nogil=True, cache=True)
+            return numba.njit(self.loops, cache=True, **_OPTIONS)
         except RuntimeError:  # numba/numba#4908: no place for a cache
-            return numba.njit(self.loops, nogil=True)
+            return numba.njit(self.loops, **_OPTIONS)
 
     @property
     def _numba_type_(self) -> Any:

@@ -6,6 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from uad_bench.kernels import compiled_or
+from uad_bench.models.total_variation import total_variation
+
 FloatArray = NDArray[np.float64]
 
 REACH_MM = 4.0
@@ -30,13 +33,10 @@ def smoothed(
     """
     if not weight or not brain.any():
         return image[brain]
-    from skimage.restoration import denoise_tv_chambolle
-
     box = _box(brain)
     inside = brain[box]
-    whole = np.where(inside, image[box], outside)
-    smooth: FloatArray = denoise_tv_chambolle(whole, weight=weight)[inside]
-    return smooth
+    whole = np.where(inside, image[box], outside).astype(np.float32)
+    return total_variation(whole, weight)[inside].astype(np.float64)
 
 
 def filled(score: FloatArray) -> FloatArray:
@@ -51,13 +51,48 @@ def filled(score: FloatArray) -> FloatArray:
     """
     if not score.any():
         return score
+    box = _box(score > 0)
+    raised = score.copy()
+    raised[box] = _raised(np.pad(score[box], ((0, 0), (1, 1), (1, 1))))[:, 1:-1, 1:-1]
+    return raised
+
+
+def _raised_by_scikit_image(framed: FloatArray) -> FloatArray:
     from skimage.morphology import reconstruction
 
-    box, frame = _box(score > 0), ((0, 0), (1, 1), (1, 1))
-    inside = np.pad(score[box], frame)
-    from_above = np.pad(np.full_like(score[box], score.max()), frame)
-    raised = score.copy()
-    raised[box] = reconstruction(from_above, inside, "erosion", np.ones((1, 3, 3)))[:, 1:-1, 1:-1]
+    from_above = np.zeros_like(framed)
+    from_above[:, 1:-1, 1:-1] = framed.max()
+    found: FloatArray = reconstruction(from_above, framed, "erosion", np.ones((1, 3, 3)))
+    return found
+
+
+@compiled_or(_raised_by_scikit_image)
+def _raised(framed: FloatArray) -> FloatArray:
+    """Fill the holes of slices whose border is 0: sweep to and fro until nothing sinks any more."""
+    raised = np.full(framed.shape, np.inf)
+    rows, columns = framed.shape[1:]
+    for plane in range(len(framed)):
+        floor, level = framed[plane], raised[plane]
+        level[0] = level[-1] = 0.0
+        level[:, 0] = level[:, -1] = 0.0
+        sinks = True
+        while sinks:
+            sinks = False
+            for turn in range(2):
+                step = 1 - 2 * turn
+                for i in range(1, rows - 1):
+                    row = i if turn == 0 else rows - 1 - i
+                    for j in range(1, columns - 1):
+                        column = j if turn == 0 else columns - 1 - j
+                        if level[row, column] == floor[row, column]:
+                            continue
+                        least = min(level[row - step, column - 1], level[row - step, column])
+                        least = min(least, level[row - step, column + 1])
+                        least = min(least, level[row, column - step])
+                        least = max(least, floor[row, column])
+                        if least < level[row, column]:
+                            level[row, column] = least
+                            sinks = True
     return raised
 
 
@@ -92,14 +127,15 @@ def bright_regions(
         bool ``[N, H, W]``.
     """
     bright = (score > level) & brain
-    bright[bright] = score[bright] >= edge * _largest_around(score, bright, spacing)
+    offsets, _ = _ball(REACH_MM, spacing)
+    bright[bright] = score[bright] >= edge * _largest_around(score, np.argwhere(bright), offsets)
     regions, count = ndimage.label(bright)
     if not count:
         return bright
-    framed = np.pad(brain, ((0, 0), (1, 1), (1, 1)))
-    depth = ndimage.distance_transform_edt(framed, sampling=spacing)[:, 1:-1, 1:-1]
+    # A median above the rim is so whatever depths beyond twice the rim are.
+    depth = _depth(brain, np.argwhere(bright), *_ball(2 * rim, spacing))
     region, each = regions[bright], np.arange(1, count + 1)
-    deep = ndimage.median(depth[bright], region, each) > rim
+    deep = ndimage.median(depth, region, each) > rim
     sure = ndimage.maximum(score[bright], region, each) > seed
     bright[bright] = (deep & sure)[region - 1]
     return bright
@@ -111,17 +147,81 @@ def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
     return tuple(slice(int(used[0]), int(used[-1]) + 1) for used in sides)
 
 
-def _largest_around(
-    score: FloatArray, where: NDArray[np.bool_], spacing: tuple[float, float, float]
+def _ball(
+    reach: float, spacing: tuple[float, float, float]
+) -> tuple[NDArray[np.int64], FloatArray]:
+    """The steps to all voxels within ``reach`` mm, ``[m, 3]``, and how far they are, ``[m]``."""
+    sides = [np.arange(-int(reach / side), int(reach / side) + 1) for side in spacing]
+    steps = np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, 3)
+    far = np.sqrt(((steps * spacing) ** 2).sum(axis=1))
+    order = np.argsort(far, kind="stable")[: np.count_nonzero(far <= reach)]
+    return steps[order], far[order]
+
+
+def _largest_by_numpy(
+    score: FloatArray, places: NDArray[np.int64], steps: NDArray[np.int64]
 ) -> FloatArray:
-    """The largest score within ``REACH_MM`` of some voxels, ``[n]``."""
-    reach = [int(REACH_MM / side) for side in spacing]
-    padded = np.pad(score, [(steps, steps) for steps in reach])
-    at = np.nonzero(where)
-    largest = score[where]
-    for step in np.ndindex(*(2 * steps + 1 for steps in reach)):
-        away = np.subtract(step, reach) * spacing
-        if away @ away <= REACH_MM**2:
-            there = padded[tuple(index + shift for index, shift in zip(at, step, strict=True))]
-            np.maximum(largest, there, out=largest)
+    largest: FloatArray = score[tuple(places.T)]
+    for step in steps:
+        there = places + step
+        inside = ((there >= 0) & (there < score.shape)).all(axis=1)
+        largest[inside] = np.maximum(largest[inside], score[tuple(there[inside].T)])
     return largest
+
+
+@compiled_or(_largest_by_numpy)
+def _largest_around(
+    score: FloatArray, places: NDArray[np.int64], steps: NDArray[np.int64]
+) -> FloatArray:
+    """The largest score within some steps of each of ``n`` places, ``[n]``."""
+    largest = np.empty(len(places))
+    planes, rows, columns = score.shape
+    for i in range(len(places)):
+        found = score[places[i, 0], places[i, 1], places[i, 2]]
+        for j in range(len(steps)):
+            plane, row = places[i, 0] + steps[j, 0], places[i, 1] + steps[j, 1]
+            column = places[i, 2] + steps[j, 2]
+            if 0 <= plane < planes and 0 <= row < rows and 0 <= column < columns:
+                found = max(found, score[plane, row, column])
+        largest[i] = found
+    return largest
+
+
+def _depth_by_numpy(
+    brain: NDArray[np.bool_],
+    places: NDArray[np.int64],
+    steps: NDArray[np.int64],
+    far: FloatArray,
+) -> FloatArray:
+    depth = np.full(len(places), np.inf)
+    for step, distance in zip(steps, far, strict=True):
+        there = places + step
+        known = (there[:, 0] >= 0) & (there[:, 0] < len(brain))
+        inside = known & ((there >= 0) & (there < brain.shape)).all(axis=1)
+        outside = known & ~inside
+        outside[inside] = ~brain[tuple(there[inside].T)]
+        depth[outside] = np.minimum(depth[outside], distance)
+    return depth
+
+
+@compiled_or(_depth_by_numpy)
+def _depth(
+    brain: NDArray[np.bool_],
+    places: NDArray[np.int64],
+    steps: NDArray[np.int64],
+    far: FloatArray,
+) -> FloatArray:
+    """How far each of ``n`` places is from what is outside of the brain, ``[n]``; else infinite."""
+    depth = np.full(len(places), np.inf)
+    planes, rows, columns = brain.shape
+    for i in range(len(places)):
+        for j in range(len(steps)):
+            plane, row = places[i, 0] + steps[j, 0], places[i, 1] + steps[j, 1]
+            column = places[i, 2] + steps[j, 2]
+            if not 0 <= plane < planes:
+                continue
+            within = 0 <= row < rows and 0 <= column < columns
+            if not (within and brain[plane, row, column]):
+                depth[i] = far[j]
+                break
+    return depth

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.special import log_ndtr
 
+from uad_bench.kernels import compiled_or
+
 FloatArray = NDArray[np.float64]
 
 ITERATIONS = 40
@@ -30,6 +32,9 @@ WEIGHTED_VARIANCE = 0.93947
 
 LEAST_EXPECTED = 0.02
 """Added to what the atlas expects of every tissue, since no atlas is exact."""
+
+LEVELS = 2**14
+"""So many intensities are told apart in a fit, evenly from a scan's least to its largest."""
 
 _A_VOXEL = 1e-6
 
@@ -48,32 +53,36 @@ class TissueIntensities:
         return cls(mean, np.median([one.sd for one in several], axis=0))
 
 
+def blurred(maps: FloatArray, spacing: tuple[float, float, float], tolerance: float) -> FloatArray:
+    """Blur maps within slices, for what registration leaves.
+
+    Args:
+        maps: ``[K, N, H, W]``.
+        spacing: voxel size ``(z, y, x)`` in mm.
+        tolerance: standard deviation in mm.
+    """
+    sigma = (0.0, 0.0, tolerance / spacing[1], tolerance / spacing[2])
+    found: FloatArray = gaussian_filter(maps, sigma) if tolerance else maps
+    return found
+
+
 def expectation(
-    maps: FloatArray,
-    brain: NDArray[np.bool_],
-    spacing: tuple[float, float, float],
-    *,
-    tolerance: float,
-    doubt: float,
+    maps: Sequence[FloatArray], brain: NDArray[np.bool_], *, doubt: float
 ) -> FloatArray:
     """How probable each tissue is at every voxel of the brain, before its intensity is seen.
 
     Args:
-        maps: probability of CSF, GM and WM, ``[3, N, H, W]``.
+        maps: probability of CSF, GM and WM, each ``[N, H, W]``.
         brain: ``[N, H, W]``.
-        spacing: voxel size ``(z, y, x)`` in mm.
-        tolerance: standard deviation in mm by which the maps are blurred within slices, for what
-            registration leaves.
         doubt: probability added to GM and WM everywhere, before all are made to sum to 1.
 
     Returns:
         ``[n, 3]``, positive, of sum 1.
     """
-    if tolerance:
-        maps = gaussian_filter(maps, (0.0, 0.0, tolerance / spacing[1], tolerance / spacing[2]))
-    expected = maps[:, brain].T + LEAST_EXPECTED + np.array([0.0, doubt, doubt])
-    share: FloatArray = expected / expected.sum(axis=1, keepdims=True)
-    return share
+    added = (0.0, doubt, doubt)
+    expected = [part[brain] + LEAST_EXPECTED + more for part, more in zip(maps, added, strict=True)]
+    total = expected[0] + expected[1] + expected[2]
+    return np.stack([part / total for part in expected]).T
 
 
 def fit_tissues(
@@ -101,21 +110,83 @@ def fit_tissues(
     """
     mean, sd = start.mean, start.sd
     prior_count = shrinkage * expected.sum(axis=0) + _A_VOXEL
-    likely = np.ascontiguousarray(expected.T)  # [K, n]: numpy is slow along an axis of three
+    drawn = 0.1 * prior_count
+    order, ends, typical = _levels(intensity)
+    likely = np.stack([share[order] for share in expected.T])
     least = np.exp(-0.5 * UNLIKELY_SD**2)
     for _ in range(ITERATIONS if len(intensity) else 0):
-        away = (intensity - mean[:, None]) / sd[:, None]
+        away = (typical - mean[:, None]) / sd[:, None]
         density = np.exp(-0.5 * away**2)  # times sqrt(2 pi) sd
-        posterior = likely * density / sd[:, None]
-        posterior /= posterior.sum(axis=0) + 1e-12
+        posterior = density / sd[:, None]
+        posterior *= _shared(likely, ends, posterior)
         weight = posterior * density / (density + least)
         count = weight.sum(axis=1)
-        drawn = 0.1 * prior_count
-        mean = (weight @ intensity + drawn * start.mean) / (count + drawn)
-        spread = (weight * (intensity - mean[:, None]) ** 2).sum(axis=1) / WEIGHTED_VARIANCE
+        mean = (weight @ typical + drawn * start.mean) / (count + drawn)
+        spread = (weight * (typical - mean[:, None]) ** 2).sum(axis=1) / WEIGHTED_VARIANCE
         sd = np.sqrt((spread + prior_count * start.sd**2) / (count + prior_count))
         sd = np.maximum(sd, SMALLEST_SD)
     return TissueIntensities(mean, sd)
+
+
+def _levels(
+    intensity: FloatArray,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
+    """Sort voxels by levels of intensity.
+
+    Returns:
+        The voxels in the order of their levels, ``[n]``; for every level that there is, the place
+        behind its last voxel in that order, and the mean intensity of its voxels.
+    """
+    if not len(intensity):
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+    low, high = intensity.min(), intensity.max()
+    step = (high - low) / (LEVELS - 1) or 1.0
+    level = np.rint((intensity - low) / step).astype(np.uint16)
+    voxels = np.bincount(level)
+    there = voxels > 0
+    typical = np.bincount(level, intensity)[there] / voxels[there]
+    return np.argsort(level, kind="stable"), np.cumsum(voxels[there]), typical
+
+
+def _shared_by_numpy(
+    likely: FloatArray, ends: NDArray[np.int64], density: FloatArray
+) -> FloatArray:
+    level = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
+    total = sum(part * at[level] for part, at in zip(likely, density, strict=True))
+    share = 1.0 / (total + 1e-12)
+    return np.stack([np.bincount(level, part * share, len(ends)) for part in likely])
+
+
+@compiled_or(_shared_by_numpy)
+def _shared(likely: FloatArray, ends: NDArray[np.int64], density: FloatArray) -> FloatArray:
+    """Sum what is expected of a tissue over the voxels of a level, each divided by its evidence.
+
+    Args:
+        likely: what is expected of the voxels, sorted by level, ``[K, n]``.
+        ends: the place behind the last voxel of each level, ``[L]``.
+        density: of each tissue at each level, ``[K, L]``.
+
+    Returns:
+        ``[K, L]``.
+    """
+    tissues, voxels = likely.shape
+    shared, shares = np.zeros(density.shape), np.zeros(voxels)
+    start = 0
+    for level, end in enumerate(ends):
+        share = shares[start:end]
+        for tissue in range(tissues):
+            part, at = likely[tissue, start:end], density[tissue, level]
+            for i in range(len(share)):
+                share[i] += part[i] * at
+        for i in range(len(share)):
+            share[i] = 1.0 / (share[i] + 1e-12)
+        for tissue in range(tissues):
+            part, total = likely[tissue, start:end], 0.0
+            for i in range(len(share)):
+                total += part[i] * share[i]
+            shared[tissue, level] = total
+        start = end
+    return shared
 
 
 def surprise(intensity: FloatArray, expected: FloatArray, tissues: TissueIntensities) -> FloatArray:
@@ -133,7 +204,10 @@ def surprise(intensity: FloatArray, expected: FloatArray, tissues: TissueIntensi
     Returns:
         float64 ``[n]``, at least 0.
     """
-    matter = np.stack((expected[:, 0] + expected[:, 1], expected[:, 2]), axis=1)
-    tails = log_ndtr(-(intensity[:, None] - tissues.mean[1:]) / tissues.sd[1:]) + np.log(matter)
-    result: FloatArray = np.maximum(-np.logaddexp.reduce(tails, axis=1) / np.log(10.0), 0.0)
+    matter = (expected[:, 0] + expected[:, 1], expected[:, 2])
+    tails = [
+        log_ndtr(-(intensity - mean) / sd) + np.log(share)
+        for mean, sd, share in zip(tissues.mean[1:], tissues.sd[1:], matter, strict=True)
+    ]
+    result: FloatArray = np.maximum(-np.logaddexp(*tails) / np.log(10.0), 0.0)
     return result
