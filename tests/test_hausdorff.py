@@ -23,7 +23,6 @@ from uad_bench.evaluation.hausdorff import (
     TOLERANCE_MM,
     box_diagonal,
     slice_distances,
-    surface,
     surface_distance,
 )
 
@@ -193,14 +192,6 @@ def test_a_mask_is_at_distance_zero_from_itself(pair):
     mask = pair[0]
     found = surface_distance(mask, mask, (1.0, 2.0, 3.0), penalty=1.0)
     assert found is None if not mask.any() else (found.hd, found.hd95) == (0.0, 0.0)
-
-
-@given(PAIRS)
-def test_the_surface_is_what_erosion_takes_away(pair):
-    mask = pair[0]
-    assert np.array_equal(surface(mask), mask & ~ndimage.binary_erosion(mask))
-    for piece in mask:
-        assert np.array_equal(surface(piece), piece & ~ndimage.binary_erosion(piece))
 
 
 @given(PAIRS)

@@ -15,7 +15,8 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+
+from uad_bench.evaluation.surfaces import nearest_distances
 
 Mask = NDArray[np.bool_]
 Spacing = tuple[float, ...]
@@ -48,17 +49,6 @@ class SurfaceDistance:
     missing: Literal["prediction", "lesion"] | None = None
 
 
-def surface(mask: Mask) -> Mask:
-    """The voxels of ``mask`` (any dimension) with a face neighbour outside of it."""
-    inner = mask.copy()
-    for axis in range(mask.ndim):
-        along, kept = np.moveaxis(mask, axis, 0), np.moveaxis(inner, axis, 0)
-        kept[1:] &= along[:-1]
-        kept[:-1] &= along[1:]
-        kept[[0, -1]] = False
-    return mask & ~inner
-
-
 def surface_distance(
     prediction: Mask,
     lesion: Mask,
@@ -75,7 +65,7 @@ def surface_distance(
     (Nikolov et al. 2018, arXiv:1809.04430, with voxels in place of surface elements).
 
     Args:
-        prediction: bool mask of any dimension.
+        prediction: bool ``[H, W]`` or ``[Z, H, W]``.
         lesion: bool mask of the same shape.
         spacing: voxel size along each axis.
         penalty: the distance given where exactly one mask is empty.
@@ -85,12 +75,11 @@ def surface_distance(
         The distances in the unit of ``spacing``; ``None`` where both masks are empty, for then
         the distance is undefined.
     """
-    if not prediction.any():
-        return SurfaceDistance(penalty, penalty, 0.0, "prediction") if lesion.any() else None
-    if not lesion.any():
+    forth, back = nearest_distances(prediction, lesion, spacing)
+    if not len(forth):
+        return SurfaceDistance(penalty, penalty, 0.0, "prediction") if len(back) else None
+    if not len(back):
         return SurfaceDistance(penalty, penalty, 0.0, "lesion")
-    ours, theirs = _points(prediction, spacing), _points(lesion, spacing)
-    forth, back = cKDTree(theirs).query(ours)[0], cKDTree(ours).query(theirs)[0]
     both = np.concatenate([forth, back])
     return SurfaceDistance(
         hd=float(max(forth.max(), back.max())),
@@ -111,9 +100,9 @@ def slice_distances(prediction: Mask, lesion: Mask) -> NDArray[np.float64]:
     """
     distances = np.full(len(prediction), np.nan)
     for index, (ours, theirs) in enumerate(zip(prediction, lesion, strict=True)):
-        found = surface_distance(ours, theirs, (1.0, 1.0), penalty=np.inf)
-        if found is not None:
-            distances[index] = found.hd
+        both = np.concatenate(nearest_distances(ours, theirs, (1.0, 1.0)))
+        if len(both):
+            distances[index] = both.max()
     return distances
 
 
@@ -130,8 +119,3 @@ def box_diagonal(mask: Mask, spacing: Spacing) -> float:
         steps = found[-1] - found[0] if len(found) else mask.shape[axis] - 1
         extent.append(float(steps) * size)
     return float(np.linalg.norm(extent))
-
-
-def _points(mask: Mask, spacing: Spacing) -> NDArray[np.float64]:
-    """Coordinates of the surface voxels of ``mask``, ``[P, D]``, in the unit of ``spacing``."""
-    return np.argwhere(surface(mask)).astype(np.float64) * np.asarray(spacing, dtype=np.float64)
