@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
+from pathlib import Path
 from typing import Any
 
 
@@ -78,6 +80,24 @@ def compare(
     return [
         ratio(work, seconds[""], name, seconds[name], goal) for name, (_, goal) in peers.items()
     ]
+
+
+def peak_growth(work: Callable[[], Any]) -> float:
+    """Return how many MB more than before were in memory at the peak of a work (Linux).
+
+    It is done once before, so that what is loaded or compiled the first time does not count.
+    """
+    work()
+    ctypes.CDLL(None).malloc_trim(0)  # what is free goes back
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is in use
+    before = _peak_mb()
+    work()
+    return _peak_mb() - before
+
+
+def _peak_mb() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
 
 
 def ratio(work: str, ours: float, peer: str, theirs: float, goal: float | None = None) -> Row:

@@ -13,7 +13,7 @@ from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import quantise
 from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.postprocessings.none import NONE
-from uad_bench.evaluation.postprocessings.star import STAR, median_3x3
+from uad_bench.evaluation.postprocessings.star import STAR, _smooth, median_3x3, smoothed_excess
 
 RESIDUALS = hnp.arrays(
     np.float32,
@@ -38,6 +38,30 @@ def test_star_is_scipys_median_of_the_positive_residual_bit_for_bit(residual):
     found = STAR.apply(residual)
     assert found.dtype == np.float32
     assert np.array_equal(bits(found), bits(expected))
+
+
+@given(RESIDUALS, st.sampled_from(["<f4", ">f4"]))
+def test_star_without_compiled_code_and_in_any_layout_is_the_same(residual, kind):
+    plain = np.empty_like(residual)
+    assert _smooth.plain(residual, plain)
+    assert np.array_equal(bits(STAR.apply(residual)), bits(plain))
+    turned = residual.astype(kind).transpose(0, 2, 1)
+    assert np.array_equal(bits(STAR.apply(turned)), bits(plain.transpose(0, 2, 1)))
+
+
+@given(
+    hnp.arrays(
+        np.float32,
+        hnp.array_shapes(min_dims=3, max_dims=3, max_side=6),
+        elements=st.floats(-1, 1, width=32) | st.just(np.nan),
+    )
+)
+def test_a_pixel_is_nan_where_a_neighbour_is(residual):
+    count, height, width = residual.shape
+    found = smoothed_excess(residual)
+    for at, row, x in np.ndindex(count, height, width):
+        near = residual[at, max(row - 1, 0) : row + 2, max(x - 1, 0) : x + 2]
+        assert np.isnan(found[at, row, x]) == np.isnan(near).any()
 
 
 def test_star_of_a_whole_scan_is_scipys():

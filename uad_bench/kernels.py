@@ -8,7 +8,6 @@ be written, as in a container, every process compiles anew.
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Callable
 from functools import cache, cached_property, update_wrapper
@@ -72,10 +71,10 @@ def compiled_or(plain: Callable[P, R]) -> Callable[[Callable[P, R]], Kernel[P, R
 @cache
 def can_compile() -> bool:
     """Whether numba is installed and allowed to compile (``NUMBA_DISABLE_JIT``)."""
-    if importlib.util.find_spec("numba") is None:
+    try:
+        from numba import config
+    except ImportError:
         return False
-    from numba import config
-
     return not config.DISABLE_JIT
 
 

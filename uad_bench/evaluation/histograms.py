@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.counting import KINDS, count_into, round_to_levels
 
 LEVELS = 65536
 """Number of score levels. A voxel is predicted at threshold t where its score is t or more."""
@@ -23,6 +24,9 @@ NOTHING = LEVELS
 
 HEALTHY, LESION, IGNORED = 0, 1, 2
 """The values of a lesion array; ignored voxels are counted neither way."""
+
+_PART = 1 << 20
+"""Voxels that are counted at once: their arrays stay in a processor's cache."""
 
 Counts = NDArray[np.int64]
 FloatCurve = NDArray[np.float64]
@@ -41,13 +45,16 @@ def quantise(scores: ArrayLike) -> NDArray[np.uint16]:
         UadBenchError: if a value is NaN or outside [0, 1].
     """
     values = np.asarray(scores)
-    if values.size and not (values.min() >= 0.0 and values.max() <= 1.0):
+    kind = np.float32 if values.dtype == np.float32 else np.float64
+    flat = np.asarray(values, kind, order="C").reshape(-1)
+    flat.flags.writeable = False
+    levels = np.empty(values.shape, np.uint16)
+    if not round_to_levels(flat, levels.reshape(-1)):
         raise UadBenchError(
             f"an anomaly map has values outside [0, 1] ({values.min():g} to {values.max():g}): "
             "its method must return finite scores in that range"
         )
-    levels: NDArray[np.float64] = np.multiply(values, LEVELS - 1, dtype=np.float64)
-    return np.rint(levels, out=levels).astype(np.uint16)
+    return levels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,16 +96,26 @@ class ScoreHistogram:
                 f"scores {scores.shape} and masks {lesion.shape} differ in shape: "
                 "they must cover the same voxels"
             )
-        if lesion.size and lesion.max() > IGNORED:
+        arrays = (scores, lesion) if domain is None else (scores, lesion, domain)
+        parts = np.nditer(
+            arrays,
+            flags=["external_loop", "buffered", "zerosize_ok"],
+            op_flags=[["readonly", "contig", "nbo", "aligned"]] * len(arrays),  # type: ignore[list-item]
+            op_dtypes=(np.uint16, np.uint8, np.bool_)[: len(arrays)],
+            buffersize=_PART,
+        )
+        narrow = scores.size < 1 << 32
+        table = np.zeros((KINDS, LEVELS, 2), np.uint32 if narrow else np.uint64)
+        seen = 0
+        for some, kinds, *inside in parts:
+            seen |= count_into(some, kinds, inside[0] if inside else None, table)
+        if seen >= IGNORED and lesion.max() > IGNORED:
             raise UadBenchError(
                 f"a lesion array holds the value {lesion.max()}: only 0 (healthy), 1 (lesion) "
                 "and 2 (ignored) are allowed"
             )
-        kind = lesion if domain is None else np.where(domain, lesion, np.uint8(IGNORED))
-        key = kind.astype(np.int64) << 16
-        key |= scores
-        counts = np.bincount(key.ravel(), minlength=3 * LEVELS).astype(np.int64, copy=False)
-        return cls(counts[:LEVELS].copy(), counts[LEVELS : 2 * LEVELS].copy())
+        even, odd = table[:IGNORED, :, 0], table[:IGNORED, :, 1]
+        return cls(*np.add(even, odd, dtype=np.int64, casting="unsafe"))
 
     def __add__(self, other: ScoreHistogram) -> ScoreHistogram:
         """The histogram of both sets of voxels together."""

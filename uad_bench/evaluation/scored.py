@@ -94,8 +94,9 @@ class ScoredScan:
         Healthy voxels outside the brain are not counted. Lesion voxels outside of it are, with
         score 0, so that a brain mask that cuts a lesion off misses it instead of hiding it.
         """
-        scores = np.where(self.brain, self.scores, np.uint16(0))
-        return ScoreHistogram.of(scores, self.lesion, self.brain | self.lesion_mask)
+        found = ScoreHistogram.of(self.scores, self.lesion, self.brain)
+        found.lesion[0] += np.count_nonzero(self.lesion_mask & ~self.brain)
+        return found
 
     def predicted(self, threshold: int) -> Mask:
         """Voxels of the whole slices that score ``threshold`` or more and are not ignored."""
