@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from uad_bench import method
 from uad_bench.errors import UadBenchError
 from uad_bench.method import TISSUES, FitContext, FitReport, FloatArray, Slices, TissueMapping
-from uad_bench.models.batches import one_by_one, spread
+from uad_bench.models.batches import in_batches, spread
 from uad_bench.models.blocks import UNet, image_head
 from uad_bench.models.gaussians import Activation, ProbabilityHead, divergence
 from uad_bench.models.shape_prior import ShapePrior
@@ -96,11 +96,9 @@ class SPA(VariationalReconstruction, TissueMapping):
     def tissues(self, slices: Slices) -> FloatArray:
         """Return the latent tissue maps ``[N, 4, H, W]``: CSF, GM, WM, background, in [0, 1]."""
         self.network_.eval()
-        maps = [
-            self.network_.encode(batch.image).posterior.mean.cpu().numpy()
-            for batch in one_by_one(slices, self.network_)
-        ]
-        return np.concatenate(maps)
+        return in_batches(
+            lambda batch: self.network_.encode(batch.image).posterior.mean, slices, self.network_
+        )
 
 
 class _Network(GaussianNetwork):

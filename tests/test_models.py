@@ -8,13 +8,20 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import norm
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Categorical, Normal, kl_divergence
 
 from uad_bench.errors import UadBenchError
 from uad_bench.method import TissuePrior
 from uad_bench.models.batches import shuffled, spread
-from uad_bench.models.blocks import Contracting, Expanding, Trunk, UNet, image_head
+from uad_bench.models.blocks import (
+    Contracting,
+    DoubleConvolution,
+    Expanding,
+    Trunk,
+    UNet,
+    image_head,
+)
 from uad_bench.models.gaussians import Gaussian, GaussianHead, ProbabilityHead
 from uad_bench.models.mixture import (
     Components,
@@ -40,6 +47,24 @@ def test_the_way_down_halves_the_side_and_doubles_the_filters():
         (4 * WIDTH, 8, 12),
         (4 * WIDTH, 4, 6),
     ]
+
+
+def test_without_gradients_a_block_gives_the_same_features_in_one_pass_less():
+    torch.manual_seed(0)
+    block = DoubleConvolution(2, 4)
+    image = torch.randn(3, 2, 16, 16)
+    for _ in range(5):
+        block(image)  # running statistics that are not 0 and 1
+    for scaled in (block[1], block[4]):
+        nn.init.normal_(scaled.weight)
+        nn.init.normal_(scaled.bias)
+    block.eval()
+    expected = block(image)
+    with torch.inference_mode():
+        found = block(image)
+    assert expected.requires_grad
+    torch.testing.assert_close(found, expected.detach())
+    assert not torch.equal(found, expected.detach())  # the short way was taken
 
 
 @pytest.mark.parametrize("skips", [True, False])

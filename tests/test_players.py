@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from uad_bench.errors import DivergenceError
 from uad_bench.method import FitContext, FitReport, FloatArray, MethodInfo, Slices
-from uad_bench.models.batches import Batch, one_by_one
+from uad_bench.models.batches import Batch, in_batches
 from uad_bench.plugins.conformance import check_method
 from uad_bench.training import (
     DeepMethod,
@@ -188,8 +188,7 @@ class Student(DeepMethod, Trainable):
     def score(self, slices: Slices) -> FloatArray:
         for network in self.networks:
             network.eval()
-        maps = [self.distance(batch) for batch in one_by_one(slices, self.student_)]
-        return 1 - torch.cat(maps).neg().exp().cpu().numpy()  # in [0, 1)
+        return 1 - np.exp(-in_batches(self.distance, slices, self.student_))  # in [0, 1)
 
 
 class Diffusion(DeepReconstruction, Trainable):
@@ -227,7 +226,7 @@ class Diffusion(DeepReconstruction, Trainable):
         return made
 
     def reconstruct_batch(self, batch: Batch) -> Tensor:
-        noise = torch.randn(batch.image.shape, generator=torch.Generator().manual_seed(0))
+        noise = torch.randn(batch.image[0].shape, generator=torch.Generator().manual_seed(0))
         return self.clean(0.5 * (batch.image + noise), torch.full((1, 1, 1, 1), 0.5))
 
 

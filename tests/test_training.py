@@ -12,19 +12,20 @@ from torch import Tensor, nn
 
 from uad_bench.errors import DivergenceError, UadBenchError
 from uad_bench.method import FitContext, MethodInfo, Slices
+from uad_bench.models.batches import SIZE, Batch, in_batches
 from uad_bench.models.gaussians import Gaussian, Sampler
 from uad_bench.models.losses import absolute_error
 from uad_bench.models.variational import GaussianLatent, GaussianNetwork
 from uad_bench.runner.detectors.trainer import validated
 from uad_bench.training import VariationalParams, VariationalReconstruction
 
-SIZE = 32
+WIDE = 32
 
 
 def brains(count: int, seed: int = 0) -> Slices:
     """Noisy discs of two tissues."""
     rng = np.random.default_rng(seed)
-    row, column = np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2
+    row, column = np.mgrid[:WIDE, :WIDE] - (WIDE - 1) / 2
     radius = np.hypot(row, column)[None, None] / rng.uniform(11, 15, (count, 1, 1, 1))
     image = np.where(radius < 0.6, 0.5, 0.65) + rng.normal(0, 0.02, radius.shape)
     brain = radius < 1
@@ -186,14 +187,36 @@ def test_what_is_painted_goes_into_the_input_and_never_into_the_target(
     assert report.validation["l1"] < 0.5
 
 
-def test_a_slice_is_reconstructed_to_the_same_bits_in_any_company():
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_slice_is_reconstructed_to_the_same_bits_in_any_company(threads):
     method, _ = fit()
-    data = brains(9, seed=2)
-    together = method.reconstruct(data)
-    for rows in (np.array([4]), np.array([8, 4, 0])):
-        some = Slices(data.image[rows], data.brain[rows], data.z[rows], data.spacing)
-        assert method.reconstruct(some).tobytes() == together[rows].tobytes()
+    data = brains(3 * SIZE - 1, seed=2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        together = method.reconstruct(data)
+        for rows in (np.array([4]), np.array([8, 4, 0]), np.random.default_rng(0).permutation(9)):
+            assert method.reconstruct(data.take(rows)).tobytes() == together[rows].tobytes()
+        for place in range(SIZE):  # at each place of a batch, beside others each time
+            rows = np.roll(np.arange(SIZE), place)
+            assert method.reconstruct(data.take(rows)).tobytes() == together[rows].tobytes()
+    finally:
+        torch.set_num_threads(before)
     assert (together[~data.brain] == 0).all()
+
+
+def test_batches_have_one_size_and_only_what_was_asked_for_comes_back():
+    seen = []
+
+    def look(batch: Batch) -> torch.Tensor:
+        seen.append(batch.z.tolist())
+        return batch.image
+
+    data = brains(SIZE + 1)
+    made = in_batches(look, data, torch.nn.Conv2d(1, 1, 1))
+    assert np.array_equal(made, data.image)
+    assert [len(batch) for batch in seen] == [SIZE, SIZE]
+    assert seen[1] == [int(data.z[-1])] * SIZE
 
 
 def sampled(method: Tiny, count: int) -> Tiny:

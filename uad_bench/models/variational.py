@@ -65,16 +65,14 @@ class VariationalNetwork(nn.Module, ABC, Generic[Latent]):
         latent = self.encode(image, generator)
         return self.predict(latent), self.divergence(latent, z)
 
-    def reconstruct(self, image: Tensor, draws: int, generator: torch.Generator) -> Tensor:
+    def mean_of_draws(self, image: Tensor, draws: int, generator: torch.Generator) -> Tensor:
         """Return the mean of the reconstructions from some draws of the latent.
 
         Args:
             image: ``[B, 1, H, W]`` in [0, 1].
-            draws: how many; from the latent's mean, without noise, if 0.
+            draws: how many.
             generator: source of the noise.
         """
-        if not draws:
-            return self.decode(self.encode(image))
         drawn = [self.decode(self.encode(image, generator)) for _ in range(draws)]
         return torch.stack(drawn).mean(dim=0)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +17,7 @@ from uad_bench.method import (
     ReconstructionMethod,
     Slices,
 )
-from uad_bench.models.batches import Batch, one_by_one
+from uad_bench.models.batches import Batch, in_batches
 from uad_bench.training.loop import train_players
 from uad_bench.training.params import TrainingParams
 from uad_bench.training.trainable import Trainable
@@ -73,9 +72,10 @@ class DeepReconstruction(DeepMethod, ReconstructionMethod):
 
     @abstractmethod
     def reconstruct_batch(self, batch: Batch) -> Tensor:
-        """Return pseudo-healthy slices ``[B, 1, H, W]`` in [0, 1]; B is 1.
+        """Return pseudo-healthy slices ``[B, 1, H, W]`` in [0, 1].
 
-        The networks are in evaluation mode, and no gradient is kept.
+        The networks are in evaluation mode, and no gradient is kept. What comes out for a slice
+        may not depend on the others of the batch, nor on its place there.
         """
 
     @torch.inference_mode()
@@ -83,8 +83,6 @@ class DeepReconstruction(DeepMethod, ReconstructionMethod):
         """Return pseudo-healthy slices ``[N, 1, H, W]`` in [0, 1], 0 outside the brain."""
         for network in self.networks:
             network.eval()
-        result = [
-            (self.reconstruct_batch(batch) * batch.brain).cpu().numpy()
-            for batch in one_by_one(slices, self.networks[0])
-        ]
-        return np.concatenate(result)
+        return in_batches(
+            lambda batch: self.reconstruct_batch(batch) * batch.brain, slices, self.networks[0]
+        )

@@ -117,13 +117,20 @@ class VariationalReconstruction(NetworkReconstruction):
         return VariationalTraining(self.network_, self.params, context)
 
     def reconstruct_batch(self, batch: Batch) -> Tensor:
-        """Return pseudo-healthy slices ``[1, 1, H, W]`` in [0, 1].
+        """Return pseudo-healthy slices ``[B, 1, H, W]`` in [0, 1].
 
-        Where the latent is drawn, the noise of a slice follows from its place in the atlas, so
-        that it depends neither on the slices around it nor on the device.
+        Where the latent is drawn, a slice goes alone, and its noise follows from its place in the
+        atlas: it depends neither on the slices around it nor on the device.
         """
-        noise = torch.Generator().manual_seed(int(batch.z))
-        return self.network_.reconstruct(batch.image, self.params.n_samples, noise)
+        if not self.params.n_samples:
+            return self.network_.decode(self.network_.encode(batch.image))
+        drawn = [
+            self.network_.mean_of_draws(
+                image[None], self.params.n_samples, torch.Generator().manual_seed(z)
+            )
+            for image, z in zip(batch.image, batch.z.tolist(), strict=True)
+        ]
+        return torch.cat(drawn)
 
 
 PAPER: Mapping[str, Any] = MappingProxyType(
