@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-from uad_bench.evaluation.histograms import ScoreHistogram, at_or_above
+from uad_bench.evaluation.histograms import ScoreHistogram
+from uad_bench.evaluation.pooling import pooled_statistics
 
 FEWEST = 4
 """Subjects that an interval needs."""
@@ -107,8 +108,7 @@ def pooled_intervals(subjects: Sequence[ScoreHistogram]) -> PooledIntervals:
     """Jackknife intervals of pooled average precision and of pooled maximum Dice.
 
     The histograms are pooled, and the threshold of the maximum Dice is searched, anew without
-    each subject. Only levels that a lesion voxel has can change average precision or be the best
-    threshold, so only those are kept.
+    each subject.
 
     Args:
         subjects: one histogram per subject, its sessions added.
@@ -120,20 +120,12 @@ def pooled_intervals(subjects: Sequence[ScoreHistogram]) -> PooledIntervals:
     diseased = sum(one.lesion_voxels > 0 for one in subjects)
     if diseased < FEWEST:
         return PooledIntervals(None, None)
-    levels = np.flatnonzero(np.sum([one.lesion for one in subjects], axis=0))
-    true = np.array([at_or_above(one.lesion)[levels] for one in subjects], dtype=np.float64)
-    chosen = true + np.array([at_or_above(one.healthy)[levels] for one in subjects])
-    searched = slice(1 if levels[0] == 0 else 0, None)
-    hits, found = true.sum(axis=0), chosen.sum(axis=0)
-    values = _pooled(hits, found, searched)
-    without = np.array(
-        [
-            _pooled(hits - own, found - own_found, searched)
-            for own, own_found in zip(true, chosen, strict=True)
-        ]
-    )
+    count = len(subjects)
+    once = np.ones((1, count), np.int8)
+    found = pooled_statistics(subjects, np.concatenate([once, once - np.eye(count, dtype=np.int8)]))
+    values, without = found[0], found[1:]
     precision, dice = (
-        _around(value, _jackknife_error(column), diseased, "share", _POOLED_LEVEL)
+        _around(float(value), _jackknife_error(column), diseased, "share", _POOLED_LEVEL)
         for value, column in zip(values, without.T, strict=True)
     )
     return PooledIntervals(precision, dice)
@@ -167,16 +159,6 @@ def _least_area(auroc: float, patients: int, healthy: int) -> float:
 
     # At an area of 1 the standard error is 0, so the search ends just below.
     return float(optimize.brentq(beyond, 0.0, auroc * (1 - _TINY)))
-
-
-def _pooled(
-    hits: NDArray[np.float64], found: NDArray[np.float64], searched: slice
-) -> tuple[float, float]:
-    """Average precision and maximum Dice of pooled counts at and above each level."""
-    gained = hits - np.append(hits[1:], 0.0)
-    share = np.divide(hits, found, out=np.zeros_like(hits), where=found > 0)
-    dice = 2.0 * hits[searched] / (found[searched] + hits[0])
-    return float((gained * share).sum() / hits[0]), float(dice.max(initial=0.0))
 
 
 def _jackknife_error(without: NDArray[np.float64]) -> float:

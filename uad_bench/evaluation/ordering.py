@@ -66,8 +66,8 @@ def ordering(anomaly: ArrayLike, healthy: NDArray[np.bool_]) -> Ordering:
     top = math.ceil(TOP_SHARE * values.size)
     tied = 0.0
     if top >= 2:
-        chosen = np.argpartition(values, values.size - top)[values.size - top :]
-        tied = _equal_pairs(scores[chosen]) - _equal_pairs(values[chosen])
+        chosen = np.partition(values, values.size - top)[values.size - top :]
+        tied = _equal_pairs(quantise(chosen)) - _equal_pairs(chosen)
     saturated = float((scores[healthy] == LEVELS - 1).mean()) if healthy.any() else 0.0
     return Ordering(tied, saturated)
 

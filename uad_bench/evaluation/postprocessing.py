@@ -46,10 +46,10 @@ class PostProcessing:
         fault = ""
         if found.shape != residual.shape:
             fault = f"the shape {found.shape} for a residual of {residual.shape}"
-        elif not np.isfinite(found).all():
-            fault = "values that are not finite"
-        elif found.size and (found.min() < 0 or found.max() > 1):
+        elif found.size and not (found.min() >= 0 and found.max() <= 1):
             fault = f"values from {found.min():.3g} to {found.max():.3g}, not in [0, 1]"
+            if not np.isfinite(found).all():
+                fault = "values that are not finite"
         if fault:
             raise UadBenchError(f"post-processing {self.name} returned {fault}")
         return found

@@ -233,9 +233,9 @@ def checked(method: Method, call: str, array: object, slices: Slices) -> FloatAr
             f"{method.info.name}.{call}() returned shape {values.shape}, but its input has "
             f"{slices.image.shape}: return one map per slice"
         )
-    if not np.isfinite(values).all():
-        raise PluginError(f"{method.info.name}.{call}() returned values that are not finite")
-    if values.min() < 0 or values.max() > 1:
+    if not (values.min() >= 0 and values.max() <= 1):
+        if not np.isfinite(values).all():
+            raise PluginError(f"{method.info.name}.{call}() returned values that are not finite")
         raise PluginError(
             f"{method.info.name}.{call}() returned values in "
             f"[{values.min():.3g}, {values.max():.3g}]: they must lie in [0, 1]"
