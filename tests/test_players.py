@@ -146,7 +146,7 @@ def test_every_player_is_left_in_the_state_that_was_judged_best(monkeypatch):
 
 def test_a_loss_that_is_not_finite_names_what_may_be_too_high(monkeypatch):
     monkeypatch.setattr(Game, "suspects", ("batch_size",))
-    monkeypatch.setattr(Game, "loss", lambda *_: Loss(torch.tensor(torch.nan)))
+    monkeypatch.setattr(Game, "loss", lambda *_: Loss(torch.tensor(torch.nan, requires_grad=True)))
     with pytest.raises(DivergenceError) as caught:
         run(Game())
     assert str(caught.value) == (

@@ -9,15 +9,19 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from uad_bench.errors import DivergenceError, UadBenchError
+from uad_bench.errors import DeviceMemoryError, DivergenceError, UadBenchError
 from uad_bench.method import FitContext, MethodInfo, Slices
 from uad_bench.models.batches import SIZE, Batch, in_batches
 from uad_bench.models.gaussians import Gaussian, Sampler
 from uad_bench.models.losses import absolute_error
 from uad_bench.models.variational import GaussianLatent, GaussianNetwork
 from uad_bench.runner.detectors.trainer import validated
-from uad_bench.training import VariationalParams, VariationalReconstruction
+from uad_bench.runner.failures import failure_reason
+from uad_bench.training import Loss, VariationalParams, VariationalReconstruction
+from uad_bench.training.feed import feed, resident
+from uad_bench.training.variational import VariationalTraining
 
 WIDE = 32
 
@@ -139,6 +143,87 @@ def test_a_loss_that_is_not_finite_stops_training_with_one_line(poison):
     with pytest.raises(DivergenceError, match="lower learning_rate or beta") as caught:
         fit(train=data)
     assert "\n" not in str(caught.value)
+
+
+def test_a_loss_that_is_not_finite_names_its_own_step_however_late_it_is_seen(monkeypatch):
+    original = VariationalTraining.loss
+
+    def loss(self, batch, turn):
+        made = original(self, batch, turn)
+        return Loss(made.value * (np.nan if turn.step == 13 else 1), made.parts)
+
+    monkeypatch.setattr(VariationalTraining, "loss", loss)
+    seen = []
+    method = Tiny(VariationalParams(steps=40, batch_size=4))
+    with pytest.raises(DivergenceError, match="at step 13 "):
+        method.fit(brains(8), brains(4), FitContext(0, report=lambda step, _: seen.append(step)))
+    assert seen == [10]
+
+
+class Waits(TorchDispatchMode):
+    """Counts what would wait for a GPU: values that Python looks at, and shapes made of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func._schema.name
+        self.count += name in {"aten::_local_scalar_dense", "aten::nonzero", "aten::equal"}
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("corruption", ["rectangles", "noise"])
+def test_no_step_waits_for_the_device(monkeypatch, corruption):
+    # Adam on a CPU counts its steps in a tensor, which it reads; on a GPU it does not wait for it.
+    monkeypatch.setattr(
+        VariationalTraining,
+        "optimiser",
+        lambda _, player, rate: torch.optim.SGD(player.module.parameters(), rate),
+    )
+    waits = []
+    for steps in (2, 9):
+        with Waits() as counted:
+            fit(steps=steps, corruption=corruption, checks=1, perceptual_weight=0.1)
+        waits.append(counted.count)
+    assert waits[0] == waits[1] > 0
+
+
+def test_slices_on_the_device_make_the_same_batches():
+    data, device = brains(600), torch.device("cpu")
+    order = np.random.default_rng(0).integers(600, size=(5, 4))
+    for rows, batch in zip(order, resident(data, order, device), strict=True):
+        expected = Batch.read(data, rows, device)
+        assert all(
+            torch.equal(getattr(batch, name), getattr(expected, name))
+            for name in ("image", "brain", "z")
+        )
+        assert batch.spacing == expected.spacing
+
+
+def test_slices_stay_on_the_device_where_they_fit_with_room_to_spare(monkeypatch):
+    data, device = brains(8), torch.device("cpu")
+    size = data.image.nbytes + data.brain.nbytes
+    made = []
+    monkeypatch.setattr("uad_bench.training.feed.resident", lambda *_: made.append(1) or iter(()))
+    for free in (0, 4 * size - 1, 4 * size):
+        monkeypatch.setattr("uad_bench.training.feed.free_memory", lambda _, free=free: free)
+        feed(data, np.zeros((1, 2), np.int64), device)
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("task", ["fit", "score"])
+def test_too_little_memory_is_one_line(monkeypatch, task):
+    method = fit(steps=1)[0]
+
+    def fail(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nSee ...")
+
+    monkeypatch.setattr(_Encoder, "forward", fail)
+    with pytest.raises(DeviceMemoryError, match="cpu has too little memory") as caught:
+        fit(steps=1) if task == "fit" else method.score(brains(1))
+    assert "\n" not in str(caught.value)
+    assert failure_reason(caught.value) == str(caught.value)  # of this method, not of the run
 
 
 def test_fewer_slices_than_a_batch_are_refused_in_one_line():

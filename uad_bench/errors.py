@@ -24,3 +24,7 @@ class ScanError(UadBenchError):
 
 class DivergenceError(UadBenchError):
     """A training run whose loss is no longer a finite number."""
+
+
+class DeviceMemoryError(UadBenchError):
+    """A method that needs more memory than its device has."""

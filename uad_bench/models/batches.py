@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from uad_bench.errors import DeviceMemoryError
 from uad_bench.method import FloatArray, Slices
 
 SIZE = 4
@@ -34,13 +36,19 @@ class Batch:
 
     @classmethod
     def read(cls, slices: Slices, rows: NDArray[np.int64], device: torch.device) -> Batch:
-        """Copy the given rows out of slices that may be memory maps."""
-        return cls(
-            torch.from_numpy(np.asarray(slices.image[rows], np.float32)).to(device),
-            torch.from_numpy(np.asarray(slices.brain[rows], np.bool_)).to(device),
-            torch.from_numpy(np.asarray(slices.z[rows], np.int64)).to(device),
-            slices.spacing,
+        """Copy the given rows out of slices that may be memory maps. No GPU is waited for."""
+        image, brain, z = (
+            torch.from_numpy(np.asarray(values[rows], kind))
+            for values, kind in (
+                (slices.image, np.float32),
+                (slices.brain, np.bool_),
+                (slices.z, np.int64),
+            )
         )
+        if device.type == "cuda":
+            image, brain, z = image.pin_memory(), brain.pin_memory(), z.pin_memory()
+        image, brain, z = (part.to(device, non_blocking=True) for part in (image, brain, z))
+        return cls(image, brain, z, slices.spacing)
 
 
 def spread(count: int, most: int) -> NDArray[np.int64]:
@@ -61,13 +69,36 @@ def in_batches(
         function: takes a batch and returns a tensor ``[B, ...]``, each slice on its own.
         slices: the slices, which may be memory maps.
         network: batches are on its device.
+
+    Raises:
+        DeviceMemoryError: if the device has too little memory for one batch.
     """
     device, count = next(network.parameters()).device, len(slices)
     made = []
-    for start in range(0, count, SIZE):
-        rows = np.arange(start, start + SIZE).clip(max=count - 1)
-        made.append(function(Batch.read(slices, rows, device))[: count - start].cpu().numpy())
+    with enough_memory(device, "score with --device cpu"):
+        for start in range(0, count, SIZE):
+            rows = np.arange(start, start + SIZE).clip(max=count - 1)
+            made.append(function(Batch.read(slices, rows, device))[: count - start].cpu().numpy())
     return np.concatenate(made)
+
+
+@contextmanager
+def enough_memory(device: torch.device | str, cure: str) -> Iterator[None]:
+    """Say in one line that a device has too little memory for what is done inside.
+
+    Args:
+        device: the device.
+        cure: what to do then.
+
+    Raises:
+        DeviceMemoryError: it has too little.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            raise DeviceMemoryError(f"{device} has too little memory; {cure}") from None
+        raise
 
 
 def shuffled(count: int, size: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:

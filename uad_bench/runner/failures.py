@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from uad_bench.errors import DivergenceError, PluginError, UadBenchError
+from uad_bench.errors import DeviceMemoryError, DivergenceError, PluginError, UadBenchError
 from uad_bench.system.disk import full_disk, is_full
+
+_OF_ONE_METHOD = (DeviceMemoryError, DivergenceError, PluginError)
 
 
 def failure_reason(error: Exception) -> str:
@@ -12,7 +14,7 @@ def failure_reason(error: Exception) -> str:
     Raises:
         UadBenchError: if it is the run that cannot go on, not the method: the disk is full.
     """
-    if isinstance(error, UadBenchError) and not isinstance(error, DivergenceError | PluginError):
+    if isinstance(error, UadBenchError) and not isinstance(error, _OF_ONE_METHOD):
         raise error
     if is_full(error):
         raise full_disk(getattr(error, "filename", None)) from error

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from uad_bench.errors import DivergenceError, UadBenchError
 from uad_bench.method import FitContext, FitReport, Slices
-from uad_bench.models.batches import Batch, shuffled
+from uad_bench.models.batches import enough_memory, shuffled
+from uad_bench.training.feed import feed
 from uad_bench.training.params import TrainingParams
 from uad_bench.training.selection import Selection
 from uad_bench.training.trainable import Loss, Player, Trainable, Turn
@@ -37,6 +38,8 @@ def train_players(
 ) -> FitReport:
     """Train in place, and leave every player in the state that did best on validation slices.
 
+    A GPU is not waited for in a step, but only where progress is reported or states are compared.
+
     Args:
         trainable: what says the loss; its players are on the context's device.
         params: hyper-parameters.
@@ -46,6 +49,7 @@ def train_players(
 
     Raises:
         DivergenceError: if a loss is no longer finite.
+        DeviceMemoryError: if the device has too little memory.
         UadBenchError: if there are fewer training slices than a batch has.
     """
     if len(train) < params.batch_size:
@@ -58,6 +62,7 @@ def train_players(
     drawn = params.batch_size * len(turns)  # slices per step
     generator = torch.Generator(context.device).manual_seed(context.seed)
     rows = shuffled(len(train), params.batch_size, np.random.default_rng(context.seed))
+    order = np.stack([next(rows) for _ in range(params.steps * len(turns))])
     optimisers = {one.name: trainable.optimiser(one, params.learning_rate) for one in players}
     schedules = [
         torch.optim.lr_scheduler.LambdaLR(
@@ -71,18 +76,21 @@ def train_players(
     layers = [layer for one in players for layer in one.module.modules()]
     norms = [layer for layer in layers if isinstance(layer, nn.BatchNorm2d)]
     losses: dict[str, Loss] = {}
+    unseen: list[tuple[int, Player, Tensor]] = []
 
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+    with (
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+        enough_memory(context.device, "lower batch_size, or train with --device cpu"),
+    ):
+        batches = feed(train, order, generator.device)
         for step in range(1, params.steps + 1):
             for player in players:
                 player.module.train()
             for norm in norms:  # a plain mean at first, so that short runs are not biased
                 norm.momentum = max(1 / step, MIN_MOMENTUM)
             for player in turns:
-                batch = Batch.read(train, next(rows), generator.device)
-                loss = trainable.loss(batch, Turn(player.name, step, generator))
-                if not torch.isfinite(loss.value):
-                    raise DivergenceError(_diverged(step, params, trainable, player))
+                loss = trainable.loss(next(batches), Turn(player.name, step, generator))
+                unseen.append((step, player, loss.value.detach()))
                 optimisers[player.name].zero_grad(set_to_none=True)
                 loss.value.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(player.module.parameters(), MAX_GRADIENT_NORM)
@@ -90,6 +98,9 @@ def train_players(
                 losses[player.name] = loss
             for schedule in schedules:
                 schedule.step()
+            if step % REPORT_EVERY == 0 or step in checked:
+                _refuse_divergence(unseen, params, trainable)
+                unseen.clear()
             if step % REPORT_EVERY == 0 or step == params.steps:
                 context.report(step, _shown(losses))
             if step in checked:
@@ -127,6 +138,25 @@ def _shown(losses: Mapping[str, Loss]) -> dict[str, float]:
 
 def _count_weights(players: tuple[Player, ...]) -> int:
     return sum(weight.numel() for one in players for weight in one.module.parameters())
+
+
+def _refuse_divergence(
+    losses: Sequence[tuple[int, Player, Tensor]], params: TrainingParams, trainable: Trainable
+) -> None:
+    """Stop at the first loss that is not finite.
+
+    Args:
+        losses: of each turn since the last look, in order: its step, player and value.
+        params: hyper-parameters.
+        trainable: what said them.
+
+    Raises:
+        DivergenceError: naming the step and the player.
+    """
+    finite = torch.stack([value for _, _, value in losses]).isfinite().tolist()
+    for (step, player, _), is_finite in zip(losses, finite, strict=True):
+        if not is_finite:
+            raise DivergenceError(_diverged(step, params, trainable, player))
 
 
 def _diverged(

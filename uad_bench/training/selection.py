@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from uad_bench.method import FitContext, Slices
 from uad_bench.models.batches import Batch, spread
@@ -78,9 +80,9 @@ class Selection:
         for player in self.trainable.players:
             player.module.eval()
         generator = torch.Generator(self.device).manual_seed(self.seed)
-        totals: dict[str, float] = {}
+        sums: defaultdict[str, list[Tensor]] = defaultdict(list)
         for batch in self.batches:
             for name, values in self.trainable.validate(batch, generator).items():
-                totals[name] = totals.get(name, 0.0) + values.sum().item()
+                sums[name].append(values.sum())
         count = sum(len(batch.z) for batch in self.batches)
-        return {name: total / count for name, total in totals.items()}
+        return {name: sum(torch.stack(parts).tolist()) / count for name, parts in sums.items()}
