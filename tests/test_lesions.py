@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from uad_bench.evaluation.lesions import OVERLAP, SIZES, match_lesions, numbered_components
+from uad_bench.evaluation.lesions import OVERLAP, SIZES, match_lesions
 
 MM = (1.0, 1.0, 1.0)
 SHAPES = hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=6)
@@ -60,14 +60,6 @@ def test_lesions_are_components_that_share_a_corner_and_each_has_one_finding():
     assert (found.lesions, found.findings, found.matched, found.false_findings) == (3, 3, 2, 1)
     assert found.f1 == found.recall() == pytest.approx(2 / 3)
     assert found.panoptic_quality == pytest.approx((1 / 3 + 1) / (2 + 0.5 + 0.5))
-
-
-@given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=3, max_dims=3, min_side=0, max_side=7)))
-def test_components_are_those_of_scipy_in_the_same_order(mask):
-    expected, count = ndimage.label(mask, np.ones((3, 3, 3)))
-    labels, found = numbered_components(mask)
-    assert (labels.dtype, found) == (np.int32, count)
-    assert np.array_equal(labels, expected)
 
 
 def test_a_blob_over_everything_finds_nothing():
