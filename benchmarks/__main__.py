@@ -22,7 +22,7 @@ import benchmarks
 from benchmarks.measure import Row
 from benchmarks.page import page, screen
 
-_NO_PIECES = ("measure", "page", "__main__")
+_NO_PIECES = ("measure", "page", "device", "__main__")
 
 
 def pieces() -> tuple[str, ...]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
+from itertools import cycle
 from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from uad_bench.method import TISSUES, FitContext, Slices, TissuePrior
-from uad_bench.training import VariationalReconstruction
+from uad_bench.models.batches import Batch
+from uad_bench.training import Turn, VariationalReconstruction
+from uad_bench.training.loop import MAX_GRADIENT_NORM
 
 SHAPE = (128, 112)
 DEPTH = 32
@@ -27,10 +31,12 @@ def slices(count: int) -> Slices:
     return Slices(image, brain.copy(), np.arange(count) % DEPTH, (2.0, 1.5, 1.5))
 
 
-def detector(name: str, context: FitContext, **params: Any) -> VariationalReconstruction:
-    """Return an untrained detector of width 32: ``vae`` or ``spa``."""
+def detector(
+    name: str, context: FitContext, *, width: int = WIDTH, **params: Any
+) -> VariationalReconstruction:
+    """Return an untrained detector: ``vae`` or ``spa``."""
     method = getattr(import_module(f"uad_bench.methods.{name}"), name.upper())
-    made = cast("VariationalReconstruction", method(method.Params(width=WIDTH, **params)))
+    made = cast("VariationalReconstruction", method(method.Params(width=width, **params)))
     made.initialise(context)
     return made
 
@@ -45,3 +51,33 @@ def context(device: str = "cpu", **given: Any) -> FitContext:
 def as_torch_has_it(network: nn.Module) -> None:
     """Give the network torch's own memory format, NCHW."""
     network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+
+
+class PlainLoop:
+    """The same network, loss and optimiser in a loop as one would write it."""
+
+    def __init__(
+        self, name: str, batches: Iterator[Batch], here: FitContext, **params: Any
+    ) -> None:
+        method = detector(name, here, **params)
+        self.batches = batches
+        self.network = method.network_.train()
+        self.trainable = method.trainable(here)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), method.params.learning_rate)
+        self.generator = torch.Generator(here.device).manual_seed(here.seed)
+
+    def step(self) -> Tensor:
+        """Learn from one batch, and return its loss."""
+        turn = Turn("network", 1, self.generator)
+        loss = self.trainable.loss(next(self.batches), turn).value
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT_NORM)
+        self.optimiser.step()
+        return loss.detach()
+
+
+def in_memory(data: Slices, size: int) -> Iterator[Batch]:
+    """Yield batches for ever, made before on the CPU."""
+    rows = np.arange(len(data)).reshape(-1, size)
+    return cycle([Batch.read(data, some, torch.device("cpu")) for some in rows])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -174,19 +175,39 @@ class Waits(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("corruption", ["rectangles", "noise"])
-def test_no_step_waits_for_the_device(monkeypatch, corruption):
-    # Adam on a CPU counts its steps in a tensor, which it reads; on a GPU it does not wait for it.
-    monkeypatch.setattr(
-        VariationalTraining,
-        "optimiser",
-        lambda _, player, rate: torch.optim.SGD(player.module.parameters(), rate),
-    )
+def test_no_step_waits_for_the_device(corruption):
     waits = []
     for steps in (2, 9):
         with Waits() as counted:
             fit(steps=steps, corruption=corruption, checks=1, perceptual_weight=0.1)
         waits.append(counted.count)
     assert waits[0] == waits[1] > 0
+
+
+@pytest.mark.gpu
+def test_no_step_waits_for_a_gpu():
+    waits = []
+    for steps in (2, 9):
+        method = Tiny(VariationalParams(steps=steps, batch_size=4, checks=1))
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
+                method.fit(brains(24), brains(10, seed=1), FitContext(0, device="cuda:0"))
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+        waits.append(sum("synchronizing" in str(one.message) for one in said))
+    assert waits[0] == waits[1]
+
+
+@pytest.mark.gpu
+def test_a_gpu_learns_what_the_cpu_learns():
+    found = []
+    for device in ("cpu", "cuda:0"):
+        method = Tiny(VariationalParams(steps=20, batch_size=4, corruption="none", snr=1e6))
+        report = method.fit(brains(24), brains(10, seed=1), FitContext(0, device=device))
+        found.append(report.validation["l1"])
+    assert found[1] == pytest.approx(found[0], rel=0.02)
 
 
 def test_slices_on_the_device_make_the_same_batches():
