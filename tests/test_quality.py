@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
+from scipy.ndimage import binary_dilation
 
 from uad_bench.dataset import Scan
 from uad_bench.report.figures.scan_picture import scan_picture
 from uad_bench.report.page.quality import QualityRow, quality_page
+from uad_bench.volumes.checks.appearance import _widened
 from uad_bench.volumes.checks.quality import (
     MAX_Z,
     MIN_DATASET,
@@ -27,6 +30,7 @@ from uad_bench.volumes.checks.quality import (
     measure,
     outliers,
 )
+from uad_bench.volumes.checks.template_fit import _at
 from uad_bench.volumes.grid import mirrored
 from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.steps.read import LoadedScan, load_scan
@@ -373,3 +377,24 @@ def test_the_page_is_well_formed() -> None:
 
     Checker().feed(quality_page("c", ROWS, simulated=True))
     assert open_tags == []
+
+
+coordinates = st.one_of(st.floats(-1.0, 6.0), st.integers(-1, 6).map(float), st.just(np.nan))
+
+
+@given(
+    arrays(np.float32, (3, 5, 1), elements=st.floats(-2, 2, width=32)),
+    arrays(np.float64, (3, 8), elements=coordinates),
+)
+def test_points_of_the_template_have_the_numbers_of_scipy(
+    source: np.ndarray, index: np.ndarray
+) -> None:
+    index[2] = np.where(index[2] > 3, 0, index[2])
+    np.testing.assert_array_equal(_at(source, index), _at.plain(source, index))
+
+
+@given(arrays(np.bool_, (4, 5, 6)), st.integers(0, 2), st.integers(0, 7))
+def test_widening_a_mask_is_dilation(mask: np.ndarray, axis: int, steps: int) -> None:
+    line = np.ones([3 if a == axis else 1 for a in range(3)], np.bool_)
+    expected = binary_dilation(mask, line, iterations=steps) if steps else mask
+    np.testing.assert_array_equal(_widened(mask, axis, steps), expected)

@@ -17,7 +17,7 @@ from uad_bench import prepare
 from uad_bench.cli import main
 from uad_bench.dataset import Dataset, Scan
 from uad_bench.errors import UadBenchError
-from uad_bench.volumes.checks.appearance import deep_to_rim, lesion_contrast, skewness
+from uad_bench.volumes.checks.appearance import deep_to_rim, lesion_contrasts, skewness
 from uad_bench.volumes.checks.findings import Finding
 from uad_bench.volumes.checks.validate import validate_dataset
 from uad_bench.volumes.grid import mirrored
@@ -506,11 +506,12 @@ def test_measures_of_an_image() -> None:
     inside = np.ones_like(lesion)
     np.testing.assert_array_equal(mirrored(lesion, affine), lesion[::-1])
     np.testing.assert_array_equal(mirrored(lesion, affine[[1, 0, 2, 3]]), lesion[:, ::-1])
-    contrast = lesion_contrast(image, lesion, inside, affine)
+    contrast, mirror = lesion_contrasts(image, lesion, inside, affine)
     assert contrast == pytest.approx(4 / image.std())
-    assert lesion_contrast(image, lesion[::-1], inside, affine) == 0
-    assert lesion_contrast(image, lesion, ~inside, affine) is None
-    assert lesion_contrast(image, ~inside, inside, affine) is None
+    assert mirror == 0
+    assert lesion_contrasts(image, lesion, ~inside, affine) == (None, None)
+    assert lesion_contrasts(image, ~inside, inside, affine) == (None, None)
+    assert lesion_contrasts(np.ones_like(image), lesion, inside, affine) == (None, None)
     assert deep_to_rim(image, inside, lesion, affine) is None  # too small for any depth
     assert skewness(np.arange(101, dtype=np.float32)) == 0
     assert skewness(np.array([0.0, 0, 0, 0, 1, 2], np.float32)) == 1

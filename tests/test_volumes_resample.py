@@ -137,3 +137,27 @@ def test_nothing_of_the_source_in_the_grid_gives_zeros() -> None:
     far[:3, 3] = 1000.0
     assert not resample(np.ones((4, 4, 4)), far, GRID).any()
     assert not resample(np.zeros((4, 4, 4)), np.eye(4), GRID).any()
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 10**6))
+def test_blocks_of_0_and_of_1_are_passed_over_without_another_number(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    source = ndimage.gaussian_filter(rng.normal(size=(40, 36, 44)), 4) > rng.normal(0, 0.02)
+    affine = np.eye(4)
+    affine[:3, :3] = rng.normal(0, 0.2, (3, 3)) + np.diag(rng.choice([-1.5, 1.0, 1.5], 3))
+    affine[:3, 3] = -affine[:3, :3] @ (20, 18, 22) + rng.uniform(-8, 8, 3)
+    found = resample(source, affine, GRID)
+    every = np.ones(GRID.shape, np.bool_)
+    assert ((found == 0).any(), (found == 1).any()) == (True, True)
+    np.testing.assert_array_equal(found, resample(source, affine, GRID, every))
+
+
+def test_only_what_is_asked_for_is_filled() -> None:
+    rng = np.random.default_rng(1)
+    source, where = rng.random((30, 30, 30)), rng.random(GRID.shape) < 0.3
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = -30.0
+    found = resample(source, affine, GRID, where)
+    assert found.any()
+    np.testing.assert_array_equal(found, np.where(where, resample(source, affine, GRID), 0))

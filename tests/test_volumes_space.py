@@ -7,12 +7,15 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from uad_bench.volumes.recipe import RECIPES, Recipe
 from uad_bench.volumes.steps.resample import resample
 from uad_bench.volumes.steps.space import (
     SRI24_TO_MNI152,
     TO_MNI152,
+    _shared,
     overlap,
     template_brain,
     template_grid,
@@ -108,3 +111,18 @@ def test_brats_lies_in_mni152_by_its_own_header(real_patients: Path) -> None:
         if "2013_6_1" not in path.name:  # a truncated field of view
             assert found.dice > 0.9, path
             assert dice(resample(data != 0, affine, grid) >= 0.5, template) > 0.9, path
+
+
+@given(st.integers(0, 10**6))
+def test_compiled_or_not_the_voxels_that_brains_share_are_the_same(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    template, brain = rng.random((5, 6, 7)) < 0.5, rng.random((8, 4, 6)) < 0.7
+    m = np.eye(4)
+    m[:3, :3] = rng.choice([0.0, 0.5, 1.0, -1.0], (3, 3))
+    m[:3, 3] = rng.choice([-1.0, 0.5, 3.0], 3)
+    points = np.argwhere(template)
+    voxels = np.rint(points @ m[:3, :3].T + m[:3, 3]).astype(int)
+    inside = voxels[((voxels >= 0) & (voxels < brain.shape)).all(axis=1)]
+    expected = brain[tuple(inside.T)].sum()
+    assert _shared(template, m, brain) == _shared.plain(template, m, brain) == expected
+    assert _shared(template, m, np.asfortranarray(brain)) == expected

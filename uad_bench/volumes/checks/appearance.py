@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.volumes.grid import Affine, FloatArray
+from uad_bench.volumes.grid import Affine, FloatArray, mirrored
 
 Mask = NDArray[np.bool_]
 
@@ -70,7 +72,9 @@ def deep_to_rim(image: FloatArray, brain: Mask, without: Mask, affine: Affine) -
     return float(np.median(deep) / np.median(rim))
 
 
-def lesion_contrast(image: FloatArray, lesion: Mask, inside: Mask, affine: Affine) -> float | None:
+def lesion_contrasts(
+    image: FloatArray, lesion: Mask, inside: Mask, affine: Affine
+) -> tuple[float | None, float | None]:
     """Return how much brighter a lesion is than the 4 mm around it, in deviations of the image.
 
     Args:
@@ -80,28 +84,55 @@ def lesion_contrast(image: FloatArray, lesion: Mask, inside: Mask, affine: Affin
         affine: voxel to world in mm.
 
     Returns:
-        ``None`` where no lesion is inside, or nothing around it, or all values are one.
+        That of the lesion, and that of the same lesion with left and right exchanged; ``None``
+        where no lesion is inside, or nothing around it, or all values are one.
     """
-    from scipy.ndimage import binary_dilation
-
+    values = image.T[inside.T]  # NIfTI keeps x nearest
+    deviation = float(values.std()) if values.size else 0.0
     reach = np.floor(_SHELL_MM / np.array(spacing(affine))).astype(int)
-    found = np.argwhere(lesion)
-    if not len(found):
+    own, other = (
+        _excess(image, mask, inside, reach) for mask in (lesion, mirrored(lesion, affine))
+    )
+    if not deviation:
+        return None, None
+    return None if own is None else own / deviation, None if other is None else other / deviation
+
+
+def _excess(
+    image: FloatArray, lesion: Mask, inside: Mask, reach: NDArray[np.int64]
+) -> float | None:
+    """How much brighter a lesion is than what is within so many voxels along each axis."""
+    if not lesion.any():
         return None
-    low = np.maximum(found.min(axis=0) - reach, 0)
-    high = found.max(axis=0) + reach + 1
-    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    box = tuple(
+        slice(max(int(used[0] - steps), 0), int(used[-1] + steps + 1))
+        for used, steps in zip(_used(lesion), reach, strict=True)
+    )
     part, within = lesion[box], inside[box]
-    shell = within & ~part
+    around = part
     for axis, steps in enumerate(reach):  # a box of ones, one axis after the other
-        if steps:
-            line = np.ones([3 if a == axis else 1 for a in range(3)], dtype=np.bool_)
-            part = binary_dilation(part, line, iterations=int(steps))
-    values, marked, shell = image[box], lesion[box] & within, shell & part
+        around = _widened(around, axis, int(steps))
+    values, marked, shell = image[box], part & within, around & within & ~part
     if not (marked.any() and shell.any()):
         return None
-    deviation = float(image[inside].std())
-    return float(values[marked].mean() - values[shell].mean()) / deviation if deviation else None
+    return float(values[marked].mean() - values[shell].mean())
+
+
+def _used(mask: Mask) -> Iterator[NDArray[np.int64]]:
+    """Along each axis, the places at which a mask is not empty."""
+    for axis in range(mask.ndim):
+        yield np.flatnonzero(mask.any(axis=tuple({*range(mask.ndim)} - {axis})))
+
+
+def _widened(mask: Mask, axis: int, steps: int) -> Mask:
+    """A mask and what is within so many voxels of it along an axis."""
+    source = np.moveaxis(mask, axis, 0)
+    wide = mask.copy()
+    target = np.moveaxis(wide, axis, 0)
+    for step in range(1, min(steps, len(source) - 1) + 1):
+        target[step:] |= source[:-step]
+        target[:-step] |= source[step:]
+    return wide
 
 
 def seems_flipped(own: float | None, contrast: float | None) -> bool:

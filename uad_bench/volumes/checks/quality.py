@@ -7,9 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from uad_bench.volumes.checks.appearance import lesion_contrast, seems_flipped
+from uad_bench.volumes.checks.appearance import lesion_contrasts, seems_flipped
 from uad_bench.volumes.checks.template_fit import fit_template
-from uad_bench.volumes.grid import mirrored
 from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.steps.read import LoadedScan
 from uad_bench.volumes.steps.slices import ScanSlices
@@ -128,11 +127,9 @@ def measure(loaded: LoadedScan) -> ScanQuality:
         count = int(np.count_nonzero(marked))
         before = count * abs(float(np.linalg.det(loaded.affine[:3, :3]))) / 1000.0
         outside = int(np.count_nonzero(marked & ~loaded.brain)) / count
-        own, contrast = (
-            lesion_contrast(loaded.image, mask, loaded.brain, loaded.affine)
-            for mask in (marked, mirrored(marked, loaded.affine))
+        flipped = seems_flipped(
+            *lesion_contrasts(loaded.image, marked, loaded.brain, loaded.affine)
         )
-        flipped = seems_flipped(own, contrast)
     return ScanQuality(
         dice=found.dice,
         inside=found.inside,

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from uad_bench.dataset import Scan
 from uad_bench.discovery.mask_notes import differing
 from uad_bench.errors import ScanError
-from uad_bench.volumes.checks.appearance import lesion_contrast, seems_flipped, skewness
+from uad_bench.volumes.checks.appearance import lesion_contrasts, seems_flipped, skewness
 from uad_bench.volumes.checks.findings import Finding, Notes
 from uad_bench.volumes.checks.image_checks import check_intensities, check_sequence, check_spacing
 from uad_bench.volumes.files.masks import check_labels, head, labels_on, refuse_probabilities
 from uad_bench.volumes.files.nifti import Volume, parse_volume, read_content, voxel_hash
 from uad_bench.volumes.files.place import MAX_OUTSIDE, Labels, align, misplaced, share_outside
-from uad_bench.volumes.grid import FloatArray, mirrored
+from uad_bench.volumes.grid import FloatArray
 from uad_bench.volumes.steps.label_map import tissue_labels
 from uad_bench.volumes.steps.read import (
     MAX_NATIVE_BRAIN_ML,
@@ -189,8 +189,9 @@ def _check_lesions(
             continue
         try:
             labels = labels_on(volumes[path], flair, brain, mask_shift)
-            check_labels(volumes[path], labels, allowed_labels(scan), scan.label_advice)
-            refuse_probabilities(volumes[path], labels)
+            allowed = allowed_labels(scan)
+            there = check_labels(volumes[path], labels, allowed, scan.label_advice)
+            refuse_probabilities(volumes[path], labels, there)
         except ScanError as error:
             notes.refuse(path, error)
             continue
@@ -234,9 +235,7 @@ def _check_place(
 ) -> None:
     """Is the lesion where the image shows one? ``inside`` is the brain, or else the head."""
     path = notes.scan.lesion[0]
-    other = mirrored(lesion, flair.affine)
-    own = lesion_contrast(image, lesion, inside, flair.affine)
-    contrast = lesion_contrast(image, other, inside, flair.affine)
+    own, contrast = lesion_contrasts(image, lesion, inside, flair.affine)
     outside = share_outside(lesion, inside)
     if (problem := misplaced(lesion, inside, flair.affine)) is not None:
         notes.add("error", path, problem)

@@ -12,8 +12,9 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, map_coordinates
+from scipy.ndimage import distance_transform_edt
 
+from uad_bench.kernels import compiled_or
 from uad_bench.volumes.grid import Affine, FloatArray, Grid
 from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.steps.read import LoadedScan
@@ -152,8 +153,9 @@ def _coarse(loaded: LoadedScan) -> _Coarse:
     slices, rows, columns = grid.shape
     grid = Grid(affine, (slices + 2 * _MARGIN, rows, columns))
     share = resample(loaded.brain, loaded.affine, grid)
-    total = resample(np.where(loaded.brain, loaded.image, 0.0), loaded.affine, grid)
-    index = np.stack(np.nonzero(share >= 0.5))
+    inside = share >= 0.5
+    total = resample(np.where(loaded.brain, loaded.image, 0.0), loaded.affine, grid, inside)
+    index = np.stack(np.nonzero(inside))
     image = total[tuple(index)] / share[tuple(index)]
     if image.size:
         low, high = np.percentile(image, (1.0, 99.0))
@@ -193,6 +195,28 @@ def _index(coarse: _Coarse, template: _Template, move: Affine) -> NDArray[np.flo
     return np.asarray(to_index[:3, :3] @ coarse.world + to_index[:3, 3:], dtype=np.float64)
 
 
+def _at_by_scipy(source: FloatArray, index: NDArray[np.float64]) -> FloatArray:
+    from scipy.ndimage import map_coordinates
+
+    return np.asarray(map_coordinates(source, index, order=1, cval=0.0), dtype=np.float32)
+
+
+@compiled_or(_at_by_scipy)
 def _at(source: FloatArray, index: NDArray[np.float64]) -> FloatArray:
     """Return ``source`` at points ``[3, n]``, linearly, 0 outside."""
-    return np.asarray(map_coordinates(source, index, order=1, cval=0.0), dtype=np.float32)
+    found = np.zeros(index.shape[1], dtype=np.float32)
+    last_z, last_y, last_x = source.shape[0] - 1, source.shape[1] - 1, source.shape[2] - 1
+    for point in range(index.shape[1]):
+        z, y, x = index[0, point], index[1, point], index[2, point]
+        if not (0 <= z <= last_z and 0 <= y <= last_y and 0 <= x <= last_x):
+            continue
+        k, j, i = int(z), int(y), int(x)
+        weights_z, weights_y, weights_x = (k + 1 - z, z - k), (j + 1 - y, y - j), (i + 1 - x, x - i)
+        total = 0.0
+        for a in range(2):
+            for b in range(2):
+                for c in range(2):
+                    value = source[min(k + a, last_z), min(j + b, last_y), min(i + c, last_x)]
+                    total += value * weights_z[a] * weights_y[b] * weights_x[c]
+        found[point] = total
+    return found

@@ -37,7 +37,7 @@ _LARGEST_LABEL = 2**31 - 1
 def labels_on(
     mask: Volume, flair: Volume, brain: NDArray[np.bool_] | None, mask_shift: float = 0.0
 ) -> Labels:
-    """Return a mask's labels on its FLAIR's grid: int64 ``[X, Y, Z]``.
+    """Return a mask's labels on its FLAIR's grid: int32 ``[X, Y, Z]``.
 
     Labels with the FLAIR's voxels stay as they are, in whichever order their axes are stored. If
     the header places them elsewhere, they are refused: a mask is never moved in silence.
@@ -76,7 +76,7 @@ def labels_on(
         int(np.searchsorted(values, 0)),
         winner,
     )
-    return np.asarray(values[winner], dtype=np.int64)
+    return np.asarray(values[winner], dtype=np.int32)
 
 
 def whole_numbers(mask: Volume) -> Labels:
@@ -95,7 +95,7 @@ def whole_numbers(mask: Volume) -> Labels:
             "labels; check the header's scale factor"
         )
     if mask.data.dtype.kind in "biu":
-        return mask.data.astype(np.int64)
+        return mask.data.astype(np.int32)
     labels = np.rint(mask.data)
     if np.abs(mask.data - labels).max() > 1e-3:
         raise ScanError(f"{mask.path}: the mask holds values between whole numbers; binarise it")
@@ -104,10 +104,10 @@ def whole_numbers(mask: Volume) -> Labels:
             f"{mask.path}: the mask's largest value is {np.abs(mask.data).max():.2g}, which is "
             "neither 0 nor a label; binarise it, or correct its scale factor"
         )
-    return np.asarray(labels, dtype=np.int64)
+    return np.asarray(labels, dtype=np.int32)
 
 
-def refuse_probabilities(mask: Volume, labels: Labels) -> None:
+def refuse_probabilities(mask: Volume, labels: Labels, values: Labels) -> None:
     """Refuse a mask of whole numbers that grade from voxel to voxel, as 0 to 255 or percent.
 
     Lesions that are numbered one by one have many values too, but neighbours share theirs.
@@ -115,11 +115,12 @@ def refuse_probabilities(mask: Volume, labels: Labels) -> None:
     Args:
         mask: the file, for its name.
         labels: its values, ``[X, Y, Z]``.
+        values: those that there are, beside 0, from the least.
 
     Raises:
         ScanError: in one line.
     """
-    values = np.unique(labels[labels > 0])
+    values = values[values > 0]
     if len(values) <= _FEW_LABELS:
         return
     inside, differing = 0, 0
@@ -137,7 +138,7 @@ def refuse_probabilities(mask: Volume, labels: Labels) -> None:
 
 def check_labels(
     mask: Volume, labels: Labels, allowed: Iterable[int] | None, advice: str = "check the mask"
-) -> None:
+) -> Labels:
     """Refuse labels outside ``allowed``; without one, negative labels.
 
     Args:
@@ -146,15 +147,20 @@ def check_labels(
         allowed: the values that it may hold, 0 among them.
         advice: what to do about any other.
 
+    Returns:
+        Those that there are, beside 0, from the least.
+
     Raises:
         ScanError: naming them.
     """
-    found = set(np.unique(labels[labels != 0]).tolist())
+    values: Labels = np.unique(labels.T[labels.T != 0])
+    found = set(values.tolist())
     odd = {v for v in found if v < 0} if allowed is None else found - set(allowed)
     if odd:
         listed = ", ".join(str(value) for value in sorted(odd)[:5])
         expected = "0 and above" if allowed is None else ", ".join(map(str, sorted(set(allowed))))
         raise ScanError(f"{mask.path}: unexpected labels {listed} (expected {expected}); {advice}")
+    return values
 
 
 def one_of(labels: Labels, wanted: Iterable[int]) -> NDArray[np.bool_]:
@@ -230,11 +236,11 @@ def _percent(share: float) -> str:
 
 @compiled
 def _most_frequent(
-    labels: Labels,
+    labels: NDArray[np.int64],
     m: Affine,
     factor: NDArray[np.int64],
     zero: int,
-    result: Labels,
+    result: NDArray[np.int64],
 ) -> None:
     """Fill ``result`` with the label that most sample points of each voxel have.
 

@@ -88,7 +88,9 @@ def voxel_hash(data: NDArray[Any], affine: Affine) -> str:
     """
     order = nib.io_orientation(affine)
     canonical = np.ascontiguousarray(nib.apply_orientation(data, order), dtype=np.float32)
-    return hashlib.sha256(repr(canonical.shape).encode() + canonical.tobytes()).hexdigest()
+    found = hashlib.sha256(repr(canonical.shape).encode())
+    found.update(canonical.data)
+    return found.hexdigest()
 
 
 def read_content(path: Path) -> bytes:

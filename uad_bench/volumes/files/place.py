@@ -14,7 +14,7 @@ from uad_bench.errors import ScanError
 from uad_bench.volumes.files.nifti import MAX_SHIFT, Volume, corner_distance, corner_distance_mm
 from uad_bench.volumes.grid import Affine, mirrored
 
-Labels = NDArray[np.int64]
+Labels = NDArray[np.int32]
 Mask = NDArray[np.bool_]
 
 MAX_OUTSIDE, LOST = 0.05, 0.5

@@ -19,7 +19,7 @@ from uad_bench.volumes.files.masks import (
     refuse_probabilities,
 )
 from uad_bench.volumes.files.nifti import MNI152, Volume, read_volume
-from uad_bench.volumes.files.place import Labels, align
+from uad_bench.volumes.files.place import Labels, Mask, align
 from uad_bench.volumes.grid import Affine, FloatArray, Grid
 from uad_bench.volumes.steps.label_map import tissue_labels
 from uad_bench.volumes.steps.space import TO_MNI152, Overlap, overlap
@@ -240,9 +240,10 @@ def _raters(
     """The labels of each rater on the FLAIR's grid."""
     raters: list[Labels] = []
     for mask in masks:
-        raters.append(labels_on(mask, flair, brain, mask_shift))
-        check_labels(mask, raters[-1], allowed_labels(scan), scan.label_advice)
-        refuse_probabilities(mask, raters[-1])
+        labels = labels_on(mask, flair, brain, mask_shift)
+        values = check_labels(mask, labels, allowed_labels(scan), scan.label_advice)
+        refuse_probabilities(mask, labels, values)
+        raters.append(labels)
     return raters
 
 
@@ -299,14 +300,22 @@ def majority(scan: Scan, raters: Iterable[Labels]) -> NDArray[np.uint8]:
         scan: whose labels mean what.
         raters: the labels of each, ``[X, Y, Z]``, at least one.
     """
-    votes, ignored, count = np.zeros((), np.int16), np.zeros((), np.bool_), 0
+    votes: NDArray[np.integer] = np.zeros((), np.int16)
+    unsure: Mask = np.zeros((), np.bool_)
+    count = 0
     for labels in raters:
-        votes = votes + is_lesion(labels, scan)
-        ignored = ignored | one_of(labels, scan.ignore_labels)
+        marked = is_lesion(labels, scan)
+        votes = votes + marked if count else marked.view(np.uint8)
+        if scan.ignore_labels:
+            unsure = unsure | one_of(labels, scan.ignore_labels)
         count += 1
-    lesion = (2 * votes > count).astype(np.uint8)
-    lesion[(lesion == 0) & (ignored | (2 * votes == count))] = 2
-    return lesion
+    lesion = votes > count // 2
+    if count % 2 == 0:
+        unsure = unsure | (votes == count // 2)
+    result: NDArray[np.uint8] = lesion.view(np.uint8)
+    if unsure.any():
+        result[unsure & ~lesion] = 2
+    return result
 
 
 def telling_labels(scan: Scan, raters: Sequence[Labels]) -> tuple[int, ...]:
@@ -332,9 +341,12 @@ def allowed_labels(scan: Scan) -> frozenset[int] | None:
 
 def is_lesion(labels: Labels, scan: Scan) -> NDArray[np.bool_]:
     """Return where a rater of ``scan`` marked lesion."""
-    if scan.lesion_labels is None:
-        return np.asarray((labels > 0) & ~one_of(labels, scan.ignore_labels), dtype=np.bool_)
-    return one_of(labels, scan.lesion_labels)
+    if scan.lesion_labels is not None:
+        return one_of(labels, scan.lesion_labels)
+    marked: Mask = labels > 0
+    if scan.ignore_labels:
+        marked &= ~one_of(labels, scan.ignore_labels)
+    return marked
 
 
 def _overlaps(

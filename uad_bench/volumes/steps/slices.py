@@ -86,5 +86,6 @@ def _brain_mean(loaded: LoadedScan, share: FloatArray, grid: Grid) -> FloatArray
         share: part of each target voxel that is brain.
         grid: the template grid.
     """
-    total = resample(np.where(loaded.brain, loaded.image, 0.0), loaded.affine, grid)
-    return np.divide(total, share, out=np.zeros_like(total), where=share >= 0.5)
+    inside = share >= 0.5
+    total = resample(np.where(loaded.brain, loaded.image, 0.0), loaded.affine, grid, inside)
+    return np.divide(total, share, out=np.zeros_like(total), where=inside)

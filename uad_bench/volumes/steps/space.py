@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uad_bench.dataset import Space
+from uad_bench.kernels import compiled_or
 from uad_bench.volumes.grid import Affine, Grid
 from uad_bench.volumes.recipe import SIZE, Recipe
 from uad_bench.volumes.steps.resample import resample
@@ -158,16 +159,46 @@ def overlap(
         template: the template brain on ``grid``, bool ``[Z, H, W]``.
         grid: the template grid.
     """
-    points = np.argwhere(template)
-    to_voxel = np.linalg.inv(affine) @ grid.affine
-    voxels = np.rint(points @ to_voxel[:3, :3].T + to_voxel[:3, 3]).astype(np.int64)
-    voxels = voxels[((voxels >= 0) & (voxels < brain.shape)).all(axis=1)]
-    shared_ml = int(np.count_nonzero(brain[tuple(voxels.T)])) * grid.voxel_ml
+    shared_ml = _shared(template, np.linalg.inv(affine) @ grid.affine, brain) * grid.voxel_ml
     brain_ml = int(np.count_nonzero(brain)) * abs(float(np.linalg.det(affine[:3, :3]))) / 1000.0
-    template_ml = len(points) * grid.voxel_ml
+    template_ml = int(np.count_nonzero(template)) * grid.voxel_ml
     return Overlap(
         inside=shared_ml / brain_ml,
         covered=shared_ml / template_ml,
         dice=2 * shared_ml / (brain_ml + template_ml),
         brain_ml=brain_ml,
     )
+
+
+def _shared_by_numpy(template: NDArray[np.bool_], m: Affine, brain: NDArray[np.bool_]) -> int:
+    z, y, x = np.nonzero(template)
+    voxels = np.rint([row[0] * z + row[1] * y + row[2] * x + row[3] for row in m[:3]])
+    size = np.array(brain.shape)[:, None]
+    inside = voxels[:, ((voxels >= 0) & (voxels < size)).all(axis=0)]
+    return int(np.count_nonzero(brain[tuple(inside.astype(np.int64))]))
+
+
+@compiled_or(_shared_by_numpy)
+def _shared(template: NDArray[np.bool_], m: Affine, brain: NDArray[np.bool_]) -> int:
+    """Count the voxels of the template whose centre lies in a voxel of the brain.
+
+    Args:
+        template: ``[Z, H, W]``.
+        m: index of the template to voxel of the brain.
+        brain: ``[X, Y, Z]``.
+    """
+    shared = 0
+    for z in range(template.shape[0]):
+        for y in range(template.shape[1]):
+            for x in range(template.shape[2]):
+                if template[z, y, x]:
+                    i = np.rint(m[0, 0] * z + m[0, 1] * y + m[0, 2] * x + m[0, 3])
+                    j = np.rint(m[1, 0] * z + m[1, 1] * y + m[1, 2] * x + m[1, 3])
+                    k = np.rint(m[2, 0] * z + m[2, 1] * y + m[2, 2] * x + m[2, 3])
+                    if (
+                        0 <= i < brain.shape[0]
+                        and 0 <= j < brain.shape[1]
+                        and 0 <= k < brain.shape[2]
+                    ):
+                        shared += brain[int(i), int(j), int(k)]
+    return shared
