@@ -6,7 +6,6 @@ al. 2001 find lesions of multiple sclerosis, and what makes bright voxels a lesi
 
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import islice
 
 import numpy as np
@@ -30,15 +29,6 @@ _START = TissueIntensities(np.array([0.25, 0.6, 0.53]), np.array([0.15, 0.06, 0.
 _SCANS = 20  # of the training and of the validation subjects, that are looked at
 _TOLERANCE_MM, _DOUBT = 2.0, 0.1
 _MOST = 20.0  # the surprise of a score of 1
-
-
-@lru_cache(maxsize=1)
-def _blurred(
-    prior: bytes, shape: tuple[int, ...], spacing: tuple[float, float, float]
-) -> NDArray[np.float64]:
-    """The atlas as far as registration lets it be known: the same for all scans of a detector."""
-    maps = np.frombuffer(prior, np.uint8).reshape(shape) / 255.0
-    return blurred(maps, spacing, _TOLERANCE_MM)
 
 
 class Outlier(method.Method):
@@ -127,7 +117,7 @@ class Outlier(method.Method):
     def _expected(self, slices: Slices, doubt: float) -> NDArray[np.float64]:
         """What tissue is expected in the brain of one scan, ``[n, 3]``."""
         brain, prior = np.asarray(slices.brain[:, 0]), self.prior_
-        maps = _blurred(prior.tobytes(), prior.shape, slices.spacing)
+        maps = blurred(prior, slices.spacing, _TOLERANCE_MM)
         if not self.params.prior:
             everywhere = prior.mean(axis=(1, 2, 3), keepdims=True)
             maps = np.broadcast_to(everywhere / everywhere.sum(), maps.shape)

@@ -87,6 +87,18 @@ def test_help_and_list_start_without_heavy_modules_in_a_blink(arguments):
     assert min(seconds) < 0.6, "processor time; the aim of 0.3 s is for an idle machine"
 
 
+def test_no_commands_help_loads_what_computes():
+    code = (
+        "import sys; from uad_bench.cli import COMMANDS, main\n"
+        "for name in COMMANDS: main([name, '--help'])\n"
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "uad_bench" in loaded
+    assert not loaded & {"torch", "numpy", "scipy", "pandas", "nilearn", "nibabel", "mlflow"}
+
+
 def test_help_names_every_command_and_a_commands_help_is_its_own(capsys):
     assert main([]) == 0
     shown = capsys.readouterr().out

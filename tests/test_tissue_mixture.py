@@ -218,9 +218,9 @@ def test_surprise_stays_finite_where_the_tail_is_below_every_number():
 
 
 def test_what_is_expected_is_the_blurred_atlas_and_nowhere_nothing():
-    maps = np.zeros((3, 2, 31, 31))
-    maps[2] = 1
-    maps[:, :, 15, 15] = [[1], [0], [0]]
+    maps = np.zeros((3, 2, 31, 31), np.uint8)
+    maps[2] = 255
+    maps[:, :, 15, 15] = [[255], [0], [0]]
     brain = np.ones((2, 31, 31), bool)
 
     def at(row: int, column: int, *, tolerance: float, doubt: float) -> np.ndarray:

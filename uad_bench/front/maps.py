@@ -14,16 +14,7 @@ from uad_bench.front.results import Results
 from uad_bench.plugins.registry import open_registry
 from uad_bench.runner.config import RunConfig, load_settings
 from uad_bench.runner.events import Listener
-from uad_bench.runner.settings import DataSettings, EvaluationSettings, StoreSettings
-
-SETTINGS = (
-    *DataSettings.model_fields,
-    *EvaluationSettings.model_fields,
-    *StoreSettings.model_fields,
-    "results",
-    "overwrite",
-)
-"""The settings of a run that have a meaning for maps of another program."""
+from uad_bench.runner.settings import OF_MAPS
 
 
 def evaluate_folder(
@@ -75,9 +66,9 @@ def evaluate_folder(
          Dataset             Ours¶   Ours*¶   Prevalence
         ...
     """
-    unknown = [key for key in settings if key not in SETTINGS]
+    unknown = [key for key in settings if key not in OF_MAPS]
     if unknown:
-        raise UadBenchError(f"{unknown[0]}: unknown argument; known: {', '.join(SETTINGS)}")
+        raise UadBenchError(f"{unknown[0]}: unknown argument; known: {', '.join(OF_MAPS)}")
     config = load_settings({**settings, "datasets": dataset}, in_python=True)
     place = None if healthy is None else Path(healthy)
     if not progress:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,17 +54,31 @@ class TissueIntensities:
         return cls(mean, np.median([one.sd for one in several], axis=0))
 
 
-def blurred(maps: FloatArray, spacing: tuple[float, float, float], tolerance: float) -> FloatArray:
-    """Blur maps within slices, for what registration leaves.
+def blurred(
+    prior: NDArray[np.uint8], spacing: tuple[float, float, float], tolerance: float
+) -> FloatArray:
+    """Blur an atlas within slices, for what registration leaves; once for all scans of a detector.
 
     Args:
-        maps: ``[K, N, H, W]``.
+        prior: 255 x probability, ``[K, Z, H, W]``.
         spacing: voxel size ``(z, y, x)`` in mm.
         tolerance: standard deviation in mm.
+
+    Returns:
+        Probabilities, ``[K, Z, H, W]``, read-only.
     """
-    sigma = (0.0, 0.0, tolerance / spacing[1], tolerance / spacing[2])
-    found: FloatArray = gaussian_filter(maps, sigma) if tolerance else maps
-    return found
+    return _blurred(prior.tobytes(), prior.shape, spacing, tolerance)
+
+
+@lru_cache(maxsize=1)
+def _blurred(
+    prior: bytes, shape: tuple[int, ...], spacing: tuple[float, float, float], tolerance: float
+) -> FloatArray:
+    maps: FloatArray = np.frombuffer(prior, np.uint8).reshape(shape) / 255.0
+    if tolerance:
+        maps = gaussian_filter(maps, (0.0, 0.0, tolerance / spacing[1], tolerance / spacing[2]))
+    maps.flags.writeable = False
+    return maps
 
 
 def expectation(

@@ -72,6 +72,7 @@ class Settings(BaseModel):
         alias_generator=lambda name: name.replace("_", "-"),
         populate_by_name=True,
         use_attribute_docstrings=True,
+        defer_build=True,
     )
 
     heading: ClassVar[str] = ""
@@ -224,6 +225,16 @@ class WhereSettings(StoreSettings):
 
     mlflow: bool = True
     """Send cells to MLflow."""
+
+
+OF_MAPS = (
+    *DataSettings.model_fields,
+    *EvaluationSettings.model_fields,
+    *StoreSettings.model_fields,
+    "results",
+    "overwrite",
+)
+"""The settings of a run that have a meaning for maps of another program."""
 
 
 def heading(model: type[Settings], name: str) -> str:

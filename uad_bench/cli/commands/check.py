@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from uad_bench.cli.options import PluginPaths
 from uad_bench.cli.streams import echo
 from uad_bench.errors import PluginError, UadBenchError
-from uad_bench.evaluation.postprocessing import PostProcessing
-from uad_bench.evaluation.protocol import Protocol
-from uad_bench.method import Method
-from uad_bench.plugins.conformance import (
-    Violation,
-    check_dataset,
-    check_method,
-    check_postprocessing,
-    check_protocol,
-)
-from uad_bench.plugins.entry import Entry
 from uad_bench.plugins.registry import open_registry, read_plugin, split_dataset
+
+if TYPE_CHECKING:
+    from uad_bench.plugins.conformance import Violation
+    from uad_bench.plugins.entry import Entry
 
 
 def check(
@@ -67,6 +60,17 @@ def _resolve(target: str, plugin: list[Path] | None) -> tuple[tuple[Entry, ...],
 
 def _violations(entry: Entry, root: Path | None) -> list[Violation]:
     """The rules that a plugin breaks; one that cannot be loaded breaks the first."""
+    from uad_bench.evaluation.postprocessing import PostProcessing
+    from uad_bench.evaluation.protocol import Protocol
+    from uad_bench.method import Method
+    from uad_bench.plugins.conformance import (
+        Violation,
+        check_dataset,
+        check_method,
+        check_postprocessing,
+        check_protocol,
+    )
+
     try:
         loaded = entry.load()
         if isinstance(loaded, Protocol):

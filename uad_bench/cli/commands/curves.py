@@ -10,7 +10,6 @@ import typer
 from uad_bench.cli.options import RESULTS, PluginPaths, ResultsPath
 from uad_bench.cli.streams import echo
 from uad_bench.plugins.registry import open_registry
-from uad_bench.results import load_cells
 from uad_bench.system.disk import write_whole
 
 
@@ -31,6 +30,7 @@ def curves(
     """Draw precision against recall, a panel per dataset and a line per method."""
     from uad_bench.report.figures.curves import curves_picture
     from uad_bench.report.tables.chosen import one_space
+    from uad_bench.results import load_cells
 
     registry = open_registry(plugin)
     chosen, records = registry.protocol(protocol), load_cells(results)

@@ -6,17 +6,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from uad_bench.cli.options import Given, takes
 from uad_bench.cli.output import cells_in_words
-from uad_bench.cli.tables import print_tables
-from uad_bench.front.maps import SETTINGS, score
-from uad_bench.front.progress import LiveProgress
 from uad_bench.runner.config import load_settings
+from uad_bench.runner.settings import OF_MAPS
 
 
-@takes("datasets", *SETTINGS, one_dataset=True)
+@takes("datasets", *OF_MAPS, one_dataset=True)
 def evaluate(
     given: Given,
     folder: Annotated[
@@ -42,6 +39,12 @@ def evaluate(
     A map is a NIfTI file in [0, 1], on the scan's own grid or on the prepared one, called like its
     scan. Its cells are in the results folder beside those of detectors, and tables mark them.
     """
+    from rich.console import Console
+
+    from uad_bench.cli.tables import print_tables
+    from uad_bench.front.maps import score
+    from uad_bench.front.progress import LiveProgress
+
     config = load_settings(given)
     messages = Console(stderr=True)
     with LiveProgress(messages) as progress:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from uad_bench.cli.options import ConfigFile, Given, takes
 from uad_bench.cli.output import cells_in_words
-from uad_bench.cli.tables import print_tables
-from uad_bench.front.progress import LiveProgress
-from uad_bench.front.results import Results as RunResults
-from uad_bench.front.run import compute
 from uad_bench.plugins.registry import open_registry
-from uad_bench.results import ResultsFolder, stored_cells
 from uad_bench.runner.config import RunConfig, load_config
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from uad_bench.front.results import Results as RunResults
 
 
 @takes(RunConfig)
@@ -34,6 +33,10 @@ def run(
     Without --data-root everything runs on simulated datasets. Finished cells are kept: the same
     command goes on where an interrupted one stopped.
     """
+    from rich.console import Console
+
+    from uad_bench.cli.tables import print_tables
+
     settings = load_config(config, given)
     messages = Console(stderr=True)
     if dry_run:
@@ -56,6 +59,9 @@ def run(
 
 def _run(config: RunConfig, messages: Console) -> RunResults:
     """Do the run; say how to go on where it is interrupted."""
+    from uad_bench.front.progress import LiveProgress
+    from uad_bench.front.run import compute
+
     command = shlex.join(["uad-bench", *sys.argv[1:]])
     try:
         with LiveProgress(messages) as progress:
@@ -73,6 +79,8 @@ def _run(config: RunConfig, messages: Console) -> RunResults:
 def _show_plan(config: RunConfig, messages: Console) -> None:
     """Check files and print what a run would do; write nothing."""
     from uad_bench.cli.plan_table import print_plan
+    from uad_bench.front.progress import LiveProgress
+    from uad_bench.results import ResultsFolder, stored_cells
     from uad_bench.runner.data.gather import find_files
     from uad_bench.runner.environment import resolve_device
     from uad_bench.runner.plan.plan import make_plan

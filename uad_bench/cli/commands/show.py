@@ -10,16 +10,15 @@ import typer
 
 from uad_bench.cli.options import PluginPaths
 from uad_bench.cli.output import print_block, print_facts, print_table
-from uad_bench.cli.parameter_table import print_parameters
 from uad_bench.cli.streams import echo
-from uad_bench.evaluation.postprocessing import PostProcessing
-from uad_bench.evaluation.protocol import MetricInfo, Protocol
-from uad_bench.method import Method
-from uad_bench.plugins.entry import Entry
 from uad_bench.plugins.registry import open_registry
 
 if TYPE_CHECKING:
     from uad_bench.dataset import Dataset, DatasetInfo
+    from uad_bench.evaluation.postprocessing import PostProcessing
+    from uad_bench.evaluation.protocol import MetricInfo, Protocol
+    from uad_bench.method import Method
+    from uad_bench.plugins.entry import Entry
     from uad_bench.report.publication import ScannerFacts
 
 _BESIDE = {None: "", "all": "all methods", "networks": "networks"}
@@ -30,6 +29,10 @@ def show(
     plugin: PluginPaths = None,
 ) -> None:
     """Show what a plugin is: what it says about itself, parameters or metrics, origin."""
+    from uad_bench.evaluation.postprocessing import PostProcessing
+    from uad_bench.evaluation.protocol import Protocol
+    from uad_bench.method import Method
+
     for index, entry in enumerate(open_registry(plugin).matching(name)):
         if index:
             echo()
@@ -46,6 +49,8 @@ def show(
 
 def _show_method(entry: Entry, method: type[Method]) -> None:
     """Print a method's facts, its parameters and its module's description."""
+    from uad_bench.cli.parameter_table import print_parameters
+
     info = method.info
     print_facts(
         (

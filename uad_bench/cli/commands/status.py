@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
-
 from uad_bench.cli.options import RESULTS, ResultsPath
 from uad_bench.errors import UadBenchError
-from uad_bench.results import ResultsFolder, stored_cells
 
 
 def status(
     results: ResultsPath = RESULTS,
 ) -> None:
     """Show which cells of the last run are done, which failed, and how to go on."""
+    from pydantic import ValidationError
+
     from uad_bench.cli.plan_table import print_status
+    from uad_bench.results import ResultsFolder, stored_cells
     from uad_bench.runner.plan.plan import PlanFile
 
     path = results / "plan.json"

@@ -8,7 +8,6 @@ from uad_bench.cli.options import RESULTS, PluginPaths, ResultsPath
 from uad_bench.cli.output import cells_in_words
 from uad_bench.cli.streams import echo
 from uad_bench.plugins.registry import open_registry
-from uad_bench.results import load_cells
 
 
 def sync(
@@ -21,6 +20,7 @@ def sync(
     """
     from uad_bench import tracking
     from uad_bench.report.tables.versions import refuse_other_version
+    from uad_bench.results import load_cells
 
     records, registry = load_cells(results), open_registry(plugin)
     refuse_other_version(

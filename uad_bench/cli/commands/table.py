@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from uad_bench.cells import CellRecord
 from uad_bench.cli.options import RESULTS, PluginPaths, ResultsPath
 from uad_bench.cli.streams import echo
 from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import open_registry
-from uad_bench.results import ResultsFolder, load_cells
 from uad_bench.system.disk import write_whole
+
+if TYPE_CHECKING:
+    from uad_bench.cells import CellRecord
 
 
 def table(
@@ -79,6 +80,8 @@ def table(
 
 def _records(results: Path, *, optional: bool) -> tuple[CellRecord, ...]:
     """The folder's records; none where the paper's numbers can stand alone."""
+    from uad_bench.results import ResultsFolder, load_cells
+
     if optional and not any(ResultsFolder(results).cells.glob("*.json")):
         return ()
     return load_cells(results)
