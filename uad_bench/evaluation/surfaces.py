@@ -88,23 +88,24 @@ def _box(mask: Bytes) -> Integers:
     """
     depth, height, width = mask.shape
     corners = np.zeros((2, 3), np.int64)
-    columns = np.zeros(width, np.uint8)
-    top = height
-    for z in range(depth):
-        for y in range(height):
-            row = mask[z, y]
-            if _any(row):
-                if corners[1, 0] == 0:
-                    corners[0, 0] = z
-                corners[1, 0] = z + 1
-                top = min(top, y)
-                corners[1, 1] = max(corners[1, 1], y + 1)
-                for x in range(width):
-                    columns[x] |= row[x]
-    places = np.flatnonzero(columns)
-    if len(places):
-        corners[0, 1], corners[0, 2], corners[1, 2] = top, places[0], places[-1] + 1
+    slices = mask.reshape(depth, height * width)
+    levels = _filled(slices)
+    if len(levels):
+        shadow = _shadow(slices[levels[0] : levels[-1] + 1]).reshape(height, width)
+        rows, columns = _filled(shadow), np.flatnonzero(_shadow(shadow))
+        for axis, places in enumerate((levels, rows, columns)):
+            corners[0, axis], corners[1, axis] = places[0], places[-1] + 1
     return corners
+
+
+@compiled
+def _shadow(rows: Bytes) -> Bytes:
+    """Return which places are marked in some row."""
+    shadow = np.zeros(rows.shape[1], np.uint8)
+    for row in range(len(rows)):
+        for place in range(len(shadow)):
+            shadow[place] |= rows[row, place]
+    return shadow
 
 
 @compiled
@@ -148,15 +149,9 @@ def _nearest_squares(queries: Bytes, sites: Bytes, shift: Integers, spacing: Flo
         spacing: voxel size along each axis.
     """
     depth, height, width = queries.shape
-    columns = np.zeros((height, width), np.uint8)
-    count = 0
-    for z in range(depth):
-        for y in range(height):
-            for x in range(width):
-                columns[y, x] |= queries[z, y, x]
-                count += queries[z, y, x]
+    columns = _shadow(queries.reshape(depth, height * width)).reshape(height, width)
     planes, places = _plane_squares(columns, sites, shift, spacing)
-    squares, found = np.empty(count), 0
+    squares, found = np.empty(queries.sum()), 0
     best = np.empty(width)
     for y in range(height):
         for z in range(depth):
