@@ -85,9 +85,8 @@ def compare(
 def peak_growth(work: Callable[[], Any]) -> float:
     """Return how many MB more than before were in memory at the peak of a work (Linux).
 
-    It is done once before, so that what is loaded or compiled the first time does not count.
+    Do some of it before, so that what is loaded and compiled the first time does not count.
     """
-    work()
     ctypes.CDLL(None).malloc_trim(0)  # what is free goes back
     Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is in use
     before = _peak_mb()

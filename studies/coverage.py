@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from math import sqrt
 
 import numpy as np
@@ -27,6 +28,7 @@ from uad_bench.evaluation.intervals import (
     pooled_intervals,
     ratio_interval,
 )
+from uad_bench.evaluation.tally import Tally
 
 Values = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Values]
@@ -180,15 +182,15 @@ def patients(
     lesion = np.rint(size * stats.norm.sf(EDGES - offset - contrast))
     healthy = np.rint(VOXELS * stats.norm.sf((EDGES - offset) / width))
     return [
-        ScoreHistogram(
-            -np.diff(h, append=0).astype(np.int64), -np.diff(v, append=0).astype(np.int64)
-        )
+        ScoreHistogram(*(Tally.of(-np.diff(one, append=0).astype(np.int64)) for one in (h, v)))
         for h, v in zip(healthy, lesion, strict=True)
     ]
 
 
 def _curves(people: Iterable[ScoreHistogram]) -> Values:
-    return np.array([dice_curve(one)[1:] for one in people if one.lesion_voxels])
+    return np.array(
+        [dice_curve(one, np.arange(1, len(EDGES))) for one in people if one.lesion_voxels]
+    )
 
 
 def pooled_rows(samples: int) -> Iterable[tuple[str, list[str]]]:
@@ -196,7 +198,7 @@ def pooled_rows(samples: int) -> Iterable[tuple[str, list[str]]]:
     for name, kind in PATIENTS.items():
         rng = np.random.default_rng(len(name))
         crowd = patients(rng, 50_000, kind)
-        pool = sum(crowd[1:], crowd[0])
+        pool = ScoreHistogram.pooled(crowd)
         best = max_dice(pool)
         assert best is not None
         truth = (average_precision(pool), best[0], float(_curves(crowd).mean(axis=0).max()))
@@ -206,7 +208,9 @@ def pooled_rows(samples: int) -> Iterable[tuple[str, list[str]]]:
             pooled = [pooled_intervals(people) for people in drawn]
             found[0].append([one.average_precision for one in pooled])
             found[1].append([one.max_dice for one in pooled])
-            found[2].append([best_mean_interval(_curves(people)) for people in drawn])
+            found[2].append(
+                [best_mean_interval(partial(iter, _curves(people))) for people in drawn]
+            )
         for title, true, by_size in zip(
             ("`paper` auprc", "`paper` max_dice", "`strict` max_dice"), truth, found, strict=True
         ):

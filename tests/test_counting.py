@@ -51,12 +51,13 @@ def test_a_histogram_holds_every_voxel_once(scan):
     scores, kinds, domain = scan
     found = ScoreHistogram.of(scores, kinds, domain)
     inside = np.ones(scores.shape, bool) if domain is None else domain
-    for counts, kind in ((found.healthy, 0), (found.lesion, 1)):
-        assert counts.dtype == np.int64
+    for tally, kind in ((found.healthy, 0), (found.lesion, 1)):
         by_hand = np.zeros(LEVELS, np.int64)
         for at in np.ndindex(scores.shape):
             by_hand[scores[at]] += inside[at] and kinds[at] == kind
-        assert np.array_equal(counts, by_hand)
+        assert np.array_equal(tally.dense(), by_hand)
+        assert tally.voxels == by_hand.sum()
+        assert (tally.counts > 0).all()
 
 
 @pytest.mark.usefixtures("loops")

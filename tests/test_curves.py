@@ -42,7 +42,7 @@ def put(root: Path, method: str, dataset: str, seed: int, *, control: bool = Fal
     file = root / "histograms" / f"{spec.name}.npz"
     file.parent.mkdir(parents=True, exist_ok=True)
     whole = {f"p{k}/slice": ScoreHistogram.of(*scan(10 * seed + k)) for k in (1, 2)}
-    brain = {name.replace("slice", "brain"): ScoreHistogram.empty() for name in whole}
+    brain = {name.replace("slice", "brain"): ScoreHistogram.pooled([]) for name in whole}
     save_histograms(file, whole | brain)
     use = DatasetUse(
         dataset=dataset,

@@ -80,11 +80,11 @@ def test_lesion_voxels_outside_the_brain_change_no_patient_score(voxels, outside
     scores = np.random.default_rng(seed).integers(0, LEVELS, voxels).astype(np.uint16)
     inside = ScoreHistogram.of(scores, np.zeros(voxels, np.uint8))
     lost = ScoreHistogram.of(np.zeros(outside, np.uint16), np.ones(outside, np.uint8))
-    assert patient_score(inside + lost, outside) == patient_score(inside)
+    assert patient_score(ScoreHistogram.pooled([inside, lost]), outside) == patient_score(inside)
 
 
 def test_a_scan_without_a_voxel_has_no_score():
-    assert patient_score(ScoreHistogram.empty()) is None
+    assert patient_score(ScoreHistogram.pooled([])) is None
 
 
 @given(st.integers(4, 40), st.integers(4, 40), st.floats(0, 1))

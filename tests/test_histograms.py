@@ -25,6 +25,7 @@ from uad_bench.evaluation.histograms import (
     quantise,
     threshold_at_fpr,
 )
+from uad_bench.evaluation.tally import Tally
 from uad_bench.histogram_files import load_histograms, save_histograms
 
 SCORES = st.one_of(st.integers(0, LEVELS - 1), st.sampled_from([0, 1, 7, LEVELS - 2, LEVELS - 1]))
@@ -35,6 +36,15 @@ def arrays(voxels):
     return (
         np.array([score for score, _ in voxels], np.uint16),
         np.array([kind for _, kind in voxels], np.uint8),
+    )
+
+
+def same(one, other):
+    """Whether two histograms hold the same voxels."""
+    pairs = ((one.healthy, other.healthy), (one.lesion, other.lesion))
+    return all(
+        np.array_equal(own.levels, others.levels) and np.array_equal(own.counts, others.counts)
+        for own, others in pairs
     )
 
 
@@ -103,7 +113,7 @@ def test_dice_and_its_curve_are_those_of_the_masks(voxels, threshold):
     scores, lesion = arrays(voxels)
     histogram = ScoreHistogram.of(scores, lesion)
     values, truth = counted(scores, lesion)
-    curve = dice_curve(histogram)
+    curve = dice_curve(histogram, np.arange(LEVELS))
     if not truth.any():
         assert dice_at(histogram, threshold) is None
         assert np.isnan(curve).all()
@@ -155,17 +165,16 @@ def test_threshold_at_fpr_predicts_nothing_where_the_top_score_is_too_common():
 def test_histograms_merge_to_that_of_all_voxels(first, second):
     one, other = (ScoreHistogram.of(*arrays(part)) for part in (first, second))
     together = ScoreHistogram.of(*arrays(first + second))
-    for merged in (one + other, other + one):
-        assert np.array_equal(merged.healthy, together.healthy)
-        assert np.array_equal(merged.lesion, together.lesion)
+    for some in ((one, other), (other, one)):
+        assert same(ScoreHistogram.pooled(some), together)
 
 
 def test_only_the_domain_is_counted_and_ignored_voxels_never_are():
     scores = np.array([[5, 5, 5, 9]], np.uint16)
     lesion = np.array([[0, 1, 2, 1]], np.uint8)
     histogram = ScoreHistogram.of(scores, lesion, np.array([[True, True, True, False]]))
-    assert (histogram.healthy[5], histogram.healthy_voxels) == (1, 1)
-    assert (histogram.lesion[5], histogram.lesion_voxels) == (1, 1)
+    assert (histogram.healthy.dense()[5], histogram.healthy_voxels) == (1, 1)
+    assert (histogram.lesion.dense()[5], histogram.lesion_voxels) == (1, 1)
 
 
 def test_masks_that_do_not_fit_are_refused():
@@ -204,15 +213,15 @@ def test_stored_histograms_come_back_equal(tmp_path_factory, dataset):
     loaded = load_histograms(path)
     assert list(loaded) == list(stored)
     for name, histogram in stored.items():
-        assert np.array_equal(loaded[name].healthy, histogram.healthy)
-        assert np.array_equal(loaded[name].lesion, histogram.lesion)
+        assert same(loaded[name], histogram)
 
 
 def test_stored_histograms_are_the_same_bytes_in_any_order(tmp_path: Path, monkeypatch):
     one = ScoreHistogram.of(np.arange(9, dtype=np.uint16), np.arange(9, dtype=np.uint8) % 3)
-    save_histograms(tmp_path / "a.npz", {"a/slice": one, "b/slice": one + one})
+    two = ScoreHistogram.pooled([one, one])
+    save_histograms(tmp_path / "a.npz", {"a/slice": one, "b/slice": two})
     monkeypatch.setattr("time.time", lambda: 2_000_000_000.0)
-    save_histograms(tmp_path / "b.npz", {"b/slice": one + one, "a/slice": one})
+    save_histograms(tmp_path / "b.npz", {"b/slice": two, "a/slice": one})
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
@@ -224,3 +233,29 @@ def test_a_broken_histogram_file_is_one_line(tmp_path: Path, content):
         load_histograms(path)
     with pytest.raises(UadBenchError, match=r"missing\.npz"):
         load_histograms(tmp_path / "missing.npz")
+
+
+def test_a_histogram_file_whose_parts_do_not_fit_is_one_line(tmp_path: Path):
+    path = tmp_path / "cell.npz"
+    save_histograms(path, {"a/slice": ScoreHistogram.of(*arrays([(3, 0), (5, 1)]))})
+    with np.load(path) as file:
+        parts = dict(file)
+    for name, value in {"healthy_sizes": [2], "lesion_levels": [3, 4], "names": ["a", "b"]}.items():
+        np.savez(path, **(parts | {name: np.array(value)}))
+        with pytest.raises(UadBenchError, match=r"cell\.npz"):
+            load_histograms(path)
+
+
+def test_a_count_beyond_32_bits_is_kept():
+    counts = np.zeros(LEVELS, np.int64)
+    counts[[3, 9]] = 1, (1 << 32) + 5
+    tally = Tally.of(counts)
+    assert tally.voxels == (1 << 32) + 6
+    assert np.array_equal(tally.dense(), counts)
+
+
+@given(VOXELS, st.lists(st.integers(0, NOTHING), max_size=5))
+def test_voxels_at_or_above_a_level_are_counted(voxels, levels):
+    scores, lesion = arrays(voxels)
+    found = ScoreHistogram.of(scores, lesion).lesion.at_or_above(np.array(levels, np.int64))
+    assert found.tolist() == [int((scores[lesion == 1] >= level).sum()) for level in levels]

@@ -45,7 +45,7 @@ def test_each_draw_is_pooled_as_by_hand(drawn):
     assert found.shape == (len(weights), 2)
     for (precision, dice), times in zip(found, weights, strict=True):
         repeated = [one for one, count in zip(subjects, times, strict=True) for _ in range(count)]
-        pool = sum(repeated, ScoreHistogram.empty())
+        pool = ScoreHistogram.pooled(repeated)
         if not pool.lesion_voxels:
             assert np.isnan([precision, dice]).all()
             continue

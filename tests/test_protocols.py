@@ -476,7 +476,7 @@ def test_the_stored_histograms_hold_what_the_metrics_came_from(protocol, dataset
     names = ["a", "b_1", "b_2", "c"]
     assert set(result.histograms) == {f"{n}/{d}" for n in names for d in domains}
     if protocol == "paper":
-        pooled = sum(result.histograms.values(), ScoreHistogram.empty())
+        pooled = ScoreHistogram.pooled(result.histograms.values())
         assert max_dice(pooled)[0] == result.metrics["max_dice"].value
 
 
@@ -510,7 +510,7 @@ def test_what_cannot_be_evaluated_is_one_line(dataset, validation):
         with pytest.raises(UadBenchError, match="two scans are called a:"):
             run(protocol, [dataset[0], dataset[0]], validation)
     with pytest.raises(UadBenchError, match="no voxel"):
-        run("strict", dataset, ScoreHistogram.empty())
+        run("strict", dataset, ScoreHistogram.pooled([]))
     with pytest.raises(UadBenchError, match="scan a do not fit"):
         replace(dataset[0], brain=dataset[0].brain[:3])
     with pytest.raises(UadBenchError, match="scan a are missing or out of order"):

@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.histograms import LEVELS, Counts, ScoreHistogram
+from uad_bench.evaluation.histograms import ScoreHistogram
+from uad_bench.evaluation.tally import Tally
 from uad_bench.system.disk import write_whole
+
+_PARTS = ("sizes", "levels", "counts")
 
 
 def save_histograms(path: Path, histograms: Mapping[str, ScoreHistogram]) -> None:
@@ -24,12 +27,13 @@ def save_histograms(path: Path, histograms: Mapping[str, ScoreHistogram]) -> Non
     names = sorted(histograms)
     arrays: dict[str, NDArray[np.generic]] = {"names": np.array(names, dtype=np.str_)}
     for kind in ("healthy", "lesion"):
-        rows = [getattr(histograms[name], kind) for name in names]
-        levels = [np.flatnonzero(row).astype(np.uint16) for row in rows]
-        arrays[f"{kind}_sizes"] = np.array([len(found) for found in levels], dtype=np.int64)
-        arrays[f"{kind}_levels"] = np.concatenate([np.zeros(0, np.uint16), *levels])
+        tallies: list[Tally] = [getattr(histograms[name], kind) for name in names]
+        arrays[f"{kind}_sizes"] = np.array([len(one.levels) for one in tallies], dtype=np.int64)
+        arrays[f"{kind}_levels"] = np.concatenate(
+            [np.zeros(0, np.uint16), *(one.levels for one in tallies)]
+        )
         arrays[f"{kind}_counts"] = np.concatenate(
-            [np.zeros(0, np.int64), *(row[row > 0] for row in rows)]
+            [np.zeros(0, np.int64), *(one.counts for one in tallies)]
         )
     write_whole(path, _npz(arrays))
 
@@ -54,20 +58,29 @@ def load_histograms(path: Path) -> dict[str, ScoreHistogram]:
     Raises:
         UadBenchError: if the file cannot be read or is not a histogram file.
     """
-    dense: dict[str, Counts] = {}
+    tallies: list[list[Tally]] = []
     try:
         with np.load(path, allow_pickle=False) as file:
             names = [str(name) for name in file["names"]]
             for kind in ("healthy", "lesion"):
-                row = np.repeat(np.arange(len(names)), file[f"{kind}_sizes"])
-                dense[kind] = np.zeros((len(names), LEVELS), np.int64)
-                dense[kind][row, file[f"{kind}_levels"]] = file[f"{kind}_counts"]
+                tallies.append(_tallies(*(file[f"{kind}_{what}"] for what in _PARTS)))
+        return {
+            name: ScoreHistogram(healthy, lesion)
+            for name, healthy, lesion in zip(names, *tallies, strict=True)
+        }
     except (OSError, EOFError, KeyError, ValueError, IndexError, zipfile.BadZipFile) as error:
         raise UadBenchError(
             f"cannot read the score histograms in {path} ({type(error).__name__}): delete the "
             "file and run its cell again"
         ) from None
-    return {
-        name: ScoreHistogram(dense["healthy"][row], dense["lesion"][row])
-        for row, name in enumerate(names)
-    }
+
+
+def _tallies(
+    sizes: NDArray[np.int64], levels: NDArray[np.uint16], counts: NDArray[np.int64]
+) -> list[Tally]:
+    """Cut levels and counts into those of one histogram after the other."""
+    ends = np.cumsum(sizes)
+    if not len(levels) == len(counts) == sizes.sum():
+        raise ValueError("the parts do not fit each other")
+    pairs = zip(np.split(levels, ends[:-1]), np.split(counts, ends[:-1]), strict=True)
+    return [Tally.at(*pair) for pair in pairs][: len(sizes)]

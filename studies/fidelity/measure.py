@@ -131,7 +131,7 @@ def _patients(
 def _pooled(found: Evaluation) -> float | None:
     """AUPRC over all voxels of all slices, background included."""
     slices = [one for name, one in found.histograms.items() if name.endswith("/slice")]
-    return histograms.average_precision(sum(slices, histograms.ScoreHistogram.empty()))
+    return histograms.average_precision(histograms.ScoreHistogram.pooled(slices))
 
 
 def _contrast(

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from uad_bench.evaluation.histograms import LEVELS, ScoreHistogram
+from uad_bench.evaluation.histograms import ScoreHistogram
+from uad_bench.evaluation.tally import LEVELS
 
 TOP = 0.01
 """The share of the brain whose mean is the score."""
@@ -74,7 +75,7 @@ def patient_score(brain: ScoreHistogram, outside: int = 0) -> float | None:
     Returns:
         The score; ``None`` without any voxel.
     """
-    counts = brain.healthy + brain.lesion
+    counts = brain.healthy.dense() + brain.lesion.dense()
     voxels = int(counts.sum()) - outside
     if not voxels:
         return None

@@ -10,7 +10,7 @@ random. ``studies/coverage.py`` measures how often such intervals hold the truth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import exp, log, sqrt
 from typing import Literal
@@ -27,6 +27,10 @@ FEWEST = 4
 
 Scale = Literal["share", "amount"]
 """``share``: in [0, 1], such as Dice. ``amount``: 0 or more, such as a distance in mm."""
+
+CurveSource = Callable[[], Iterable[NDArray[np.float64]]]
+"""Yields the curves of some subjects, so that no more than one has to be in memory; each call
+starts again and yields the same."""
 
 _LEVELS: dict[Scale, float] = {"share": 0.95, "amount": 0.965}
 _POOLED_LEVEL = 0.965
@@ -76,22 +80,23 @@ def ratio_interval(
     return _around(value, _jackknife_error(without), len(below), scale, _POOLED_LEVEL)
 
 
-def best_mean_interval(curves: NDArray[np.float64]) -> Interval | None:
+def best_mean_interval(curves: CurveSource) -> Interval | None:
     """The jackknife interval of the best mean Dice over one common threshold.
 
     The threshold is searched anew without each subject.
 
     Args:
-        curves: ``[S, T]``, one curve over the thresholds per subject, in [0, 1].
+        curves: called to start reading: one curve over the thresholds per subject, in [0, 1].
 
     Returns:
         The interval, which holds the best mean; ``None`` as in :func:`mean_interval`.
     """
-    subjects = len(curves)
+    subjects, total = 0, np.zeros(1)
+    for curve in curves():
+        subjects, total = subjects + 1, total + curve
     if subjects < FEWEST:
         return None
-    total = curves.sum(axis=0)
-    without = np.array([(total - curve).max() for curve in curves]) / (subjects - 1)
+    without = np.array([(total - curve).max() for curve in curves()]) / (subjects - 1)
     value = float(total.max()) / subjects
     return _around(value, _jackknife_error(without), subjects, "share", _LEVELS["share"])
 

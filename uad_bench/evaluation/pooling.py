@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.evaluation.histograms import ScoreHistogram, at_or_above
+from uad_bench.evaluation.histograms import ScoreHistogram
 
 _DRAWS = 64
 """Draws that are pooled at once. Only the subjects that they change are in memory."""
@@ -39,15 +39,12 @@ def pooled_statistics(
                [1.   , 1.   ],
                [0.5  , 0.667]])
     """
-    healthy, lesion = (
-        sum((getattr(one, kind) for one in subjects), getattr(ScoreHistogram.empty(), kind))
-        for kind in ("healthy", "lesion")
-    )
-    levels = np.flatnonzero(lesion)
+    everyone = ScoreHistogram.pooled(subjects)
+    levels = everyone.lesion.levels
     if not len(levels):
         return np.full((len(weights), 2), np.nan)
     searched = slice(1 if levels[0] == 0 else 0, None)
-    hits, found = _reached(ScoreHistogram(healthy, lesion), levels)
+    hits, found = _reached(everyone, levels)
     statistics = []
     for start in range(0, len(weights), _DRAWS):
         change = np.subtract(weights[start : start + _DRAWS], 1, dtype=np.float64)
@@ -63,11 +60,11 @@ def pooled_statistics(
 
 
 def _reached(
-    histogram: ScoreHistogram, levels: NDArray[np.int64]
+    histogram: ScoreHistogram, levels: NDArray[np.uint16]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Lesion voxels, and voxels in all, at and above each level."""
-    hits = at_or_above(histogram.lesion)[levels].astype(np.float64)
-    return hits, hits + at_or_above(histogram.healthy)[levels]
+    hits = histogram.lesion.at_or_above(levels).astype(np.float64)
+    return hits, hits + histogram.healthy.at_or_above(levels)
 
 
 def _pooled(

@@ -125,7 +125,7 @@ class Protocol:
 
 def validation_histogram(scans: Iterable[ScoredScan]) -> ScoreHistogram:
     """The pooled in-brain scores of healthy validation scans, from which thresholds come."""
-    return sum((scan.brain_histogram() for scan in scans), ScoreHistogram.empty())
+    return ScoreHistogram.pooled(scan.brain_histogram() for scan in scans)
 
 
 def _checked(scans: ScanSource) -> ScanSource:

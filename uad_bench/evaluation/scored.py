@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.histograms import IGNORED, LESION, LEVELS, ScoreHistogram
+from uad_bench.evaluation.histograms import IGNORED, LESION, ScoreHistogram
+from uad_bench.evaluation.tally import LEVELS, Tally
 from uad_bench.evaluation.values import Metric, ScanScores
 
 Mask = NDArray[np.bool_]
@@ -95,8 +96,9 @@ class ScoredScan:
         score 0, so that a brain mask that cuts a lesion off misses it instead of hiding it.
         """
         found = ScoreHistogram.of(self.scores, self.lesion, self.brain)
-        found.lesion[0] += np.count_nonzero(self.lesion_mask & ~self.brain)
-        return found
+        lesion = found.lesion.dense()
+        lesion[0] += np.count_nonzero(self.lesion_mask & ~self.brain)
+        return ScoreHistogram(found.healthy, Tally.of(lesion))
 
     def predicted(self, threshold: int) -> Mask:
         """Voxels of the whole slices that score ``threshold`` or more and are not ignored."""

@@ -89,7 +89,7 @@ def evaluate_paper(source: ScanSource, validation: ScoreHistogram | None) -> Eva
         validation: not used, because the threshold is searched on the test labels.
     """
     histograms = {scan.name: scan.whole_slice_histogram() for scan in source()}
-    pooled = sum(histograms.values(), ScoreHistogram.empty())
+    pooled = ScoreHistogram.pooled(histograms.values())
     best = max_dice(pooled)
     threshold = NOTHING if best is None else best[1]
     scans = [
@@ -117,7 +117,10 @@ def _metrics(
         [scan for scan in scans if scan.subject == subject]
         for subject in dict.fromkeys(scan.subject for scan in scans)
     ]
-    histograms = [sum((s.histogram for s in own), ScoreHistogram.empty()) for own in people]
+    histograms = [
+        own[0].histogram if len(own) == 1 else ScoreHistogram.pooled(scan.histogram for scan in own)
+        for own in people
+    ]
     intervals = pooled_intervals(histograms)
     lesions = [own.lesion_voxels for own in histograms]
     voxels = [own.lesion_voxels + own.healthy_voxels for own in histograms]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from math import prod
 
 import numpy as np
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 from uad_bench.evaluation.detection import Person, detect, patient_score
 from uad_bench.evaluation.hausdorff import SurfaceDistance, box_diagonal, surface_distance
 from uad_bench.evaluation.histograms import (
-    LEVELS,
     ScoreHistogram,
     average_precision,
     dice_at,
@@ -40,6 +40,7 @@ from uad_bench.evaluation.protocols._strict_metrics import (
 )
 from uad_bench.evaluation.scored import Evaluation, ScanSource, ScoredScan, as_score
 from uad_bench.evaluation.statistics import subject_means
+from uad_bench.evaluation.tally import LEVELS
 from uad_bench.evaluation.values import Metric, ScanScores
 
 __all__ = ["FPR", "STRICT", "evaluate_strict"]
@@ -72,10 +73,10 @@ class _Scan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _BestThreshold:
-    """The common threshold with the largest mean Dice, and the Dice curves it was found on."""
+    """The common threshold with the largest mean Dice, and the interval of this Dice."""
 
     threshold: int
-    curves: NDArray[np.float64]
+    interval: Interval | None
 
 
 def evaluate_strict(source: ScanSource, validation: ScoreHistogram | None) -> Evaluation:
@@ -100,7 +101,7 @@ def evaluate_strict(source: ScanSource, validation: ScoreHistogram | None) -> Ev
             scans,
             one,
             penalised.count(one.name),
-            best_mean_interval(best.curves) if one.name == "max_dice" else _interval(scans, one),
+            best.interval if one.name == "max_dice" else _interval(scans, one),
         )
         for one in METRICS
     }
@@ -186,22 +187,21 @@ def _best_threshold(scans: Sequence[_Scan]) -> _BestThreshold:
     and lowers nobody's Dice: the search over those levels is a search over all. Of several best
     thresholds the largest is taken.
     """
-    defined = [scan for scan in scans if scan.brain.lesion_voxels]
-    lesion = sum((scan.brain.lesion for scan in defined), np.zeros(LEVELS, np.int64))
-    levels = np.flatnonzero(lesion[1:]) + 1
+    subjects: dict[str, list[ScoreHistogram]] = {}
+    for scan in scans:
+        if scan.brain.lesion_voxels:
+            subjects.setdefault(scan.scores.subject, []).append(scan.brain)
+    levels = ScoreHistogram.pooled(chain(*subjects.values())).lesion.levels
+    levels = levels[levels > 0]
     if not len(levels):
-        return _BestThreshold(LEVELS - 1, np.zeros((0, 1)))
-    subjects = dict.fromkeys(scan.scores.subject for scan in defined)
-    curves = np.array(
-        [
-            np.mean(
-                [dice_curve(s.brain)[levels] for s in defined if s.scores.subject == subject],
-                axis=0,
-            )
-            for subject in subjects
-        ]
-    )
-    return _BestThreshold(int(levels[largest_argmax(curves.mean(axis=0))]), curves)
+        return _BestThreshold(LEVELS - 1, None)
+
+    def curves() -> Iterator[NDArray[np.float64]]:
+        for own in subjects.values():
+            yield np.mean([dice_curve(one, levels) for one in own], axis=0)
+
+    mean = sum(curves(), np.zeros(1)) / len(subjects)
+    return _BestThreshold(int(levels[largest_argmax(mean)]), best_mean_interval(curves))
 
 
 def _completed(scan: _Scan, threshold: int, patients: Container[str]) -> ScanScores:

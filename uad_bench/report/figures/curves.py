@@ -47,12 +47,13 @@ def pooled(records: Sequence[CellRecord], root: Path) -> ScoreHistogram:
     Raises:
         UadBenchError: a file of histograms that is missing or damaged.
     """
-    total = ScoreHistogram.empty()
-    for record in records:
-        if record.histograms is not None:
-            scans = load_histograms(root / record.histograms)
-            total = sum((h for name, h in scans.items() if name.endswith("/slice")), total)
-    return total
+    return ScoreHistogram.pooled(
+        histogram
+        for record in records
+        if record.histograms is not None
+        for name, histogram in load_histograms(root / record.histograms).items()
+        if name.endswith("/slice")
+    )
 
 
 def curves_picture(
