@@ -260,6 +260,9 @@ class Method(ABC):
         objective: the validation metrics that tuning minimises.
         budget: the parameters that say how large it is and how long it trains; a control beside it
             is given the same.
+        trained_as: the method, a base class of this one, whose training it shares. It differs in
+            how it scores, and has that method's parameters beside its own. The engine trains that
+            method once, hands its state to :meth:`load`, and calls :meth:`calibrate`.
 
     Examples:
         >>> import numpy as np
@@ -286,6 +289,7 @@ class Method(ABC):
     info: ClassVar[MethodInfo]
     objective: ClassVar[tuple[str, ...]] = ()
     budget: ClassVar[tuple[str, ...]] = ()
+    trained_as: ClassVar[type[Method] | None] = None
     Params: ClassVar[type[Params]] = Params
 
     def __init__(self, params: Any = None) -> None:
@@ -309,6 +313,21 @@ class Method(ABC):
     @abstractmethod
     def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
         """Learn from healthy slices. Called once; must be deterministic given ``context.seed``."""
+
+    def calibrate(
+        self,
+        validation: Slices,  # noqa: ARG002
+        context: FitContext,  # noqa: ARG002
+    ) -> tuple[str, ...]:
+        """Choose what scoring needs, such as a scale, on healthy validation slices.
+
+        Called once after ``fit``, or after ``load`` where another method's training is shared; must
+        be deterministic given ``context.seed``. By default there is nothing to choose.
+
+        Returns:
+            Facts worth keeping, such as what was chosen.
+        """
+        return ()
 
     @abstractmethod
     def score(self, slices: Slices) -> FloatArray:
@@ -352,7 +371,13 @@ class ReconstructionMethod(Method):
 
     The evaluation takes the absolute residual without post-processing, and the positive
     residual (input brighter than reconstruction) for the starred variant.
+
+    Class attributes:
+        scores_by_residual: ``False`` for a method that reconstructs, but whose anomaly map is
+            another one: its ``score``.
     """
+
+    scores_by_residual: ClassVar[bool] = True
 
     @abstractmethod
     def reconstruct(self, slices: Slices) -> FloatArray:

@@ -30,6 +30,8 @@ _LEFT_MM = (-63.8, 48.8)
 _TISSUE = 0.15
 _PERCENTILE = 0.75
 
+_SQUARES = 3
+
 _NOISE_SD = 0.2
 _NOISE_GRID = 16
 
@@ -111,6 +113,39 @@ def paint_noise(image: Tensor, brain: Tensor, generator: torch.Generator) -> Ten
     sample = torch.arange(batch, device=image.device)[:, None, None]
     shifted = noise[sample, 0, rows[:, :, None], columns[:, None, :]][:, None]
     return torch.where(brain, (image + shifted).clamp(0.0, 1.0), image)
+
+
+def cut_squares(image: Tensor, brain: Tensor, generator: torch.Generator) -> Tensor:
+    """Return a copy of healthy slices with up to three squares cut out (Zimmerer et al. 2018).
+
+    The sizes and values are those of the authors' later code: sides of up to half the slice, each
+    square filled with one value from [0, 1].
+
+    Args:
+        image: ``[B, 1, H, W]`` in [0, 1].
+        brain: bool ``[B, 1, H, W]``; pixels outside it stay as they are.
+        generator: source of every draw, on the image's device.
+
+    Returns:
+        ``[B, 1, H, W]``; a sample has 0, 1, 2 or 3 squares, each equally likely.
+    """
+    batch, _, height, width = image.shape
+    device = image.device
+    count = torch.randint(_SQUARES + 1, (batch,), generator=generator, device=device)
+    side, top, left, value = torch.rand(
+        4, batch, _SQUARES, 1, generator=generator, device=device
+    ).unbind()
+    side = side * min(height, width) / 2
+    # a pixel reaches half its size to both sides of its centre
+    rows = _between(torch.arange(height, device=device), top * (height - side) - 0.5, side)
+    columns = _between(torch.arange(width, device=device), left * (width - side) - 0.5, side)
+    cut = image
+    for square in range(_SQUARES):
+        present = (square < count)[:, None, None]
+        inside = present & rows[:, square, :, None] & columns[:, square, None, :]
+        filled = value[:, square, :, None, None].expand_as(image)
+        cut = torch.where(inside[:, None] & brain, filled, cut)
+    return cut
 
 
 def clean(image: Tensor, brain: Tensor) -> Tensor:

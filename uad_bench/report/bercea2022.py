@@ -15,7 +15,7 @@ BERCEA_2022 = Publication(
         "brats": "BraTS",
     },
     methods={
-        "cvae": "c-VAE",
+        "cevae": "c-VAE",
         "caae": "cAAE",
         "fanogan": "f-AnoGAN",
         "gmvae-restoration": "GM-IR",

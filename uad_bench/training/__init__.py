@@ -10,7 +10,12 @@ from uad_bench.training.reconstruction import (
 )
 from uad_bench.training.selection import VALIDATION_SLICES
 from uad_bench.training.trainable import Loss, Player, Trainable, Turn
-from uad_bench.training.variational import PAPER, VariationalParams, VariationalReconstruction
+from uad_bench.training.variational import (
+    PAPER,
+    VariationalParams,
+    VariationalReconstruction,
+    VariationalTraining,
+)
 
 __all__ = [
     "PAPER",
@@ -27,5 +32,6 @@ __all__ = [
     "Turn",
     "VariationalParams",
     "VariationalReconstruction",
+    "VariationalTraining",
     "train_players",
 ]

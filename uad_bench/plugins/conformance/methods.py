@@ -79,6 +79,14 @@ def _check_metadata(cls: type[Method], findings: Findings) -> None:
     are_fields = isinstance(budget, tuple) and all(each in fields for each in budget)
     message = f"budget must be a tuple of names of parameters, is {budget!r}"
     findings.check(are_fields, "budget", message)
+    base = cls.trained_as
+    if base is not None:
+        is_base = base is not cls and issubclass(cls, base)
+        findings.check(
+            is_base and set(base.Params.model_fields) <= set(fields),
+            "trained_as",
+            f"trained_as must be a base class whose parameters this method has, is {base!r}",
+        )
 
 
 def _check_constructor(cls: type[Method], params: Params, findings: Findings) -> None:
@@ -158,10 +166,13 @@ def _fit(
     before = _bits(train, validation, context)
     with findings.attempt("fit", "fit"):
         report = method.fit(train, validation, context)
+        notes = method.calibrate(validation, context)
+    are_words = isinstance(notes, tuple) and all(isinstance(note, str) for note in notes)
+    findings.check(are_words, "calibrate", f"calibrate must return a tuple of texts, not {notes!r}")
     findings.check(
         _bits(train, validation, context) == before,
         "input",
-        "fit must not modify the arrays that it is given",
+        "fit and calibrate must not modify the arrays that they are given",
     )
     odd = sorted(name for name in vars(method) if name != "params" and not name.endswith("_"))
     findings.check(not odd, "fitted", f"what fit sets must end in '_'; rename {', '.join(odd)}")
@@ -204,7 +215,7 @@ def _check_reconstruction(
     faults = check_score(made, scan, "reconstruction")
     findings.add(faults)
     findings.check(
-        bool(faults) or _same(score, np.abs(scan.image - made)),
+        bool(faults) or not method.scores_by_residual or _same(score, np.abs(scan.image - made)),
         "residual",
         "score must be |image - reconstruct(slices)|, bit for bit",
     )

@@ -12,7 +12,7 @@ from uad_bench.plugins.conformance.findings import Findings, Stop
 from uad_bench.plugins.declarations import name_fault
 
 QUICK_STEPS = (4, 16, 64)
-"""Training lengths tried, the shortest first, for methods whose parameters have ``steps``."""
+"""Lengths tried, the shortest first, for every number of steps among a method's parameters."""
 
 
 def check_params(cls: type[Method], findings: Findings) -> Params:
@@ -107,13 +107,13 @@ def _accepts(model: type[Params], values: Mapping[str, Any]) -> bool:
 
 
 def _quick(model: type[Params], params: Params) -> Params:
-    """The default parameters, with few training steps where the model has such a field."""
-    steps = getattr(params, "steps", None)
-    if isinstance(steps, int):
-        for quick in QUICK_STEPS:
-            if quick < steps and _accepts(model, {"steps": quick}):
-                return model(steps=quick)  # type: ignore[call-arg]
-    return params
+    """The default parameters, with few steps in every field ``steps`` or ``..._steps``."""
+    chosen: dict[str, Any] = {}
+    for name, value in params:
+        if (name == "steps" or name.endswith("_steps")) and isinstance(value, int):
+            fits = (n for n in QUICK_STEPS if n < value and _accepts(model, {**chosen, name: n}))
+            chosen[name] = next(fits, value)
+    return model(**chosen)
 
 
 def _resolved(cls: type[Method], params: Params, findings: Findings) -> Params:

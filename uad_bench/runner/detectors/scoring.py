@@ -213,13 +213,14 @@ def _append(file: Path, levels: NDArray[np.uint16]) -> None:
 def signed_residual(method: Method, slices: Slices) -> tuple[FloatArray, FloatArray | None]:
     """The residual ``[N, H, W]`` in [-1, 1] and the reconstruction, where there is one.
 
-    For a method that makes no reconstruction the residual is its anomaly map.
+    For a method that makes no reconstruction, or that scores in another way, the residual is its
+    anomaly map.
 
     Raises:
         PluginError: if the method returns another shape, values that are not finite, or values
             outside [0, 1].
     """
-    if isinstance(method, ReconstructionMethod):
+    if isinstance(method, ReconstructionMethod) and method.scores_by_residual:
         image = checked(method, "reconstruct", method.reconstruct(slices), slices)
         return np.asarray(slices.image)[:, 0] - image, image
     return checked(method, "score", method.score(slices), slices), None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
@@ -62,15 +62,30 @@ class Trainer:
     tell: Listener
     atlas: Atlas | None = None
 
-    def tune(self, method: type[Method], params: Params) -> tuple[Params, Tuned | None]:
+    def tune(
+        self, method: type[Method], params: Params, kept: Collection[str] | None = None
+    ) -> tuple[Params, Tuned | None]:
         """Choose the tunable parameters on healthy validation data.
 
-        Parameters that the user set are kept as they are. Returns the parameters to train with,
-        and what tuning found, ``None`` if there was nothing to tune.
+        A method that shares another's training takes what is found for that one.
+
+        Args:
+            method: the method.
+            params: its parameters before.
+            kept: those that stay as they are; by default those that the user set.
+
+        Returns:
+            The parameters to train with, and what tuning found, ``None`` if there was nothing to
+            tune.
         """
-        given = given_params(self.config.param, method.info.name)
+        if kept is None:
+            kept = given_params(self.config.param, method)
+        if method.trained_as is not None:
+            shared = shared_params(method.trained_as, params)
+            found, tuned = self.tune(method.trained_as, shared, kept)
+            return validated(method, params.model_dump() | found.model_dump()), tuned
         space = {
-            name: span for name, span in search_space(method.Params).items() if name not in given
+            name: span for name, span in search_space(method.Params).items() if name not in kept
         }
         if not (self.config.tune and space and method.objective):
             return params, None
@@ -124,14 +139,13 @@ class Trainer:
         if is_detector(folder):
             return self.stored(method, params, seed)
         self.tell(Started(f"train {method.info.name}, seed {seed}"))
-        started = time.perf_counter()
-        fitted, report = self._fit(method, params, seed)
+        fitted, report, wall_s = self._fitted(method, params, seed, tuned)
         record = FitRecord(
             detector=key,
             steps=report.steps,
             slices_seen=report.slices_seen,
             validation=dict(report.validation),
-            wall_s=round(time.perf_counter() - started, 3),
+            wall_s=round(wall_s, 3),
             tuned={} if tuned is None else tuned.params,
             trials=0 if tuned is None else tuned.trials,
             curves={name: tuple(points) for name, points in report.curves.items()},
@@ -145,6 +159,37 @@ class Trainer:
         )
         write_detector(folder, fitted, self._described(fitted, seed, record))
         return fitted, record
+
+    def _fitted(
+        self, method: type[Method], params: Params, seed: int, tuned: Tuned | None
+    ) -> tuple[Method, FitReport, float]:
+        """Train a method, or take the training that it shares, and let it calibrate itself.
+
+        Returns:
+            The method, its report, and the seconds that it took; those of a shared training count.
+        """
+        before, started = 0.0, time.perf_counter()
+        if method.trained_as is None:
+            fitted, report = self._fit(method, params, seed)
+        else:
+            base, fit = self.detector(
+                method.trained_as, shared_params(method.trained_as, params), seed, tuned
+            )
+            before, started = fit.wall_s, time.perf_counter()
+            fitted = method(params)
+            fitted.load(base.state(), self.device)
+            report = FitReport(
+                steps=fit.steps,
+                slices_seen=fit.slices_seen,
+                validation=fit.validation,
+                curves=fit.curves,
+                notes=(*fit.notes, f"trained as {base.info.name}"),
+            )
+        chosen = fitted.calibrate(
+            self.training.split("validation"), FitContext(seed=seed, device=self.device)
+        )
+        wall_s = before + time.perf_counter() - started
+        return fitted, replace(report, notes=(*report.notes, *chosen)), wall_s
 
     def _described(self, fitted: Method, seed: int, fit: FitRecord) -> DetectorRecord:
         """What the folder of a detector says of it."""
@@ -248,10 +293,20 @@ class Trainer:
         return fitted, replace(fit, notes=tuple(notes))
 
 
-def given_params(param: Mapping[str, Any], method: str) -> dict[str, Any]:
-    """The parameters that the user set for ``method``, from ``method.name`` keys."""
-    prefix = f"{method}."
-    return {key.removeprefix(prefix): v for key, v in param.items() if key.startswith(prefix)}
+def shared_params(base: type[Method], params: Params) -> Params:
+    """The parameters of the training that a method shares, from its own."""
+    return base.Params.model_validate(params.model_dump(include=set(base.Params.model_fields)))
+
+
+def given_params(param: Mapping[str, Any], method: type[Method]) -> dict[str, Any]:
+    """The parameters that the user set for a method, from ``method.name`` keys.
+
+    What was set for the method whose training it shares was set for it too.
+    """
+    base, prefix = method.trained_as, f"{method.info.name}."
+    shared = {} if base is None else given_params(param, base)
+    own = {key.removeprefix(prefix): v for key, v in param.items() if key.startswith(prefix)}
+    return shared | own
 
 
 def _as_flag(name: str) -> str:

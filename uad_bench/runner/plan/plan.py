@@ -105,7 +105,7 @@ class Plan:
         """Every cell, in the order of execution."""
         for planned in self.methods:
             tunable = set(search_space(planned.method.Params)) if planned.tuned else set()
-            tunable -= set(given_params(self.config.param, planned.method.info.name))
+            tunable -= set(given_params(self.config.param, planned.method))
             fixed = planned.params.model_dump(mode="json", exclude=tunable)
             for seed in planned.seeds:
                 for source in self.sources.evaluated:
@@ -254,7 +254,7 @@ def _planned(
         UadBenchError: if a parameter is wrong, or a file that one names is.
     """
     preset = method.info.presets.get(config.preset or "", {})
-    given = given_params(config.param, method.info.name)
+    given = given_params(config.param, method)
     params = method.resolve(
         validated(
             method, {**preset, **taken_over, **given}, lambda name: config.said("param", name)

@@ -201,7 +201,7 @@ def _validated(
     Raises:
         UadBenchError: naming each parameter, value and file that does not fit.
     """
-    given = given_params(config.param, method.info.name)
+    given = given_params(config.param, method)
     base = {**method.info.presets.get(config.preset or "", {}), **given}
     found: dict[Value, Params] = {}
     problems: dict[str, None] = {}
