@@ -64,7 +64,8 @@ class Sharing(Trained):
 
 
 @pytest.fixture
-def family(tmp_path):
+def family(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     folder = tmp_path / "family"
     folder.mkdir()
     (folder / "trained.py").write_text(FAMILY)
@@ -72,8 +73,7 @@ def family(tmp_path):
     return folder
 
 
-def run(lab, family, tmp_path, monkeypatch, *more):
-    monkeypatch.chdir(tmp_path)
+def run(lab, family, tmp_path, *more):
     return main(
         [
             *(
@@ -98,8 +98,8 @@ def cells(tmp_path):
 
 
 @pytest.mark.parametrize("order", ["trained,sharing", "sharing,trained"])
-def test_a_shared_training_is_tuned_and_trained_once(lab, family, tmp_path, monkeypatch, order):
-    assert run(lab, family, tmp_path, monkeypatch, "--methods", order) == 0
+def test_a_shared_training_is_tuned_and_trained_once(lab, family, tmp_path, order):
+    assert run(lab, family, tmp_path, "--methods", order) == 0
     trained, sharing = (cells(tmp_path)[name] for name in ("trained", "sharing"))
     levels = (tmp_path / "trainings.txt").read_text().split()
     assert len(levels) == 3 + 1  # three trials and one training
@@ -110,32 +110,30 @@ def test_a_shared_training_is_tuned_and_trained_once(lab, family, tmp_path, monk
     assert not any(note.startswith("top ") for note in trained.fit.notes)
 
 
-def test_what_is_set_for_the_training_holds_for_the_one_that_shares_it(
-    lab, family, tmp_path, monkeypatch
-):
+def test_what_is_set_for_the_training_holds_for_the_one_that_shares_it(lab, family, tmp_path):
     options = ("--methods", "trained,sharing", "--param", "trained.level=0.4")
-    assert run(lab, family, tmp_path, monkeypatch, *options) == 0
+    assert run(lab, family, tmp_path, *options) == 0
     assert (tmp_path / "trainings.txt").read_text().split() == ["0.4"]
     assert cells(tmp_path)["sharing"].spec.params == {"level": 0.4, "power": 2.0}
 
 
-def test_what_is_set_for_the_one_that_shares_is_its_own(lab, family, tmp_path, monkeypatch):
+def test_what_is_set_for_the_one_that_shares_is_its_own(lab, family, tmp_path):
     options = ("--methods", "trained,sharing", "--param", "sharing.level=0.7", "--no-tune")
-    assert run(lab, family, tmp_path, monkeypatch, *options) == 0
+    assert run(lab, family, tmp_path, *options) == 0
     assert Counter((tmp_path / "trainings.txt").read_text().split()) == {"0.5": 1, "0.7": 1}
     assert cells(tmp_path)["sharing"].spec.params["level"] == 0.7
 
 
-def test_own_parameters_of_scoring_train_nothing_anew(lab, family, tmp_path, monkeypatch):
-    assert run(lab, family, tmp_path, monkeypatch, "--methods", "sharing", "--no-tune") == 0
+def test_own_parameters_of_scoring_train_nothing_anew(lab, family, tmp_path):
+    assert run(lab, family, tmp_path, "--methods", "sharing", "--no-tune") == 0
     again = ("--methods", "sharing", "--no-tune", "--param", "sharing.power=3")
-    assert run(lab, family, tmp_path, monkeypatch, *again) == 0
+    assert run(lab, family, tmp_path, *again) == 0
     assert (tmp_path / "trainings.txt").read_text().split() == ["0.5"]
 
 
-def test_a_users_value_is_not_tuned_away(lab, family, tmp_path, monkeypatch):
+def test_a_users_value_is_not_tuned_away(lab, family, tmp_path):
     options = ("--methods", "sharing", "--param", "sharing.level=0.7")
-    assert run(lab, family, tmp_path, monkeypatch, *options) == 0
+    assert run(lab, family, tmp_path, *options) == 0
     assert set((tmp_path / "trainings.txt").read_text().split()) == {"0.7"}
 
 
