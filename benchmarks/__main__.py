@@ -21,6 +21,7 @@ from pathlib import Path
 import benchmarks
 from benchmarks.measure import Row
 from benchmarks.page import page, screen
+from uad_bench.system.threads import wait_briefly
 
 _NO_PIECES = ("measure", "page", "device", "__main__")
 
@@ -37,10 +38,10 @@ def measured(piece: str) -> list[Row]:
     counts = dict.fromkeys(
         ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), str(threads)
     )
+    environment = os.environ | counts
+    wait_briefly(environment)  # as the command line does
     command = [sys.executable, "-m", "benchmarks", "--json", piece]
-    done = subprocess.run(
-        command, env=os.environ | counts, stdout=subprocess.PIPE, text=True, check=False
-    )
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{piece}: it ended with {done.returncode}; see the lines above")
     return [Row(**row) for row in json.loads(done.stdout.splitlines()[-1])]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from uad_bench.cli import main
 from uad_bench.cli.streams import echo, open_streams
 from uad_bench.front.progress import LiveProgress
 
@@ -154,3 +155,17 @@ def test_little_memory_is_one_line(monkeypatch, capsys):
     told = capsys.readouterr().err
     assert told.startswith("error: not enough memory (Unable to allocate 3 TiB): use fewer jobs")
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("chosen", [{}, {"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": "7"}])
+def test_idle_threads_sleep_soon_unless_the_user_says_how(monkeypatch, chosen):
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
+    assert main(["--version"]) == 0
+    found = {name: os.environ.get(name) for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    assert {name: value for name, value in found.items() if value} == (
+        chosen or {"GOMP_SPINCOUNT": "1000"}
+    )

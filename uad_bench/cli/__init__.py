@@ -17,6 +17,7 @@ from uad_bench.cli.streams import close_broken_stdout, echo, open_streams
 from uad_bench.errors import UadBenchError
 from uad_bench.system.disk import full_disk, is_full
 from uad_bench.system.text import is_text
+from uad_bench.system.threads import wait_briefly
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("uad_bench.cli.commands.run:run", "Tune, train, evaluate and tabulate detectors."),
@@ -91,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stderr), 130 after Ctrl-C, or what the command asks for.
     """
     open_streams()
+    wait_briefly(os.environ)
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     invoked = next((word for word in given if not word.startswith("-")), None)
     try:
