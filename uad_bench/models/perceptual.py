@@ -84,8 +84,11 @@ class _Convolution:
             total = max((-(-size // self.stride) - 1) * self.stride + kernel - size, 0)
             padding += [total // 2, total - total // 2]
         groups = image.shape[1] // self.weight.shape[1]
-        padded = nn.functional.pad(image, padding)
-        return nn.functional.conv2d(padded, self.weight, self.bias, self.stride, groups=groups)
+        even = len(set(padding)) == 1  # the convolution pads by itself, which copies nothing
+        padded = image if even else nn.functional.pad(image, padding)
+        return nn.functional.conv2d(
+            padded, self.weight, self.bias, self.stride, padding[0] * even, groups=groups
+        )
 
 
 class PerceptualDistance(ABC):
@@ -147,17 +150,17 @@ class EfficientNetLite0(PerceptualDistance):
 
     def features(self, image: Tensor) -> list[Tensor]:
         """Return the layers at half (twice), a quarter and an eighth of the size."""
-        outputs = self.outputs(image.expand(-1, 3, -1, -1))
+        outputs = self.outputs(_coloured(image))
         return [outputs[0], *(outputs[1 + tap] for tap in _LITE0_TAPS)]
 
     def outputs(self, image: Tensor) -> list[Tensor]:
         """Return the first convolution's and every block's output of ``[B, 3, H, W]`` in [0, 1]."""
-        current = nn.functional.relu6(self._stem((255.0 * image - 127.0) / 128.0))
+        current = nn.functional.relu6(self._stem((255.0 * image - 127.0) / 128.0), inplace=True)
         outputs = [current]
         for layers, project, residual in self._blocks:
             start = current
             for layer in layers:
-                current = nn.functional.relu6(layer(current))
+                current = nn.functional.relu6(layer(current), inplace=True)
             current = project(current) + start if residual else project(current)
             outputs.append(current)
         return outputs
@@ -179,17 +182,19 @@ class VGG19(PerceptualDistance):
     def __init__(self, state: Mapping[str, Tensor], source: str) -> None:
         self.source = source
         self._layers = {
-            index: _Convolution(state[f"features.{index}.weight"], state[f"features.{index}.bias"])
+            index: _Convolution(
+                _channels_last(state[f"features.{index}.weight"]), state[f"features.{index}.bias"]
+            )
             for index in _VGG19_CONVOLUTIONS
         }
 
     def features(self, image: Tensor) -> list[Tensor]:
         """Return relu1_1, relu2_1, relu3_1 and relu4_1."""
-        current, outputs = image.expand(-1, 3, -1, -1), []
+        current, outputs = _coloured(image), []
         for index, layer in self._layers.items():
             if index in _VGG19_POOLED:
                 current = nn.functional.max_pool2d(current, 2)
-            current = layer(current).relu()
+            current = layer(current).relu_()
             if index in _VGG19_TAPS:
                 outputs.append(current)
         return outputs
@@ -281,9 +286,18 @@ def _folded(
     variance = state[f"{norm}.running_var"] + _NORM_EPSILON
     scale = state[f"{norm}.weight"] * variance.rsqrt()
     weight = state[f"{convolution}.weight"] * scale[:, None, None, None]
-    return _Convolution(
-        weight, state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale, stride
-    )
+    bias = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
+    return _Convolution(_channels_last(weight), bias, stride)
+
+
+def _coloured(image: Tensor) -> Tensor:
+    """Grey slices ``[B, 1, H, W]`` as three equal channels, channels last."""
+    return _channels_last(image.expand(-1, 3, -1, -1))
+
+
+def _channels_last(values: Tensor) -> Tensor:
+    """The same numbers in the memory format in which convolutions are fastest on a CPU."""
+    return values.contiguous(memory_format=torch.channels_last)
 
 
 def _read(file: Path, device: str, sha256: str | None = None) -> tuple[dict[str, Tensor], str]:
