@@ -11,9 +11,12 @@ from scipy import ndimage
 
 from uad_bench.evaluation import components
 from uad_bench.evaluation.components import Components
+from uad_bench.kernels import can_compile
 
 
-@pytest.fixture(scope="module", params=["compiled", "plain"], autouse=True)
+@pytest.fixture(
+    scope="module", params=["compiled", "plain"] if can_compile() else ["plain"], autouse=True
+)
 def way(request):
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "plain":

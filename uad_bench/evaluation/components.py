@@ -41,8 +41,8 @@ class Components:
         >>> Components.of(np.array([[[1, 1, 0, 1]]], bool)).sizes
         array([2, 1])
         """
-        # One layout in memory, and writeable, for every other kind would be compiled anew.
-        runs, numbers = _numbered_runs(np.require(mask, np.bool_, ["C", "W"]))
+        # Of one kind, because every other kind of array would be compiled anew.
+        runs, numbers = _numbered_runs(np.require(mask, np.bool_, ["C", "W", "E"]))
         sizes = np.bincount(numbers, weights=runs[:, 1] - runs[:, 0])
         return cls(runs, numbers, sizes.astype(np.int64))
 

@@ -51,9 +51,9 @@ def nearest_distances(one: Mask, other: Mask, spacing: Sequence[float]) -> tuple
     (array([1.5, 1. , 0.5]), array([0.5]))
     """
     flat = one.ndim == 2
-    # One layout in memory, and writeable, for every other kind would be compiled anew.
+    # Of one kind, because every other kind of array would be compiled anew.
     first, second = (
-        np.require(mask[None] if flat else mask, np.bool_, ["C", "W"]) for mask in (one, other)
+        np.require(mask[None] if flat else mask, np.bool_, ["C", "W", "E"]) for mask in (one, other)
     )
     return _both_ways(first, second, np.array([1.0, *spacing][-3:]), flat)
 
