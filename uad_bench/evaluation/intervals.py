@@ -125,13 +125,12 @@ def pooled_intervals(subjects: Sequence[ScoreHistogram]) -> PooledIntervals:
     diseased = sum(one.lesion_voxels > 0 for one in subjects)
     if diseased < FEWEST:
         return PooledIntervals(None, None)
-    count = len(subjects)
-    once = np.ones((1, count), np.int8)
-    found = pooled_statistics(subjects, np.concatenate([once, once - np.eye(count, dtype=np.int8)]))
-    values, without = found[0], found[1:]
+    places = np.arange(len(subjects), dtype=np.int64)
+    kept = ((places != left_out).astype(np.int8) for left_out in (-1, *places))
+    values, *without = pooled_statistics(subjects, kept)
     precision, dice = (
         _around(float(value), _jackknife_error(column), diseased, "share", _POOLED_LEVEL)
-        for value, column in zip(values, without.T, strict=True)
+        for value, column in zip(values, np.transpose(without), strict=True)
     )
     return PooledIntervals(precision, dice)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ _DRAWS = 64
 
 
 def pooled_statistics(
-    subjects: Sequence[ScoreHistogram], weights: NDArray[np.integer]
+    subjects: Sequence[ScoreHistogram], weights: Iterable[NDArray[np.integer]]
 ) -> NDArray[np.float64]:
     """Average precision and maximum Dice of all voxels, for one set of weights after the other.
 
@@ -24,7 +25,8 @@ def pooled_statistics(
 
     Args:
         subjects: one histogram per subject.
-        weights: integers of 0 or more, ``[draws, subjects]``: how many times a subject counts.
+        weights: for each draw, how many times each subject counts: integers of 0 or more,
+            ``[subjects]``.
 
     Returns:
         float64 ``[draws, 2]``; NaN where no lesion voxel counts.
@@ -42,12 +44,12 @@ def pooled_statistics(
     everyone = ScoreHistogram.pooled(subjects)
     levels = everyone.lesion.levels
     if not len(levels):
-        return np.full((len(weights), 2), np.nan)
+        return np.full((sum(1 for _ in weights), 2), np.nan)
     searched = slice(1 if levels[0] == 0 else 0, None)
     hits, found = _reached(everyone, levels)
-    statistics = []
-    for start in range(0, len(weights), _DRAWS):
-        change = np.subtract(weights[start : start + _DRAWS], 1, dtype=np.float64)
+    draws, statistics = iter(weights), []
+    while some := list(islice(draws, _DRAWS)):
+        change = np.subtract(some, 1, dtype=np.float64)
         changed = np.flatnonzero(change.any(axis=0))
         own = np.array([_reached(subjects[at], levels) for at in changed])
         own = own.reshape(len(changed), 2, len(levels))
@@ -56,7 +58,7 @@ def pooled_statistics(
             _pooled(hits + more_hits, found + more_found, searched)
             for more_hits, more_found in zip(*more, strict=True)
         ]
-    return np.array(statistics).reshape(len(weights), 2)
+    return np.array(statistics).reshape(-1, 2)
 
 
 def _reached(
