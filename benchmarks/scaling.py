@@ -43,7 +43,7 @@ def scaled(work: str, works: Mapping[int, Callable[[], Any]]) -> list[Row]:
             for size, took, peak in zip(sizes, seconds, memory, strict=True)
         ),
         _row(f"{work}: exponent of time", exponent(sizes, seconds), 1.1),
-        _row(f"{work}: exponent of memory", exponent(sizes, memory), 0.2),
+        _row(f"{work}: exponent of memory", exponent(sizes, memory), 0.5),
     ]
 
 
