@@ -111,7 +111,7 @@ class Tracker:
                 else client.create_run(experiment, start, tags, run_name(record)).info.run_id
             )
             client.log_inputs(run_id, _datasets(record))
-            _log_numbers(client, run_id, record, end)
+            log_numbers(client, run_id, record, end)
             for file in (source, picture):
                 if file is not None:
                     client.log_artifact(run_id, str(file))
@@ -206,7 +206,7 @@ def sync(folder: Path, tracker: Tracker) -> SyncResult:
     return SyncResult(tuple(sent), already, tuple(failed))
 
 
-def _log_numbers(client: Any, run_id: str, record: CellRecord, when: int) -> None:
+def log_numbers(client: Any, run_id: str, record: CellRecord, when: int) -> None:
     """All parameters and metrics in one call, or a few where there are more than MLflow takes.
 
     ``when`` is the cell's own end rather than now, so that completing a half-sent run repeats
