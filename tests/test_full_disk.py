@@ -112,3 +112,8 @@ def test_what_is_not_full_says_what_it_is_and_what_to_do(tmp_path: Path) -> None
 def test_a_full_disk_is_no_failure_of_a_method() -> None:
     with pytest.raises(UadBenchError, match="the disk is full: make room"):
         failure_reason(OSError(28, "No space left on device"))
+
+
+def test_too_little_memory_for_a_method_is_told_in_its_words() -> None:
+    told = failure_reason(MemoryError("Unable to allocate 3 TiB"))
+    assert told == "not enough memory (Unable to allocate 3 TiB): use a machine with more"

@@ -595,3 +595,14 @@ def test_mapped_labels_that_make_bright_tissue_csf_leave_the_scan_out(
     left = {item.scan: item.reason for item in store.excluded}
     assert len(left) == (0 if fits else 2)
     assert all("than the mapping file says" in reason for reason in left.values())
+
+
+def test_a_store_that_finds_no_memory_is_not_called_damaged_nor_deleted(
+    store: PreparedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(np, "load", refuse)
+    with pytest.raises(MemoryError, match="cannot be mapped"):
+        PreparedDataset.open(store.folder)

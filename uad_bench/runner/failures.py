@@ -19,4 +19,6 @@ def failure_reason(error: Exception) -> str:
     if is_full(error):
         raise full_disk(getattr(error, "filename", None)) from error
     text = next(iter(str(error).strip().splitlines()), "no message")
+    if isinstance(error, MemoryError):
+        return f"not enough memory ({text}): use a machine with more"
     return text if isinstance(error, UadBenchError) else f"{type(error).__name__}: {text}"

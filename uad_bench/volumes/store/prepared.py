@@ -10,6 +10,7 @@ every split is one view of the arrays.
 from __future__ import annotations
 
 import csv
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -349,6 +350,8 @@ class PreparedDataset:
         try:
             array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
+            if getattr(error, "errno", None) == errno.ENOMEM:
+                raise MemoryError(f"{path} cannot be mapped") from error
             raise UadBenchError(
                 f"{path}: cannot be read; delete the store's folder and prepare again"
             ) from error
