@@ -52,12 +52,14 @@ def measure() -> list[Row]:
     without_compiler(few, few_lesion)
     memory = at_most("1e8 voxels: memory above the data", peak_growth(ours), "MB", 70)
     plain_memory = at_most("1e8 voxels without compiled code: memory", peak_growth(plain), "MB", 70)
+    map_memory = peak_growth(partial(ScoreHistogram.of, anomaly, lesion))
     seconds = timed(
         {
             "": ours,
             "plain": plain,
             "histogram": partial(ScoreHistogram.of, scores, lesion),
             "scores": partial(quantise, anomaly),
+            "map": partial(ScoreHistogram.of, anomaly, lesion),
         },
         repeat=3,
     )
@@ -78,4 +80,11 @@ def measure() -> list[Row]:
             "%",
             25,
         ),
+        ratio(
+            "1e8 voxels, histogram of the float32 map itself",
+            seconds["map"],
+            "scores first, then their histogram",
+            seconds["scores"] + seconds["histogram"],
+        ),
+        at_most("the same: memory above the map", map_memory, "MB", 70),
     ]

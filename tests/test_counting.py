@@ -14,6 +14,7 @@ from uad_bench.evaluation.counting import count_into, round_to_levels
 from uad_bench.evaluation.histograms import LEVELS, ScoreHistogram, quantise
 
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=7)
+FLOATS = ("<f2", "<f4", ">f4", "<f8", ">f8")
 FEW = st.sampled_from([0, 0, 0, 1, 2, 300, LEVELS - 1])
 
 
@@ -71,8 +72,7 @@ def test_another_kind_is_refused_inside_the_domain_and_outside(value, inside):
 
 
 @pytest.mark.usefixtures("loops")
-@pytest.mark.parametrize("kind", ["<f2", "<f4", ">f4", "<f8", ">f8"])
-@given(data=st.data())
+@given(st.sampled_from(FLOATS), st.data())
 def test_scores_are_rounded_half_to_even_in_double_precision(kind, data):
     shape = data.draw(SHAPES)
     near_half = st.integers(0, LEVELS - 2).map(lambda level: (level + 0.5) / (LEVELS - 1))
@@ -94,6 +94,23 @@ def test_one_bad_value_anywhere_is_refused(kind, bad, at):
     values[at] = bad
     with pytest.raises(UadBenchError, match="outside"):
         quantise(values)
+
+
+@pytest.mark.usefixtures("loops")
+@given(st.sampled_from(FLOATS), scans())
+def test_a_map_is_counted_as_its_scores_are(kind, scan):
+    scores, kinds, domain = scan
+    anomaly = (scores / (LEVELS - 1)).astype(kind)
+    found = ScoreHistogram.of(anomaly, kinds, domain)
+    expected = ScoreHistogram.of(quantise(anomaly), kinds, domain)
+    assert np.array_equal(found.healthy.dense(), expected.healthy.dense())
+    assert np.array_equal(found.lesion.dense(), expected.lesion.dense())
+
+
+@pytest.mark.usefixtures("loops")
+def test_a_map_outside_the_range_is_refused_where_it_is_counted():
+    with pytest.raises(UadBenchError, match=r"outside \[0, 1\]"):
+        ScoreHistogram.of(np.array([0.5, np.nan]), np.zeros(2, np.uint8))
 
 
 @pytest.mark.usefixtures("loops")

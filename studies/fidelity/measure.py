@@ -160,7 +160,7 @@ def _false_positives(
         seen, numbers[scan.subject] = Seen.by(detector, slices), {}
         none = np.zeros(seen.brain.shape, np.uint8)
         for mark, scores in seen.maps.items():
-            levels_of = histograms.ScoreHistogram.of(histograms.quantise(scores), none, seen.brain)
+            levels_of = histograms.ScoreHistogram.of(scores, none, seen.brain)
             rate = histograms.false_positive_rate(levels_of, round(levels[mark] * 65535))
             numbers[scan.subject][f"fpr{mark}"] = rate
     return numbers

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -43,8 +44,7 @@ def quantise(scores: ArrayLike) -> NDArray[np.uint16]:
         UadBenchError: if a value is NaN or outside [0, 1].
     """
     values = np.asarray(scores)
-    kind = np.float32 if values.dtype == np.float32 else np.float64
-    flat = np.asarray(values, kind, order="C").reshape(-1)
+    flat = np.asarray(values, _precision(values), order="C").reshape(-1)
     flat.flags.writeable = False
     levels = np.empty(values.shape, np.uint16)
     if not round_to_levels(flat, levels.reshape(-1)):
@@ -53,6 +53,11 @@ def quantise(scores: ArrayLike) -> NDArray[np.uint16]:
             "its method must return finite scores in that range"
         )
     return levels
+
+
+def _precision(values: NDArray[Any]) -> type[np.floating]:
+    """The type that an anomaly map is read in, which loses nothing."""
+    return np.float32 if values.dtype == np.float32 else np.float64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,19 +84,21 @@ class ScoreHistogram:
     @classmethod
     def of(
         cls,
-        scores: NDArray[np.uint16],
+        scores: NDArray[np.uint16] | NDArray[np.floating],
         lesion: NDArray[np.uint8],
         domain: NDArray[np.bool_] | None = None,
     ) -> ScoreHistogram:
         """Count the voxels of one scan.
 
         Args:
-            scores: uint16 scores, any shape.
+            scores: uint16 scores, any shape; or the anomaly map itself, of which no more than
+                a part is turned into scores at once.
             lesion: the same shape: 0 healthy, 1 lesion, 2 ignored.
             domain: the voxels to count; ``None`` counts all.
 
         Raises:
-            UadBenchError: if the shapes differ or ``lesion`` holds another value.
+            UadBenchError: if the shapes differ, ``lesion`` holds another value, or a map is not in
+                [0, 1].
         """
         if scores.shape != lesion.shape or (domain is not None and domain.shape != scores.shape):
             raise UadBenchError(
@@ -99,18 +106,21 @@ class ScoreHistogram:
                 "they must cover the same voxels"
             )
         arrays = (scores, lesion) if domain is None else (scores, lesion, domain)
+        is_map = np.issubdtype(scores.dtype, np.floating)
+        first = _precision(scores) if is_map else np.uint16
         parts = np.nditer(
             arrays,
             flags=["external_loop", "buffered", "zerosize_ok"],
             op_flags=[["readonly", "contig", "nbo", "aligned"]] * len(arrays),  # type: ignore[list-item]
-            op_dtypes=(np.uint16, np.uint8, np.bool_)[: len(arrays)],
+            op_dtypes=(first, np.uint8, np.bool_)[: len(arrays)],
             buffersize=_PART,
         )
         narrow = scores.size < 1 << 32
         table = np.zeros((KINDS, LEVELS, 2), np.uint32 if narrow else np.uint64)
         seen = 0
         for some, kinds, *inside in parts:
-            seen |= count_into(some, kinds, inside[0] if inside else None, table)
+            levels = quantise(some) if is_map else some
+            seen |= count_into(levels, kinds, inside[0] if inside else None, table)
         if seen >= IGNORED and lesion.max() > IGNORED:
             raise UadBenchError(
                 f"a lesion array holds the value {lesion.max()}: only 0 (healthy), 1 (lesion) "
