@@ -18,7 +18,9 @@ from pathlib import Path
 import pytest
 
 from uad_bench.cli import main
+from uad_bench.errors import UadBenchError
 from uad_bench.results import load_cells
+from uad_bench.runner.environment import resolve_device
 
 SCRIPT = str(Path(sys.executable).with_name("uad-bench"))
 
@@ -266,6 +268,18 @@ def test_bad_input_is_one_line_and_writes_nothing(lab, cache, box, tmp_path, cha
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "results").exists()
+
+
+def test_a_gpu_whose_driver_is_too_old_is_one_line(monkeypatch):
+    import torch
+
+    def empty(*_, **__):
+        raise RuntimeError("The NVIDIA driver on your system is too old (found 11040). Please\n...")
+
+    monkeypatch.setattr(torch, "empty", empty)
+    with pytest.raises(UadBenchError, match="driver on your system is too old") as caught:
+        resolve_device("cuda")
+    assert "\n" not in str(caught.value)
 
 
 def test_overwrite_all_trains_again_what_it_runs_and_touches_nothing_else(
