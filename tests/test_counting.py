@@ -12,6 +12,7 @@ from uad_bench.errors import UadBenchError
 from uad_bench.evaluation import histograms
 from uad_bench.evaluation.counting import count_into, round_to_levels
 from uad_bench.evaluation.histograms import LEVELS, ScoreHistogram, quantise
+from uad_bench.kernels import can_compile
 
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=7)
 FLOATS = ("<f2", "<f4", ">f4", "<f8", ">f8")
@@ -59,6 +60,16 @@ def test_a_histogram_holds_every_voxel_once(scan):
         assert np.array_equal(tally.dense(), by_hand)
         assert tally.voxels == by_hand.sum()
         assert (tally.counts > 0).all()
+
+
+@pytest.mark.parametrize("loops", [count_into, count_into.plain])
+def test_a_table_for_more_voxels_than_32_bits_hold_counts_the_same(loops):
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, LEVELS, 999).astype(np.uint16)
+    kinds = rng.integers(0, 3, 999).astype(np.uint8)
+    narrow, wide = (np.zeros((4, LEVELS, 2), kind) for kind in (np.uint32, np.int64))
+    assert loops(scores, kinds, None, narrow) == loops(scores, kinds, None, wide) == 3
+    assert np.array_equal(narrow.sum(axis=-1), wide.sum(axis=-1))
 
 
 @pytest.mark.usefixtures("loops")
@@ -111,6 +122,16 @@ def test_a_map_is_counted_as_its_scores_are(kind, scan):
 def test_a_map_outside_the_range_is_refused_where_it_is_counted():
     with pytest.raises(UadBenchError, match=r"outside \[0, 1\]"):
         ScoreHistogram.of(np.array([0.5, np.nan]), np.zeros(2, np.uint8))
+
+
+@pytest.mark.skipif(not can_compile(), reason="nothing is compiled here")
+def test_a_map_in_a_file_is_not_compiled_for(tmp_path):
+    values = np.zeros(9, np.float32)
+    (tmp_path / "map").write_bytes(values.tobytes())
+    before = quantise(values), len(round_to_levels._machine_code.signatures)
+    found = quantise(np.memmap(tmp_path / "map", np.float32, "r"))
+    assert np.array_equal(found, before[0])
+    assert len(round_to_levels._machine_code.signatures) == before[1]
 
 
 @pytest.mark.usefixtures("loops")

@@ -14,6 +14,7 @@ from uad_bench.evaluation.histograms import quantise
 from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.postprocessings.none import NONE
 from uad_bench.evaluation.postprocessings.star import STAR, _smooth, median_3x3, smoothed_excess
+from uad_bench.kernels import can_compile
 
 RESIDUALS = hnp.arrays(
     np.float32,
@@ -47,6 +48,15 @@ def test_star_without_compiled_code_and_in_any_layout_is_the_same(residual, kind
     assert np.array_equal(bits(STAR.apply(residual)), bits(plain))
     turned = residual.astype(kind).transpose(0, 2, 1)
     assert np.array_equal(bits(STAR.apply(turned)), bits(plain.transpose(0, 2, 1)))
+
+
+@pytest.mark.skipif(not can_compile(), reason="nothing is compiled here")
+def test_a_residual_that_must_not_be_written_is_not_compiled_for():
+    residual = np.random.default_rng(0).uniform(-1, 1, (2, 5, 6)).astype(np.float32)
+    found = smoothed_excess(residual)
+    residual.flags.writeable = False
+    assert np.array_equal(smoothed_excess(residual), found)
+    assert len(_smooth._machine_code.signatures) == 1
 
 
 @given(

@@ -12,7 +12,7 @@ from uad_bench.kernels import compiled_or
 KINDS = 4
 """Kinds of voxels that can be told apart."""
 
-Table = NDArray[np.unsignedinteger]
+Table = NDArray[np.integer]
 """``[KINDS, 65536, 2]``: voxels of a kind at a level. Voxels at even places are counted in one
 column and those at odd places in the other, so that a run of equal scores, such as an empty
 background, does not wait for one place in memory."""

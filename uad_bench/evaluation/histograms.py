@@ -45,7 +45,7 @@ def quantise(scores: ArrayLike) -> NDArray[np.uint16]:
     """
     values = np.asarray(scores)
     flat = np.asarray(values, _precision(values), order="C").reshape(-1)
-    flat.flags.writeable = False
+    flat.flags.writeable = False  # as of a file: another kind of array would be compiled anew
     levels = np.empty(values.shape, np.uint16)
     if not round_to_levels(flat, levels.reshape(-1)):
         raise UadBenchError(
@@ -116,7 +116,7 @@ class ScoreHistogram:
             buffersize=_PART,
         )
         narrow = scores.size < 1 << 32
-        table = np.zeros((KINDS, LEVELS, 2), np.uint32 if narrow else np.uint64)
+        table = np.zeros((KINDS, LEVELS, 2), np.uint32 if narrow else np.int64)
         seen = 0
         for some, kinds, *inside in parts:
             levels = quantise(some) if is_map else some

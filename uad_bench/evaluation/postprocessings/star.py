@@ -103,7 +103,8 @@ def smoothed_excess(residual: FloatArray) -> FloatArray:
     Args:
         residual: float32 ``[N, H, W]``, in [-1, 1].
     """
-    values = np.ascontiguousarray(residual, np.float32)
+    values = np.ascontiguousarray(residual, np.float32).view()
+    values.flags.writeable = False  # as of a file: another kind of array would be compiled anew
     smooth = np.empty_like(values)
     if not _smooth(values, smooth):
         _smooth.plain(values, smooth)
