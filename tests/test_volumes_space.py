@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uad_bench.errors import UadBenchError
+from uad_bench.volumes.files.mni152 import brain_of, read_mni152
 from uad_bench.volumes.recipe import RECIPES, Recipe
 from uad_bench.volumes.steps.resample import resample
 from uad_bench.volumes.steps.space import (
@@ -126,3 +128,26 @@ def test_compiled_or_not_the_voxels_that_brains_share_are_the_same(seed: int) ->
     expected = brain[tuple(inside.T)].sum()
     assert _shared(template, m, brain) == _shared.plain(template, m, brain) == expected
     assert _shared(template, m, np.asfortranarray(brain)) == expected
+
+
+def test_the_template_is_what_nilearn_loads() -> None:
+    from nilearn import datasets
+
+    loaders = {
+        "t1": datasets.load_mni152_template,
+        "gm": datasets.load_mni152_gm_template,
+        "wm": datasets.load_mni152_wm_template,
+    }
+    for part, load_part in loaders.items():
+        data, affine = read_mni152(part)
+        image = load_part(resolution=1)
+        np.testing.assert_array_equal(data, image.get_fdata(dtype=np.float32))
+        np.testing.assert_array_equal(affine, image.affine)
+    mask = datasets.load_mni152_brain_mask(resolution=1)
+    np.testing.assert_array_equal(brain_of(read_mni152("t1")[0]), np.asarray(mask.dataobj) > 0)
+
+
+def test_a_nilearn_without_the_template_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uad_bench.volumes.files.mni152.find_spec", lambda name: None)
+    with pytest.raises(UadBenchError, match="install another version of it"):
+        read_mni152("t1")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from uad_bench.phantom.brain.fields import Array, Shape, upsample
+from uad_bench.volumes.files.mni152 import brain_of, read_mni152
 
 WORK_SHAPE: Final[Shape] = (157, 197, 165)
 """Working grid: 1 mm, MNI152 axes, just larger than a brain."""
@@ -157,10 +158,9 @@ def build(
     return Anatomy(name=name, maps=np.ascontiguousarray(maps, dtype=np.float32), soft=soft)
 
 
-def _on_work_grid(image: object) -> Array:
-    """Cut or pad a 1 mm template image of nilearn to the working grid."""
-    data = np.asarray(image.get_fdata(), dtype=np.float32)  # type: ignore[attr-defined]
-    origin = np.rint(image.affine[:3, 3]).astype(int)  # type: ignore[attr-defined]
+def _on_work_grid(data: Array, affine: NDArray[np.float64]) -> Array:
+    """Cut or pad a 1 mm map of the template to the working grid."""
+    origin = np.rint(affine[:3, 3]).astype(int)
     out = np.zeros(WORK_SHAPE, dtype=np.float32)
     source, target = [], []
     for axis in range(3):
@@ -191,17 +191,9 @@ def buried_sulci(wm: Array) -> Array:
 @functools.lru_cache(maxsize=1)
 def template_anatomy() -> Anatomy:
     """The MNI152 2009a tissue maps that the nilearn wheel carries (Fonov et al. 2011)."""
-    from nilearn import datasets
-
-    gm, wm, mask = (
-        _on_work_grid(load(resolution=1))
-        for load in (
-            datasets.load_mni152_gm_template,
-            datasets.load_mni152_wm_template,
-            datasets.load_mni152_brain_mask,
-        )
-    )
-    brain = (mask > 0.5) | (gm + wm > 0.5)
+    t1, affine = read_mni152("t1")
+    gm, wm = (_on_work_grid(*found) for found in (read_mni152("gm"), read_mni152("wm")))
+    brain = (_on_work_grid(brain_of(t1).astype(np.float32), affine) > 0.5) | (gm + wm > 0.5)
     gm, wm = np.clip(gm, 0, 1) * brain, np.clip(wm, 0, 1) * brain
     x, y, z = coordinates()
     cerebellar = (z < -12 - 0.35 * (y + 60).clip(-40, 25)) & (y < -35)

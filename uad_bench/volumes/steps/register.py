@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from uad_bench.errors import ScanError, UadBenchError
 from uad_bench.system.extras import install_command
+from uad_bench.volumes.files.mni152 import brain_of, read_mni152
 from uad_bench.volumes.files.nifti import read_volume
 from uad_bench.volumes.grid import Affine, FloatArray, Grid
 from uad_bench.volumes.recipe import RegistrationKind
@@ -107,12 +108,9 @@ def load_target(template: Path | None) -> Target:
 
 
 def _mni152() -> Target:
-    from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
-
-    image, mask = load_mni152_template(resolution=1), load_mni152_brain_mask(resolution=1)
-    brain = np.asarray(mask.dataobj) > 0
-    affine = np.asarray(image.affine, dtype=np.float64)
-    return Target("mni152", image.get_fdata(dtype=np.float32) * brain, brain, affine, np.eye(4))
+    image, affine = read_mni152("t1")
+    brain = brain_of(image)
+    return Target("mni152", image * brain, brain, affine, np.eye(4))
 
 
 def _sri24(template: Path) -> Target:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from uad_bench.dataset import Space
 from uad_bench.kernels import compiled_or
+from uad_bench.volumes.files.mni152 import brain_of, read_mni152
 from uad_bench.volumes.grid import Affine, Grid
 from uad_bench.volumes.recipe import SIZE, Recipe
 from uad_bench.volumes.steps.resample import resample
@@ -84,20 +85,15 @@ class Overlap:
 @lru_cache(maxsize=1)
 def _mni_brain() -> tuple[NDArray[np.bool_], Affine]:
     """The template's brain mask, 1 mm, and its affine."""
-    from nilearn.datasets import load_mni152_brain_mask
-
-    image = load_mni152_brain_mask(resolution=1)
-    return np.asarray(image.dataobj) > 0, np.asarray(image.affine, dtype=np.float64)
+    t1, affine = read_mni152("t1")
+    return brain_of(t1), affine
 
 
 def _mni_tissues() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Grey and white matter inside the template's brain mask, scaled where they exceed 1."""
-    from nilearn.datasets import load_mni152_gm_template, load_mni152_wm_template
-
     brain, _ = _mni_brain()
     grey, white = (
-        load(resolution=1).get_fdata(dtype=np.float32).clip(0.0, 1.0) * brain
-        for load in (load_mni152_gm_template, load_mni152_wm_template)
+        part.clip(0.0, 1.0) * brain for part, _ in (read_mni152("gm"), read_mni152("wm"))
     )
     excess = np.maximum(grey + white, 1.0)
     return grey / excess, white / excess
