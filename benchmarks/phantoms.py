@@ -97,7 +97,7 @@ def run(folder: Path, patients: int) -> dict[str, float]:
             yield found
 
     words = {
-        "methods": "spa,gmvae" if patients > 1 else "thresholding",
+        "methods": "spa,gmvae",
         "phantoms": patients,
         "datasets": "mslub",
         "tune": False,
