@@ -13,7 +13,7 @@ def wait_briefly(environment: MutableMapping[str, str]) -> None:
 
     By default they spin for milliseconds. Where another program keeps a core busy, each small
     operation then waits for the thread that was driven out: a training step of two threads took
-    2 to 10 times as long. What the user says of it stays. Call it before torch is imported.
+    up to ten times as long. What the user says of it stays. Call it before torch is imported.
 
     Args:
         environment: of this process.
