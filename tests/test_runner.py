@@ -172,6 +172,25 @@ def test_ctrl_c_keeps_cells_and_prints_how_to_go_on(lab, cache, box, tmp_path):
     assert list((tmp_path / "results" / "cells").glob("*.json"))
 
 
+def test_an_interrupt_that_became_another_error_ends_the_run(lab, cache, tmp_path):
+    """Python raises SystemError where C code returns a result while an interrupt is pending."""
+    file = tmp_path / "box.py"
+    file.write_text(
+        BOX.replace(
+            "        return np.clip",
+            """        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise SystemError("returned a result with an exception set") from error
+        return np.clip""",
+        )
+    )
+    done = uad_bench(*quick(lab, cache, file), cwd=tmp_path)
+    assert done.returncode == 130
+    assert "go on with: uad-bench" in done.stderr
+    assert not list((tmp_path / "results" / "cells").glob("*.json"))
+
+
 def test_two_runs_in_one_folder_are_refused(lab, cache, box, tmp_path):
     from uad_bench.results import ResultsFolder
 

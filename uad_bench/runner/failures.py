@@ -13,7 +13,11 @@ def failure_reason(error: Exception) -> str:
 
     Raises:
         UadBenchError: if it is the run that cannot go on, not the method: the disk is full.
+        KeyboardInterrupt: if Ctrl-C is behind it. Compiled code that is interrupted ends with an
+            error of its own.
     """
+    if _was_interrupted(error):
+        raise KeyboardInterrupt from error
     if isinstance(error, UadBenchError) and not isinstance(error, _OF_ONE_METHOD):
         raise error
     if is_full(error):
@@ -22,3 +26,12 @@ def failure_reason(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return f"not enough memory ({text}): use a machine with more"
     return text if isinstance(error, UadBenchError) else f"{type(error).__name__}: {text}"
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether an error, or what led to it, is an interrupt."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
