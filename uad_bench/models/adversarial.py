@@ -125,12 +125,13 @@ def gradient_penalty(
     return penalty
 
 
-def refuse_collapse(made: Tensor, healthy: Tensor) -> None:
-    """Stop where a generator makes one slice, whatever it is given.
+def refuse_collapse(made: Tensor, healthy: Tensor, maker: str = "the generator") -> None:
+    """Stop where a network makes one slice, whatever it is given.
 
     Args:
         made: generated slices, ``[B, 1, H, W]``.
         healthy: real ones, ``[N, 1, H, W]``.
+        maker: what the message calls the network.
 
     Raises:
         DivergenceError: if the generated ones differ from each other by less than a tenth of what
@@ -139,7 +140,7 @@ def refuse_collapse(made: Tensor, healthy: Tensor) -> None:
     ours, theirs = spread_of(made), spread_of(healthy)
     if not ours >= COLLAPSED * theirs:
         raise DivergenceError(
-            f"the generator collapsed: its slices differ by {ours:.2g} on average, healthy ones by "
+            f"{maker} collapsed: its slices differ by {ours:.2g} on average, healthy ones by "
             f"{theirs:.2g}; lower learning_rate, or take more steps or another seed"
         )
 
