@@ -49,6 +49,33 @@ def embedded(image: Tensor) -> Tensor:
     return torch.cat(layers, dim=1)
 
 
+@torch.no_grad()
+def unlikeness(image: Tensor, other: Tensor) -> Tensor:
+    """Return how unlike the features of two slices are at each pixel, ``[B, 1, H, W]``, 0 to 2.
+
+    One minus the cosine between them, brought to the slices' size (bilinear) and averaged over the
+    layers of :data:`TAPS`.
+
+    Args:
+        image: ``[B, 1, H, W]`` in [0, 1].
+        other: of the same shape.
+    """
+    network, size = backbone(str(image.device)), image.shape[2:]
+    pairs = zip(
+        *(network.outputs(one.expand(-1, 3, -1, -1)) for one in (image, other)), strict=True
+    )
+    layers = [
+        1 - nn.functional.cosine_similarity(first, second, dim=1)[:, None]
+        for index, (first, second) in enumerate(pairs)
+        if index - 1 in TAPS
+    ]
+    grown = [
+        nn.functional.interpolate(layer, size, mode="bilinear", align_corners=False)
+        for layer in layers
+    ]
+    return torch.stack(grown).mean(dim=0).clamp(min=0)
+
+
 def share_inside(brain: Tensor) -> Tensor:
     """Return which share of each place is brain, ``[B, 1, H, W] -> [B, 1, H/4, W/4]``."""
     return nn.functional.avg_pool2d(brain.float(), STRIDE)

@@ -16,6 +16,16 @@ from torch import Tensor
 Network = Callable[[Tensor, Tensor], Tensor]
 """From noised slices ``[B, 1, H, W]`` and their times ``[B]`` to what it takes for the noise."""
 
+Guide = Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""From the number of a step, from 1, the slices that the network sees and the noise, to those that
+the step goes on with."""
+
+
+def unguided(step: int, clean: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG001
+    """Return what the network sees."""
+    return clean, noise
+
+
 TIMES = 1000
 _FIRST, _LAST = 1e-4, 0.02
 
@@ -85,7 +95,9 @@ def times_down(start: int, steps: int) -> tuple[int, ...]:
     return tuple(round(start * (steps - step) / steps) for step in range(steps + 1))
 
 
-def reverse(network: Network, image: Tensor, times: Sequence[int]) -> Tensor:
+def reverse(
+    network: Network, image: Tensor, times: Sequence[int], guide: Guide = unguided
+) -> Tensor:
     """Return noised slices without their noise, in [-1, 1], by steps that draw nothing.
 
     Song et al. 2021, eq. 12, with sigma = 0. In each step the slice that the network sees through
@@ -95,11 +107,13 @@ def reverse(network: Network, image: Tensor, times: Sequence[int]) -> Tensor:
         network: says what the noise is.
         image: noised slices, ``[B, 1, H, W]``.
         times: the times to visit, falling; the slices have the first one's noise.
+        guide: may change what a step goes on with.
     """
-    for now, then in pairwise(times):
+    for step, (now, then) in enumerate(pairwise(times), start=1):
         time, later = (torch.full((len(image),), one, device=image.device) for one in (now, then))
         clean = without_noise(image, time, network(image, time))
-        image = noised(clean, later, noise_between(image, time, clean))
+        clean, noise = guide(step, clean, noise_between(image, time, clean))
+        image = noised(clean, later, noise)
     return image
 
 
