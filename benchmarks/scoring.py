@@ -15,7 +15,7 @@ from benchmarks.measure import Row, compare
 from uad_bench.evaluation.histograms import quantise
 from uad_bench.evaluation.postprocessings.star import STAR
 from uad_bench.method import Slices
-from uad_bench.runner.detectors.scoring import signed_residual
+from uad_bench.runner.detectors.scoring import brain_on, signed_residual
 from uad_bench.training import VariationalReconstruction
 
 Scores = NDArray[np.uint16]
@@ -26,7 +26,7 @@ COUNT = 24
 def ours(method: VariationalReconstruction, scan: Slices) -> Scores:
     """Score as a run does."""
     residual, _ = signed_residual(method, scan)
-    return quantise(STAR.apply(residual))
+    return quantise(STAR.apply(residual, brain_on(scan)))
 
 
 @torch.inference_mode()

@@ -62,7 +62,11 @@ import numpy as np
 from uad_bench.evaluation.postprocessing import PostProcessing
 
 HALF = PostProcessing(
-    name="half", version=1, mark="#", caption="half of the residual", make=lambda r: np.abs(r) / 2
+    name="half",
+    version=1,
+    mark="#",
+    caption="half of the residual",
+    make=lambda r, _: np.abs(r) / 2,
 )
 '''
 
@@ -207,7 +211,7 @@ def test_check_finds_what_a_protocol_breaks(tmp_path, capsys, old, new, rule):
 @pytest.mark.parametrize(
     ("old", "new", "rule"),
     [
-        ('mark="#", caption="half of the residual"', 'mark="#", caption=""', "a mark needs a"),
+        ('caption="half of the residual"', 'caption=""', "a mark needs a"),
         ("np.abs(r) / 2", "r", "returned values from"),
         ("np.abs(r) / 2", "np.abs(r, out=r)", "make must not change its input"),
         ("np.abs(r) / 2", "np.random.random(r.shape)", "the same map every time"),

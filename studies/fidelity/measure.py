@@ -18,6 +18,7 @@ from uad_bench.evaluation.postprocessings.none import NONE
 from uad_bench.evaluation.postprocessings.star import STAR
 from uad_bench.evaluation.scored import Evaluation
 from uad_bench.method import FloatArray, ReconstructionMethod, Slices, TissueMapping
+from uad_bench.runner.detectors.scoring import brain_on
 from uad_bench.runner.environment import describe_device, git_commit, resolve_device
 from uad_bench.system.disk import write_whole
 from uad_bench.volumes.store.prepared import PreparedDataset
@@ -48,8 +49,9 @@ class Seen:
         else:
             residual = method.score(slices)[:, 0]
         solid = ndimage.median_filter(np.maximum(residual, 0), size=3, mode="nearest")
-        maps = {"": NONE.apply(residual), "*": STAR.apply(residual), "*3D": solid}
-        return cls(maps, rebuilt, slices.brain[:, 0])
+        brain = brain_on(slices)
+        maps = {"": NONE.apply(residual, brain), "*": STAR.apply(residual, brain), "*3D": solid}
+        return cls(maps, rebuilt, brain.brain)
 
 
 def measure(

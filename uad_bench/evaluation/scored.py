@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import IGNORED, LESION, ScoreHistogram
+from uad_bench.evaluation.stack import stacked
 from uad_bench.evaluation.tally import LEVELS, Tally
 from uad_bench.evaluation.values import Metric, ScanScores
 
@@ -107,12 +108,7 @@ class ScoredScan:
 
     def volume(self, slices: Mask) -> Mask:
         """Lay ``slices`` ``[N, H, W]`` out in space ``[Z, H, W]``, empty where one is missing."""
-        rows = self.z - self.z[0]
-        if rows[-1] + 1 == len(rows):
-            return slices
-        volume = np.zeros((int(rows[-1]) + 1, *slices.shape[1:]), dtype=np.bool_)
-        volume[rows] = slices
-        return volume
+        return stacked(slices, self.z)
 
 
 ScanSource = Callable[[], Iterator[ScoredScan]]

@@ -51,6 +51,7 @@ _OF_TRAINING = frozenset(
         *TuningSettings.model_fields,
         *StoreSettings.model_fields,
         "device",
+        "postprocessing",
     }
 ) - {"param", "seeds"}
 """Settings of a run that say what is trained. ``fit`` has words of its own for two of them."""
@@ -137,8 +138,9 @@ class Detector:
                 the prepared grid, normalised to [0, 1] and 0 outside the brain.
             affine: voxel to world in mm, RAS+, of an array.
             brain: a brain mask of the same kind as the scan. Found where it is not given.
-            postprocessing: how a residual becomes the map: ``none``, or ``star`` for what is
-                brighter than expected only.
+            postprocessing: how a residual becomes the map: ``none``, ``star`` for what is brighter
+                than expected only, or any other that ``run`` takes. There is a mask where the
+                detector was given a threshold for it.
             cache: folder that keeps costly steps; the user's cache by default.
 
         Returns:
@@ -259,8 +261,8 @@ def fit(
         progress: whether to tell on stderr what is going on.
         settings: flags of ``uad-bench run`` about data and training, in snake_case, such as
             ``data_root``, ``train``, ``preset``, ``phantoms``, ``recipe``, ``atlas``, ``tune``,
-            ``device`` or ``cache``. Every other word is a parameter of the method, such as
-            ``steps=200``.
+            ``device`` or ``cache``, and ``postprocessing``: those that the detector gets a
+            threshold for. Every other word is a parameter of the method, such as ``steps=200``.
 
     Raises:
         UadBenchError: in one line, what cannot be.

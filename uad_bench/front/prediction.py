@@ -18,7 +18,7 @@ from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.tally import LEVELS
 from uad_bench.method import FloatArray, Method
 from uad_bench.runner.data.one_scan import ENDINGS, OneScan
-from uad_bench.runner.detectors.scoring import signed_residual
+from uad_bench.runner.detectors.scoring import brain_on, signed_residual
 from uad_bench.system.disk import write_whole
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def predict(
         simulated: whether the detector learned from simulated people.
     """
     residual, rebuilt = signed_residual(method, prepared.slices)
-    levels = quantise(postprocessing.apply(residual))
+    levels = quantise(postprocessing.apply(residual, brain_on(prepared.slices)))
     own = np.rint(prepared.from_grid(levels)).astype(np.uint16)
     brain = prepared.slices.brain[:, 0]
     found = np.zeros(brain.shape, np.bool_) if threshold is None else (levels >= threshold) & brain

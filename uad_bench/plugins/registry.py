@@ -142,19 +142,30 @@ class Registry:
         return self.find("protocol", name).load()  # type: ignore[return-value]
 
     def postprocessing(self, name: str) -> PostProcessing:
-        """Import a post-processing by name; raises as :meth:`find` and :meth:`Entry.load` do."""
-        return self.find("post-processing", name).load()  # type: ignore[return-value]
-
-    def postprocessings(self, names: Collection[str]) -> tuple[PostProcessing, ...]:
-        """Import some post-processings, in the order in which tables show them.
+        """Import a post-processing by name, ``NAME`` or ``NAME=NUMBER``, or a chain ``A+B=NUMBER``.
 
         Raises:
-            UadBenchError: there is none of one of the names; the message offers the nearest.
+            UadBenchError: there is none of a name, or it takes no such number.
+            PluginError: one is broken, or the name is taken twice.
         """
-        known = self.names("post-processing")
-        for name in sorted(set(names).difference(known)):
-            self.find("post-processing", name)
-        return tuple(self.postprocessing(name) for name in known if name in names)
+        from uad_bench.evaluation.postprocessing import chained
+
+        return chained([self._step(part) for part in name.split("+")])
+
+    def postprocessings(self, names: Collection[str]) -> tuple[PostProcessing, ...]:
+        """Import some post-processings, each once, in the order in which tables show them.
+
+        Raises:
+            UadBenchError: as :meth:`postprocessing`.
+        """
+        found = {one.name: one for one in map(self.postprocessing, sorted(names))}
+        return tuple(sorted(found.values(), key=lambda one: (bool(one.mark), one.name)))
+
+    def _step(self, text: str) -> PostProcessing:
+        """Import one step of a chain."""
+        name, has_number, number = text.partition("=")
+        step: PostProcessing = self.find("post-processing", name).load()  # type: ignore[assignment]
+        return step.with_number(number) if has_number else step
 
     def _unknown(self, what: str, name: str, *kinds: Kind) -> str:
         names = [known for kind in kinds for known in self.names(kind)]

@@ -185,7 +185,7 @@ class EvaluationSettings(Settings):
     """Protocols, such as strict,paper."""
 
     postprocessing: _Names = Field(("none", "star"), min_length=1)
-    """Post-processings of anomaly maps."""
+    """Post-processings of anomaly maps, such as none,median3d=3; + chains them: star+erode=2."""
 
     space: EvaluationSpace = "template"
     """Voxels that are scored: the template grid's, or each scan's own."""

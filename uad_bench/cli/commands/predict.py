@@ -52,7 +52,7 @@ def predict(
         typer.Option("-m", "--method", help="The detector that `run` would train of this method."),
     ] = None,
     postprocessing: Annotated[
-        str, typer.Option(help="none, or star: only what is brighter than expected.")
+        str, typer.Option(help="How a residual becomes the map, such as star or star+erode=2.")
     ] = "none",
     brain: Annotated[
         Path | None, typer.Option(help="A brain mask of the scan, where there is one.")
@@ -84,7 +84,7 @@ def predict(
             detector, device=chosen.device, plugin=chosen.plugin, template=chosen.template
         )
     else:
-        chosen = load_config(None, {**given, "methods": method})
+        chosen = load_config(None, {**given, "methods": method, "postprocessing": postprocessing})
         if len(chosen.methods) > 1:
             raise UadBenchError(f"-m {method}: a map is of one detector; give one method")
         if len(chosen.seeds) > 1:
@@ -129,7 +129,7 @@ def _predict_one(
     mark = ", trained on simulated brains" if found.detector_simulated else ""
     name = f"{scan} (simulated)" if found.scan_simulated else f"{scan}"
     mask = (
-        "no mask: the detector has no threshold"
+        f"no mask: the detector has no threshold for {postprocessing}"
         if found.mask is None
         else f"{found.volume_ml:.2f} ml reach the threshold {found.threshold:.3f}"
     )

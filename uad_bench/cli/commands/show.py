@@ -104,14 +104,16 @@ def _better(metric: MetricInfo) -> str:
 
 
 def _show_postprocessing(entry: Entry, postprocessing: PostProcessing) -> None:
-    """Print a post-processing's version, mark and caption."""
+    """Print a post-processing's version, mark, caption and number."""
+    number = postprocessing.number
     print_facts(
         (
             ("post-processing", postprocessing.name),
             ("version", str(postprocessing.version)),
             ("summary", entry.summary),
-            ("mark", postprocessing.mark),
+            ("mark", postprocessing.mark.strip()),
             ("caption", postprocessing.caption),
+            ("number", "" if number is None else f"{number}, {number.default:g} if not given"),
             ("source", entry.source),
             ("origin", entry.origin),
         )

@@ -6,4 +6,6 @@ import numpy as np
 
 from uad_bench.evaluation.postprocessing import PostProcessing
 
-NONE = PostProcessing(name="none", version=1, mark="", caption="", make=np.abs)
+NONE = PostProcessing(
+    name="none", version=1, mark="", caption="", make=lambda residual, _: np.abs(residual)
+)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from uad_bench.evaluation.postprocessing import PostProcessing
+from uad_bench.evaluation.postprocessing import FloatArray, PostProcessing
 from uad_bench.kernels import compiled, compiled_or
-
-FloatArray = NDArray[np.float32]
 
 
 def median_3x3(slices: FloatArray) -> FloatArray:
@@ -116,5 +113,5 @@ STAR = PostProcessing(
     version=1,
     mark="*",
     caption="positive residual and median filter of size 3",
-    make=smoothed_excess,
+    make=lambda residual, _: smoothed_excess(residual),
 )

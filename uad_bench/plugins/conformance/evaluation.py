@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from uad_bench.evaluation.histograms import quantise
-from uad_bench.evaluation.postprocessing import PostProcessing
+from uad_bench.evaluation.postprocessing import BrainSlices, PostProcessing
 from uad_bench.evaluation.protocol import Protocol, validation_histogram
 from uad_bench.evaluation.scored import ScoredScan
 from uad_bench.plugins.conformance.findings import Findings, Stop, Violation
@@ -61,17 +61,19 @@ def check_postprocessing(postprocessing: PostProcessing) -> list[Violation]:
     if postprocessing.caption:
         _check_text(findings, "caption", postprocessing.caption)
     residual = np.random.default_rng(0).uniform(-1, 1, (3, 24, 20)).astype(np.float32)
+    inside = np.pad(np.ones((3, 18, 14), np.bool_), ((0, 0), (3, 3), (3, 3)))
+    brain = BrainSlices(inside, np.arange(3), (2.0, 3.0, 3.0))
     before = residual.copy()
     try:
         with findings.attempt("make", "make"):
-            first = postprocessing.apply(residual)
+            first = postprocessing.apply(residual, brain)
             findings.check(
                 np.array_equal(residual, before), "make", "make must not change its input"
             )
-            again = postprocessing.apply(before)
+            again = postprocessing.apply(before, brain)
             message = "make must return the same map every time"
             findings.check(np.array_equal(first, again), "make", message)
-            postprocessing.apply(np.abs(before))
+            postprocessing.apply(np.abs(before), brain)
     except Stop:
         pass
     return findings.violations

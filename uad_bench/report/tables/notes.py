@@ -104,7 +104,9 @@ def caption(
     parts += _subjects(arrangement)
     shown = {column.postprocessing for column in arrangement.columns}
     parts += [
-        f"{one.mark}: {one.caption}." for one in postprocessings if one.mark and one.name in shown
+        f"{one.mark.strip()}: {one.explanation}."
+        for one in postprocessings
+        if one.mark and one.name in shown
     ]
     return " ".join(parts)
 

@@ -18,7 +18,7 @@ from uad_bench.arrays import refuse_map
 from uad_bench.cells import EvaluationSpace, short_hash, shortened
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import quantise
-from uad_bench.evaluation.postprocessing import PostProcessing
+from uad_bench.evaluation.postprocessing import BrainSlices, PostProcessing
 from uad_bench.plugins.declarations import MOST_NAME
 from uad_bench.runner.detectors.scoring import ScoredMap
 from uad_bench.volumes.files.nifti import Volume, parse_volume, read_content
@@ -134,6 +134,7 @@ def read_scores(
     on_grid = _laid_on(volume, grid.shape, grid.affine)
     on_own = _laid_on(volume, native.brain.shape, own)
     what, shown, lesion = f"{path}: the map", slices.brain[:, 0], dataset.lesion(scan)
+    z, spacing = slices.z, slices.spacing
     if on_grid is not None and (on_own is None or space == "template"):
         inside = np.zeros(grid.shape, dtype=np.bool_)
         inside[slices.z] = shown
@@ -143,7 +144,7 @@ def read_scores(
         refuse_map(what, on_own, native.brain)
         if space == "native":
             shown, lesion = native.brain[native.shown], native.lesion[native.shown]
-            values = on_own[native.shown]
+            values, z, spacing = on_own[native.shown], native.shown, native.spacing
         else:
             values = resample(on_own, native.affine, grid)[slices.z].clip(0, 1)
     else:
@@ -153,7 +154,8 @@ def read_scores(
             f"({_size(grid.shape)}): resample the map to one of them, and keep its affine"
         )
     plain = np.ascontiguousarray(values, dtype=np.float32)
-    maps = {one.name: one.apply(plain) for one in postprocessings}
+    brain = BrainSlices(np.asarray(shown), z, spacing)
+    maps = {one.name: one.apply(plain, brain) for one in postprocessings}
     levels = {name: quantise(one) for name, one in maps.items()}
     if space == "native" and on_own is None:
         levels = {
@@ -163,7 +165,7 @@ def read_scores(
     return ScoredMap(
         maps,
         levels,
-        brain=np.asarray(shown),
+        brain=brain.brain,
         lesion=np.asarray(lesion),
         digest=hashlib.sha256(content).hexdigest(),
     )

@@ -18,7 +18,7 @@ from uad_bench.dataset import Split
 from uad_bench.errors import PluginError
 from uad_bench.evaluation.histograms import quantise
 from uad_bench.evaluation.ordering import Ordering, mean_ordering, ordering
-from uad_bench.evaluation.postprocessing import PostProcessing
+from uad_bench.evaluation.postprocessing import BrainSlices, PostProcessing
 from uad_bench.evaluation.scored import ScoredScan
 from uad_bench.method import FloatArray, Method, ReconstructionMethod, Slices
 from uad_bench.runner.events import Example, Listener, Progressed
@@ -135,10 +135,10 @@ def anomaly_maps(
     def score(scan: PreparedScan) -> ScoredMap:
         slices = dataset.slices(scan)
         residual, reconstruction = signed_residual(method, slices)
-        maps = {one.name: one.apply(residual) for one in postprocessings}
+        brain, lesion = brain_on(slices), np.asarray(dataset.lesion(scan))
+        maps = {one.name: one.apply(residual, brain) for one in postprocessings}
         levels = {name: quantise(one) for name, one in maps.items()}
-        brain, lesion = np.asarray(slices.brain[:, 0]), np.asarray(dataset.lesion(scan))
-        return ScoredMap(maps, levels, brain, lesion, reconstruction)
+        return ScoredMap(maps, levels, brain.brain, lesion, reconstruction)
 
     with stored_maps(score, dataset, split, tell) as maps:
         yield maps
@@ -224,6 +224,11 @@ def signed_residual(method: Method, slices: Slices) -> tuple[FloatArray, FloatAr
         image = checked(method, "reconstruct", method.reconstruct(slices), slices)
         return np.asarray(slices.image)[:, 0] - image, image
     return checked(method, "score", method.score(slices), slices), None
+
+
+def brain_on(slices: Slices) -> BrainSlices:
+    """What a post-processing is told of the slices of a scan."""
+    return BrainSlices(np.asarray(slices.brain)[:, 0], slices.z, slices.spacing)
 
 
 def checked(method: Method, call: str, array: object, slices: Slices) -> FloatArray:

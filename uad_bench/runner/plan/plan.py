@@ -208,6 +208,9 @@ def plan_training(config: RunConfig, registry: Registry, device: str) -> Plan:
         methods.append(replace(planned, seeds=planned.seeds[:1]))
         problems += _unmet(methods[0].method, config, device)
         problems += _unused(config, methods)
+    postprocessings: tuple[PostProcessing, ...] = ()
+    with noted(problems):
+        postprocessings = registry.postprocessings(config.postprocessing)
     problems += unwritable(config.said("results"), config.results)
     atlas, sources = None, None
     with noted(problems):
@@ -218,7 +221,6 @@ def plan_training(config: RunConfig, registry: Registry, device: str) -> Plan:
         problems += unfit_data(config, sources)
     refuse(problems)
     assert sources is not None
-    postprocessings = registry.postprocessings(registry.names("post-processing"))
     notes = tuple(_notes(config, methods, sources, atlas))
     return Plan(tuple(methods), (), postprocessings, sources, config, atlas, notes)
 
