@@ -13,6 +13,7 @@ from monai.networks.schedulers import DDIMScheduler, DDPMScheduler
 from sklearn.metrics import roc_auc_score
 from torch import nn
 from uad_bench.methods.anoddpm import AnoDDPM
+from uad_bench.methods.disyre import DISYRE
 from uad_bench.methods.thor import THOR
 
 from uad_bench.cli import main
@@ -35,7 +36,7 @@ from uad_bench.plugins.conformance import check_method
 from uad_bench.training import Turn
 from uad_bench.training.diffusion import noisy_example
 
-EVERY = (AnoDDPM, THOR)
+EVERY = (AnoDDPM, THOR, DISYRE)
 TINY = {"width": 4, "steps": 2, "batch_size": 4, "checks": 1}
 CPU = torch.device("cpu")
 

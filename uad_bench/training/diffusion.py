@@ -25,13 +25,45 @@ _LOOKED_AT = 8
 """Healthy validation slices on which a collapse is looked for."""
 
 
-class DiffusionParams(TrainingParams):
-    """Hyper-parameters of a network that takes noise off slices."""
+class DenoiserParams(TrainingParams):
+    """Hyper-parameters of a network that is told how far from healthy its input is."""
 
     steps: int = Field(default=1000, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0.0)
     width: int = Field(default=16, ge=2, le=256)
     """Filters at full size."""
+
+
+class DenoiserMethod(DeepReconstruction):
+    """A method whose one network sees slices, and a time: how much of them is to be undone."""
+
+    objective: ClassVar[tuple[str, ...]] = ("misfit",)
+    budget: ClassVar[tuple[str, ...]] = ("width", "steps", "batch_size")
+    Params: ClassVar[type[Params]] = DenoiserParams
+    params: DenoiserParams
+    network_: Denoiser
+
+    def build(self) -> None:
+        """Set the untrained network."""
+        network = Denoiser(1, self.params.width)
+        self.network_ = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
+        """Train, and look at what the network makes of healthy slices.
+
+        Raises:
+            DivergenceError: if a loss is no longer finite, or the network makes one slice of all.
+        """
+        report = super().fit(train, validation, context)
+        seen = validation.take(spread(len(validation), _LOOKED_AT))
+        made = torch.from_numpy(self.reconstruct(seen))
+        refuse_collapse(made, torch.from_numpy(seen.image), "the network")
+        return report
+
+
+class DiffusionParams(DenoiserParams):
+    """Hyper-parameters of a network that takes noise off slices."""
+
     noise: NoiseName = "simplex"
     """The noise, in training and after it: white Gaussian noise, or simplex noise of six octaves
     from 64 mm on."""
@@ -57,40 +89,25 @@ class DiffusionParams(TrainingParams):
         ]
 
 
-class DiffusionMethod(DeepReconstruction):
-    """A method whose one network sees noised slices and the time, which is how much noise it is.
+class DiffusionMethod(DenoiserMethod):
+    """A method that gives a slice noise. What its network is asked for is up to the method."""
 
-    What it is asked for, the noise or the slice, is up to the method.
-    """
-
-    objective: ClassVar[tuple[str, ...]] = ("misfit",)
-    budget: ClassVar[tuple[str, ...]] = ("width", "steps", "batch_size")
     Params: ClassVar[type[Params]] = DiffusionParams
     params: DiffusionParams
-    network_: Denoiser
     seed_: int
-
-    def build(self) -> None:
-        """Set the untrained network."""
-        network = Denoiser(1, self.params.width)
-        self.network_ = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def trainable(self, context: FitContext) -> Trainable:  # noqa: ARG002
         """Return the training on the noise."""
         return NoiseTraining(self.network_, self.params)
 
     def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
-        """Train, and look at what the network makes of healthy slices.
+        """Train; the noise of scoring follows from the seed too.
 
         Raises:
             DivergenceError: if a loss is no longer finite, or the network makes one slice of all.
         """
         self.seed_ = context.seed
-        report = super().fit(train, validation, context)
-        seen = validation.take(spread(len(validation), _LOOKED_AT))
-        made = torch.from_numpy(self.reconstruct(seen))
-        refuse_collapse(made, torch.from_numpy(seen.image), "the network")
-        return report
+        return super().fit(train, validation, context)
 
     def noise_for(self, batch: Batch, draw: int = 0) -> Tensor:
         """Return a slice's own noise ``[B, 1, H, W]``, the same whatever it comes with.
