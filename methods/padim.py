@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from uad_bench.method import FitContext, MethodInfo, Slices
-from uad_bench.models.backbone import CHANNELS, STRIDE
+from uad_bench.errors import UadBenchError
+from uad_bench.method import FitContext, FitReport, MethodInfo, Slices
+from uad_bench.models.backbones import STRIDE
+from uad_bench.models.batches import Batch
 from uad_bench.training.feature_method import FeatureMethod, FeatureParams
 
 RIDGE = 0.01
@@ -24,8 +28,8 @@ class PaDiM(FeatureMethod):
     class Params(FeatureParams):
         """Hyper-parameters of the Gaussians."""
 
-        channels: int = Field(default=30, ge=1, le=CHANNELS)
-        """Channels that are drawn, of 80."""
+        channels: int = Field(default=30, ge=1)
+        """Channels that are drawn, of 80 of the default backbone."""
         band_mm: float = Field(default=12.0, gt=0.0)
         """Height of a band of slices that share their Gaussians, in mm."""
         prior: float = Field(default=10.0, gt=0.0)
@@ -37,13 +41,27 @@ class PaDiM(FeatureMethod):
     grid_: tuple[int, int]
     bands_: int
 
+    @classmethod
+    def resolve(cls, params: Any) -> Any:
+        """Return the parameters, once the backbone is known to have the channels.
+
+        Raises:
+            UadBenchError: if it has fewer, or its weights are not there.
+        """
+        most = sum(cls(params).channels)
+        if params.channels > most:
+            raise UadBenchError(
+                f"padim: channels {params.channels}, but {params.backbone} has {most}; take fewer"
+            )
+        return super().resolve(params)
+
     def build(self) -> None:
         """Set the empty Gaussians."""
         super().build()
         height, width = self.grid_
         self.gaussians_ = _Gaussians(self.bands_ * height * width, self.params.channels)
 
-    def learn(self, train: Slices, context: FitContext) -> tuple[str, ...]:
+    def learn(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
         """Estimate the Gaussians, first of all places together, then of each."""
         height, width = (size // STRIDE for size in train.image.shape[2:])
         self.grid_ = height, width
@@ -52,7 +70,7 @@ class PaDiM(FeatureMethod):
         source = torch.Generator().manual_seed(context.seed)
         places, size = self.bands_ * height * width, self.params.channels
         self.gaussians_ = _Gaussians(places, size).to(context.device)
-        drawn = torch.randperm(CHANNELS, generator=source)[:size].sort().values
+        drawn = torch.randperm(sum(self.channels), generator=source)[:size].sort().values
         self.gaussians_.drawn.copy_(drawn)
         count = torch.zeros(places)
         total, squares = torch.zeros(places, size), torch.zeros(places, size, size)
@@ -73,11 +91,12 @@ class PaDiM(FeatureMethod):
         self.gaussians_.whitening.copy_(
             torch.linalg.solve_triangular(root, torch.eye(size).expand_as(root), upper=False)
         )
-        return (f"{int((count > 0).sum())} of {places} places seen, {size} channels",)
+        note = f"{int((count > 0).sum())} of {places} places seen, {size} channels"
+        return FitReport(slices_seen=len(train), notes=(note,))
 
-    def distance(self, features: Tensor, z: Tensor) -> Tensor:
+    def distance(self, batch: Batch) -> Tensor:
         """Return the Mahalanobis distance at each place, ``[B, h, w]``."""
-        gaussians = self.gaussians_
+        features, z, gaussians = self.features(batch), batch.z, self.gaussians_
         values = features[:, gaussians.drawn.long()].flatten(2).transpose(1, 2)
         place = torch.arange(values.shape[1], device=z.device)
         found = []

@@ -6,8 +6,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from uad_bench.method import FitContext, MethodInfo, Slices
-from uad_bench.models.backbone import CHANNELS
+from uad_bench.method import FitContext, FitReport, MethodInfo, Slices
+from uad_bench.models.batches import Batch
 from uad_bench.models.coreset import coreset, distance_to_nearest
 from uad_bench.training.feature_method import FeatureMethod, FeatureParams
 
@@ -34,9 +34,9 @@ class PatchCore(FeatureMethod):
     def build(self) -> None:
         """Set the empty memory."""
         super().build()
-        self.memory_ = _Memory(self.kept_)
+        self.memory_ = _Memory(self.kept_, sum(self.channels))
 
-    def learn(self, train: Slices, context: FitContext) -> tuple[str, ...]:
+    def learn(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
         """Fill the memory."""
         source = torch.Generator(context.device).manual_seed(context.seed)
         seen = torch.cat([patches for patches, _, _ in self.patches(train)])
@@ -44,17 +44,19 @@ class PatchCore(FeatureMethod):
         some = seen[drawn[: self.params.candidates].sort().values]
         rows = coreset(some, self.params.memory, source)
         self.kept_ = len(rows)
-        self.memory_ = _Memory(self.kept_).to(context.device)
+        self.memory_ = _Memory(self.kept_, sum(self.channels)).to(context.device)
         self.memory_.patches.copy_(some[rows])
-        return (f"{self.kept_} of {len(some)} of {len(seen)} patches kept",)
+        note = f"{self.kept_} of {len(some)} of {len(seen)} patches kept"
+        return FitReport(slices_seen=len(train), notes=(note,))
 
-    def distance(self, features: Tensor, z: Tensor) -> Tensor:
+    def distance(self, batch: Batch) -> Tensor:
         """Return the distance to the nearest patch of the memory, ``[B, h, w]``."""
+        features = self.features(batch)
         found = [distance_to_nearest(one.flatten(1).T, self.memory_.patches) for one in features]
         return torch.stack(found).view(len(found), *features.shape[2:])
 
 
 class _Memory(nn.Module):
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, channels: int) -> None:
         super().__init__()
-        self.patches = nn.Parameter(torch.zeros(count, CHANNELS), requires_grad=False)
+        self.patches = nn.Parameter(torch.zeros(count, channels), requires_grad=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,18 +11,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import mahalanobis
+from uad_bench.methods.fae import FAE
 from uad_bench.methods.padim import RIDGE, PaDiM
 from uad_bench.methods.patchcore import PatchCore
+from uad_bench.methods.rd4ad import RD4AD
 
 from uad_bench.errors import UadBenchError
 from uad_bench.method import FitContext, Slices
 from uad_bench.models import perceptual
-from uad_bench.models.backbone import CHANNELS, STRIDE, embedded, share_inside
+from uad_bench.models.backbones import CHANNELS, STRIDE, load_backbone, on_grid, share_inside
+from uad_bench.models.batches import Batch
 from uad_bench.models.coreset import coreset, distance_to_nearest
 from uad_bench.plugins.conformance import check_method
 
-EVERY = (PatchCore, PaDiM)
+MEMORIES = (PatchCore, PaDiM)
+TRAINED = (FAE, RD4AD)
+EVERY = (*MEMORIES, *TRAINED)
 HEIGHT, WIDTH = 32, 48
+GRID = sum(CHANNELS["efficientnet-lite0"][:3])
 
 
 def source(seed: int = 0) -> torch.Generator:
@@ -37,6 +45,10 @@ def slices(count: int, seed: int = 0) -> Slices:
     return Slices(image.astype(np.float32), brain, np.arange(count) % 6, (3.0, 2.0, 2.0))
 
 
+def batch(scan: Slices) -> Batch:
+    return Batch.read(scan, np.arange(len(scan)), torch.device("cpu"))
+
+
 def fitted(cls, **params):
     method = cls(cls.Params(**params))
     report = method.fit(slices(24), slices(6, 1), FitContext(0))
@@ -49,7 +61,7 @@ def test_every_method_keeps_the_contract(cls):
     assert check_method(cls) == []
 
 
-@pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.info.name)
+@pytest.mark.parametrize("cls", MEMORIES, ids=lambda cls: cls.info.name)
 def test_a_bright_lesion_painted_in_is_seen(cls):
     method, _ = fitted(cls)
     scan = slices(6, seed=2)
@@ -62,9 +74,11 @@ def test_a_bright_lesion_painted_in_is_seen(cls):
 
 
 def test_features_lie_on_one_grid_and_are_not_squashed():
-    image = torch.from_numpy(slices(2).image)
-    found = embedded(image)
-    assert found.shape == (2, CHANNELS, HEIGHT // STRIDE, WIDTH // STRIDE)
+    network = load_backbone("efficientnet-lite0", None, None, "cpu")
+    layers = list(network.layers(batch(slices(2))))
+    assert tuple(layer.shape[1] for layer in layers) == CHANNELS["efficientnet-lite0"]
+    found = on_grid(layers[:3], (HEIGHT, WIDTH))
+    assert found.shape == (2, GRID, HEIGHT // STRIDE, WIDTH // STRIDE)
     assert (found < 0).any()
     assert (found > 6).any() or found.std() > 0.1
 
@@ -75,7 +89,7 @@ def test_a_place_counts_by_how_much_of_it_is_brain():
     assert share_inside(brain).tolist() == [[[[0.5, 0.0], [0.0, 0.0]]]]
 
 
-@pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.info.name)
+@pytest.mark.parametrize("cls", MEMORIES, ids=lambda cls: cls.info.name)
 def test_features_of_healthy_brains_have_mean_0_and_deviation_1(cls):
     method, _ = fitted(cls)
     seen = torch.cat([patches for patches, _, _ in method.patches(slices(24))])
@@ -129,7 +143,7 @@ def test_the_distance_is_that_to_the_nearest(number, count, seed):
 
 def test_a_memory_larger_than_allowed_is_thinned_and_said():
     method, report = fitted(PatchCore, memory=7, candidates=20)
-    assert method.memory_.patches.shape == (7, CHANNELS)
+    assert method.memory_.patches.shape == (7, GRID)
     assert any(note.startswith("7 of 20 of ") for note in report.notes)
     seen = torch.cat([patches for patches, _, _ in method.patches(slices(24))])
     assert distance_to_nearest(method.memory_.patches, seen).max() < 1e-2
@@ -138,9 +152,8 @@ def test_a_memory_larger_than_allowed_is_thinned_and_said():
 def test_a_patch_of_the_memory_is_at_distance_0():
     method, _ = fitted(PatchCore, memory=10_000)
     scan = slices(24)
-    features = method.normaliser_(embedded(torch.from_numpy(scan.image)))
     inside = share_inside(torch.from_numpy(scan.brain))[:, 0] >= 0.5
-    found = method.distance(features, torch.from_numpy(scan.z))
+    found = method.distance(batch(scan))
     assert found[inside].max() < 0.05 < found[~inside].max()
 
 
@@ -160,14 +173,13 @@ def test_a_gaussian_is_that_of_its_place_and_of_all_places():
     second = (here.T @ here + 3.0 * values.T @ values / len(values)) / weight
     covariance = second - np.outer(mean, mean) + RIDGE * np.eye(4)
     scan = slices(6, seed=3)
-    features = method.normaliser_(embedded(torch.from_numpy(scan.image)))
-    found = method.distance(features, torch.from_numpy(scan.z)).flatten(1)[4, middle].item()
-    seen = features[4, drawn].flatten(1)[:, middle].numpy().astype(float)
+    found = method.distance(batch(scan)).flatten(1)[4, middle].item()
+    seen = method.features(batch(scan))[4, drawn].flatten(1)[:, middle].numpy().astype(float)
     assert found == pytest.approx(mahalanobis(seen, mean, np.linalg.inv(covariance)), rel=1e-3)
 
 
 def test_slices_beyond_those_trained_on_take_the_nearest_band():
     method, _ = fitted(PaDiM)
-    features = torch.randn(1, CHANNELS, HEIGHT // STRIDE, WIDTH // STRIDE, generator=source())
-    last, beyond = (method.distance(features, torch.tensor([z])) for z in (5, 99))
+    scan = slices(1)
+    last, beyond = (method.distance(batch(replace(scan, z=np.array([z])))) for z in (5, 99))
     assert torch.equal(last, beyond)

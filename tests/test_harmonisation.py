@@ -9,7 +9,7 @@ from scipy import ndimage, stats
 from torch import nn
 from uad_bench.methods.thor import THOR
 
-from uad_bench.models.backbone import unlikeness
+from uad_bench.models.backbones.lite0 import unlikeness
 from uad_bench.models.batches import Batch
 from uad_bench.models.diffusion import TIMES, centred
 from uad_bench.models.harmonisation import difference, harmonic_mean, share_replaced, smoothed

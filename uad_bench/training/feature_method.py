@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,10 +17,21 @@ from torch import Tensor, nn
 
 from uad_bench.errors import UadBenchError
 from uad_bench.method import FitContext, FitReport, FloatArray, Method, Params, Slices
-from uad_bench.models.backbone import CHANNELS, STRIDE, backbone, embedded, share_inside
+from uad_bench.models.backbones import (
+    CHANNELS,
+    STRIDE,
+    Backbone,
+    BackboneName,
+    find_backbone,
+    load_backbone,
+    on_grid,
+    share_inside,
+)
 from uad_bench.models.batches import Batch, in_batches
-from uad_bench.models.perceptual import find_lite0
 from uad_bench.models.scores import bounded, typical
+from uad_bench.training.deep import DeepMethod
+from uad_bench.training.loop import train_players
+from uad_bench.training.params import TrainingParams
 
 _AT_ONCE = 8
 _LEAST_SD = 1e-6
@@ -26,21 +40,42 @@ _LEAST_SD = 1e-6
 class FeatureParams(Params):
     """Hyper-parameters of the methods that compare features."""
 
+    backbone: BackboneName = "efficientnet-lite0"
+    """The pretrained network whose features are compared; all but the default one need
+    ``weights``."""
+    weights: Path | None = None
+    """File with the network's weights, a state dict."""
+    weights_sha256: str | None = Field(default=None, pattern="^[0-9a-fA-F]{64}$")
+    """SHA-256 that this file must have, 64 hexadecimal digits."""
     blur_mm: float = Field(default=4.0, ge=0.0)
     """Standard deviation of the Gaussian that smooths a map within its slice, in mm."""
 
 
-class Normaliser(nn.Module):
-    """Brings every channel to mean 0 and standard deviation 1 over healthy brains."""
+class TrainedFeatureParams(FeatureParams, TrainingParams):
+    """Hyper-parameters of the methods that train a network on features."""
 
-    def __init__(self) -> None:
+
+class Normaliser(nn.Module):
+    """Brings every channel to mean 0 and standard deviation 1 over healthy brains.
+
+    Args:
+        channels: how many there are.
+    """
+
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.mean = nn.Parameter(torch.zeros(CHANNELS), requires_grad=False)
-        self.sd = nn.Parameter(torch.ones(CHANNELS), requires_grad=False)
+        self.mean = nn.Parameter(torch.zeros(channels), requires_grad=False)
+        self.sd = nn.Parameter(torch.ones(channels), requires_grad=False)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map ``[B, C, h, w]`` to the same shape."""
         return (features - self.mean[:, None, None]) / self.sd[:, None, None]
+
+    def each(self, layers: list[Tensor]) -> list[Tensor]:
+        """Map layers, whose channels follow each other, each in its own size."""
+        sizes = [layer.shape[1] for layer in layers]
+        parts = zip(layers, *(torch.split(of, sizes) for of in (self.mean, self.sd)), strict=True)
+        return [(layer - mean[:, None, None]) / sd[:, None, None] for layer, mean, sd in parts]
 
 
 class FeatureMethod(Method):
@@ -48,51 +83,53 @@ class FeatureMethod(Method):
 
     Its distances have no natural scale. The map is ``s / (s + scale)`` with the scale of healthy
     validation slices, which keeps every ranking.
+
+    Class attributes:
+        levels: which of the backbone's layers are looked at, counted from the finest.
     """
 
+    levels: ClassVar[tuple[int, int]] = (0, 3)
     params: FeatureParams
     scale_: float
 
     @abstractmethod
-    def learn(self, train: Slices, context: FitContext) -> tuple[str, ...]:
-        """Learn from healthy slices, once :meth:`features` can be asked; return notes."""
+    def learn(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
+        """Learn from healthy slices, once :meth:`features` can be asked."""
 
     @abstractmethod
-    def distance(self, features: Tensor, z: Tensor) -> Tensor:
-        """Return how far features ``[B, C, h, w]`` are from healthy ones, ``[B, h, w]``.
+    def distance(self, batch: Batch) -> Tensor:
+        """Return how far the places of a batch's slices are from healthy ones, ``[B, h, w]``."""
 
-        Args:
-            features: normalised.
-            z: the slices' indices in the template, ``[B]``.
-        """
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """How many each of the layers has."""
+        return CHANNELS[self.params.backbone][slice(*self.levels)]
 
     def build(self) -> None:
         """Set the untrained modules."""
-        self.normaliser_ = Normaliser()
+        self.normaliser_ = Normaliser(sum(self.channels))
 
     @classmethod
     def resolve(cls, params: Any) -> Any:
-        """Return the parameters, once the network's weights are found.
+        """Return the parameters with the checksum of the weight file, where the backbone has one.
+
+        A detector is then known by the weights behind it, not by their file's name.
 
         Raises:
-            UadBenchError: if they are not installed.
+            UadBenchError: if the weights are missing, are others, or are no weights.
         """
-        find_lite0()
-        return params
+        found = find_backbone(params.backbone, params.weights, params.weights_sha256)
+        return params.model_copy(update={"weights_sha256": found})
 
-    def fit(
-        self,
-        train: Slices,
-        validation: Slices,  # noqa: ARG002
-        context: FitContext,
-    ) -> FitReport:
+    def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
         """Measure the channels of healthy brains, then learn.
 
         Raises:
             UadBenchError: if no place of the training slices is brain.
         """
-        self.normaliser_ = Normaliser().to(context.device)
-        count, total, squares = 0, torch.zeros(CHANNELS).double(), torch.zeros(CHANNELS).double()
+        number = sum(self.channels)
+        self.normaliser_ = Normaliser(number).to(context.device)
+        count, total, squares = 0, torch.zeros(number).double(), torch.zeros(number).double()
         for patches, _, _ in self.patches(train):
             values = patches.cpu().double()
             count += len(values)
@@ -106,8 +143,9 @@ class FeatureMethod(Method):
         sd = (squares / count - mean.square()).clamp(min=0).sqrt().clamp(min=_LEAST_SD)
         self.normaliser_.mean.copy_(mean)
         self.normaliser_.sd.copy_(sd)
-        notes = (backbone(context.device).source, f"{count} places of healthy brains")
-        return FitReport(slices_seen=len(train), notes=(*notes, *self.learn(train, context)))
+        notes = (self.backbone(context.device).source, f"{count} places of healthy brains")
+        report = self.learn(train, validation, context)
+        return replace(report, notes=(*notes, *report.notes))
 
     def calibrate(
         self,
@@ -122,6 +160,22 @@ class FeatureMethod(Method):
         """Return the anomaly map ``[N, 1, H, W]`` in [0, 1), 0 outside the brain."""
         return bounded(self._raw(slices), self.scale_)
 
+    def backbone(self, device: torch.device | str) -> Backbone:
+        """Return the pretrained network, on a device."""
+        params = self.params
+        return load_backbone(params.backbone, params.weights, params.weights_sha256, str(device))
+
+    @torch.no_grad()
+    def layers(self, batch: Batch) -> list[Tensor]:
+        """Return the backbone's layers ``[B, C, h, w]``, as they are, from fine to coarse."""
+        return list(islice(self.backbone(batch.image.device).layers(batch), *self.levels))
+
+    def features(self, batch: Batch) -> Tensor:
+        """Return normalised features of the grid, ``[B, C, H / 4, W / 4]``."""
+        height, width = batch.image.shape[2:]
+        features: Tensor = self.normaliser_(on_grid(self.layers(batch), (height, width)))
+        return features
+
     def patches(self, slices: Slices) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield normalised features ``[P, C]`` of places that are mostly brain, batch by batch.
 
@@ -131,7 +185,7 @@ class FeatureMethod(Method):
         for start in range(0, len(slices), _AT_ONCE):
             rows = np.arange(start, min(start + _AT_ONCE, len(slices)))
             batch = Batch.read(slices, rows, device)
-            features = self.normaliser_(embedded(batch.image)).flatten(2).transpose(1, 2)
+            features = self.features(batch).flatten(2).transpose(1, 2)
             inside = share_inside(batch.brain).flatten(1) >= 0.5
             slice_, place = inside.nonzero().unbind(dim=1)
             yield features[inside], batch.z[slice_], place
@@ -141,12 +195,46 @@ class FeatureMethod(Method):
         """The distances ``[N, 1, H, W]`` on the slices' pixels, smoothed, 0 outside the brain."""
 
         def mapped(batch: Batch) -> Tensor:
-            apart = self.distance(self.normaliser_(embedded(batch.image)), batch.z)
             return nn.functional.interpolate(
-                apart[:, None], scale_factor=STRIDE, mode="bilinear", align_corners=False
+                self.distance(batch)[:, None],
+                scale_factor=STRIDE,
+                mode="bilinear",
+                align_corners=False,
             )
 
         found = in_batches(mapped, slices, self.normaliser_)
         sigma = [self.params.blur_mm / size for size in slices.spacing[1:]]
         smooth = ndimage.gaussian_filter(found, (0, 0, *sigma), mode="nearest")
         return np.asarray(smooth * slices.brain, dtype=np.float32)
+
+
+class TrainedFeatureMethod(FeatureMethod, DeepMethod):
+    """A method that trains networks on the features of a backbone, which stays as it is."""
+
+    params: TrainedFeatureParams
+
+    def learn(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
+        """Train by the shared loop, and keep the state that does best on validation slices.
+
+        Raises:
+            DivergenceError: if the loss is no longer finite.
+        """
+        measured = self.normaliser_
+        self.initialise(context)
+        self.normaliser_ = measured
+        return train_players(self.trainable(context), self.params, train, validation, context)
+
+
+def mean_inside(values: Tensor, brain: Tensor) -> Tensor:
+    """Return the mean of each slice's values over places that are mostly brain, ``[B]``.
+
+    0 for a slice without any.
+
+    Args:
+        values: ``[B, h, w]``.
+        brain: masks ``[B, 1, H, W]``.
+    """
+    height, width = values.shape[1:]
+    share = nn.functional.adaptive_avg_pool2d(brain.float(), (height, width))
+    inside = share[:, 0] >= 0.5
+    return (values * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2)).clamp(min=1)

@@ -19,12 +19,12 @@ from uad_bench.models.losses import absolute_error, squared_error, total_variati
 from uad_bench.models.perceptual import (
     PerceptualDistance,
     PerceptualName,
-    file_checksum,
     find_lite0,
     load_lite0,
     load_vgg19,
 )
 from uad_bench.models.self_supervision import Corruption, clean, corrupt
+from uad_bench.models.weights import file_checksum
 from uad_bench.training.deep import DeepReconstruction
 from uad_bench.training.params import TrainingParams
 from uad_bench.training.trainable import Loss, Player, Trainable, Turn
