@@ -117,6 +117,7 @@ def test_scale_and_what_is_outside_the_brain_do_not_matter_and_nothing_is_left_b
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_atropos_before_it_changes_nothing(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     """ITK reads threads and seed once per process, so this needs one that has used neither."""
     for name in ("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "ANTS_RANDOM_SEED"):

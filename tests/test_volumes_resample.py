@@ -55,6 +55,21 @@ def test_equals_scipy_for_any_affine(seed: int) -> None:
     )
 
 
+@settings(max_examples=25)
+@given(seed=st.integers(0, 10**6), mask=st.booleans())
+def test_equals_scipy_where_no_voxel_is_turned(seed: int, mask: bool) -> None:
+    rng = np.random.default_rng(seed)
+    source = rng.random(tuple(rng.integers(1, 12, 3)))
+    source = source > 0.5 if mask else source
+    affine = np.eye(4)
+    steps = rng.uniform(0.3, 9.0, 3) * rng.choice([-1.0, 1.0], 3)
+    affine[:3, :3] = np.diag(steps)[rng.permutation(3)]
+    affine[:3, 3] = rng.uniform(-40, 40, 3)
+    where = rng.random(GRID.shape) < 0.7
+    expected = np.where(where, reference(source, affine, GRID), 0)
+    np.testing.assert_allclose(resample(source, affine, GRID, where), expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("codes", ["LPS", "LAS", "RAS", "LIA", "PSR", "SLP", "IAR"])
 def test_a_marked_corner_lands_in_one_place_whatever_the_axes(codes: str) -> None:
     data = np.zeros((24, 20, 16), dtype=np.float32)

@@ -126,12 +126,14 @@ def _used(mask: Mask) -> Iterator[NDArray[np.int64]]:
 
 def _widened(mask: Mask, axis: int, steps: int) -> Mask:
     """A mask and what is within so many voxels of it along an axis."""
-    source = np.moveaxis(mask, axis, 0)
-    wide = mask.copy()
-    target = np.moveaxis(wide, axis, 0)
-    for step in range(1, min(steps, len(source) - 1) + 1):
+    wide, reached = mask, 0
+    while reached < min(steps, mask.shape[axis] - 1):
+        step = min(2 * reached + 1, steps - reached, mask.shape[axis] - 1)  # leaves no gap
+        source, wide = np.moveaxis(wide, axis, 0), wide.copy(order="K")
+        target = np.moveaxis(wide, axis, 0)
         target[step:] |= source[:-step]
         target[:-step] |= source[step:]
+        reached += step
     return wide
 
 

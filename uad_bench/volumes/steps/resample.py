@@ -5,7 +5,7 @@ World coordinates are in mm, RAS+: x grows to the patient's right, y to anterior
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,21 @@ def resample(
     """
     to_voxel = np.linalg.inv(affine) @ grid.affine
     kind = np.uint8 if source.dtype == np.bool_ else np.float32
+    factor = np.maximum(2, np.ceil(np.linalg.norm(to_voxel[:3, :3], axis=0))).astype(np.int64)
+    along = [np.flatnonzero(column) for column in to_voxel[:3, :3].T]
+    if all(len(axes) == 1 for axes in along):  # no voxel is turned: one axis after the other
+        order = [int(axes[0]) for axes in along]
+        weights = [
+            _weights(
+                to_voxel[axis, column], to_voxel[axis, 3], int(samples), size, source.shape[axis]
+            )
+            for column, (axis, samples, size) in enumerate(
+                zip(order, factor, grid.shape, strict=True)
+            )
+        ]
+        wanted = np.ones(grid.shape, dtype=np.bool_) if where is None else where
+        turned = np.ascontiguousarray(source.transpose(order), dtype=kind)
+        return _means_by_axis(turned, *weights, wanted)
     padded = np.zeros(tuple(length + 2 for length in source.shape[::-1]), dtype=kind)
     padded[1:-1, 1:-1, 1:-1] = source.T
     to_voxel[:3, 3] += 1.0
@@ -44,7 +59,6 @@ def resample(
     box = _target_box(blocks != _ZEROS, to_voxel, grid.shape)
     wanted = np.zeros(grid.shape, dtype=np.bool_)
     wanted[box] = True if where is None else where[box]
-    factor = np.maximum(2, np.ceil(np.linalg.norm(to_voxel[:3, :3], axis=0))).astype(np.int64)
     return _block_means(padded, blocks, to_voxel, factor, wanted)
 
 
@@ -70,6 +84,76 @@ def resample_tissues(shares: FloatArray, affine: Affine, grid: Grid) -> NDArray[
     maps = np.stack([resample(share, affine, grid) for share in shares], axis=1)
     steps = np.rint(255.0 * np.minimum(maps.cumsum(axis=1), 1.0))
     return np.diff(steps, axis=1, prepend=0.0).clip(0.0).astype(np.uint8)
+
+
+class _Weights(NamedTuple):
+    """How the voxels of a target axis are made of those of a source axis.
+
+    Attributes:
+        first: the first source voxel that each looks at, ``[T]``.
+        share: what each takes of that voxel and of those behind it, ``[T, N]``.
+    """
+
+    first: NDArray[np.int64]
+    share: NDArray[np.float64]
+
+
+def _weights(step: float, start: float, samples: int, size: int, length: int) -> _Weights:
+    """Return the mean of a linear function over each target voxel, by so many samples.
+
+    Args:
+        step: source voxels from one target voxel to the next, negative against the axis.
+        start: the first target voxel's place in the source.
+        samples: per target voxel.
+        size: target voxels.
+        length: source voxels.
+    """
+    at = start + step * (np.arange(size)[:, None] - 0.5 + (np.arange(samples) + 0.5) / samples)
+    apart = np.abs(at[:, :, None] - np.arange(length))
+    share = np.clip(1.0 - apart, 0.0, None).mean(axis=1)
+    count = max(1, int((share > 0).sum(axis=1).max()))
+    first = np.minimum((share > 0).argmax(axis=1), length - count)
+    return _Weights(first, np.take_along_axis(share, first[:, None] + np.arange(count), axis=1))
+
+
+@compiled
+def _means_by_axis(
+    source: NDArray[Any], z: _Weights, y: _Weights, x: _Weights, wanted: NDArray[np.bool_]
+) -> FloatArray:
+    """Return means of ``source``, ``[Z, H, W]``: the sum over one axis after the other.
+
+    Args:
+        source: its axes are in the order of the grid's.
+        z: how slices are made.
+        y: how rows are made.
+        x: how columns are made.
+        wanted: the voxels that are asked for, ``[Z, H, W]``; others are 0.
+    """
+    _, rows, columns = source.shape
+    result = np.zeros(wanted.shape, dtype=np.float32)
+    for k in range(wanted.shape[0]):
+        plane = np.zeros((rows, columns), dtype=np.float64)
+        for n in range(z.share.shape[1]):
+            share, below = z.share[k, n], source[z.first[k] + n]
+            for j in range(rows):
+                for i in range(columns):
+                    plane[j, i] += share * below[j, i]
+        row = np.empty(columns, dtype=np.float64)
+        for j in range(wanted.shape[1]):
+            if not wanted[k, j].any():
+                continue
+            row[:] = 0.0
+            for n in range(y.share.shape[1]):
+                share, beside = y.share[j, n], plane[y.first[j] + n]
+                for i in range(columns):
+                    row[i] += share * beside[i]
+            for i in range(wanted.shape[2]):
+                if wanted[k, j, i]:
+                    total = 0.0
+                    for n in range(x.share.shape[1]):
+                        total += x.share[i, n] * row[x.first[i] + n]
+                    result[k, j, i] = total
+    return result
 
 
 @compiled
