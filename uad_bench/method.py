@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from itertools import pairwise
 from types import UnionType
@@ -387,6 +387,33 @@ class ReconstructionMethod(Method):
         """Return the absolute residual ``|x - reconstruction|``."""
         residual: FloatArray = np.abs(slices.image - self.reconstruct(slices))
         return residual
+
+
+class EnsembleMethod(Method):
+    """A method whose detectors are those of other methods.
+
+    The engine trains them as it trains those methods, hands them to :meth:`join` instead of calling
+    ``fit``, and calls :meth:`calibrate`. They are kept with the ensemble.
+
+    Class attributes:
+        members: the methods. The ensemble's parameters have a field with those of each, called like
+            it (:func:`member_field`).
+    """
+
+    members: ClassVar[tuple[type[Method], ...]]
+
+    @abstractmethod
+    def detectors(self, seed: int) -> Iterator[tuple[type[Method], Any, int]]:
+        """Yield method, parameters and seed of each detector of the ensemble of this seed."""
+
+    @abstractmethod
+    def join(self, detectors: Sequence[Method]) -> None:
+        """Take the trained detectors, in the order of :meth:`detectors`."""
+
+
+def member_field(method: type[Method]) -> str:
+    """The field of an ensemble's parameters that holds those of a member."""
+    return method.info.name.replace("-", "_")
 
 
 class TissueMapping(ABC):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
 
 from uad_bench.cli.output import print_table
 from uad_bench.method import descriptions, search_space
@@ -57,6 +60,8 @@ def _type(annotation: Any) -> str:
         return " | ".join(_shown(value) for value in get_args(annotation))
     if annotation is bool:
         return "true | false"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "parameters"
     return annotation.__name__.lower() if origin is None else str(annotation)
 
 
@@ -64,4 +69,6 @@ def _shown(value: Any) -> str:
     """A value as the command line and YAML take it."""
     if value is None:
         return "null"
+    if isinstance(value, BaseModel | Mapping):  # of a member of an ensemble, which has a table too
+        return "its own"
     return str(value).lower() if isinstance(value, bool) else str(value)

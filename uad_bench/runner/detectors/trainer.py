@@ -17,7 +17,16 @@ from uad_bench.evaluation.histograms import ScoreHistogram
 from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.protocol import validation_histogram
 from uad_bench.histogram_files import load_histograms, save_histograms
-from uad_bench.method import FitContext, FitReport, Method, Params, TissuePrior, search_space
+from uad_bench.method import (
+    EnsembleMethod,
+    FitContext,
+    FitReport,
+    Method,
+    Params,
+    TissuePrior,
+    member_field,
+    search_space,
+)
 from uad_bench.plugins.code import code_of, source_of
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import RunConfig
@@ -67,7 +76,8 @@ class Trainer:
     ) -> tuple[Params, Tuned | None]:
         """Choose the tunable parameters on healthy validation data.
 
-        A method that shares another's training takes what is found for that one.
+        A method that shares another's training takes what is found for that one, and an ensemble
+        what is found for each of its members.
 
         Args:
             method: the method.
@@ -80,6 +90,10 @@ class Trainer:
         """
         if kept is None:
             kept = given_params(self.config.param, method)
+        if issubclass(method, EnsembleMethod):
+            parts = {member_field(one): one for one in method.members}
+            chosen = {name: self.tune(one, getattr(params, name))[0] for name, one in parts.items()}
+            return params.model_copy(update=chosen), None
         if method.trained_as is not None:
             shared = shared_params(method.trained_as, params)
             found, tuned = self.tune(method.trained_as, shared, kept)
@@ -169,7 +183,11 @@ class Trainer:
             The method, its report, and the seconds that it took; those of a shared training count.
         """
         before, started = 0.0, time.perf_counter()
-        if method.trained_as is None:
+        fitted: Method
+        if issubclass(method, EnsembleMethod):
+            fitted, report, before = self._joined(method, params, seed)
+            started = time.perf_counter()
+        elif method.trained_as is None:
             fitted, report = self._fit(method, params, seed)
         else:
             base, fit = self.detector(
@@ -190,6 +208,25 @@ class Trainer:
         )
         wall_s = before + time.perf_counter() - started
         return fitted, replace(report, notes=(*report.notes, *chosen)), wall_s
+
+    def _joined(
+        self, method: type[EnsembleMethod], params: Params, seed: int
+    ) -> tuple[EnsembleMethod, FitReport, float]:
+        """Train the members of an ensemble, or take those that are there.
+
+        Returns:
+            The ensemble, what its trainings amounted to, and the seconds that they took.
+        """
+        fitted = method(params)
+        found = [self.detector(*one, None) for one in fitted.detectors(seed)]
+        fitted.join([member for member, _ in found])
+        records = [record for _, record in found]
+        report = FitReport(
+            steps=sum(record.steps for record in records),
+            slices_seen=sum(record.slices_seen for record in records),
+            notes=tuple(f"member {record.detector}" for record in records),
+        )
+        return fitted, report, sum(record.wall_s for record in records)
 
     def _described(self, fitted: Method, seed: int, fit: FitRecord) -> DetectorRecord:
         """What the folder of a detector says of it."""
@@ -301,12 +338,38 @@ def shared_params(base: type[Method], params: Params) -> Params:
 def given_params(param: Mapping[str, Any], method: type[Method]) -> dict[str, Any]:
     """The parameters that the user set for a method, from ``method.name`` keys.
 
-    What was set for the method whose training it shares was set for it too.
+    What was set for the method whose training it shares, or for a member of an ensemble, was set
+    for it too.
     """
     base, prefix = method.trained_as, f"{method.info.name}."
     shared = {} if base is None else given_params(param, base)
+    for member in members_of(method):
+        if values := given_params(param, member):
+            shared[member_field(member)] = values
     own = {key.removeprefix(prefix): v for key, v in param.items() if key.startswith(prefix)}
     return shared | own
+
+
+def members_of(method: type[Method]) -> tuple[type[Method], ...]:
+    """The methods that an ensemble is made of; none of another method."""
+    return method.members if issubclass(method, EnsembleMethod) else ()
+
+
+def merged(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """The values and the others, which win; those of an ensemble's member one by one."""
+    result = dict(values)
+    for name, other in others.items():
+        known = result.get(name)
+        nested = isinstance(known, Mapping) and isinstance(other, Mapping)
+        result[name] = merged(known, other) if nested else other  # type: ignore[arg-type]
+    return result
+
+
+def tunable(method: type[Method]) -> set[str]:
+    """The parameters that tuning chooses; of an ensemble, those of members that are tuned."""
+    if members := members_of(method):
+        return {member_field(one) for one in members if tunable(one)}
+    return set(search_space(method.Params)) if method.objective else set()
 
 
 def _as_flag(name: str) -> str:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from uad_bench.cells import CellRecord, CellSpec, EvaluationSpace
 from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.protocol import Protocol
-from uad_bench.method import Method, Params, search_space
+from uad_bench.method import Method, Params
 from uad_bench.plugins.code import Code, code_of
 from uad_bench.plugins.registry import Registry
 from uad_bench.results import ResultsFolder
@@ -30,7 +30,7 @@ from uad_bench.runner.data.sources import (
     find_training,
     refuse_useless_pattern,
 )
-from uad_bench.runner.detectors.trainer import given_params, validated
+from uad_bench.runner.detectors.trainer import given_params, members_of, merged, tunable, validated
 from uad_bench.runner.plan.controls import default_controls, followed
 from uad_bench.runner.plan.job import CheckData, Evaluate, Job, Train, Tune, in_order
 from uad_bench.system.disk import write_whole
@@ -104,9 +104,10 @@ class Plan:
     def cells(self) -> Iterator[PlannedCell]:
         """Every cell, in the order of execution."""
         for planned in self.methods:
-            tunable = set(search_space(planned.method.Params)) if planned.tuned else set()
-            tunable -= set(given_params(self.config.param, planned.method))
-            fixed = planned.params.model_dump(mode="json", exclude=tunable)
+            open_ = tunable(planned.method) if planned.tuned else set()
+            if not members_of(planned.method):
+                open_ -= set(given_params(self.config.param, planned.method))
+            fixed = planned.params.model_dump(mode="json", exclude=open_)
             for seed in planned.seeds:
                 for source in self.sources.evaluated:
                     for protocol in self.protocols:
@@ -160,12 +161,13 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
         problems += _unmet(planned.method, config, device)
     if len(methods) == len(names):
         problems += _unused(config, methods)
+    settable = {name for one in methods for name in _settable(one.method)} | set(names)
     for key in config.param:
         if "." not in key:
             problems.append(
                 f"{config.said('param', key)}: write METHOD.NAME=VALUE, such as spa.beta=1e-4"
             )
-        elif key.partition(".")[0] not in names:
+        elif key.partition(".")[0] not in settable:
             problems.append(f"{config.said('param', key)}: its method is not part of this run")
     protocols: list[Protocol] = []
     for name in config.protocol:
@@ -259,12 +261,22 @@ def _planned(
     given = given_params(config.param, method)
     params = method.resolve(
         validated(
-            method, {**preset, **taken_over, **given}, lambda name: config.said("param", name)
+            method,
+            merged({**preset, **taken_over}, given),
+            lambda name: config.said("param", name),
         )
     )
     seeds = config.seeds if method.info.trains else config.seeds[:1]
-    tuned = config.tune and bool(method.objective) and bool(search_space(method.Params))
+    tuned = config.tune and bool(tunable(method))
     return PlannedMethod(method, params, seeds, tuned, code_of(method))
+
+
+def _settable(method: type[Method]) -> Iterator[str]:
+    """Yield the methods whose parameters count for a method: its own, and those it trains."""
+    yield method.info.name
+    trained = (*members_of(method), *filter(None, [method.trained_as]))
+    for one in trained:
+        yield from _settable(one)
 
 
 def _unmet(method: type[Method], config: RunConfig, device: str) -> Iterator[str]:

@@ -128,7 +128,7 @@ def _widened(mask: Mask, axis: int, steps: int) -> Mask:
     """A mask and what is within so many voxels of it along an axis."""
     wide, reached = mask, 0
     while reached < min(steps, mask.shape[axis] - 1):
-        step = min(2 * reached + 1, steps - reached, mask.shape[axis] - 1)  # leaves no gap
+        step = min(reached + 1, steps - reached, mask.shape[axis] - 1)  # leaves no gap
         source, wide = np.moveaxis(wide, axis, 0), wide.copy(order="K")
         target = np.moveaxis(wide, axis, 0)
         target[step:] |= source[:-step]

@@ -38,28 +38,25 @@ def resample(
     to_voxel = np.linalg.inv(affine) @ grid.affine
     kind = np.uint8 if source.dtype == np.bool_ else np.float32
     factor = np.maximum(2, np.ceil(np.linalg.norm(to_voxel[:3, :3], axis=0))).astype(np.int64)
-    along = [np.flatnonzero(column) for column in to_voxel[:3, :3].T]
-    if all(len(axes) == 1 for axes in along):  # no voxel is turned: one axis after the other
-        order = [int(axes[0]) for axes in along]
-        weights = [
-            _weights(
-                to_voxel[axis, column], to_voxel[axis, 3], int(samples), size, source.shape[axis]
-            )
-            for column, (axis, samples, size) in enumerate(
-                zip(order, factor, grid.shape, strict=True)
-            )
-        ]
-        wanted = np.ones(grid.shape, dtype=np.bool_) if where is None else where
+    wanted = np.ones(grid.shape, dtype=np.bool_) if where is None else where
+    if (np.count_nonzero(to_voxel[:3, :3], axis=0) == 1).all():  # no voxel is turned
+        order = np.abs(to_voxel[:3, :3]).argmax(axis=0)
         turned = np.ascontiguousarray(source.transpose(order), dtype=kind)
-        return _means_by_axis(turned, *weights, wanted)
+        z, y, x = (
+            _weights(to_voxel[axis, [column, 3]], factor[column], size, length)
+            for column, (axis, size, length) in enumerate(
+                zip(order, grid.shape, turned.shape, strict=True)
+            )
+        )
+        return _means_by_axis(turned, z, y, x, wanted)
     padded = np.zeros(tuple(length + 2 for length in source.shape[::-1]), dtype=kind)
     padded[1:-1, 1:-1, 1:-1] = source.T
     to_voxel[:3, 3] += 1.0
     blocks = _blocks(padded, where is None)
     box = _target_box(blocks != _ZEROS, to_voxel, grid.shape)
-    wanted = np.zeros(grid.shape, dtype=np.bool_)
-    wanted[box] = True if where is None else where[box]
-    return _block_means(padded, blocks, to_voxel, factor, wanted)
+    within = np.zeros(grid.shape, dtype=np.bool_)
+    within[box] = wanted[box]
+    return _block_means(padded, blocks, to_voxel, factor, within)
 
 
 def resample_lesion(lesion: NDArray[np.uint8], affine: Affine, grid: Grid) -> NDArray[np.uint8]:
@@ -98,16 +95,17 @@ class _Weights(NamedTuple):
     share: NDArray[np.float64]
 
 
-def _weights(step: float, start: float, samples: int, size: int, length: int) -> _Weights:
+def _weights(line: NDArray[np.float64], samples: int, size: int, length: int) -> _Weights:
     """Return the mean of a linear function over each target voxel, by so many samples.
 
     Args:
-        step: source voxels from one target voxel to the next, negative against the axis.
-        start: the first target voxel's place in the source.
+        line: source voxels from one target voxel to the next, negative against the axis, and the
+            first one's place in the source.
         samples: per target voxel.
         size: target voxels.
         length: source voxels.
     """
+    step, start = line
     at = start + step * (np.arange(size)[:, None] - 0.5 + (np.arange(samples) + 0.5) / samples)
     apart = np.abs(at[:, :, None] - np.arange(length))
     share = np.clip(1.0 - apart, 0.0, None).mean(axis=1)
