@@ -398,17 +398,27 @@ class EnsembleMethod(Method):
     Class attributes:
         members: the methods. The ensemble's parameters have a field with those of each, called like
             it (:func:`member_field`).
+
+    Attributes:
+        joined: the trained detectors. ``state`` and ``load`` are those of the subclass, and keep
+            them.
     """
 
     members: ClassVar[tuple[type[Method], ...]]
+    joined: tuple[Method, ...]
 
     @abstractmethod
     def detectors(self, seed: int) -> Iterator[tuple[type[Method], Any, int]]:
         """Yield method, parameters and seed of each detector of the ensemble of this seed."""
 
-    @abstractmethod
     def join(self, detectors: Sequence[Method]) -> None:
         """Take the trained detectors, in the order of :meth:`detectors`."""
+        self.joined = tuple(detectors)
+
+
+def members_of(method: type[Method]) -> tuple[type[Method], ...]:
+    """The methods that an ensemble is made of; none of another method."""
+    return method.members if issubclass(method, EnsembleMethod) else ()
 
 
 def member_field(method: type[Method]) -> str:

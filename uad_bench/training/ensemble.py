@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -105,10 +105,6 @@ class Ensemble(EnsembleMethod):
             for number in range(self.params.seeds):
                 own = getattr(self.params, member_field(member))
                 yield member, own, seed * self.params.seeds + number
-
-    def join(self, detectors: Sequence[Method]) -> None:
-        """Take the trained detectors, in the order of :meth:`detectors`."""
-        self.joined = tuple(detectors)
 
     def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
         """Train every member."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from uad_bench.evaluation.ordering import ordering
 from uad_bench.method import (
+    EnsembleMethod,
     FitContext,
     FitReport,
     Method,
@@ -21,6 +22,8 @@ from uad_bench.method import (
     Params,
     ReconstructionMethod,
     Slices,
+    member_field,
+    members_of,
 )
 from uad_bench.plugins.conformance.findings import Findings, Stop, Violation, check_score
 from uad_bench.plugins.conformance.params import check_params
@@ -86,6 +89,13 @@ def _check_metadata(cls: type[Method], findings: Findings) -> None:
             is_base and set(base.Params.model_fields) <= set(fields),
             "trained_as",
             f"trained_as must be a base class whose parameters this method has, is {base!r}",
+        )
+    for member in members_of(cls):
+        field = fields.get(member_field(member))
+        findings.check(
+            field is not None and field.annotation is member.Params,
+            "members",
+            f"the parameters need a field `{member_field(member)}: {member.__name__}.Params`",
         )
 
 
@@ -174,7 +184,8 @@ def _fit(
         "input",
         "fit and calibrate must not modify the arrays that they are given",
     )
-    odd = sorted(name for name in vars(method) if name != "params" and not name.endswith("_"))
+    known = {"params", "joined"} if isinstance(method, EnsembleMethod) else {"params"}
+    odd = sorted(name for name in set(vars(method)) - known if not name.endswith("_"))
     findings.check(not odd, "fitted", f"what fit sets must end in '_'; rename {', '.join(odd)}")
     if not isinstance(report, FitReport):
         findings.check(False, "fit", f"fit must return a FitReport, not {type(report).__name__}")

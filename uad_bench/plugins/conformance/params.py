@@ -107,13 +107,15 @@ def _accepts(model: type[Params], values: Mapping[str, Any]) -> bool:
 
 
 def _quick(model: type[Params], params: Params) -> Params:
-    """The default parameters, with few steps in every field ``steps`` or ``..._steps``."""
+    """The parameters, with few steps in every field ``steps`` or ``..._steps``."""
     chosen: dict[str, Any] = {}
     for name, value in params:
-        if (name == "steps" or name.endswith("_steps")) and isinstance(value, int):
+        if isinstance(value, Params):  # of a member of an ensemble
+            chosen[name] = _quick(type(value), value)
+        elif (name == "steps" or name.endswith("_steps")) and isinstance(value, int):
             fits = (n for n in QUICK_STEPS if n < value and _accepts(model, {**chosen, name: n}))
             chosen[name] = next(fits, value)
-    return model(**chosen)
+    return model(**{**dict(params), **chosen})
 
 
 def _resolved(cls: type[Method], params: Params, findings: Findings) -> Params:

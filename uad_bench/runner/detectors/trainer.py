@@ -25,6 +25,7 @@ from uad_bench.method import (
     Params,
     TissuePrior,
     member_field,
+    members_of,
     search_space,
 )
 from uad_bench.plugins.code import code_of, source_of
@@ -348,11 +349,6 @@ def given_params(param: Mapping[str, Any], method: type[Method]) -> dict[str, An
             shared[member_field(member)] = values
     own = {key.removeprefix(prefix): v for key, v in param.items() if key.startswith(prefix)}
     return shared | own
-
-
-def members_of(method: type[Method]) -> tuple[type[Method], ...]:
-    """The methods that an ensemble is made of; none of another method."""
-    return method.members if issubclass(method, EnsembleMethod) else ()
 
 
 def merged(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from uad_bench.cells import CellRecord, CellSpec, EvaluationSpace
 from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.protocol import Protocol
-from uad_bench.method import Method, Params
+from uad_bench.method import Method, Params, members_of
 from uad_bench.plugins.code import Code, code_of
 from uad_bench.plugins.registry import Registry
 from uad_bench.results import ResultsFolder
@@ -30,7 +30,7 @@ from uad_bench.runner.data.sources import (
     find_training,
     refuse_useless_pattern,
 )
-from uad_bench.runner.detectors.trainer import given_params, members_of, merged, tunable, validated
+from uad_bench.runner.detectors.trainer import given_params, merged, tunable, validated
 from uad_bench.runner.plan.controls import default_controls, followed
 from uad_bench.runner.plan.job import CheckData, Evaluate, Job, Train, Tune, in_order
 from uad_bench.system.disk import write_whole

@@ -1,0 +1,214 @@
+"""Ensembles: surprises of healthy people, fused, and detectors that the engine trains once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score
+
+from uad_bench.cli import main
+from uad_bench.errors import UadBenchError
+from uad_bench.method import FitContext, FitReport, Method, MethodInfo, Params, Slices
+from uad_bench.plugins.conformance import check_method
+from uad_bench.plugins.registry import PluginSources, discover
+from uad_bench.results import load_cells
+from uad_bench.training.ensemble import Ensemble, EnsembleParams, SurpriseCurve
+
+MEMBER = '''
+"""A detector that writes down that it was trained."""
+import numpy as np
+from pathlib import Path
+from uad_bench.method import FitReport, Method, MethodInfo, Params, tunable
+
+class Member(Method):
+    class Params(Params):
+        """Hyper-parameters."""
+        level: float = tunable(0.5, 0.1, 0.9, ge=0.0, le=1.0)
+        """Where bright begins."""
+
+    info = MethodInfo("the-member", "Member")
+    objective = ("misfit",)
+
+    def fit(self, train, validation, context):
+        with Path("trainings.txt").open("a") as log:
+            log.write(f"{context.seed} {self.params.level}\\n")
+        self.level_, self.seed_ = self.params.level, context.seed
+        return FitReport(steps=1, validation={"misfit": abs(self.params.level - 0.3) + 0.1})
+
+    def score(self, slices):
+        noise = np.random.default_rng(self.seed_).random(slices.image.shape, np.float32)
+        return np.clip(slices.image - np.float32(self.level_) + noise / 4, 0, 1) * slices.brain
+'''
+
+TEAM = '''
+"""Several of them."""
+from pydantic import Field
+from uad_bench.method import MethodInfo
+from uad_bench.training.ensemble import Ensemble, EnsembleParams
+from .member import Member
+
+class Team(Ensemble):
+    class Params(EnsembleParams):
+        """Hyper-parameters."""
+        seeds: int = Field(default=2, ge=1)
+        the_member: Member.Params = Member.Params()
+        """Of the member."""
+
+    info = MethodInfo("team", "Team")
+    members = (Member,)
+'''
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "team"
+    folder.mkdir()
+    (folder / "member.py").write_text(MEMBER)
+    (folder / "team.py").write_text(TEAM)
+    return folder
+
+
+def run(lab, folder, *more):
+    fixed = ("run", "--datasets", "wmh", "--controls", "", "--limit", "1", "--no-mlflow")
+    where = ("--data-root", str(lab), "--plugin", str(folder), "--cache", "cache")
+    return main([*fixed, *where, "--postprocessing", "none", "--trials", "3", *more])
+
+
+def trained(tmp_path):
+    """Seed and level of every training, in order."""
+    return [tuple(line.split()) for line in (tmp_path / "trainings.txt").read_text().splitlines()]
+
+
+def test_the_detectors_of_the_run_are_taken(lab, folder, tmp_path):
+    assert run(lab, folder, "--methods", "the-member,team", "--no-tune") == 0
+    assert trained(tmp_path) == [("0", "0.5"), ("1", "0.5")]
+    assert run(lab, folder, "--methods", "team", "--no-tune", "--seeds", "0,1") == 0
+    assert trained(tmp_path)[2:] == [("2", "0.5"), ("3", "0.5")]  # no training is in two ensembles
+    cells = [cell for cell in load_cells(tmp_path / "results") if cell.spec.method == "team"]
+    assert {cell.spec.seed for cell in cells} == {0, 1}
+    assert cells[0].spec.params["the_member"] == {"level": 0.5}
+    assert sum(note.startswith("member ") for note in cells[0].fit.notes) == 2
+
+
+def test_a_member_has_the_values_that_are_set_for_its_method(lab, folder, tmp_path):
+    given = ("--param", "the-member.level=0.4", "--param", "team.fusion=max")
+    assert run(lab, folder, "--methods", "team", *given) == 0
+    assert trained(tmp_path) == [("0", "0.4"), ("1", "0.4")]
+
+
+def test_a_member_is_tuned_once_by_itself(lab, folder, tmp_path):
+    assert run(lab, folder, "--methods", "the-member,team") == 0
+    assert len(trained(tmp_path)) == 3 + 2
+    found = {cell.spec.method: cell.spec.params for cell in load_cells(tmp_path / "results")}
+    assert found["team"]["the_member"] == found["the-member"]
+    before = trained(tmp_path)
+    assert run(lab, folder, "--methods", "team") == 0
+    assert trained(tmp_path) == before
+
+
+def test_it_keeps_the_contract_and_a_member_without_a_field_does_not(folder):
+    registry = discover(PluginSources((folder,)))
+    assert check_method(registry.method("team")) == []
+    (folder / "team.py").write_text(TEAM.replace("the_member:", "another:"))
+    registry = discover(PluginSources((folder,)))
+    assert "members" in {fault.rule for fault in check_method(registry.method("team"))}
+
+
+scores = st.lists(st.integers(0, 60), min_size=2000, max_size=2000).map(
+    lambda values: np.array(values, np.float32) / 64
+)
+
+
+@settings(max_examples=15)
+@given(healthy=scores)
+def test_a_surprise_is_the_logarithm_of_a_share_of_healthy_voxels(healthy):
+    curve = SurpriseCurve.of(healthy)
+    asked = np.unique(healthy)
+    share = np.array([(healthy >= one).mean() for one in asked])
+    found, expected = curve(asked), -np.log10(share)
+    assert (np.diff(found) > -1e-12).all()
+    counted = expected < 2.5
+    # Between the knots, 0.05 apart, nothing is known but the order.
+    gap = np.diff(expected, prepend=0.0).max()
+    assert np.abs(found - expected)[counted].max() <= gap + 0.05
+
+
+def test_above_every_healthy_score_the_order_stays_and_an_exponential_tail_goes_on():
+    rng = np.random.default_rng(0)
+    healthy = rng.exponential(0.02, 400_000).astype(np.float32)
+    curve = SurpriseCurve.of(healthy)
+    asked = np.linspace(0, 1, 200, dtype=np.float32)
+    found = curve(asked)
+    assert (np.diff(found) > 0).all()
+    np.testing.assert_allclose(found, asked / 0.02 / np.log(10), rtol=0.06, atol=0.01)
+
+
+class Noisy(Method):
+    """The image with noise of its own."""
+
+    info = MethodInfo("noisy", "Noisy")
+
+    def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
+        self.seed_ = context.seed
+        return FitReport()
+
+    def score(self, slices: Slices) -> np.ndarray:
+        seed = [self.seed_, int(slices.image.sum() * 1000)]
+        noise = np.random.default_rng(seed).random(slices.image.shape, np.float32)
+        return ((slices.image + 2 * noise) / 3 * slices.brain).astype(np.float32)
+
+
+class Team(Ensemble):
+    """Five of them."""
+
+    class Params(EnsembleParams):
+        """Hyper-parameters."""
+
+        seeds: int = 5
+        noisy: Params = Params()
+
+    info = MethodInfo("team", "Team")
+    members = (Noisy,)
+
+
+def slices(seed: int) -> Slices:
+    rng = np.random.default_rng(seed)
+    image = rng.uniform(0, 0.5, (20, 1, 32, 32)).astype(np.float32)
+    return Slices(image, np.ones(image.shape, bool), np.arange(20), (3.0, 2.0, 2.0))
+
+
+def fitted(fusion: str = "mean") -> Team:
+    team = Team(Team.Params(fusion=fusion))
+    team.fit(slices(0), slices(1), FitContext(3))
+    team.calibrate(slices(1), FitContext(3))
+    return team
+
+
+def test_together_they_see_a_lesion_better_than_alone():
+    team, scan = fitted(), slices(2)
+    lesion = np.random.default_rng(5).random(scan.image.shape) < 0.02
+    scan.image[lesion] = 0.55
+    alone = [average_precision_score(lesion.ravel(), m.score(scan).ravel()) for m in team.joined]
+    together = average_precision_score(lesion.ravel(), team.score(scan).ravel())
+    assert together > 1.3 * max(alone)
+
+
+@pytest.mark.parametrize(("fusion", "fuse"), [("mean", np.mean), ("max", np.max)])
+def test_the_map_is_the_fused_surprise_over_20(fusion, fuse):
+    team, scan = fitted(fusion), slices(2)
+    healthy = slices(1)
+    curves = [SurpriseCurve.of(member.score(healthy).ravel()) for member in team.joined]
+    each = [curve(member.score(scan)) for curve, member in zip(curves, team.joined, strict=True)]
+    np.testing.assert_allclose(team.score(scan), fuse(each, axis=0) / 20, atol=1e-6)
+    assert [member.seed_ for member in team.joined] == [15, 16, 17, 18, 19]
+
+
+def test_healthy_voxels_are_needed():
+    team, healthy = Team(), slices(1)
+    team.fit(slices(0), healthy, FitContext(0))
+    few = Slices(healthy.image[:1, :, :16], healthy.brain[:1, :, :16], healthy.z[:1], (3, 2, 2))
+    with pytest.raises(UadBenchError, match="team: 512 healthy validation voxels"):
+        team.calibrate(few, FitContext(0))
