@@ -75,6 +75,21 @@ def without_noise(image: Tensor, time: Tensor, noise: Tensor) -> Tensor:
     return ((image - add * noise) / keep).clamp(-1, 1)
 
 
+def without_velocity(image: Tensor, time: Tensor, velocity: Tensor) -> Tensor:
+    """Return ``sqrt(a) image - sqrt(1 - a) velocity``, the slice that was noised.
+
+    A network that predicts the slice is asked for the velocity (Salimans and Ho 2022), so that one
+    which says 0 already makes the best linear guess, at whatever time.
+
+    Args:
+        image: noised, ``[B, 1, H, W]``.
+        time: int ``[B]``, 0 to 1000.
+        velocity: ``sqrt(a) noise - sqrt(1 - a) slice``, or what a network takes for it.
+    """
+    keep, add = _factors(time)
+    return keep * image - add * velocity
+
+
 def noise_between(image: Tensor, time: Tensor, clean: Tensor) -> Tensor:
     """Return the noise that makes ``image`` of the slice ``clean``.
 

@@ -109,16 +109,10 @@ class DiffusionMethod(DenoiserMethod):
         self.seed_ = context.seed
         return super().fit(train, validation, context)
 
-    def noise_for(self, batch: Batch, draw: int = 0) -> Tensor:
-        """Return a slice's own noise ``[B, 1, H, W]``, the same whatever it comes with.
-
-        Args:
-            batch: the slices.
-            draw: other numbers give other noise.
-        """
+    def noise_for(self, batch: Batch) -> Tensor:
+        """Return a slice's own noise ``[B, 1, H, W]``, the same whatever it comes with."""
         spacing = batch.spacing[1:]
-        seed = (self.seed_, draw)
-        return noise_of_slices(self.params.noise, batch.image, batch.z, spacing, seed)
+        return noise_of_slices(self.params.noise, batch.image, batch.z, spacing, (self.seed_,))
 
 
 class NoiseTraining(Trainable):
