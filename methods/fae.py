@@ -33,6 +33,7 @@ class FAE(TrainedFeatureMethod):
     class Params(TrainedFeatureParams):
         """Hyper-parameters of the autoencoder."""
 
+        steps: int = Field(default=1000, ge=1)
         blur_mm: float = Field(default=0.0, ge=0.0)
         width: int = Field(default=32, ge=2, le=256)
         """Filters of the first of four blocks; the others have 1.5, 2 and 3 times as many."""

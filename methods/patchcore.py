@@ -39,15 +39,24 @@ class PatchCore(FeatureMethod):
     def learn(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
         """Fill the memory."""
         source = torch.Generator(context.device).manual_seed(context.seed)
-        seen = torch.cat([patches for patches, _, _ in self.patches(train)])
-        drawn = torch.randperm(len(seen), generator=source, device=source.device)
-        some = seen[drawn[: self.params.candidates].sort().values]
+        total = self.places(train)
+        drawn = torch.randperm(total, generator=source, device=source.device)
+        some = self._patches_of(train, drawn[: self.params.candidates].sort().values)
         rows = coreset(some, self.params.memory, source)
         self.kept_ = len(rows)
         self.memory_ = _Memory(self.kept_, sum(self.channels)).to(context.device)
         self.memory_.patches.copy_(some[rows])
-        note = f"{self.kept_} of {len(some)} of {len(seen)} patches kept"
+        note = f"{self.kept_} of {len(some)} of {total} patches kept"
         return FitReport(slices_seen=len(train), notes=(note,))
+
+    def _patches_of(self, slices: Slices, drawn: Tensor) -> Tensor:
+        """Some of the patches; no more of them are ever held than a batch has beside these."""
+        kept, start = [], 0
+        for patches, _, _ in self.patches(slices):
+            here = drawn[(drawn >= start) & (drawn < start + len(patches))]
+            kept.append(patches[here - start])
+            start += len(patches)
+        return torch.cat(kept)
 
     def distance(self, batch: Batch) -> Tensor:
         """Return the distance to the nearest patch of the memory, ``[B, h, w]``."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from uad_bench.method import FitContext, MethodInfo
-from uad_bench.models.backbones import STRIDE
+from uad_bench.models.backbones import STRIDE, LayeredName
 from uad_bench.models.batches import Batch
 from uad_bench.models.distillation import Student
 from uad_bench.training.feature_method import (
@@ -28,6 +28,9 @@ class RD4AD(TrainedFeatureMethod):
 
     class Params(TrainedFeatureParams):
         """Hyper-parameters of the student."""
+
+        backbone: LayeredName = "efficientnet-lite0"
+        """The pretrained network that is the teacher; all but the default one need ``weights``."""
 
     info = MethodInfo(
         name="rd4ad",

@@ -11,16 +11,20 @@ import pytest
 import torch
 from monai.networks.nets import ResNet as MonaiResNet
 from pydantic import create_model
+from torch import nn
+from uad_bench.methods.anomaly_dino import AnomalyDINO
 from uad_bench.methods.fae import FAE
 from uad_bench.methods.padim import PaDiM
 from uad_bench.methods.patchcore import PatchCore
 
 from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
-from uad_bench.models.backbones import CHANNELS, BackboneName, find_backbone, load_backbone
-from uad_bench.models.backbones.resnet import DESIGNS, IMAGENET_MEAN, IMAGENET_SD, expected
+from uad_bench.models.backbones import CHANNELS, BackboneName, find_backbone, load_backbone, vit
+from uad_bench.models.backbones.contract import coloured
+from uad_bench.models.backbones.resnet import DESIGNS
 from uad_bench.models.batches import Batch
 from uad_bench.plugins.conformance import check_method
+from uad_bench.plugins.conformance.toy import toy_dataset
 from uad_bench.plugins.registry import open_registry
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import load_config
@@ -40,11 +44,21 @@ def resnet_state(name: str = "resnet18", seed: int = 0) -> dict[str, torch.Tenso
     """Random weights with the keys and shapes that are looked at."""
     generator = torch.Generator().manual_seed(seed)
     state = {}
-    for key, shape in expected(DESIGNS[name]).items():
+    for key, shape in DESIGNS[name].expected().items():
         drawn = torch.randn(shape, generator=generator)
         fan = max(1, drawn[0].numel())
         state[key] = drawn.abs() + 0.5 if key.endswith("running_var") else drawn / fan**0.5
     return state
+
+
+def dino_state(depth: int, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Random weights with the keys and shapes of DINOv2's ViT-S/14, of so many blocks."""
+    generator = torch.Generator().manual_seed(seed)
+    shapes = vit.Design(384, depth, 6).expected()
+    return {
+        key: torch.randn(shape, generator=generator) / max(1, shape[-1]) ** 0.5
+        for key, shape in shapes.items()
+    }
 
 
 def batch(height: int = 32, width: int = 48) -> Batch:
@@ -69,10 +83,9 @@ def test_a_resnet_equals_that_of_monai_on_the_same_weights(tmp_path, name, kind,
     network = load_backbone(name, file, None, "cpu")
     assert network.source.startswith(f"{name}, SHA-256 ")
     given = batch()
-    mean, sd = (torch.tensor(part)[:, None, None] for part in (IMAGENET_MEAN, IMAGENET_SD))
     with torch.no_grad():
-        wanted = [reference.maxpool(reference.act(reference.bn1(reference.conv1(
-            (given.image - mean) / sd))))]  # fmt: skip
+        stem = reference.bn1(reference.conv1(coloured(given.image)))
+        wanted = [reference.maxpool(reference.act(stem))]
         for stage in (reference.layer1, reference.layer2, reference.layer3):
             wanted.append(stage(wanted[-1]))
         found = list(network.layers(given))
@@ -81,13 +94,109 @@ def test_a_resnet_equals_that_of_monai_on_the_same_weights(tmp_path, name, kind,
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
+def test_slices_are_normalised_as_photographs_of_imagenet():
+    found = coloured(torch.full((1, 1, 2, 2), 0.5))
+    assert found[0, :, 0, 0].tolist() == pytest.approx([0.0655, 0.1964, 0.4178], abs=1e-4)
+
+
 def test_a_wide_resnet_is_twice_as_wide_inside():
     # torchvision: Bottleneck with width_per_group 128
-    shapes = expected(DESIGNS["wide-resnet50-2"])
+    shapes = DESIGNS["wide-resnet50-2"].expected()
     assert shapes["layer1.0.conv2.weight"] == (128, 128, 3, 3)
     assert shapes["layer3.5.conv3.weight"] == (1024, 512, 1, 1)
     assert shapes["layer2.0.downsample.1.running_mean"] == (512,)
     assert CHANNELS["wide-resnet50-2"] == CHANNELS["resnet50"]
+
+
+def test_a_vision_transformer_equals_that_of_torch_on_the_same_weights():
+    state = dino_state(2)
+    state["blocks.1.ls1.gamma"] *= 3
+    network = vit.VisionTransformer(vit.Design(384, 2, 6), state, "")
+    height = width = 37  # the grid of the learnt positions, which are then taken as they are
+    given = batch(4 * height, 4 * width)
+    (found,) = network.layers(given)
+    picture = nn.functional.interpolate(coloured(given.image), scale_factor=3.5, mode="bilinear")
+    weight, bias = state["patch_embed.proj.weight"], state["patch_embed.proj.bias"]
+    tokens = nn.functional.unfold(picture, 14, stride=14).transpose(1, 2) @ weight.flatten(1).T
+    tokens = torch.cat((state["cls_token"].expand(2, -1, -1), tokens + bias), dim=1)
+    tokens = tokens + state["pos_embed"]
+    for index in range(2):
+        block = nn.TransformerEncoderLayer(
+            384, 6, 1536, 0.0, "gelu", layer_norm_eps=1e-6, batch_first=True, norm_first=True
+        ).eval()
+        own = {key.removeprefix(f"blocks.{index}."): value for key, value in state.items()}
+        one, two = own["ls1.gamma"], own["ls2.gamma"]  # the scales, as part of the layers before
+        block.load_state_dict({
+            "self_attn.in_proj_weight": own["attn.qkv.weight"],
+            "self_attn.in_proj_bias": own["attn.qkv.bias"],
+            "self_attn.out_proj.weight": one[:, None] * own["attn.proj.weight"],
+            "self_attn.out_proj.bias": one * own["attn.proj.bias"],
+            "linear1.weight": own["mlp.fc1.weight"], "linear1.bias": own["mlp.fc1.bias"],
+            "linear2.weight": two[:, None] * own["mlp.fc2.weight"],
+            "linear2.bias": two * own["mlp.fc2.bias"],
+            **{f"norm{n}.{part}": own[f"norm{n}.{part}"]
+               for n in (1, 2) for part in ("weight", "bias")},
+        })  # fmt: skip
+        with torch.no_grad():
+            tokens = block(tokens)
+    wanted = nn.functional.layer_norm(
+        tokens, (384,), state["norm.weight"], state["norm.bias"], 1e-6
+    )
+    wanted = wanted[:, 1:].transpose(1, 2).reshape(2, 384, height, width)
+    torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_learnt_positions_are_brought_to_the_grid_of_the_slices():
+    state = dino_state(0)
+    ramp = torch.arange(37.0).repeat_interleave(37) / 36  # rises from row to row
+    state["pos_embed"][0, 1:] = ramp[:, None]
+    for key in ("cls_token", "patch_embed.proj.weight", "patch_embed.proj.bias"):
+        state[key].zero_()
+    network = vit.VisionTransformer(vit.Design(384, 0, 6), state, "")
+    rows = network._positions(8, 12)[0, 1:, 0].reshape(8, 12)
+    assert torch.allclose(rows, rows[:, :1].expand(-1, 12), atol=1e-6)
+    torch.testing.assert_close(rows[:, 0], (torch.arange(8) + 0.5) * 37 / 8 / 36 - 0.5 / 36,
+                               atol=0.01, rtol=0)  # fmt: skip
+    assert [one.shape for one in network.layers(batch())] == [(2, 384, 8, 12)]
+
+
+@pytest.fixture
+def shallow_dino(tmp_path, monkeypatch) -> Path:
+    """A file with the weights of one block, and nothing else is asked for."""
+    monkeypatch.setitem(vit.DESIGNS, "dinov2-vits14", vit.Design(384, 1, 6))
+    file = tmp_path / "dinov2_vits14.pth"
+    torch.save(dino_state(1), file)
+    return file
+
+
+def test_anomaly_dino_keeps_the_contract_on_weights_from_a_file(shallow_dino):
+    params = create_model(
+        "Params",
+        __base__=AnomalyDINO.Params,
+        memory=(int, 50),
+        weights=(Path | None, shallow_dino),
+    )
+    assert check_method(type("Filed", (AnomalyDINO,), {"Params": params})) == []
+
+
+def test_anomaly_dino_says_one_minus_the_cosine_to_the_nearest_token(shallow_dino):
+    method = AnomalyDINO(AnomalyDINO.Params(weights=shallow_dino, memory=40))
+    toy = toy_dataset()
+    method.fit(toy.train, toy.validation, toy.context(frozenset(), 0))
+    scan = toy.scans[0]
+    given = Batch.read(scan, np.arange(2), torch.device("cpu"))
+    (tokens,) = method.layers(given)
+    kept = method.memory_.patches.double()
+    for place in ((0, 3, 7), (1, 9, 4)):
+        one = tokens[place[0], :, place[1], place[2]].double()
+        cosines = kept @ one / (kept.norm(dim=1) * one.norm())
+        found = method.distance(given)[place].item()
+        assert found == pytest.approx(1 - cosines.max().item(), abs=1e-5)
+
+
+def test_anomaly_dino_without_weights_is_one_line_when_planned():
+    with pytest.raises(UadBenchError, match="dinov2-vits14 needs a weight file: --param"):
+        AnomalyDINO.resolve(AnomalyDINO.Params())
 
 
 def test_every_network_has_the_channels_that_it_says(tmp_path):
@@ -126,7 +235,7 @@ def test_a_wrong_weight_file_is_one_line(tmp_path, content, said):
 
 
 def test_weights_that_are_not_named_or_not_looked_at_are_told(tmp_path):
-    with pytest.raises(UadBenchError, match="resnet50 needs a weight file: set weights"):
+    with pytest.raises(UadBenchError, match="resnet50 needs a weight file: --param"):
         find_backbone("resnet50", None, None)
     with pytest.raises(UadBenchError, match="leave out weights"):
         find_backbone("efficientnet-lite0", tmp_path / "any.pth", None)

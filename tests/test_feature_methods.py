@@ -183,3 +183,11 @@ def test_slices_beyond_those_trained_on_take_the_nearest_band():
     scan = slices(1)
     last, beyond = (method.distance(batch(replace(scan, z=np.array([z])))) for z in (5, 99))
     assert torch.equal(last, beyond)
+
+
+def test_patches_that_are_not_drawn_are_never_held():
+    method, _ = fitted(PatchCore, memory=30, candidates=30)
+    seen = torch.cat([patches for patches, _, _ in method.patches(slices(24))])
+    assert method.places(slices(24)) == len(seen)
+    drawn = torch.randperm(len(seen), generator=source())[:30].sort().values
+    assert torch.equal(method.memory_.patches, seen[drawn])

@@ -127,25 +127,29 @@ class FeatureMethod(Method):
         Raises:
             UadBenchError: if no place of the training slices is brain.
         """
-        number = sum(self.channels)
-        self.normaliser_ = Normaliser(number).to(context.device)
-        count, total, squares = 0, torch.zeros(number).double(), torch.zeros(number).double()
-        for patches, _, _ in self.patches(train):
-            values = patches.cpu().double()
-            count += len(values)
-            total += values.sum(dim=0)
-            squares += values.square().sum(dim=0)
-        if not count:
+        places = self.places(train)
+        if not places:
             raise UadBenchError(
                 f"{self.info.name}: no place of the training slices is brain; check their masks"
             )
-        mean = total / count
-        sd = (squares / count - mean.square()).clamp(min=0).sqrt().clamp(min=_LEAST_SD)
+        self.normaliser_ = Normaliser(sum(self.channels)).to(context.device)
+        self.measure(train)
+        report = self.learn(train, validation, context)
+        notes = (self.backbone(context.device).source, f"{places} places of healthy brains")
+        return replace(report, notes=(*notes, *report.notes))
+
+    def measure(self, train: Slices) -> None:
+        """Take mean and standard deviation of each channel over healthy brains."""
+        total = squares = torch.zeros(sum(self.channels)).double()
+        for patches, _, _ in self.patches(train):
+            values = patches.cpu().double()
+            total = total + values.sum(dim=0)
+            squares = squares + values.square().sum(dim=0)
+        places = self.places(train)
+        mean = total / places
+        sd = (squares / places - mean.square()).clamp(min=0).sqrt().clamp(min=_LEAST_SD)
         self.normaliser_.mean.copy_(mean)
         self.normaliser_.sd.copy_(sd)
-        notes = (self.backbone(context.device).source, f"{count} places of healthy brains")
-        report = self.learn(train, validation, context)
-        return replace(report, notes=(*notes, *report.notes))
 
     def calibrate(
         self,
@@ -181,14 +185,22 @@ class FeatureMethod(Method):
 
         With each come the index of its slice in the template and its place in the grid, ``[P]``.
         """
-        device = self.normaliser_.mean.device
-        for start in range(0, len(slices), _AT_ONCE):
-            rows = np.arange(start, min(start + _AT_ONCE, len(slices)))
-            batch = Batch.read(slices, rows, device)
+        for batch in self._batches(slices):
             features = self.features(batch).flatten(2).transpose(1, 2)
-            inside = share_inside(batch.brain).flatten(1) >= 0.5
+            inside = _mostly_brain(batch.brain)
             slice_, place = inside.nonzero().unbind(dim=1)
             yield features[inside], batch.z[slice_], place
+
+    def places(self, slices: Slices) -> int:
+        """Return how many places are mostly brain; no features are computed."""
+        starts = range(0, len(slices), _AT_ONCE)
+        masks = (torch.from_numpy(slices.brain[start : start + _AT_ONCE]) for start in starts)
+        return sum(int(_mostly_brain(mask).sum()) for mask in masks)
+
+    def _batches(self, slices: Slices) -> Iterator[Batch]:
+        device = self.normaliser_.mean.device
+        for start in range(0, len(slices), _AT_ONCE):
+            yield Batch.read(slices, np.arange(start, min(start + _AT_ONCE, len(slices))), device)
 
     @torch.inference_mode()
     def _raw(self, slices: Slices) -> FloatArray:
@@ -223,6 +235,11 @@ class TrainedFeatureMethod(FeatureMethod, DeepMethod):
         self.initialise(context)
         self.normaliser_ = measured
         return train_players(self.trainable(context), self.params, train, validation, context)
+
+
+def _mostly_brain(brain: Tensor) -> Tensor:
+    """Which places ``[B, places]`` are at least half brain, of masks ``[B, 1, H, W]``."""
+    return share_inside(brain).flatten(1) >= 0.5
 
 
 def mean_inside(values: Tensor, brain: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from uad_bench.models.backbones.choice import (
     CHANNELS,
     BackboneName,
+    LayeredName,
     find_backbone,
     load_backbone,
 )
@@ -13,6 +14,7 @@ __all__ = [
     "STRIDE",
     "Backbone",
     "BackboneName",
+    "LayeredName",
     "find_backbone",
     "load_backbone",
     "on_grid",

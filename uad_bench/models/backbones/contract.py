@@ -13,6 +13,9 @@ from uad_bench.models.batches import Batch
 STRIDE = 4
 """Pixels of a slice per place of the grid, along each side."""
 
+IMAGENET_MEAN, IMAGENET_SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of the three colours of ImageNet's photographs."""
+
 
 class Backbone(ABC):
     """A pretrained network that is never trained: it holds tensors and no parameters.
@@ -31,6 +34,12 @@ class Backbone(ABC):
 
         What is not asked for is not computed.
         """
+
+
+def coloured(image: Tensor) -> Tensor:
+    """Return grey slices ``[B, 1, H, W]`` in [0, 1] as three colours, normalised as ImageNet's."""
+    mean, sd = (image.new_tensor(part)[:, None, None] for part in (IMAGENET_MEAN, IMAGENET_SD))
+    return (image - mean) / sd
 
 
 def on_grid(layers: Sequence[Tensor], size: tuple[int, int]) -> Tensor:

@@ -8,11 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from uad_bench.models.backbones.contract import Backbone
+from uad_bench.models.backbones.contract import Backbone, coloured
 from uad_bench.models.batches import Batch
-
-IMAGENET_MEAN, IMAGENET_SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of the three colours of ImageNet's photographs, which these weights expect."""
 
 _NORM_EPSILON = 1e-5
 
@@ -57,6 +54,15 @@ class Design:
                     yield f"{block}downsample.0", (outputs, inputs, 1, 1)
                 inputs = outputs
 
+    def expected(self) -> dict[str, tuple[int, ...]]:
+        """Return the keys and shapes that a state dict must have; others are ignored."""
+        found: dict[str, tuple[int, ...]] = {}
+        for name, shape in self.shapes():
+            found[f"{name}.weight"] = shape
+            for part in ("weight", "bias", "running_mean", "running_var"):
+                found[f"{_norm_of(name)}.{part}"] = shape[:1]
+        return found
+
 
 DESIGNS = {
     "resnet18": Design((2, 2, 2), expansion=1),
@@ -70,23 +76,20 @@ class ResNet(Backbone):
 
     Args:
         design: which one.
-        state: its state dict, with all of :func:`expected`.
+        state: its state dict, with all that the design expects.
         source: which weights these are.
     """
 
     def __init__(self, design: Design, state: Mapping[str, Tensor], source: str) -> None:
         self.source, self._design = source, design
         self._folded = {name: _folded(state, name) for name, _ in design.shapes()}
-        device = state["conv1.weight"].device
-        self._mean = torch.tensor(IMAGENET_MEAN, device=device)[:, None, None]
-        self._sd = torch.tensor(IMAGENET_SD, device=device)[:, None, None]
 
     def layers(self, batch: Batch) -> Iterator[Tensor]:
         """Yield the stem's output and each stage's: at a quarter (twice), an eighth, a sixteenth.
 
         All are after their last rectifier, 0 or more.
         """
-        current = self._apply("conv1", (batch.image - self._mean) / self._sd, stride=2).relu_()
+        current = self._apply("conv1", coloured(batch.image), stride=2).relu_()
         current = nn.functional.max_pool2d(current, 3, stride=2, padding=1)
         yield current
         for stage, count in enumerate(self._design.blocks):
@@ -112,16 +115,6 @@ class ResNet(Backbone):
         weight, bias = self._folded[name]
         padding = weight.shape[-1] // 2
         return nn.functional.conv2d(image, weight, bias, stride, padding)
-
-
-def expected(design: Design) -> dict[str, tuple[int, ...]]:
-    """Return the keys and shapes that a state dict must have; others are ignored."""
-    found: dict[str, tuple[int, ...]] = {}
-    for name, shape in design.shapes():
-        found[f"{name}.weight"] = shape
-        for part in ("weight", "bias", "running_mean", "running_var"):
-            found[f"{_norm_of(name)}.{part}"] = shape[:1]
-    return found
 
 
 def _norm_of(convolution: str) -> str:
