@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 from uad_bench.methods.anoddpm import AnoDDPM
 from uad_bench.methods.disyre import DISYRE
+from uad_bench.methods.itermask2 import IterMask2
 from uad_bench.methods.pddpm import PDDPM, boxes
 from uad_bench.methods.thor import THOR
 
@@ -39,7 +40,7 @@ from uad_bench.plugins.conformance import check_method
 from uad_bench.training import Turn
 from uad_bench.training.diffusion import noisy_example
 
-EVERY = (AnoDDPM, THOR, DISYRE, PDDPM)
+EVERY = (AnoDDPM, THOR, DISYRE, PDDPM, IterMask2)
 TINY = {"width": 4, "steps": 2, "batch_size": 4, "checks": 1}
 SHORT = {"width": 8, "batch_size": 4, "checks": 1, "learning_rate": 3e-3}
 CPU = torch.device("cpu")
