@@ -234,16 +234,15 @@ def test_the_toy_dataset_is_what_the_contract_says():
         assert not slices.image[~slices.brain].any()
         assert np.array_equal(slices.image, other.image)
     np.testing.assert_allclose(toy.prior.mean.sum(axis=0), 1, atol=1e-6)
-    assert len(toy.train) == len(toy.lesions)
-    context = toy.context(frozenset(), seed=1)
-    assert context.tissue_prior is None
-    assert context.lesions is None
+    assert toy.context(frozenset(), seed=1).tissue_prior is None
+    assert all(slices.lesion is None for slices in (*toy.slices(frozenset()), *toy.scans))
 
 
 def test_what_a_method_needs_is_given_to_it():
     def fit(self, train, validation, context):
         assert context.tissue_prior.mean.shape[0] == 4
-        assert context.lesions.shape == train.image.shape
+        assert train.lesion.shape == train.image.shape
+        assert validation.lesion.shape == validation.image.shape
         return Mean.fit(self, train, validation, context)
 
     needs = frozenset({"tissue_prior", "lesion_masks"})

@@ -265,8 +265,10 @@ def test_without_the_wheel_a_run_is_refused_when_planned_and_says_so_once(monkey
 
 def test_a_detector_is_known_by_the_content_of_its_weight_file(tmp_path):
     file, keys = tmp_path / "vgg19.pth", []
+    training = SimpleNamespace(manifest_hash="data")
     trainer = Trainer(
-        SimpleNamespace(manifest_hash="data"),
+        training,
+        training,
         ResultsFolder(tmp_path / "results"),
         load_config(None, {"methods": "vae", "datasets": "mslub"}),
         "cpu",

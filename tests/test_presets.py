@@ -97,7 +97,7 @@ def test_tuning_starts_from_the_preset_in_a_study_of_its_own(toy, tmp_path, monk
         made = plan(toy, preset=preset)
         training = SimpleNamespace(manifest_hash="data")
         results = ResultsFolder(tmp_path / "results")
-        trainer = Trainer(training, results, made.config, "cpu", lambda event: None)
+        trainer = Trainer(training, training, results, made.config, "cpu", lambda event: None)
         (planned,) = (p for p in made.methods if p.method.info.name == "toy")
         # the same fixed parameters, so that only the start tells the studies apart
         trainer.tune(planned.method, planned.params.model_copy(update={"steps": 10}))

@@ -24,9 +24,14 @@ class _Record(BaseModel):
 
 
 class CellSpec(_Record):
-    """What identifies a cell: method, parameters, seed, dataset and how it is evaluated."""
+    """What identifies a cell: method, parameters, seed, dataset and how it is evaluated.
+
+    ``supervised_on`` names the dataset whose lesion masks the method learned from; it is empty for
+    methods that learn from healthy people.
+    """
 
     method: str
+    supervised_on: str = ""
     params: dict[str, Any] = Field(default_factory=dict)
     seed: int
     dataset: str
@@ -43,7 +48,8 @@ class CellSpec(_Record):
     def name(self) -> str:
         """The cell's file name without ending, unique within a results folder."""
         return (
-            f"{self.method}-{self.params_hash}-s{self.seed}"
+            f"{self.method}{self.supervised_on and f'-on-{self.supervised_on}'}"
+            f"-{self.params_hash}-s{self.seed}"
             f"-{self.dataset}-{self.protocol}-{self.postprocessing}"
             f"{'-native' if self.space == 'native' else ''}"
         )

@@ -116,12 +116,16 @@ class Slices:
         brain: bool ``[N, 1, H, W]``.
         z: int ``[N]``, the slice's index in the template grid of the recipe.
         spacing: voxel size ``(z, y, x)`` in mm.
+        lesion: uint8 ``[N, 1, H, W]`` (0 healthy, 1 lesion, 2 ignored): what methods that need
+            ``lesion_masks`` learn from and choose their state by. ``None`` for every other
+            method, and wherever slices are scored.
     """
 
     image: FloatArray
     brain: NDArray[np.bool_]
     z: NDArray[np.int64]
     spacing: tuple[float, float, float]
+    lesion: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.z)
@@ -134,7 +138,8 @@ class Slices:
 
     def take(self, rows: slice | NDArray[np.int64]) -> Slices:
         """Return some of the slices."""
-        return Slices(self.image[rows], self.brain[rows], self.z[rows], self.spacing)
+        lesion = None if self.lesion is None else self.lesion[rows]
+        return Slices(self.image[rows], self.brain[rows], self.z[rows], self.spacing, lesion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,15 +180,12 @@ class FitContext:
         seed: every random draw of ``fit`` follows from it.
         device: a torch device, such as ``cpu`` or ``cuda:0``.
         tissue_prior: given to methods that need ``tissue_prior``, ``None`` to others.
-        lesions: uint8 ``[N, 1, H, W]`` masks of the training slices (0 healthy, 1 lesion,
-            2 ignored), given to methods that need ``lesion_masks``, ``None`` to others.
         report: called with the step (from 1) and current values, to show progress.
     """
 
     seed: int
     device: str = "cpu"
     tissue_prior: TissuePrior | None = None
-    lesions: NDArray[np.uint8] | None = None
     report: Callable[[int, Mapping[str, float]], None] = _ignore
 
 
@@ -312,7 +314,10 @@ class Method(ABC):
 
     @abstractmethod
     def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
-        """Learn from healthy slices. Called once; must be deterministic given ``context.seed``."""
+        """Learn from healthy slices. Called once; must be deterministic given ``context.seed``.
+
+        A method that needs ``lesion_masks`` is given slices of patients, with their masks.
+        """
 
     def calibrate(
         self,

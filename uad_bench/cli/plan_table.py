@@ -11,6 +11,7 @@ from rich.table import Table
 from uad_bench.cells import CellRecord
 from uad_bench.cli.output import cells_in_words
 from uad_bench.results import ResultsFolder
+from uad_bench.runner.plan.job import named
 from uad_bench.runner.plan.plan import Plan, PlanFile, PlannedCell, find_record
 
 
@@ -21,6 +22,7 @@ def print_plan(plan: Plan, records: tuple[CellRecord, ...], results: ResultsFold
     for column in ("role", "dataset", "from"):
         data.add_column(column, overflow="fold")
     sources = [("training", plan.sources.training)]
+    sources += [("supervised on", source) for source in plan.sources.supervised]
     sources += [("evaluated", source) for source in plan.sources.evaluated]
     for role, source in sources:
         data.add_row(role, source.label, str(source.folder or "simulated"))
@@ -31,7 +33,7 @@ def print_plan(plan: Plan, records: tuple[CellRecord, ...], results: ResultsFold
     for planned in plan.methods:
         values = planned.params.model_dump(mode="json", exclude_defaults=True)
         methods.add_row(
-            planned.method.info.name,
+            named(planned.method.info.name, planned.supervised_on),
             str(plan.config.trials) if planned.tuned else "none",
             ", ".join(map(str, planned.seeds)),
             ", ".join(f"{key}={value}" for key, value in values.items()) or "defaults",
@@ -54,17 +56,19 @@ def print_status(file: PlanFile, records: tuple[CellRecord, ...]) -> None:
     table.add_column("method", no_wrap=True)
     for dataset in datasets:
         table.add_column(dataset, justify="right")
-    for method in dict.fromkeys(cell.method for cell in file.cells):
+    for method, on in dict.fromkeys((cell.method, cell.supervised_on) for cell in file.cells):
         row = []
         for dataset in datasets:
-            cells = [c for c in file.cells if (c.method, c.dataset) == (method, dataset)]
+            wanted = (method, on, dataset)
+            cells = [c for c in file.cells if (c.method, c.supervised_on, c.dataset) == wanted]
             states = _states(cells, records)
             failed = f", {states['failed']} failed" if states["failed"] else ""
             row.append(f"{states['done']}/{len(cells)}{failed}")
-        table.add_row(method, *row)
+        table.add_row(named(method, on), *row)
     console.print(table)
     reasons = {
-        f"{record.spec.method} on {record.spec.dataset}: {record.reason}"
+        f"{named(record.spec.method, record.spec.supervised_on)} on {record.spec.dataset}: "
+        f"{record.reason}"
         for cell in file.cells
         if (record := find_record(cell, records)) is not None and record.state == "failed"
     }

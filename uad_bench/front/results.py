@@ -141,7 +141,12 @@ class Results:
         )
 
     def detector(
-        self, method: str, *, seed: int | None = None, params: str | None = None
+        self,
+        method: str,
+        *,
+        seed: int | None = None,
+        params: str | None = None,
+        supervised_on: str | None = None,
     ) -> Detector:
         """Load the detector behind some of these cells.
 
@@ -149,6 +154,8 @@ class Results:
             method: its name.
             seed: which, where there are several.
             params: hash of its parameters, as in ``to_frame``, where there are several.
+            supervised_on: the dataset that a supervised method learned from, where there are
+                several.
 
         Raises:
             UadBenchError: there is none, or several.
@@ -157,11 +164,13 @@ class Results:
 
         found = {
             record.fit.detector: f"seed={record.spec.seed}, params={record.spec.params_hash!r}"
+            + (f", supervised_on={record.spec.supervised_on!r}" if record.supervised else "")
             for record in self.cells
             if record.fit is not None
             and record.spec.method == method
             and seed in (None, record.spec.seed)
             and params in (None, record.spec.params_hash)
+            and supervised_on in (None, record.spec.supervised_on)
         }
         if not found:
             raise UadBenchError(f"{self.folder}: no detector of {method} behind these cells")

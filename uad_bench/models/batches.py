@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,28 +28,34 @@ class Batch:
         brain: bool ``[B, 1, H, W]``.
         z: the slices' indices in the template, ``[B]``.
         spacing: voxel size ``(z, y, x)`` in mm.
+        lesion: uint8 ``[B, 1, H, W]``: 0 healthy, 1 lesion, 2 ignored; ``None`` where the slices
+            have no masks.
     """
 
     image: Tensor
     brain: Tensor
     z: Tensor
     spacing: tuple[float, float, float]
+    lesion: Tensor | None = None
 
     @classmethod
     def read(cls, slices: Slices, rows: NDArray[np.int64], device: torch.device) -> Batch:
         """Copy the given rows out of slices that may be memory maps. No GPU is waited for."""
         image, brain, z = (
-            torch.from_numpy(np.asarray(values[rows], kind))
+            _copied(values[rows], kind, device)
             for values, kind in (
                 (slices.image, np.float32),
                 (slices.brain, np.bool_),
                 (slices.z, np.int64),
             )
         )
-        if device.type == "cuda":
-            image, brain, z = image.pin_memory(), brain.pin_memory(), z.pin_memory()
-        image, brain, z = (part.to(device, non_blocking=True) for part in (image, brain, z))
-        return cls(image, brain, z, slices.spacing)
+        lesion = None if slices.lesion is None else _copied(slices.lesion[rows], np.uint8, device)
+        return cls(image, brain, z, slices.spacing, lesion)
+
+
+def _copied(values: NDArray[Any], kind: type[np.generic], device: torch.device) -> Tensor:
+    part = torch.from_numpy(np.asarray(values, kind))
+    return (part.pin_memory() if device.type == "cuda" else part).to(device, non_blocking=True)
 
 
 def spread(count: int, most: int) -> NDArray[np.int64]:

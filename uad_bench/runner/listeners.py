@@ -6,6 +6,7 @@ import shlex
 
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.events import CellScored, CellWritten, Event, Listener, Noted
+from uad_bench.runner.plan.job import named
 from uad_bench.system.disk import write_whole
 from uad_bench.tracking import TrackingError, default_tracker, sync
 
@@ -26,7 +27,8 @@ def pictures(results: ResultsFolder) -> Listener:
             example.lesion,
             example.reconstruction,
             example.scores[spec.postprocessing],
-            title=f"{event.record.method_title}{event.mark} on {spec.dataset}, {example.scan}",
+            title=f"{named(event.record.method_title, spec.supervised_on)}{event.mark} on "
+            f"{spec.dataset}, {example.scan}",
             simulated=data is not None and data.simulated,
         )
         write_whole(results.picture(spec.name), picture)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -86,7 +86,7 @@ def run(
         setting = Setting(config, store, device, plan.atlas, everyone)
         records: list[CellRecord] = []
         computed = 0
-        tuned: dict[str, Params] = {}
+        tuned: dict[tuple[str, str], Params] = {}
         data: Data | None = None
         run_jobs = (executor or LocalExecutor()).run
         for job, result in run_jobs(jobs, partial(perform, setting=setting)):
@@ -95,11 +95,13 @@ def run(
                 _begin(plan, setting, data, command)
             elif isinstance(job, Tune) and isinstance(result, Tuning):
                 assert data is not None
-                tuned[job.method.info.name] = result.params
-                _refuse_conflicts(plan, setting, data, {job.method.info.name: result.params})
+                found = {(job.method.info.name, job.supervised_on): result.params}
+                tuned |= found
+                _refuse_conflicts(plan, setting, data, found)
             elif isinstance(job, Evaluate):
                 assert data is not None
-                params = tuned.get(job.train.method.info.name, job.train.params)
+                trained = job.train.method.info.name, job.train.supervised_on
+                params = tuned.get(trained, job.train.params)
                 done = _evaluated(job, params, result, setting, data)
                 records += done.records
                 computed += done.computed
@@ -115,21 +117,33 @@ def _begin(plan: Plan, setting: Setting, data: Data, command: str) -> None:
     if titles and fallback_note(titles) not in plan.notes:
         setting.tell(Noted(fallback_note(titles)))
     # The cells of a method that is tuned are known once it is tuned.
-    known = {one.method.info.name: one.params for one in plan.methods if not one.tuned}
+    known = {
+        (one.method.info.name, one.supervised_on): one.params
+        for one in plan.methods
+        if not one.tuned
+    }
     _refuse_conflicts(plan, setting, data, known)
     write_plan(plan, setting.store.results, command)
 
 
-def _refuse_conflicts(plan: Plan, setting: Setting, data: Data, params: dict[str, Params]) -> None:
-    """Refuse cells that are there from other data; of these methods, by name."""
-    trainer = setting.trainer(data)
+def _refuse_conflicts(
+    plan: Plan, setting: Setting, data: Data, params: Mapping[tuple[str, str], Params]
+) -> None:
+    """Refuse cells that are there from other data.
+
+    Args:
+        plan: the run.
+        setting: what its jobs share.
+        data: the prepared datasets.
+        params: of the methods that are looked at, by name and by what a supervised one learns from.
+    """
     for planned in plan.methods:
-        method = planned.method
-        if method.info.name not in params:
+        method, on = planned.method, planned.supervised_on
+        if (method.info.name, on) not in params:
             continue
-        chosen = params[method.info.name]
+        chosen, trainer = params[method.info.name, on], setting.trainer(data, on)
         detectors = {seed: trainer.key(method, chosen, seed) for seed in planned.seeds}
-        setting.store.refuse_conflicts(method, chosen, detectors, data)
+        setting.store.refuse_conflicts(method, on, chosen, detectors, data)
 
 
 def _evaluated(
@@ -139,8 +153,9 @@ def _evaluated(
     if isinstance(result, Evaluated):
         return result
     assert isinstance(result, Failure)
-    store, origin = setting.store, Origin.of(job.train.method, data.training.use("train"))
-    specs = store.specs(job.train.method.info.name, params, job.train.seed, job.label)
+    method, on, store = job.train.method, job.train.supervised_on, setting.store
+    origin = Origin.of(method, data.learned(on).use("train"))
+    specs = store.specs(method.info.name, on, params, job.train.seed, job.label)
     pending = store.pending(origin.code, specs)
     failed = tuple(store.write_failed(origin, spec, result) for spec in pending)
     return Evaluated((*store.kept(specs, pending), *failed), len(failed))

@@ -160,6 +160,10 @@ class TrainingSettings(Settings):
     seeds: Annotated[tuple[Annotated[_Int, Field(ge=0)], ...], *_List] = Field((0,), min_length=1)
     """Training seeds, such as 0,1,2: one training for each."""
 
+    supervised_on: _Names = ()
+    """Datasets whose lesion masks supervised methods learn from, such as wmh,brats: a training on a
+    part of each, which is then not tested."""
+
     atlas: _UserPath | None = None
     """Tissue prior from `atlas build`; that of the training dataset if not given."""
 

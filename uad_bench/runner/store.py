@@ -84,11 +84,14 @@ class CellStore:
         results = ResultsFolder(plan.config.results)
         return cls(results, plan.config, tell, plan.protocols, plan.postprocessings)
 
-    def specs(self, method: str, params: Params, seed: int, label: str) -> tuple[CellSpec, ...]:
+    def specs(
+        self, method: str, supervised_on: str, params: Params, seed: int, label: str
+    ) -> tuple[CellSpec, ...]:
         """The cells of one detector on one dataset."""
         return tuple(
             CellSpec(
                 method=method,
+                supervised_on=supervised_on,
                 params=params.model_dump(mode="json"),
                 seed=seed,
                 dataset=label,
@@ -150,7 +153,12 @@ class CellStore:
         refuse_other_version(found, self.protocols, self.postprocessings)
 
     def refuse_conflicts(
-        self, method: type[Method], params: Params, detectors: Mapping[int, str], data: Data
+        self,
+        method: type[Method],
+        supervised_on: str,
+        params: Params,
+        detectors: Mapping[int, str],
+        data: Data,
     ) -> None:
         """Refuse finished cells of a method that stand on other data or another prior.
 
@@ -158,6 +166,7 @@ class CellStore:
 
         Args:
             method: the method.
+            supervised_on: the dataset that it learns from where it is supervised; else empty.
             params: its parameters.
             detectors: the keys of its detectors in this run, by seed.
             data: the data of this run.
@@ -171,8 +180,9 @@ class CellStore:
             return
         changed = 0
         for seed, label in product(detectors, data.evaluated):
-            here = (data.training.manifest_hash, data.evaluated[label].manifest_hash)
-            for spec in self.specs(method.info.name, params, seed, label):
+            datasets = (data.learned(supervised_on), data.tested(supervised_on, label))
+            here = tuple(dataset.manifest_hash for dataset in datasets)
+            for spec in self.specs(method.info.name, supervised_on, params, seed, label):
                 record = self.stored(spec)
                 if record is None or record.training is None or record.data is None:
                     continue

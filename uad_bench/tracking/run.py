@@ -27,6 +27,7 @@ def run_params(record: CellRecord) -> dict[str, str]:
     spec, fit = record.spec, record.fit
     params: dict[str, Any] = {
         "method": spec.method,
+        **({"supervised_on": spec.supervised_on} if spec.supervised_on else {}),
         "seed": spec.seed,
         "dataset": spec.dataset,
         "protocol": spec.protocol,

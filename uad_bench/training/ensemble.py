@@ -176,7 +176,7 @@ class Ensemble(EnsembleMethod):
 
 def _context(context: FitContext, seed: int) -> FitContext:
     """The same for another seed; steps of several trainings are not counted together."""
-    return FitContext(seed, context.device, context.tissue_prior, context.lesions)
+    return FitContext(seed, context.device, context.tissue_prior)
 
 
 def _scores(method: Method, slices: Slices) -> FloatArray:

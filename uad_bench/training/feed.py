@@ -36,9 +36,12 @@ def resident(slices: Slices, order: NDArray[np.int64], device: torch.device) -> 
         torch.cat(part)
         for part in zip(*((one.image, one.brain, one.z) for one in read), strict=True)
     )
-    del read
+    masks = [one.lesion for one in read if one.lesion is not None]
+    lesion = torch.cat(masks) if masks else None
+    del read, masks
     for rows in torch.from_numpy(order).to(device):
-        yield Batch(image[rows], brain[rows], z[rows], slices.spacing)
+        drawn = None if lesion is None else lesion[rows]
+        yield Batch(image[rows], brain[rows], z[rows], slices.spacing, drawn)
 
 
 def free_memory(device: torch.device) -> int:

@@ -93,5 +93,12 @@ def _show_plan(config: RunConfig, messages: Console) -> None:
             progress.note(note)
         CellStore.of(plan, progress).refuse_other_versions(plan.cells())
         sources = plan.sources
-        find_files(config, sources.training, sources.evaluated, progress, simulate=False)
+        find_files(
+            config,
+            sources.training,
+            sources.evaluated,
+            progress,
+            supervised=sources.supervised,
+            simulate=False,
+        )
     print_plan(plan, stored_cells(results), results)

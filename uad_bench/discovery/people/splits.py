@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
-from uad_bench.dataset import Reading, Scan, Split
+from uad_bench.dataset import Dataset, Reading, Scan, Split
 from uad_bench.discovery.people.participants import Participants, first_of
 from uad_bench.discovery.unclaimed import lesion_mask_of
 from uad_bench.errors import UadBenchError
@@ -15,19 +16,32 @@ from uad_bench.errors import UadBenchError
 TRAIN, VALIDATION, TEST = 125, 15, 23
 """The proportions of the paper's healthy dataset (Bercea et al., 2022, Table 1)."""
 
-_FEWEST = 3
+TAUGHT, CHOSEN, TESTED = 6, 1, 3
+"""The proportions of a dataset of patients that supervised methods learn from. The U-Nets of
+Bercea et al. 2022 learned from 70 % and were tested on the rest, by which their state was also
+chosen; here others decide on that."""
+
+FEWEST = 3
+"""People who can be divided into three parts."""
+
 _FIX = "name train and validation subjects in a column 'split' of its participants.tsv"
 
 
-def default_splits(subjects: Iterable[str]) -> dict[str, Split]:
-    """Order subjects by the SHA-256 of their names and divide them 125 : 15 : 23.
+def default_splits(
+    subjects: Iterable[str], proportions: tuple[int, int, int] = (TRAIN, VALIDATION, TEST)
+) -> dict[str, Split]:
+    """Order subjects by the SHA-256 of their names and divide them, by default 125 : 15 : 23.
 
     No part is empty where there are three subjects or more.
+
+    Args:
+        subjects: their names, in any order.
+        proportions: of train, validation and test.
     """
     ordered = sorted(subjects, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-    total = TRAIN + VALIDATION + TEST
-    train = max(1, min(round(len(ordered) * TRAIN / total), len(ordered) - 2))
-    validation = train + max(1, round(len(ordered) * VALIDATION / total))
+    total = sum(proportions)
+    train = max(1, min(round(len(ordered) * proportions[0] / total), len(ordered) - 2))
+    validation = train + max(1, round(len(ordered) * proportions[1] / total))
     parts: tuple[tuple[Split, list[str]], ...] = (
         ("train", ordered[:train]),
         ("validation", ordered[train:validation]),
@@ -68,15 +82,85 @@ def divided(root: Path, reading: Reading) -> Reading:
             f"{'a patient' if len(ill) == 1 else 'patients'}; {_FIX}"
         )
     subjects = dict.fromkeys(scan.subject for scan in scans)
-    if 0 < len(subjects) < _FEWEST:
+    if 0 < len(subjects) < FEWEST:
         raise UadBenchError(
             f"{root}: {len(subjects)} "
             f"{'subject is' if len(subjects) == 1 else 'subjects are'} too few to be divided for "
-            f"training; give {_FEWEST} or more, or {_FIX}"
+            f"training; give {FEWEST} or more, or {_FIX}"
         )
     splits = default_splits(subjects)
     return replace(
         reading, scans=tuple(replace(scan, split=splits[scan.subject]) for scan in scans)
+    )
+
+
+class SupervisedDataset(Dataset):
+    """A dataset of patients that is divided when it is read (:func:`divided_for_supervision`)."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        """Keep the adapter."""
+        self.info = dataset.info  # type: ignore[misc]  # a class has one, and so has this adapter
+        self._dataset = dataset
+
+    def scans(self, root: Path) -> Iterator[Scan]:
+        """Yield the scans below ``root``, with their splits."""
+        yield from self.read(root).scans
+
+    def read(self, root: Path) -> Reading:
+        """Return what is below ``root``, with the splits of the scans."""
+        return divided_for_supervision(root, self._dataset.read(root))
+
+
+def divided_for_supervision(root: Path, reading: Reading) -> Reading:
+    """Divide a dataset of patients, so that a method learns from some and is tested on others.
+
+    Patients are divided apart from healthy people, 6 : 1 : 3 each, so that every part has lesions.
+    Patients and healthy people whose splits are named keep them. A scan without a mask, of
+    somebody whom nobody calls healthy, is left out, because it may show a lesion.
+
+    Args:
+        root: the dataset's own folder, for messages.
+        reading: what is in it.
+
+    Raises:
+        UadBenchError: no lesion mask, fewer than three people with one, or named splits of which
+            one has none.
+    """
+    masked = [scan for scan in reading.scans if any(path.is_file() for path in scan.lesion)]
+    healthy = [scan for scan in reading.scans if scan.healthy and not scan.lesion]
+    patients = dict.fromkeys(scan.subject for scan in masked)
+    if not patients:
+        raise UadBenchError(
+            f"{root}: no lesion mask, and supervised methods learn from masks: name a dataset "
+            "that has them"
+        )
+    named = {scan.split for scan in masked}
+    splits: dict[str, Split] = {}
+    parts = (TAUGHT, CHOSEN, TESTED)
+    if named != {"test"}:
+        if absent := [split for split in get_args(Split) if split not in named]:
+            raise UadBenchError(
+                f"{root}: nobody with a lesion mask is in {' or '.join(absent)}; a supervised "
+                "method needs subjects to learn from, to choose its state by and to be tested on: "
+                "name some in the column 'split' of participants.tsv, or take the column out"
+            )
+    elif len(patients) < FEWEST:
+        raise UadBenchError(
+            f"{root}: {len(patients)} {'subject' if len(patients) == 1 else 'subjects'} with a "
+            f"lesion mask cannot be divided into train, validation and test: give {FEWEST} or more"
+        )
+    else:
+        splits = default_splits(patients, parts)
+    unnamed = {scan.subject for scan in healthy if scan.split == "test"} - patients.keys()
+    if {scan.split for scan in healthy} == {"test"} and named == {"test"}:
+        splits |= default_splits(unnamed, parts)
+    return replace(
+        reading,
+        scans=tuple(
+            replace(scan, split=splits.get(scan.subject, scan.split))
+            for scan in reading.scans
+            if scan in masked or scan in healthy
+        ),
     )
 
 

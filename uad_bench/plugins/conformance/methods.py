@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -27,7 +26,7 @@ from uad_bench.method import (
 )
 from uad_bench.plugins.conformance.findings import Findings, Stop, Violation, check_score
 from uad_bench.plugins.conformance.params import check_params
-from uad_bench.plugins.conformance.toy import ToyDataset, toy_dataset
+from uad_bench.plugins.conformance.toy import ToyDataset, copied, toy_dataset
 from uad_bench.plugins.declarations import name_fault
 
 SEED = 7
@@ -149,7 +148,7 @@ def _check_behaviour(cls: type[Method], params: Params, findings: Findings) -> N
             restored = cls(params)
             restored.load(state, device)
             findings.check(
-                _same(restored.score(_copy(toy.scans[0])), scores[0]),
+                _same(restored.score(copied(toy.scans[0])), scores[0]),
                 "state",
                 "a fresh instance that loads state() must score the same bits",
             )
@@ -171,7 +170,7 @@ def _fit(
     cls: type[Method], params: Params, toy: ToyDataset, device: str, findings: Findings
 ) -> Method:
     """Fit a fresh instance, and look at its report and at what it did to its input."""
-    method, train, validation = cls(params), _copy(toy.train), _copy(toy.validation)
+    method, (train, validation) = cls(params), toy.slices(cls.info.needs)
     context = toy.context(cls.info.needs, SEED, device)
     before = _bits(train, validation, context)
     with findings.attempt("fit", "fit"):
@@ -199,7 +198,7 @@ def _fit(
 
 def _score(method: Method, scan: Slices, findings: Findings) -> Any:
     """Score a copy of a scan, which must stay as it was."""
-    given = _copy(scan)
+    given = copied(scan)
     with findings.attempt("score", "score"):
         score = method.score(given)
     is_kept = _bits(given) == _bits(scan)
@@ -222,7 +221,7 @@ def _check_reconstruction(
 ) -> None:
     """A reconstruction looks like slices, and its residual is the score."""
     with findings.attempt("reconstruct", "reconstruct"):
-        made = method.reconstruct(_copy(scan))
+        made = method.reconstruct(copied(scan))
     faults = check_score(made, scan, "reconstruction")
     findings.add(faults)
     findings.check(
@@ -232,21 +231,14 @@ def _check_reconstruction(
     )
 
 
-def _copy(slices: Slices) -> Slices:
-    """Slices whose arrays may be written to without harm."""
-    return replace(slices, image=slices.image.copy(), brain=slices.brain.copy(), z=slices.z.copy())
-
-
 def _bits(*values: Slices | FitContext) -> list[bytes]:
     """The contents of every array a method is given, to see whether they change."""
     arrays: list[NDArray[Any] | None] = []
     for value in values:
         if isinstance(value, Slices):
-            arrays += [value.image, value.brain, value.z]
-        else:
-            prior = value.tissue_prior
-            arrays += [value.lesions] if prior is None else [value.lesions, prior.mean]
-            arrays += [] if prior is None else [prior.variance]
+            arrays += [value.image, value.brain, value.z, value.lesion]
+        elif (prior := value.tissue_prior) is not None:
+            arrays += [prior.mean, prior.variance]
     return [array.tobytes() for array in arrays if array is not None]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,16 +26,23 @@ class ToyDataset:
         train: 12 slices of two healthy scans.
         validation: 6 slices of one healthy scan.
         scans: two scans with lesions, of 5 and 3 slices.
-        lesions: masks of the training slices, all 0 but for a small lesion in the second half,
-            for methods that need ``lesion_masks``.
         prior: tissue distributions on the toy grid.
     """
 
     train: Slices
     validation: Slices
     scans: tuple[Slices, Slices]
-    lesions: NDArray[np.uint8]
     prior: TissuePrior
+
+    def slices(self, needs: frozenset[str]) -> tuple[Slices, Slices]:
+        """Copies of the slices to learn from and to choose by, for a method with these needs.
+
+        One that needs ``lesion_masks`` gets masks of a small lesion in every second slice.
+        """
+        train, validation = copied(self.train), copied(self.validation)
+        if "lesion_masks" not in needs:
+            return train, validation
+        return replace(train, lesion=_masks(train)), replace(validation, lesion=_masks(validation))
 
     def context(self, needs: frozenset[str], seed: int, device: str = "cpu") -> FitContext:
         """The context of ``fit`` for a method with these needs."""
@@ -43,8 +50,18 @@ class ToyDataset:
             seed=seed,
             device=device,
             tissue_prior=self.prior if "tissue_prior" in needs else None,
-            lesions=self.lesions.copy() if "lesion_masks" in needs else None,
         )
+
+
+def copied(slices: Slices) -> Slices:
+    """Return slices whose arrays may be written to without harm."""
+    return replace(slices, image=slices.image.copy(), brain=slices.brain.copy(), z=slices.z.copy())
+
+
+def _masks(slices: Slices) -> NDArray[np.uint8]:
+    masks = np.zeros(slices.image.shape, np.uint8)
+    masks[::2, :, 30:34, 30:34] = 1
+    return masks
 
 
 def toy_dataset(seed: int = 0) -> ToyDataset:
@@ -57,13 +74,11 @@ def toy_dataset(seed: int = 0) -> ToyDataset:
         z=np.concatenate([scan.z for scan in healthy[:2]]),
         spacing=SPACING,
     )
-    lesions = np.zeros(train.image.shape, np.uint8)
-    lesions[6:, :, 30:34, 30:34] = 1
     scans = (
         _scan(rng, np.arange(3, 8), lesion=True),
         _scan(rng, np.arange(6, 9), lesion=True),
     )
-    return ToyDataset(train, healthy[2], scans, lesions, _prior())
+    return ToyDataset(train, healthy[2], scans, _prior())
 
 
 def _radius(z: NDArray[np.int64]) -> NDArray[np.float64]:

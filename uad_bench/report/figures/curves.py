@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from uad_bench.cells import CellRecord, EvaluationSpace
+from uad_bench.cells import CellRecord, EvaluationSpace, Group
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import (
     PrecisionRecall,
@@ -25,8 +25,8 @@ from uad_bench.histogram_files import load_histograms
 from uad_bench.report.bercea2022 import BERCEA_2022
 from uad_bench.report.figures.cells import png
 from uad_bench.report.publication import Publication
-from uad_bench.report.tables.arrange import dataset_titles
-from uad_bench.report.tables.model import ELSEWHERE, ELSEWHERE_NOTE, SYMBOLS
+from uad_bench.report.tables.arrange import dataset_titles, method_title
+from uad_bench.report.tables.model import ELSEWHERE, ELSEWHERE_NOTE, SUPERVISED_NOTE, SYMBOLS
 from uad_bench.report.tables.versions import refuse_other_version
 
 _COLUMNS = 3
@@ -36,9 +36,16 @@ _PANEL = (3.3, 3.7)
 _DPI = 130
 _POINTS = 400
 _STYLES = (":", "-", "--", "-.")
-_GREYS = ("#555555", "#aaaaaa")
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b")
-"""Okabe and Ito's colours, which colour-blind people can tell apart."""
+_PALETTES: Mapping[Group, tuple[str, ...]] = {
+    "detector": ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b"),
+    "supervised": ("#000000", "#4b0082", "#7b4fb5", "#a983d8", "#cfb3ee", "#6b5b7b"),
+    "control": ("#555555", "#aaaaaa"),
+}
+"""Colours by group. Those of detectors are Okabe and Ito's, which colour-blind people can tell
+apart."""
+
+_Key = tuple[str, str, str, str]
+"""Method, the dataset that a supervised one learned from, hash of parameters, post-processing."""
 
 
 def pooled(records: Sequence[CellRecord], root: Path) -> ScoreHistogram:
@@ -89,11 +96,11 @@ def curves_picture(
             f"{root}: no finished cell of protocol {protocol.name} in {space} space to draw"
         )
     refuse_other_version(done, [protocol], postprocessings)
-    datasets: defaultdict[str, defaultdict[tuple[str, str, str], list[CellRecord]]]
+    datasets: defaultdict[str, defaultdict[_Key, list[CellRecord]]]
     datasets = defaultdict(lambda: defaultdict(list))
     for record in sorted(done, key=lambda record: record.spec.name):
         spec = record.spec
-        key = (spec.method, spec.params_hash, spec.postprocessing)
+        key = (spec.method, spec.supervised_on, spec.params_hash, spec.postprocessing)
         datasets[spec.dataset][key].append(record)
     names = sorted(datasets, key=lambda name: (paper.dataset_place(name), name))
     titles = dataset_titles(done, paper)
@@ -105,10 +112,13 @@ def curves_picture(
         if place >= len(names):
             axes.set_axis_off()
             continue
-        _panel(axes, titles[names[place]], datasets[names[place]], root, postprocessings)
+        title = titles[names[place]]
+        _panel(axes, title, datasets[names[place]], root, postprocessings, paper=paper)
     notes = []
     if any(record.training is not None and record.training.simulated for record in done):
         notes.append("Simulated: the training data")
+    if any(record.group == "supervised" for record in done):
+        notes.append(f"{SYMBOLS['supervised']} {SUPERVISED_NOTE}")
     if any(record.maps is not None for record in done):
         notes.append(f"{ELSEWHERE} {ELSEWHERE_NOTE}")
     if notes:
@@ -120,15 +130,19 @@ def curves_picture(
 def _panel(
     axes: Axes,
     title: str,
-    cells: Mapping[tuple[str, str, str], Sequence[CellRecord]],
+    cells: Mapping[_Key, Sequence[CellRecord]],
     root: Path,
     postprocessings: Sequence[PostProcessing],
+    *,
+    paper: Publication,
 ) -> None:
-    """Draw one dataset: a line style per post-processing, controls grey."""
+    """Draw one dataset: a line style per post-processing, colours by group of methods."""
     marks = {one.name: one.mark for one in postprocessings}
-    detectors = list(dict.fromkeys(key[:2] for key in cells if not cells[key][0].control))
-    controls = list(dict.fromkeys(key[:2] for key in cells if cells[key][0].control))
-    for key in sorted(cells, key=lambda key: key[:2] in controls):
+    groups: dict[Group, list[tuple[str, str, str]]] = {group: [] for group in _PALETTES}
+    for key, (first, *_) in cells.items():
+        if key[:3] not in groups[first.group]:
+            groups[first.group].append(key[:3])
+    for key in sorted(cells, key=lambda key: list(groups).index(cells[key][0].group)):
         records = cells[key]
         histogram = pooled(records, root)
         curve, area = precision_recall(histogram), average_precision(histogram)
@@ -136,15 +150,14 @@ def _panel(
             continue
         first = records[0]
         variant = first.spec.postprocessing
-        is_control = key[:2] in controls
         symbol = SYMBOLS[first.group] + (ELSEWHERE if first.maps is not None else "")
-        palette, kind = (_GREYS, controls) if is_control else (_COLOURS, detectors)
+        palette = _PALETTES[first.group]
         axes.plot(
             *thinned(curve),
-            color=palette[kind.index(key[:2]) % len(palette)],
+            color=palette[groups[first.group].index(key[:3]) % len(palette)],
             linestyle=_STYLES[list(marks).index(variant) % len(_STYLES)],
-            linewidth=1.0 if is_control else 1.6,
-            label=f"{first.method_title}{marks[variant]}{symbol} {area:.2f}",
+            linewidth=1.6 if first.group == "detector" else 1.0,
+            label=f"{method_title(first, paper)}{marks[variant]}{symbol} {area:.2f}",
         )
     simulated = all(r.data is not None and r.data.simulated for rs in cells.values() for r in rs)
     words = title + (" (simulated)" if simulated else "")

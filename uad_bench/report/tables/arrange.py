@@ -13,8 +13,9 @@ from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.report.publication import Publication, PublishedNumber
 from uad_bench.report.tables.model import GROUPS, Column, Row
 
-ColumnKey = tuple[bool, str, str, str]
-"""Published or not, method (title where published), hash of the parameters, post-processing."""
+ColumnKey = tuple[bool, str, str, str, str]
+"""Published or not, method (title where published), the dataset that a supervised one learned from,
+hash of the parameters, post-processing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +60,21 @@ def arrange(
     own: defaultdict[tuple[Row, ColumnKey], list[CellRecord]] = defaultdict(list)
     printed: dict[tuple[Row, ColumnKey, str], PublishedNumber] = {}
     columns: dict[ColumnKey, Column] = {}
-    labels = _labels(records)
+    labels = _labels(records, paper)
     for record in sorted(records, key=lambda record: record.spec.name):
         spec = record.spec
-        key: ColumnKey = (False, spec.method, spec.params_hash, spec.postprocessing)
+        key: ColumnKey = (
+            False,
+            spec.method,
+            spec.supervised_on,
+            spec.params_hash,
+            spec.postprocessing,
+        )
         known = columns.get(key)
         if known is None or not known.training:
             columns[key] = _column(
                 record,
-                labels[spec.method, spec.params_hash],
+                labels[spec.method, spec.supervised_on, spec.params_hash],
                 variants[spec.postprocessing].mark,
                 training_title(record.training, paper),
             )
@@ -75,7 +82,7 @@ def arrange(
     by_place = partial(_row_order, paper)
     rows = sorted({row for row, _ in own}, key=by_place)
     for number in published:
-        key = (True, number.method, "", number.postprocessing)
+        key = (True, number.method, "", "", number.postprocessing)
         targets = [row for row in rows if row.dataset == number.label]
         if not records:
             targets = [Row(number.label, number.dataset)]
@@ -107,6 +114,16 @@ def training_title(use: DatasetUse | None, paper: Publication) -> str:
         return ""
     title = use.title or paper.title(use.dataset)
     return f"{title} (simulated)" if use.simulated else title
+
+
+def method_title(record: CellRecord, paper: Publication) -> str:
+    """What tables call a method; a supervised one says which dataset it learned from."""
+    on, use = record.spec.supervised_on, record.training
+    if not on:
+        return record.method_title
+    return (
+        f"{record.method_title} ({use.title if use is not None and use.title else paper.title(on)})"
+    )
 
 
 def dataset_titles(records: Iterable[CellRecord], paper: Publication) -> dict[str, str]:
@@ -146,6 +163,7 @@ def _column(record: CellRecord, label: str, variant: str, training: str) -> Colu
         label=label,
         group=record.group,
         postprocessing=spec.postprocessing,
+        supervised_on=spec.supervised_on,
         variant=variant,
         params_hash=spec.params_hash,
         training=training,
@@ -157,18 +175,22 @@ def _published_column(number: PublishedNumber, variant: str) -> Column:
     return Column(number.name, number.method, "published", number.postprocessing, variant)
 
 
-def _labels(records: Iterable[CellRecord]) -> dict[tuple[str, str], str]:
-    """Titles by method and parameters' hash; namesakes say in which parameters they differ."""
-    titles: dict[str, str] = {}
-    variants: defaultdict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+def _labels(records: Iterable[CellRecord], paper: Publication) -> dict[tuple[str, str, str], str]:
+    """Titles by method, what a supervised one learned from, and parameters' hash.
+
+    Namesakes say in which parameters they differ.
+    """
+    titles: dict[tuple[str, str], str] = {}
+    variants: defaultdict[tuple[str, str], dict[str, dict[str, Any]]] = defaultdict(dict)
     for record in records:
-        titles.setdefault(record.spec.method, record.method_title)
-        variants[record.spec.method][record.spec.params_hash] = record.spec.params
+        method = record.spec.method, record.spec.supervised_on
+        titles.setdefault(method, method_title(record, paper))
+        variants[method][record.spec.params_hash] = record.spec.params
     labels = {}
     for method, by_hash in variants.items():
         for params_hash, params in by_hash.items():
             suffix = _suffix(params_hash, params, list(by_hash.values()))
-            labels[method, params_hash] = titles[method] + suffix
+            labels[*method, params_hash] = titles[method] + suffix
     return labels
 
 
@@ -195,11 +217,12 @@ def _row_order(paper: Publication, row: Row) -> tuple[int, str, bool]:
 
 def _column_order(
     column: Column, paper: Publication, postprocessings: Sequence[str]
-) -> tuple[int, float, str, str, int]:
+) -> tuple[int, float, str, int, str, int]:
     return (
         list(GROUPS).index(column.group),
         paper.method_place(column.method),
         column.method,
+        paper.dataset_place(column.supervised_on),
         column.label,
         postprocessings.index(column.postprocessing),
     )

@@ -29,7 +29,7 @@ def with_improvement(panel: Panel, method: str, notes: Footnotes) -> Panel:
     """Add the row "Average improvement": ``method`` against each other column.
 
     A column is compared with ``method`` under the same post-processing and from the same source
-    (our records, or the paper).
+    (our records, or the paper). A supervised method is compared with supervised ones only.
 
     Raises:
         UadBenchError: if ``method`` has no column.
@@ -63,13 +63,19 @@ def paired_tests(
     """p-values of ``method`` against each other column of ours, patient by patient.
 
     Wilcoxon's signed-rank test on the subjects both have, each subject's value averaged over
-    sessions and seeds; Holm's correction over the comparisons of one dataset.
+    sessions and seeds; Holm's correction over the comparisons of one dataset. A supervised method
+    is compared with supervised ones only.
 
     Raises:
         UadBenchError: if ``method`` has no column.
     """
     label = method_label(arrangement.columns, method)
-    own = [index for index, one in enumerate(arrangement.columns) if one.group != "published"]
+    taught = _is_supervised(arrangement.columns, method)
+    own = [
+        index
+        for index, one in enumerate(arrangement.columns)
+        if one.group != "published" and (one.group == "supervised") == taught
+    ]
     columns = tuple(arrangement.columns[index] for index in own)
     rows, cells = [], []
     for at, row in enumerate(arrangement.rows):
@@ -153,10 +159,16 @@ def method_label(columns: Sequence[Column], method: str) -> str:
     )
 
 
+def _is_supervised(columns: Sequence[Column], method: str) -> bool:
+    return any(one.method == method and one.group == "supervised" for one in columns)
+
+
 def _partner(columns: Sequence[Column], column: Column, method: str) -> int | None:
     """Where ``method`` stands under the same post-processing and from the same source."""
     for index, one in enumerate(columns):
-        same_source = (one.group == "published") == (column.group == "published")
+        same_source = all(
+            (one.group == group) == (column.group == group) for group in ("published", "supervised")
+        )
         if one.method == method and one.postprocessing == column.postprocessing and same_source:
             return index
     return None

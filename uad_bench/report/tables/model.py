@@ -30,6 +30,9 @@ ELSEWHERE_NOTE = (
 )
 """What a table says of them."""
 
+SUPERVISED_NOTE = "Supervised: saw lesion masks in training."
+"""What tables and figures say of methods that did."""
+
 GROUPS: dict[Group, str] = {
     "detector": "Unsupervised",
     "supervised": "Supervised",
@@ -92,6 +95,7 @@ class Column:
         label: title, with what tells it from its namesakes, without post-processing.
         group: which group of methods it stands in.
         postprocessing: name of its post-processing.
+        supervised_on: the dataset that a supervised method learned from.
         variant: what the post-processing puts behind the label, such as ``*``.
         params_hash: hash of its parameters; empty for published numbers.
         training: what it learned from, such as ``HI (simulated)``.
@@ -104,6 +108,7 @@ class Column:
     group: Group
     postprocessing: str
     variant: str = ""
+    supervised_on: str = ""
     params_hash: str = ""
     training: str = ""
     elsewhere: bool = False

@@ -12,6 +12,7 @@ from uad_bench.report.tables.arrange import Arrangement, training_title
 from uad_bench.report.tables.model import (
     ELSEWHERE,
     ELSEWHERE_NOTE,
+    SUPERVISED_NOTE,
     SYMBOLS,
     Cell,
     Column,
@@ -39,7 +40,7 @@ class Footnotes:
 
 def row_marks(records: Sequence[CellRecord], notes: Footnotes) -> tuple[int, ...]:
     """Footnotes of a dataset: excluded scans, displaced masks, data that changed in between."""
-    uses = [record.data for record in records if record.data is not None]
+    uses = [one.data for one in records if one.data is not None and not _tested_in_part(one)]
     reasons = sorted({(one.scan, one.reason) for use in uses for one in use.excluded})
     texts = [f"{scan} is excluded: {reason}" for scan, reason in reasons]
     shifts = sorted({(use.displaced, use.displaced_mm) for use in uses if use.displaced})
@@ -64,7 +65,9 @@ def _displaced(scans: int, mm: float) -> str:
 
 def column_marks(column: Column, columns: Sequence[Column], notes: Footnotes) -> tuple[int, ...]:
     """Footnote of a method that learned from something else than the others."""
-    trainings = {one.training for one in columns if one.training}
+    if column.supervised_on:  # its title says it
+        return ()
+    trainings = {one.training for one in columns if one.training and not one.supervised_on}
     if len(trainings) < 2 or not column.training:
         return ()
     return (notes.mark(f"Learned from {column.training}."),)
@@ -89,13 +92,15 @@ def caption(
     parts = [*_simulated(records, arrangement), protocol.caption]
     if any(record.spec.space == "native" for record in records):
         parts.append("Scored on each scan's own voxels (native space).")
-    trainings = _uses(record.training for record in records)
-    if trainings:
+    for who, taught in (("Detectors", False), ("Supervised methods", True)):
+        trainings = _uses(r.training for r in records if bool(r.spec.supervised_on) == taught)
         sources = [
             f"{people_in_words(use.subjects)} of {training_title(use, arrangement.paper)}"
             for use in trainings
         ]
-        parts.append(f"Detectors learned from {' and from '.join(sources)}.")
+        if sources:
+            joined = (", or from " if taught else " and from ").join(sources)
+            parts.append(f"{who} learned from {joined}.")
     parts += _fallback(records)
     recipes = sorted({use.recipe for use in _uses(record.data for record in records)})
     if recipes:
@@ -120,7 +125,7 @@ def legend(arrangement: Arrangement, cells: Sequence[Cell], *, intervals: bool) 
         intervals: whether intervals were asked for, so that a number without one is explained.
     """
     texts: tuple[tuple[Group, str], ...] = (
-        ("supervised", "Supervised: saw lesion masks in training."),
+        ("supervised", SUPERVISED_NOTE),
         (
             "control",
             "Control, not a detector: a method that does not beat it has not been shown to work.",
@@ -202,7 +207,7 @@ def _subjects(arrangement: Arrangement) -> list[str]:
             record.data.subjects
             for (at, _), some in arrangement.own.items()
             for record in some
-            if at == index and record.data is not None
+            if at == index and record.data is not None and not _tested_in_part(record)
         }
         if found:
             span = str(min(found)) if len(found) == 1 else f"{min(found)} to {max(found)}"
@@ -212,6 +217,11 @@ def _subjects(arrangement: Arrangement) -> list[str]:
     if len(counts) > 1 and len(set(counts.values())) == 1:
         return [f"Test subjects: {next(iter(counts.values()))} in each dataset."]
     return [f"Test subjects: {', '.join(f'{name} {n}' for name, n in counts.items())}."]
+
+
+def _tested_in_part(record: CellRecord) -> bool:
+    """Whether a supervised method was tested on the rest of what it learned from."""
+    return record.spec.supervised_on == record.spec.dataset
 
 
 def _uses(uses: Iterable[DatasetUse | None]) -> list[DatasetUse]:

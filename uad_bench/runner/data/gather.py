@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from uad_bench.volumes.checks.numbering import misnumbered
 from uad_bench.volumes.recipe import find_recipe
 from uad_bench.volumes.steps.tissue_maps import load_mapping
 from uad_bench.volumes.store.prepare import Order, prepare, take_order
-from uad_bench.volumes.store.prepared import PreparedDataset
+from uad_bench.volumes.store.prepared import SPLITS, PreparedDataset
 from uad_bench.volumes.store.standardise import TissueSource
 from uad_bench.volumes.store.workers import Outcome
 
@@ -50,18 +50,35 @@ class Orders:
     Attributes:
         training: of the training dataset, where there is one.
         evaluated: of the evaluated datasets, by name.
+        supervised: of those that supervised methods learn from, by name.
     """
 
     training: Order | None
     evaluated: Mapping[str, Order]
+    supervised: Mapping[str, Order] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Prepared datasets of a run."""
+    """Prepared datasets of a run.
+
+    Attributes:
+        training: the healthy people that detectors learn from, and that thresholds come from.
+        evaluated: the datasets of patients, by name.
+        supervised: those that supervised methods learn from, divided, by name.
+    """
 
     training: PreparedDataset
     evaluated: Mapping[str, PreparedDataset]
+    supervised: Mapping[str, PreparedDataset] = field(default_factory=dict)
+
+    def learned(self, supervised_on: str) -> PreparedDataset:
+        """Return what a detector learns from: the named dataset, or healthy people."""
+        return self.supervised[supervised_on] if supervised_on else self.training
+
+    def tested(self, supervised_on: str, label: str) -> PreparedDataset:
+        """Return a dataset whose test scans a detector may be tested on."""
+        return self.supervised[label] if label == supervised_on else self.evaluated[label]
 
 
 def gather(config: RunConfig, sources: Sources, tell: Listener) -> Data:
@@ -78,7 +95,7 @@ def gather(config: RunConfig, sources: Sources, tell: Listener) -> Data:
         one.label: prepare_one(config, one, orders.evaluated[one.label], "dataset", tell)
         for one in sources.evaluated
     }
-    return put_together(config, sources.training.label, training, evaluated)
+    return put_together(config, sources.training.label, training, evaluated, {})
 
 
 def find_files(
@@ -87,6 +104,7 @@ def find_files(
     evaluated: Sequence[Source],
     tell: Listener,
     *,
+    supervised: Sequence[Source] = (),
     simulate: bool = True,
 ) -> Orders:
     """Simulate what is simulated, and check the files of every dataset before any is prepared.
@@ -96,13 +114,14 @@ def find_files(
         training: the training dataset, where there is one.
         evaluated: the evaluated datasets.
         tell: told about every step.
+        supervised: the datasets that supervised methods learn from.
         simulate: whether to; without, phantoms, which are fit by their making, are left out.
 
     Raises:
         UadBenchError: a dataset that contradicts itself, training data with lesions or that are
             tested on, or a scan that is tested twice.
     """
-    everything = (*(() if training is None else (training,)), *evaluated)
+    everything = (*(() if training is None else (training,)), *evaluated, *supervised)
     phantoms = _simulate_missing(config, everything, tell) if simulate else {}
 
     def order(source: Source, tissues: TissueSource | None) -> Order | None:
@@ -114,11 +133,14 @@ def find_files(
 
     tell(Started("check the files of every dataset"))
     learned = None if training is None else order(training, tissue_source(config.tissues))
-    tested = {one.label: found for one in evaluated if (found := order(one, None)) is not None}
-    refuse_unfit("" if training is None else training.label, learned, tested)
+    tested, taught = (
+        {one.label: found for one in sources if (found := order(one, None)) is not None}
+        for sources in (evaluated, supervised)
+    )
+    refuse_unfit("" if training is None else training.label, learned, tested, taught)
     for note in (*tested_twice(tested), *lent_masks(tested)):
         tell(Noted(note))
-    return Orders(learned, tested)
+    return Orders(learned, tested, taught)
 
 
 def prepare_one(
@@ -155,6 +177,7 @@ def put_together(
     label: str,
     training: PreparedDataset,
     evaluated: Mapping[str, PreparedDataset],
+    supervised: Mapping[str, PreparedDataset],
 ) -> Data:
     """Check prepared datasets against one another.
 
@@ -163,9 +186,11 @@ def put_together(
         label: the training dataset's name in tables.
         training: the training dataset.
         evaluated: the evaluated datasets, by name.
+        supervised: those that supervised methods learn from, by name.
 
     Raises:
-        UadBenchError: the training dataset lacks a split, or its scans are tested on.
+        UadBenchError: the training dataset lacks a split, or its scans are tested on; or a dataset
+            that supervised methods learn from has a part without lesions.
     """
     for split in ("train", "validation"):
         if len(training.split(split)) == 0:
@@ -173,8 +198,15 @@ def put_together(
                 f"training dataset {config.train} has no {split} scan: set the column `split` of "
                 "its participants.tsv"
             )
-    refuse_same_voxels(label, training, evaluated)
-    return Data(training, evaluated)
+    for on, dataset in supervised.items():
+        for split in SPLITS:
+            if not any(scan.has_lesion for scan in dataset.scans_of(split)):
+                raise UadBenchError(
+                    f"{config.said('supervised-on', on)}: no lesion is left in its {split} scans: "
+                    "give more subjects, or name their splits in participants.tsv"
+                )
+    refuse_same_voxels(label, training, evaluated, supervised)
+    return Data(training, evaluated, supervised)
 
 
 def source_order(
@@ -257,7 +289,7 @@ def _simulate_missing(
             continue
         folder, subjects = phantom_folder(config, source)
         folders[source.label] = folder
-        if not folder.is_dir():
+        if not folder.is_dir() and (source.label, subjects) not in missing:
             missing.append((source.label, subjects))
     if not missing:
         return folders

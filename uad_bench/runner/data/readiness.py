@@ -11,12 +11,18 @@ from pathlib import Path
 from uad_bench.errors import ScanError, UadBenchError
 from uad_bench.phantom.layouts import is_simulated
 from uad_bench.runner.config import RunConfig
-from uad_bench.runner.data.gather import STORES, phantom_folder, source_order, tissue_source
+from uad_bench.runner.data.gather import (
+    STORES,
+    Data,
+    phantom_folder,
+    source_order,
+    tissue_source,
+)
 from uad_bench.runner.data.sources import Source, Sources, cache_folder
 from uad_bench.system.extras import install_command, is_installed
 from uad_bench.volumes.recipe import Recipe, find_recipe
 from uad_bench.volumes.store.prepare import Order, chosen_scans
-from uad_bench.volumes.store.prepared import PreparedDataset, StepName
+from uad_bench.volumes.store.prepared import StepName
 from uad_bench.volumes.store.standardise import TissueSource, needed_tools, step_tool
 
 _LONGEST_NAME = 240
@@ -61,7 +67,7 @@ def unfit_data(config: RunConfig, sources: Sources) -> Iterator[str]:
         return
     unkept = tuple(unwritable(config.said("cache"), cache_folder(config.cache)))
     needs: dict[str, frozenset[str]] = {}
-    for source in (sources.training, *sources.evaluated):
+    for source in (sources.training, *sources.evaluated, *sources.supervised):
         is_training = source is sources.training
         try:
             if source.folder is not None:
@@ -195,19 +201,21 @@ def fallback_note(titles: Sequence[str]) -> str:
     )
 
 
-def large_batches(training: PreparedDataset, batches: Iterable[tuple[str, int]]) -> Iterator[str]:
+def large_batches(data: Data, batches: Iterable[tuple[str, str, int]]) -> Iterator[str]:
     """Say which methods take more slices a step than there are to learn from.
 
     Args:
-        training: the prepared training dataset.
-        batches: how many slices a step takes, by the method's name; 0 for one that takes no steps.
+        data: the prepared datasets.
+        batches: of each training, the method's name, the dataset that a supervised one learns from,
+            and how many slices a step takes; 0 for one that takes no steps.
     """
-    slices = len(training.split("train"))
-    for name, size in batches:
+    for name, on, size in batches:
+        slices = len(data.learned(on).split("train"))
         if size > slices:
+            where, who = (f" in {on}", "") if on else ("", "healthy ")
             yield (
-                f"{name}.batch_size is {size}, and there are only {slices} training slices: add "
-                "healthy subjects, or lower it"
+                f"{name}.batch_size is {size}, and there are only {slices} training slices{where}: "
+                f"add {who}subjects, or lower it"
             )
 
 

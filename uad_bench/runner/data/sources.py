@@ -19,7 +19,7 @@ from uad_bench.dataset import Dataset, ReadDataset, Split
 from uad_bench.discovery.file_mapping import FileMapping, file_mapping, no_file_fits
 from uad_bench.discovery.locate import Found, grouped, inspect, locate, refuse_unclaimed
 from uad_bench.discovery.people.participants import first_of
-from uad_bench.discovery.people.splits import divided
+from uad_bench.discovery.people.splits import FEWEST, SupervisedDataset, divided
 from uad_bench.discovery.titles import own_title
 from uad_bench.errors import UadBenchError
 from uad_bench.phantom.brain.labelmap import find_label_maps
@@ -58,11 +58,19 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The training dataset and the evaluated ones, and what was left out of ``all``."""
+    """The datasets of a run.
+
+    Attributes:
+        training: the healthy people that detectors learn from.
+        evaluated: the datasets of patients.
+        missing: what was left out of ``all``.
+        supervised: the datasets of patients that supervised methods learn from, divided.
+    """
 
     training: Source
     evaluated: tuple[Source, ...]
     missing: tuple[str, ...]
+    supervised: tuple[Source, ...] = ()
 
 
 def find_sources(config: RunConfig, registry: Registry) -> Sources:
@@ -99,12 +107,30 @@ def find_sources(config: RunConfig, registry: Registry) -> Sources:
         training = find_training(config, registry, find)
     except UadBenchError as error:
         problems.append(str(error))
-    problems += named_alike([*found, *([training] if training is not None else [])])
+    supervised = find_supervised(config, registry, problems, find)
+    problems += named_alike([*found, *([training] if training is not None else []), *supervised])
+    problems += _tested_under_another_name(config, supervised, found)
     if problems or training is None:
         raise UadBenchError("; ".join(dict.fromkeys(problems)))
-    refuse_useless_pattern(config.lesion_pattern, (training, *found))
+    refuse_useless_pattern(config.lesion_pattern, (training, *found, *supervised))
     evaluated = {source.label: source for source in found}
-    return Sources(training, tuple(evaluated.values()), tuple(missing))
+    return Sources(training, tuple(evaluated.values()), tuple(missing), supervised)
+
+
+def _tested_under_another_name(
+    config: RunConfig, supervised: Iterable[Source], evaluated: Iterable[Source]
+) -> Iterator[str]:
+    """Say which folder is learned from under one name, and tested whole under another."""
+    for one in supervised:
+        for other in evaluated:
+            if one.folder is None or other.folder is None or one.label == other.label:
+                continue
+            if one.folder.resolve() == other.folder.resolve():
+                yield (
+                    f"{config.said('supervised-on', one.label)}: {other.label} is the same folder, "
+                    "and would be tested on what was learned from: name it in both places alike, "
+                    "so that it is divided"
+                )
 
 
 def named_alike(sources: Iterable[Source]) -> Iterator[str]:
@@ -204,6 +230,64 @@ def find_training(config: RunConfig, registry: Registry, find: Find | None = Non
             f"{config.said('train', config.train)}: not found, and there is no phantom of it"
         )
     return _for_training(training)
+
+
+def find_supervised(
+    config: RunConfig, registry: Registry, problems: list[str], find: Find | None = None
+) -> tuple[Source, ...]:
+    """Find the datasets whose masks supervised methods learn from, each divided in three.
+
+    Args:
+        config: the run.
+        registry: the adapters.
+        problems: takes what is wrong with every dataset that is unknown, not there, of healthy
+            people, without masks, or too small to be divided.
+        find: of a command that finds several datasets.
+    """
+    find = find or finder(config, registry)
+    sources: dict[str, Source] = {}
+    for name in config.supervised_on:
+        try:
+            source = _for_supervision(find(name), config)
+        except UadBenchError as error:
+            problems.append(f"{config.said('supervised-on', name)}: {error}")
+        else:
+            sources[source.label] = source
+    return tuple(sources.values())
+
+
+def _for_supervision(source: Source, config: RunConfig) -> Source:
+    """A dataset of patients as supervised methods see it.
+
+    Raises:
+        UadBenchError: it is not there, of healthy people, or cannot be divided.
+    """
+    dataset, folder = SupervisedDataset(source.dataset), source.folder
+    if dataset.info.disease == "healthy":
+        raise UadBenchError("a healthy dataset, without lesions to learn from")
+    if folder is None:
+        if config.data_root is not None:
+            raise UadBenchError(f"not in {config.data_root}")
+        if source.label not in LAYOUTS:
+            raise UadBenchError("not found, and there is no phantom of it")
+        if config.phantoms < FEWEST:
+            raise UadBenchError(
+                f"{config.phantoms} simulated patients cannot be divided into train, validation "
+                f"and test: say {config.said('phantoms', FEWEST)} or more"
+            )
+        return replace(source, dataset=dataset)
+    whole, reading = source.dataset.read(folder), dataset.read(folder)
+    counts = Counter({scan.subject: scan.split for scan in reading.scans}.values())
+    parts = ", ".join(f"{counts[split]} {split}" for split in get_args(Split))
+    notes = [f"{source.label}: subjects for supervised methods: {parts}"]
+    if left := len(whole.scans) - len(reading.scans):
+        notes.append(
+            f"{source.label}: supervised methods do not learn from {left} "
+            f"{'scan' if left == 1 else 'scans'} without a lesion mask"
+        )
+    return replace(
+        source, dataset=ReadDataset(source.dataset, reading), notes=(*source.notes, *notes)
+    )
 
 
 def _for_training(source: Source) -> Source:

@@ -21,7 +21,12 @@ Marks = Sequence[tuple[str, Split, str]]
 """Scans of a dataset: name, split, and a hash of the FLAIR; empty where it cannot be read."""
 
 
-def refuse_unfit(label: str, training: Order | None, evaluated: Mapping[str, Order]) -> None:
+def refuse_unfit(
+    label: str,
+    training: Order | None,
+    evaluated: Mapping[str, Order],
+    supervised: Mapping[str, Order],
+) -> None:
     """Refuse training data with lesions, or that are also tested on, and a scan tested twice.
 
     All before any work.
@@ -31,6 +36,7 @@ def refuse_unfit(label: str, training: Order | None, evaluated: Mapping[str, Ord
         training: its scans and the hashes of their files; ``None`` for phantoms that are not there
             yet.
         evaluated: the same of the evaluated datasets, by name.
+        supervised: the same of the datasets that supervised methods learn from.
 
     Raises:
         UadBenchError: naming the scans, all problems at once.
@@ -38,7 +44,10 @@ def refuse_unfit(label: str, training: Order | None, evaluated: Mapping[str, Ord
     marks = {name: _marks(order) for name, order in evaluated.items()}
     problems = [
         *(_ill(label, training) if training is not None else ()),
-        *_shared(label, _marks(training) if training is not None else (), marks),
+        *_shared(
+            f"training dataset {label}", _marks(training) if training is not None else (), marks
+        ),
+        *_taught({on: _marks(order) for on, order in supervised.items()}, marks),
         *(problem for name, scans in marks.items() for problem in _repeated(name, scans)),
     ]
     if problems:
@@ -46,7 +55,10 @@ def refuse_unfit(label: str, training: Order | None, evaluated: Mapping[str, Ord
 
 
 def refuse_same_voxels(
-    label: str, training: PreparedDataset, evaluated: Mapping[str, PreparedDataset]
+    label: str,
+    training: PreparedDataset,
+    evaluated: Mapping[str, PreparedDataset],
+    supervised: Mapping[str, PreparedDataset],
 ) -> None:
     """Refuse training scans that are tested on, and scans tested twice, stored as another file.
 
@@ -54,13 +66,15 @@ def refuse_same_voxels(
         label: the training dataset's name in tables.
         training: the dataset, prepared.
         evaluated: the evaluated datasets, prepared, by name.
+        supervised: the datasets that supervised methods learn from, prepared, by name.
 
     Raises:
         UadBenchError: naming the scans.
     """
     others = {name: _voxels(dataset) for name, dataset in evaluated.items()}
     problems = [
-        *_shared(label, _voxels(training), others),
+        *_shared(f"training dataset {label}", _voxels(training), others),
+        *_taught({on: _voxels(dataset) for on, dataset in supervised.items()}, others),
         *(problem for name, scans in others.items() for problem in _repeated(name, scans)),
     ]
     if problems:
@@ -90,14 +104,20 @@ def _marks_lesion(item: ScanInput) -> bool:
     return False
 
 
-def _shared(label: str, training: Marks, evaluated: Mapping[str, Marks]) -> Iterator[str]:
+def _taught(supervised: Mapping[str, Marks], evaluated: Mapping[str, Marks]) -> Iterator[str]:
+    """The same FLAIR on both sides of a supervised method, which is tested on its own test part."""
+    for on, marks in supervised.items():
+        yield from _shared(f"supervised training dataset {on}", marks, {**evaluated, on: marks})
+
+
+def _shared(whose: str, training: Marks, evaluated: Mapping[str, Marks]) -> Iterator[str]:
     """The same FLAIR on both sides: training and validation, or training and test."""
     splits = {split: {mark: name for name, its, mark in training if its == split} for split in SEEN}
     train, validation = (splits[split] for split in SEEN)
     both = [_pair(train[mark], validation[mark]) for mark in train if mark and mark in validation]
     if both:
         yield (
-            f"training dataset {label}: the same FLAIR in train and in validation: "
+            f"{whose}: the same FLAIR in train and in validation: "
             f"{first_of(both)}: keep one of each"
         )
     seen = {**train, **validation}
@@ -109,7 +129,7 @@ def _shared(label: str, training: Marks, evaluated: Mapping[str, Marks]) -> Iter
         ]
         if pairs:
             yield (
-                f"{other} tests scans that training dataset {label} learns from: "
+                f"{other} tests scans that {whose} learns from: "
                 f"{first_of(pairs)}: take them out of one of the two"
             )
 

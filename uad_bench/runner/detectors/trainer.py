@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from uad_bench.cells import EvaluationSpace, FitRecord, short_hash
+from uad_bench.dataset import Split
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import ScoreHistogram
 from uad_bench.evaluation.postprocessing import PostProcessing
@@ -23,6 +24,7 @@ from uad_bench.method import (
     FitReport,
     Method,
     Params,
+    Slices,
     TissuePrior,
     member_field,
     members_of,
@@ -57,7 +59,8 @@ class Trainer:
     """Trains the methods of one run on one training dataset.
 
     Attributes:
-        training: the prepared healthy dataset.
+        training: the prepared dataset that methods learn from; of patients for supervised ones.
+        healthy: the prepared healthy dataset, whose validation scans thresholds come from.
         results: where detectors and tuning journals are kept.
         config: the run.
         device: the resolved torch device.
@@ -66,6 +69,7 @@ class Trainer:
     """
 
     training: PreparedDataset
+    healthy: PreparedDataset
     results: ResultsFolder
     config: RunConfig
     device: str
@@ -205,7 +209,7 @@ class Trainer:
                 notes=(*fit.notes, f"trained as {base.info.name}"),
             )
         chosen = fitted.calibrate(
-            self.training.split("validation"), FitContext(seed=seed, device=self.device)
+            self.healthy.split("validation"), FitContext(seed=seed, device=self.device)
         )
         wall_s = before + time.perf_counter() - started
         return fitted, replace(report, notes=(*report.notes, *chosen)), wall_s
@@ -272,8 +276,7 @@ class Trainer:
         missing = [variant for variant in variants if keys[variant.name] not in known]
         if missing:
             self.tell(Started(f"score healthy validation with {detector.info.name}"))
-            training = self.training
-            with anomaly_maps(detector, training, "validation", missing, self.tell) as maps:
+            with anomaly_maps(detector, self.healthy, "validation", missing, self.tell) as maps:
                 for variant in missing:
                     scans = maps.scored(variant.name, space)
                     known[keys[variant.name]] = validation_histogram(scans)
@@ -286,7 +289,7 @@ class Trainer:
             return False
         if self.atlas is not None:
             return self.atlas.manifest.fallback
-        return not prior_subjects(self.training)
+        return not prior_subjects(self.healthy)
 
     def key(self, method: type[Method], params: Params, seed: int) -> str:
         """What identifies a detector: method, its code, parameters, seed, data, and any atlas."""
@@ -298,7 +301,8 @@ class Trainer:
 
         The training dataset's own prior follows from the dataset and needs no hash.
         """
-        own = (self.training.manifest_hash, code_of(method).hash)
+        learned = dict.fromkeys((self.training.manifest_hash, self.healthy.manifest_hash))
+        own = (*learned, code_of(method).hash)
         if self.atlas is None or "tissue_prior" not in method.info.needs:
             return own
         return *own, self.atlas.hash
@@ -306,7 +310,13 @@ class Trainer:
     def _prior(self, method: type[Method]) -> TissuePrior | None:
         if "tissue_prior" not in method.info.needs:
             return None
-        return tissue_prior(self.training) if self.atlas is None else self.atlas.prior
+        return tissue_prior(self.healthy) if self.atlas is None else self.atlas.prior
+
+    def _slices(self, method: type[Method], split: Split) -> Slices:
+        """The slices of a split, with their masks where the method needs masks."""
+        slices = self.training.split(split)
+        masks = "lesion_masks" in method.info.needs
+        return replace(slices, lesion=self.training.lesions(split)) if masks else slices
 
     def _fit(self, method: type[Method], params: Params, seed: int) -> tuple[Method, FitReport]:
         fitted = method(params)
@@ -321,10 +331,10 @@ class Trainer:
             seed=seed,
             device=self.device,
             tissue_prior=prior,
-            lesions=self.training.lesions("train") if "lesion_masks" in method.info.needs else None,
             report=report,
         )
-        fit = fitted.fit(self.training.split("train"), self.training.split("validation"), context)
+        train, validation = (self._slices(method, split) for split in ("train", "validation"))
+        fit = fitted.fit(train, validation, context)
         if prior is None:
             return fitted, fit
         notes = dict.fromkeys((*fit.notes, f"tissue prior: {prior.source}"))  # some say it already

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from uad_bench.cells import CellRecord, CellSpec
@@ -50,20 +50,20 @@ class Scorer:
 def evaluate_dataset(job: Evaluate, done: Done, setting: Setting) -> Evaluated:
     """Score a dataset with a detector, and write every cell that is pending."""
     method, params = job.train.method, done.of(job.train, Trained).params
-    data, store = done.of(job.data, Data), setting.store
-    training = data.training.use("train")
-    specs = store.specs(method.info.name, params, job.train.seed, job.label)
+    data, store, on = done.of(job.data, Data), setting.store, job.train.supervised_on
+    training = data.learned(on).use("train")
+    specs = store.specs(method.info.name, on, params, job.train.seed, job.label)
     pending = store.pending(Origin.of(method, training).code, specs)
     if not pending:
         return Evaluated(store.kept(specs, pending), 0)
     watch = Stopwatch(setting.device)
     setting.tell(Started(job.name))
-    trainer = setting.trainer(data)
+    trainer = setting.trainer(data, on)
     fitted, fit = trainer.stored(method, params, job.train.seed)
     variants = store.variants(pending)
     validation = trainer.validation(fitted, fit, variants, setting.config.space)
     scorer = Scorer(Origin.of(method, training, fit), validation, watch)
-    dataset = data.evaluated[job.label]
+    dataset = data.tested(on, job.label)
     with anomaly_maps(fitted, dataset, "test", variants, setting.tell) as maps:
         return write_cells(scorer, maps, specs, pending, setting)
 
@@ -109,7 +109,7 @@ def _cell(scorer: Scorer, spec: CellSpec, maps: AnomalyMaps, setting: Setting) -
             missing=found.missing,
             scans=found.scans,
             histograms=str(file.relative_to(store.results.root)),
-            notes=maps.orderings[spec.postprocessing].faults,
+            notes=(*_tested_in_part(spec, maps), *maps.orderings[spec.postprocessing].faults),
         )
     except Exception as error:
         failure = Failure.of(error, scorer.watch.read())
@@ -118,3 +118,13 @@ def _cell(scorer: Scorer, spec: CellSpec, maps: AnomalyMaps, setting: Setting) -
     (variant,) = store.variants([spec])
     setting.tell(CellScored(record, maps.example, variant.mark))
     return store.write(record)
+
+
+def _tested_in_part(spec: CellSpec, maps: AnomalyMaps) -> Iterator[str]:
+    """Say of a supervised method on its own dataset whom it was tested on."""
+    if spec.supervised_on == spec.dataset:
+        tested, everyone = maps.dataset.use("test").subjects, maps.dataset.use().subjects
+        yield (
+            f"learned from a part of this dataset: tested on the {tested} of {everyone} subjects "
+            "who had no part in its training"
+        )

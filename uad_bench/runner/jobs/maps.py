@@ -47,7 +47,7 @@ def evaluate_maps(job: EvaluateMaps, done: Done, setting: Setting) -> Evaluated:
                 }
             healthy = learned.use("validation")
         use = MapsUse(digest=short_hash(digests), healthy=healthy)
-        specs = store.specs(maps.method, Params(), SEED, job.tests.source.label)
+        specs = store.specs(maps.method, "", Params(), SEED, job.tests.source.label)
         store.refuse_other_maps(specs, use, dataset.use("test"))
         origin = Origin(maps.title, supervised=maps.supervised, maps=use)
         pending = store.pending(origin.code, specs)

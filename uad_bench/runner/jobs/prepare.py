@@ -17,7 +17,9 @@ def find(job: FindFiles, _: Done, setting: Setting) -> Orders:
     Raises:
         UadBenchError: files that contradict one another, or do not fit together.
     """
-    return find_files(setting.config, job.training, job.evaluated, setting.tell)
+    return find_files(
+        setting.config, job.training, job.evaluated, setting.tell, supervised=job.supervised
+    )
 
 
 def prepare(job: Prepare, done: Done, setting: Setting) -> PreparedDataset:
@@ -27,12 +29,14 @@ def prepare(job: Prepare, done: Done, setting: Setting) -> PreparedDataset:
         UadBenchError: none of its scans can be used.
     """
     orders = done.of(job.files, Orders)
-    if job.label is not None:
-        order, role = orders.evaluated[job.label], "dataset"
-    else:
-        assert orders.training is not None
-        order, role = orders.training, "training dataset"
-    return prepare_one(setting.config, job.source, order, role, setting.tell)
+    label = job.source.label
+    order = {
+        "training dataset": orders.training,
+        "dataset": orders.evaluated.get(label),
+        "supervised training dataset": orders.supervised.get(label),
+    }[job.role]
+    assert order is not None
+    return prepare_one(setting.config, job.source, order, job.role, setting.tell)
 
 
 def check_data(job: CheckData, done: Done, setting: Setting) -> Data:
@@ -43,9 +47,12 @@ def check_data(job: CheckData, done: Done, setting: Setting) -> Data:
     """
     label = job.training.source.label
     training = done.of(job.training, PreparedDataset)
-    evaluated = {one.source.label: done.of(one, PreparedDataset) for one in job.evaluated}
-    data = put_together(setting.config, label, training, evaluated)
+    evaluated, supervised = (
+        {one.source.label: done.of(one, PreparedDataset) for one in some}
+        for some in (job.evaluated, job.supervised)
+    )
+    data = put_together(setting.config, label, training, evaluated, supervised)
     if setting.atlas is not None:
         refuse_leaks(setting.atlas, data, label)
-    refuse(large_batches(training, job.batches))
+    refuse(large_batches(data, job.batches))
     return data

@@ -30,8 +30,19 @@ class Setting:
     atlas: Atlas | None
     tell: Listener
 
-    def trainer(self, data: Data) -> Trainer:
-        """What trains detectors on the prepared data, and finds those that are kept."""
+    def trainer(self, data: Data, supervised_on: str = "") -> Trainer:
+        """What trains detectors on the prepared data, and finds those that are kept.
+
+        Args:
+            data: the data.
+            supervised_on: the dataset that a supervised method learns from; empty for others.
+        """
         return Trainer(
-            data.training, self.store.results, self.config, self.device, self.tell, self.atlas
+            data.learned(supervised_on),
+            data.training,
+            self.store.results,
+            self.config,
+            self.device,
+            self.tell,
+            self.atlas,
         )

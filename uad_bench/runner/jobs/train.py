@@ -32,7 +32,7 @@ class Trained:
 
 def tune(job: Tune, done: Done, setting: Setting) -> Tuning:
     """Choose the parameters of a method; a journal keeps every trial."""
-    trainer = setting.trainer(done.of(job.data, Data))
+    trainer = setting.trainer(done.of(job.data, Data), job.supervised_on)
     return Tuning(*trainer.tune(job.method, job.params))
 
 
@@ -47,7 +47,9 @@ def train(job: Train, done: Done, setting: Setting) -> Trained:
             for label in job.labels
             for spec in store.pending(
                 code_of(job.method).hash,
-                store.specs(job.method.info.name, tuning.params, job.seed, label),
+                store.specs(
+                    job.method.info.name, job.supervised_on, tuning.params, job.seed, label
+                ),
             )
         ]
         if not pending:
@@ -55,7 +57,7 @@ def train(job: Train, done: Done, setting: Setting) -> Trained:
         variants = store.variants(pending)
     if job.place:
         setting.tell(Started(job.place))
-    trainer = setting.trainer(done.of(job.data, Data))
+    trainer = setting.trainer(done.of(job.data, Data), job.supervised_on)
     detector, fit = trainer.detector(job.method, tuning.params, job.seed, tuning.found)
     trainer.validation(detector, fit, variants, setting.config.space)
     return Trained(tuning.params, fit.detector)

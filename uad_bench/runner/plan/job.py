@@ -5,11 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from typing import Literal
 
 from uad_bench.cells import short_hash
 from uad_bench.method import Method, Params
 from uad_bench.runner.data.sources import Source, Sources
 from uad_bench.runner.detectors.map_files import MadeElsewhere
+
+
+def named(method: str, supervised_on: str) -> str:
+    """Return a method's name, with the dataset that a supervised one learns from."""
+    return f"{method}{supervised_on and f' supervised on {supervised_on}'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +50,12 @@ class FindFiles(_Job):
     Attributes:
         training: the training dataset, where there is one.
         evaluated: the evaluated datasets.
+        supervised: those that supervised methods learn from.
     """
 
     training: Source | None
     evaluated: tuple[Source, ...]
+    supervised: tuple[Source, ...] = ()
 
     @property
     def name(self) -> str:
@@ -61,25 +69,18 @@ class Prepare(_Job):
 
     Attributes:
         files: what finds its files.
-        label: which of the evaluated datasets; ``None`` for the training dataset.
+        source: where it comes from.
+        role: what it is in the run.
     """
 
     files: FindFiles
-    label: str | None = None
-
-    @property
-    def source(self) -> Source:
-        """Where the dataset comes from."""
-        if self.label is not None:
-            return next(one for one in self.files.evaluated if one.label == self.label)
-        assert self.files.training is not None
-        return self.files.training
+    source: Source
+    role: Literal["training dataset", "dataset", "supervised training dataset"]
 
     @property
     def name(self) -> str:
         """What a person calls it."""
-        role = "training dataset" if self.label is None else "dataset"
-        return f"prepare {role} {self.source.label}"
+        return f"prepare {self.role} {self.source.label}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +90,36 @@ class CheckData(_Job):
     Attributes:
         training: what prepares the training dataset.
         evaluated: what prepares the evaluated ones.
-        batches: how many slices a step of each training takes, by the method's name.
+        supervised: what prepares those that supervised methods learn from.
+        batches: of each training, the method's name, the dataset that a supervised one learns from,
+            and how many slices a step takes.
     """
 
     training: Prepare
     evaluated: tuple[Prepare, ...]
-    batches: tuple[tuple[str, int], ...] = ()
+    supervised: tuple[Prepare, ...] = ()
+    batches: tuple[tuple[str, str, int], ...] = ()
 
     @classmethod
-    def of(cls, sources: Sources, trained: Iterable[tuple[type[Method], Params]] = ()) -> CheckData:
-        """The check of these datasets for these trainings, with the jobs that prepare them."""
-        batches = ((one.info.name, getattr(params, "batch_size", 0)) for one, params in trained)
-        files = FindFiles(sources.training, sources.evaluated)
-        evaluated = tuple(Prepare(files, one.label) for one in sources.evaluated)
-        return cls(Prepare(files), evaluated, tuple(batches))
+    def of(
+        cls, sources: Sources, trained: Iterable[tuple[type[Method], str, Params]] = ()
+    ) -> CheckData:
+        """The check of these datasets for these trainings, with the jobs that prepare them.
+
+        Args:
+            sources: the datasets.
+            trained: methods, the dataset that a supervised one learns from, and parameters.
+        """
+        files = FindFiles(sources.training, sources.evaluated, sources.supervised)
+        return cls(
+            Prepare(files, sources.training, "training dataset"),
+            tuple(Prepare(files, one, "dataset") for one in sources.evaluated),
+            tuple(Prepare(files, one, "supervised training dataset") for one in sources.supervised),
+            tuple(
+                (method.info.name, on, getattr(params, "batch_size", 0))
+                for method, on, params in trained
+            ),
+        )
 
     @property
     def name(self) -> str:
@@ -118,16 +135,18 @@ class Tune(_Job):
         method: the method.
         params: its parameters before.
         data: what it learns from.
+        supervised_on: the dataset that a supervised method learns from; empty for others.
     """
 
     method: type[Method]
     params: Params
     data: CheckData
+    supervised_on: str = ""
 
     @property
     def name(self) -> str:
         """What a person calls it."""
-        return f"tune {self.method.info.name}"
+        return f"tune {named(self.method.info.name, self.supervised_on)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +162,7 @@ class Train(_Job):
         labels: the datasets whose cells wait for it; it is trained only if one of them is pending.
             ``None`` where it is wanted for its own sake.
         place: in a sweep, the swept value and the seed, such as ``beta 1e-4, seed 0``.
+        supervised_on: the dataset that a supervised method learns from; empty for others.
     """
 
     method: type[Method]
@@ -152,11 +172,13 @@ class Train(_Job):
     tune: Tune | None = None
     labels: tuple[str, ...] | None = None
     place: str = ""
+    supervised_on: str = ""
 
     @property
     def name(self) -> str:
         """What a person calls it."""
-        return f"train {self.method.info.name}, {self.place or f'seed {self.seed}'}"
+        who = named(self.method.info.name, self.supervised_on)
+        return f"train {who}, {self.place or f'seed {self.seed}'}"
 
     @property
     def key(self) -> str:
@@ -181,7 +203,8 @@ class Evaluate(_Job):
     @property
     def name(self) -> str:
         """What a person calls it."""
-        return f"evaluate {self.train.method.info.name}, seed {self.train.seed}, on {self.label}"
+        who = named(self.train.method.info.name, self.train.supervised_on)
+        return f"evaluate {who}, seed {self.train.seed}, on {self.label}"
 
     @property
     def key(self) -> str:

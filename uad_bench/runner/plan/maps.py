@@ -38,7 +38,8 @@ class MapsPlan:
     def jobs(self) -> tuple[Job, ...]:
         """Every job. The training dataset is prepared only where maps of it are there."""
         if self.training is None:
-            tests = Prepare(FindFiles(None, (self.evaluated,)), self.evaluated.label)
+            files = FindFiles(None, (self.evaluated,))
+            tests = Prepare(files, self.evaluated, "dataset")
             return in_order([EvaluateMaps(self.maps, tests)])
         data = CheckData.of(Sources(self.training, (self.evaluated,), ()))
         return in_order([EvaluateMaps(self.maps, data.evaluated[0], data)])

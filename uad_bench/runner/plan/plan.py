@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,7 +27,9 @@ from uad_bench.runner.data.readiness import (
 from uad_bench.runner.data.sources import (
     Sources,
     find_sources,
+    find_supervised,
     find_training,
+    finder,
     refuse_useless_pattern,
 )
 from uad_bench.runner.detectors.trainer import given_params, merged, tunable, validated
@@ -45,6 +47,7 @@ class PlannedCell(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     method: str
+    supervised_on: str = ""
     params: dict[str, object]
     seed: int
     dataset: str
@@ -69,13 +72,17 @@ class PlanFile(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class PlannedMethod:
-    """One method of a run with its parameters before tuning, its seeds and its code."""
+    """One method of a run with its parameters before tuning, its seeds and its code.
+
+    A supervised method is planned once for each dataset that it learns from.
+    """
 
     method: type[Method]
     params: Params
     seeds: tuple[int, ...]
     tuned: bool
     code: Code
+    supervised_on: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +121,7 @@ class Plan:
                         for postprocessing in self.postprocessings:
                             yield PlannedCell(
                                 method=planned.method.info.name,
+                                supervised_on=planned.supervised_on,
                                 params=fixed,
                                 seed=seed,
                                 dataset=source.label,
@@ -125,13 +133,15 @@ class Plan:
 
     def jobs(self) -> tuple[Job, ...]:
         """Every job, in the order of execution; a method is evaluated as soon as it is trained."""
-        data = CheckData.of(self.sources, ((one.method, one.params) for one in self.methods))
+        trained = ((one.method, one.supervised_on, one.params) for one in self.methods)
+        data = CheckData.of(self.sources, trained)
         labels = tuple(source.label for source in self.sources.evaluated)
         jobs: list[Job] = []
         for planned in self.methods:
-            tune = Tune(planned.method, planned.params, data) if planned.tuned else None
+            method, params, on = planned.method, planned.params, planned.supervised_on
+            tune = Tune(method, params, data, on) if planned.tuned else None
             for seed in planned.seeds:
-                train = Train(planned.method, planned.params, seed, data, tune, labels or None)
+                train = Train(method, params, seed, data, tune, labels or None, supervised_on=on)
                 jobs += [train, *(Evaluate(data, train, label) for label in labels)]
         return in_order(jobs)
 
@@ -148,7 +158,11 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
     for name in config.methods:
         with noted(problems):
             methods.append(_planned(registry.method(name), config, {}))
-    beside = [(planned.method, planned.params) for planned in methods]
+    beside = [
+        (planned.method, planned.params)
+        for planned in methods
+        if not planned.method.info.supervised
+    ]
     controls = config.controls
     if controls is None:
         controls = default_controls(registry, [planned.method for planned in methods])
@@ -187,13 +201,26 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
     assert sources is not None
     notes = _notes(config, methods, sources, atlas)
     return Plan(
-        tuple(methods),
+        _supervised(methods, sources),
         tuple(protocols),
         postprocessings,
         sources,
         config,
         atlas,
         tuple(notes),
+    )
+
+
+def _supervised(methods: Iterable[PlannedMethod], sources: Sources) -> tuple[PlannedMethod, ...]:
+    """Plan a supervised method once for each dataset that it learns from."""
+    return tuple(
+        replace(planned, supervised_on=on)
+        for planned in methods
+        for on in (
+            [source.label for source in sources.supervised]
+            if planned.method.info.supervised
+            else [""]
+        )
     )
 
 
@@ -218,13 +245,21 @@ def plan_training(config: RunConfig, registry: Registry, device: str) -> Plan:
     with noted(problems):
         atlas = _atlas(config)
     with noted(problems):
-        sources = Sources(find_training(config, registry), (), ())
-        refuse_useless_pattern(config.lesion_pattern, (sources.training,))
+        find = finder(config, registry)
+        training = find_training(config, registry, find)
+        sources = Sources(training, (), (), find_supervised(config, registry, problems, find))
+        refuse_useless_pattern(config.lesion_pattern, (training, *sources.supervised))
+        if len(sources.supervised) > 1:
+            problems.append(
+                f"{config.said('supervised-on', ','.join(config.supervised_on))}: one detector "
+                "learns from one dataset; name one"
+            )
         problems += unfit_data(config, sources)
     refuse(problems)
     assert sources is not None
     notes = tuple(_notes(config, methods, sources, atlas))
-    return Plan(tuple(methods), (), postprocessings, sources, config, atlas, notes)
+    planned_methods = _supervised(methods, sources)
+    return Plan(planned_methods, (), postprocessings, sources, config, atlas, notes)
 
 
 def _notes(
@@ -283,10 +318,10 @@ def _unmet(method: type[Method], config: RunConfig, device: str) -> Iterator[str
     """What a method needs and this run does not have."""
     if "gpu" in method.info.needs and device == "cpu":
         yield f"{method.info.name} needs a GPU, and this run is on the CPU (--device)"
-    if "lesion_masks" in method.info.needs:
+    if method.info.supervised and not config.supervised_on:
         yield (
-            f"{method.info.name} needs lesion masks, and the training dataset "
-            f"{config.train} is healthy"
+            f"{method.info.name} learns from lesion masks: name the datasets whose masks it may "
+            f"learn from, such as {config.said('supervised-on', 'wmh')}"
         )
 
 
@@ -314,6 +349,12 @@ def _unused(config: RunConfig, methods: list[PlannedMethod]) -> list[str]:
         problems.append(
             f"{config.said('atlas', config.atlas)}: no method of this run needs a tissue prior; "
             "leave it out"
+        )
+    if config.supervised_on and "lesion_masks" not in needs:
+        words = ",".join(config.supervised_on)
+        problems.append(
+            f"{config.said('supervised-on', words)}: no method of this run learns from lesion "
+            "masks; leave it out"
         )
     return problems
 

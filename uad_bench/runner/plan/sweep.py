@@ -57,7 +57,7 @@ class SweepPlan:
 
     def jobs(self) -> tuple[Job, ...]:
         """Every job: a detector is measured as soon as it is trained."""
-        trained = ((self.method, params) for params in self.values.values())
+        trained = ((self.method, "", params) for params in self.values.values())
         data = CheckData.of(Sources(self.training, (), ()), trained)
         return in_order(
             Measure(data, Train(self.method, params, seed, data, place=self._place(value, seed)))
@@ -125,8 +125,14 @@ def _suited(method: type[Method], config: RunConfig, device: str) -> type[Method
             f"{name} makes no reconstruction, and a sweep measures reconstructions: sweep a "
             "method that makes one"
         )
-    if "lesion_masks" in method.info.needs:
+    if method.info.supervised:
         raise UadBenchError(f"{name} needs lesion masks, and a sweep sees healthy people only")
+    if config.supervised_on:
+        words = ",".join(config.supervised_on)
+        raise UadBenchError(
+            f"{config.said('supervised-on', words)}: {name} learns from no lesion masks; leave it "
+            "out"
+        )
     if "gpu" in method.info.needs and device == "cpu":
         raise UadBenchError(f"{name} needs a GPU, and this sweep is on the CPU (--device)")
     if config.preset is not None and config.preset not in method.info.presets:
