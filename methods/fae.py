@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from uad_bench.method import FitContext, MethodInfo
+from uad_bench.models.backbones import SliceName
 from uad_bench.models.batches import Batch
 from uad_bench.models.feature_autoencoder import FeatureAutoencoder
 from uad_bench.models.ssim import ssim
@@ -33,6 +34,9 @@ class FAE(TrainedFeatureMethod):
     class Params(TrainedFeatureParams):
         """Hyper-parameters of the autoencoder."""
 
+        backbone: SliceName = "efficientnet-lite0"
+        """The pretrained network whose features are given back; all but the default one need
+        ``weights``."""
         steps: int = Field(default=1000, ge=1)
         blur_mm: float = Field(default=0.0, ge=0.0)
         width: int = Field(default=32, ge=2, le=256)

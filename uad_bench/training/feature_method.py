@@ -27,7 +27,7 @@ from uad_bench.models.backbones import (
     on_grid,
     share_inside,
 )
-from uad_bench.models.batches import Batch, in_batches
+from uad_bench.models.batches import Batch, enough_memory, in_batches
 from uad_bench.models.scores import bounded, typical
 from uad_bench.training.deep import DeepMethod
 from uad_bench.training.loop import train_players
@@ -41,8 +41,8 @@ class FeatureParams(Params):
     """Hyper-parameters of the methods that compare features."""
 
     backbone: BackboneName = "efficientnet-lite0"
-    """The pretrained network whose features are compared; all but the default one need
-    ``weights``."""
+    """The pretrained network whose features are compared; all but the default one and ``hd-bet``
+    need ``weights``."""
     weights: Path | None = None
     """File with the network's weights, a state dict."""
     weights_sha256: str | None = Field(default=None, pattern="^[0-9a-fA-F]{64}$")
@@ -198,7 +198,12 @@ class FeatureMethod(Method):
         return sum(int(_mostly_brain(mask).sum()) for mask in masks)
 
     def _batches(self, slices: Slices) -> Iterator[Batch]:
+        """All slices, as many at once as are quick, or scan by scan where the backbone needs it."""
         device = self.normaliser_.mean.device
+        if self.backbone(device).whole_scans:
+            for scan in slices.scans():
+                yield Batch.read(scan, np.arange(len(scan)), device)
+            return
         for start in range(0, len(slices), _AT_ONCE):
             yield Batch.read(slices, np.arange(start, min(start + _AT_ONCE, len(slices))), device)
 
@@ -214,7 +219,13 @@ class FeatureMethod(Method):
                 align_corners=False,
             )
 
-        found = in_batches(mapped, slices, self.normaliser_)
+        device = self.normaliser_.mean.device
+        if self.backbone(device).whole_scans:
+            with enough_memory(device, "score with --device cpu"):
+                maps = [mapped(batch).cpu().numpy() for batch in self._batches(slices)]
+            found = np.concatenate(maps)
+        else:
+            found = in_batches(mapped, slices, self.normaliser_)
         sigma = [self.params.blur_mm / size for size in slices.spacing[1:]]
         smooth = ndimage.gaussian_filter(found, (0, 0, *sigma), mode="nearest")
         return np.asarray(smooth * slices.brain, dtype=np.float32)

@@ -4,6 +4,7 @@ from uad_bench.models.backbones.choice import (
     CHANNELS,
     BackboneName,
     LayeredName,
+    SliceName,
     find_backbone,
     load_backbone,
 )
@@ -15,6 +16,7 @@ __all__ = [
     "Backbone",
     "BackboneName",
     "LayeredName",
+    "SliceName",
     "find_backbone",
     "load_backbone",
     "on_grid",

@@ -11,23 +11,26 @@ from typing import Literal
 from torch import Tensor
 
 from uad_bench.errors import UadBenchError
-from uad_bench.models.backbones import lite0, resnet, vit
+from uad_bench.models.backbones import hd_bet, lite0, resnet, vit
 from uad_bench.models.backbones.contract import Backbone
 from uad_bench.models.perceptual import find_lite0
 from uad_bench.models.weights import read_weights
 
-BackboneName = Literal[
-    "efficientnet-lite0", "resnet18", "resnet50", "wide-resnet50-2", "dinov2-vits14"
-]
-
 LayeredName = Literal["efficientnet-lite0", "resnet18", "resnet50", "wide-resnet50-2"]
-"""Those that have four layers, at up to a sixteenth of the size."""
+"""Networks that have four layers, at up to a sixteenth of the size."""
+
+SliceName = Literal[LayeredName, "dinov2-vits14"]
+"""Networks that see each slice on its own."""
+
+BackboneName = Literal[SliceName, "hd-bet"]
+"""All networks."""
 
 CHANNELS: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {
         "efficientnet-lite0": lite0.CHANNELS,
         **{name: design.channels for name, design in resnet.DESIGNS.items()},
         **{name: design.channels for name, design in vit.DESIGNS.items()},
+        "hd-bet": hd_bet.CHANNELS,
     }
 )
 """Channels of each layer of each network."""
@@ -50,7 +53,10 @@ def find_backbone(name: str, weights: Path | None, sha256: str | None) -> str | 
         raise UadBenchError(
             f"backbone {name} has weights of its own; leave out weights and weights_sha256"
         )
-    find_lite0()
+    if name == "hd-bet":
+        hd_bet.find_hd_bet()
+    else:
+        find_lite0()
     return None
 
 
@@ -69,8 +75,12 @@ def load_backbone(name: str, weights: Path | None, sha256: str | None, device: s
     """
     if name == "efficientnet-lite0":
         return lite0.load(device)
+    if name == "hd-bet":
+        weights = hd_bet.find_hd_bet()
     state, checksum = _read(name, weights, device, sha256)
     source = f"{name}, SHA-256 {checksum}"
+    if name == "hd-bet":
+        return hd_bet.HDBET(state, source)
     if name in vit.DESIGNS:
         return vit.VisionTransformer(vit.DESIGNS[name], state, source)
     return resnet.ResNet(resnet.DESIGNS[name], state, source)
@@ -83,12 +93,19 @@ def _read(
     if weights is None:
         raise UadBenchError(f"backbone {name} needs a weight file: --param METHOD.weights=FILE")
     state, checksum = read_weights(weights, device, sha256)
-    design = vit.DESIGNS[name] if name in vit.DESIGNS else resnet.DESIGNS[name]
-    layout = "its authors'" if name in vit.DESIGNS else "torchvision's"
-    for key, shape in design.expected().items():
+    expected, layout = _expected(name)
+    for key, shape in expected.items():
         if key not in state or state[key].shape != shape:
             raise UadBenchError(
                 f"weights {weights}: no {key} of shape {shape}; "
                 f"give the state dict of {name} in {layout} layout"
             )
     return state, checksum
+
+
+def _expected(name: str) -> tuple[Mapping[str, tuple[int, ...]], str]:
+    """The keys and shapes of a network's state dict, and whose layout that is."""
+    if name in resnet.DESIGNS:
+        return resnet.DESIGNS[name].expected(), "torchvision's"
+    expected = vit.DESIGNS[name].expected() if name in vit.DESIGNS else hd_bet.expected()
+    return expected, "its authors'"
