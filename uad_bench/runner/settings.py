@@ -212,7 +212,7 @@ class StoreSettings(Settings):
     given."""
 
     jobs: _Int | None = Field(default=None, ge=1)
-    """Processes for simulation and preparation; as many as there are cores if not given."""
+    """Processes for simulation and preparation; if not given, one per core that memory holds."""
 
 
 class WhereSettings(StoreSettings):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -25,6 +24,7 @@ from uad_bench.runner.data.training_data import (
     tested_twice,
 )
 from uad_bench.runner.events import Listener, Noted, Progressed, Started
+from uad_bench.system.machine import fitting_processes
 from uad_bench.volumes.checks.numbering import misnumbered
 from uad_bench.volumes.recipe import find_recipe
 from uad_bench.volumes.steps.tissue_maps import load_mapping
@@ -293,7 +293,7 @@ def _simulate_missing(
             missing.append((source.label, subjects))
     if not missing:
         return folders
-    jobs = config.jobs or os.cpu_count() or 1
+    jobs = fitting_processes(config.jobs)
     with simulation_pool(jobs) as pool:
         for label, subjects in missing:
             tell(Started(f"simulate {label}"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from uad_bench.runner.data.sources import (
     named_alike,
     refuse_useless_pattern,
 )
+from uad_bench.system.machine import fitting_processes
 from uad_bench.volumes.recipe import find_recipe
 from uad_bench.volumes.store.prepare import NothingLeftError, Order, prepare, take_order
 from uad_bench.volumes.store.prepared import ExcludedScan, PreparedScan, StepName
@@ -57,7 +57,7 @@ class Request:
     @property
     def jobs(self) -> int:
         """Worker processes."""
-        return self.config.jobs or os.cpu_count() or 1
+        return fitting_processes(self.config.jobs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from uad_bench.errors import ScanError
+from uad_bench.system.machine import fitting_processes
 from uad_bench.system.processes import Workers
 from uad_bench.volumes.checks.quality import ScanQuality, failed, measure
 from uad_bench.volumes.steps.native import NativeMasks, Packed
@@ -107,13 +108,14 @@ def prepare_scans(
     Args:
         items: the scans.
         preparation: what to do with them.
-        jobs: worker processes; the CPU's number by default. The result does not depend on it.
+        jobs: worker processes; by default one per core, as far as free memory holds them. The
+            result does not depend on it.
         on_scan: may be called from another thread.
 
     Raises:
         UadBenchError: a worker died, or what ``prepare_scan`` raises.
     """
-    workers = max(1, min(jobs or os.cpu_count() or 1, len(items)))
+    workers = max(1, min(fitting_processes(jobs), len(items)))
     if jobs is None and (len(items) <= _SMALL or multiprocessing.current_process().daemon):
         workers = 1
     if workers == 1:
