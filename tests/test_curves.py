@@ -102,6 +102,17 @@ def test_the_same_records_give_the_same_picture_whatever_their_order(
     assert sizes[1][0] == 2 * sizes[0][0]  # a panel per dataset
 
 
+def test_a_long_legend_takes_nothing_from_the_plot(tmp_path: Path) -> None:
+    """With the 22 curves of a whole table, panels were half as high, and the legend lay on them."""
+    cells = [put(tmp_path, f"m{number}", "mslub", number) for number in range(22)]
+    heights = []
+    for some in (cells[:4], cells):
+        picture = Image.open(io.BytesIO(curves_picture(some, tmp_path, STRICT, [NONE])))
+        dark = np.asarray(picture.convert("L")) < 60
+        heights.append(int(dark.sum(axis=0).max()))  # the axis of precision
+    assert heights[1] >= 0.9 * heights[0]
+
+
 def test_what_cannot_be_drawn_is_one_line(records: list[CellRecord], tmp_path: Path) -> None:
     with pytest.raises(UadBenchError, match="no finished cell of protocol paper"):
         curves_picture(records, tmp_path, PAPER, [NONE, STAR])

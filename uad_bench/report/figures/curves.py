@@ -33,16 +33,26 @@ _COLUMNS = 3
 _LINE = 52
 """Characters of a note that fit below one panel."""
 _PANEL = (3.3, 3.7)
+"""Width and least height of a panel with its legend, in inches."""
+
+_PLOT = 3.2
+"""Height of a panel without the lines of its legend, in inches."""
+
+_LEGEND_COLUMNS = 2
+_LEGEND_LINE = 0.15
 _DPI = 130
 _POINTS = 400
 _STYLES = (":", "-", "--", "-.")
 _PALETTES: Mapping[Group, tuple[str, ...]] = {
-    "detector": ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b"),
+    "detector": (
+        *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b"),
+        *("#882255", "#999933", "#332288", "#44aa99", "#ddcc77"),
+    ),
     "supervised": ("#000000", "#4b0082", "#7b4fb5", "#a983d8", "#cfb3ee", "#6b5b7b"),
     "control": ("#555555", "#aaaaaa"),
 }
-"""Colours by group. Those of detectors are Okabe and Ito's, which colour-blind people can tell
-apart."""
+"""Colours by group. Those of detectors are Okabe and Ito's, then Tol's, which colour-blind people
+can tell apart."""
 
 _Key = tuple[str, str, str, str]
 """Method, the dataset that a supervised one learned from, hash of parameters, post-processing."""
@@ -106,7 +116,9 @@ def curves_picture(
     titles = dataset_titles(done, paper)
     columns = min(_COLUMNS, len(names))
     rows = -(-len(names) // columns)
-    figure = Figure(figsize=(_PANEL[0] * columns, _PANEL[1] * rows), dpi=_DPI, layout="constrained")
+    entries = -(-max(map(len, datasets.values())) // _LEGEND_COLUMNS)
+    height = max(_PANEL[1], _PLOT + _LEGEND_LINE * entries)
+    figure = Figure(figsize=(_PANEL[0] * columns, height * rows), dpi=_DPI, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
     for place, axes in enumerate(panels.ravel()):
         if place >= len(names):
@@ -171,7 +183,7 @@ def _panel(
     axes.legend(
         loc="upper center",
         bbox_to_anchor=(0.5, -0.17),
-        ncols=2,
+        ncols=_LEGEND_COLUMNS,
         fontsize=6.5,
         title="AP, voxels pooled over patients and seeds",
         title_fontsize=6.5,

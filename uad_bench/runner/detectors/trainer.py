@@ -118,7 +118,7 @@ class Trainer:
         key = short_hash(identity)
 
         def evaluate(number: int, chosen: Mapping[str, float]) -> Mapping[str, float]:
-            self.tell(Started(f"tune {method.info.name}, trial {number + 1} of {trials}"))
+            self.tell(Started(f"tune {self._named(method)}, trial {number + 1} of {trials}"))
             trial = params.model_copy(update=_shortened(params) | dict(chosen))
             _, report = self._fit(method, trial, seed)
             return report.validation
@@ -157,7 +157,7 @@ class Trainer:
             shutil.rmtree(folder)
         if is_detector(folder):
             return self.stored(method, params, seed)
-        self.tell(Started(f"train {method.info.name}, seed {seed}"))
+        self.tell(Started(f"train {self._named(method)}, seed {seed}"))
         fitted, report, wall_s = self._fitted(method, params, seed, tuned)
         record = FitRecord(
             detector=key,
@@ -275,7 +275,7 @@ class Trainer:
         keys = {variant.name: histogram_key(variant) for variant in variants}
         missing = [variant for variant in variants if keys[variant.name] not in known]
         if missing:
-            self.tell(Started(f"score healthy validation with {detector.info.name}"))
+            self.tell(Started(f"score healthy validation with {self._named(type(detector))}"))
             with anomaly_maps(detector, self.healthy, "validation", missing, self.tell) as maps:
                 for variant in missing:
                     scans = maps.scored(variant.name, space)
@@ -295,6 +295,11 @@ class Trainer:
         """What identifies a detector: method, its code, parameters, seed, data, and any atlas."""
         values = [method.info.name, params.model_dump(mode="json"), seed, *self._stands_on(method)]
         return f"{method.info.name}-s{seed}-{short_hash(values)}"
+
+    def _named(self, method: type[Method]) -> str:
+        """What progress calls a method: a supervised one with the dataset that it learns from."""
+        on = f" supervised on {self.training.name}" if method.info.supervised else ""
+        return f"{method.info.name}{on}"
 
     def _stands_on(self, method: type[Method]) -> tuple[str, ...]:
         """Hashes of the code of ``method`` and of the data that its detectors learn from.

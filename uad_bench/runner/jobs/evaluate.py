@@ -125,6 +125,6 @@ def _tested_in_part(spec: CellSpec, maps: AnomalyMaps) -> Iterator[str]:
     if spec.supervised_on == spec.dataset:
         tested, everyone = maps.dataset.use("test").subjects, maps.dataset.use().subjects
         yield (
-            f"learned from a part of this dataset: tested on the {tested} of {everyone} subjects "
+            f"it learned from this dataset, and was tested on the {tested} of {everyone} subjects "
             "who had no part in its training"
         )
