@@ -194,7 +194,7 @@ class FeatureMethod(Method):
     def places(self, slices: Slices) -> int:
         """Return how many places are mostly brain; no features are computed."""
         starts = range(0, len(slices), _AT_ONCE)
-        masks = (torch.from_numpy(slices.brain[start : start + _AT_ONCE]) for start in starts)
+        masks = (torch.tensor(slices.brain[start : start + _AT_ONCE]) for start in starts)
         return sum(int(_mostly_brain(mask).sum()) for mask in masks)
 
     def _batches(self, slices: Slices) -> Iterator[Batch]:
