@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -40,11 +42,12 @@ def batch(scan: Slices) -> Batch:
     return Batch.read(scan, np.arange(len(scan)), torch.device("cpu"))
 
 
+@cache
 def fitted(cls, steps: int):
     small = {"width": 16} if cls is FAE else {}
     method = cls(cls.Params(steps=steps, **small))
-    report = method.fit(slices(24), slices(6, 1), FitContext(0))
-    method.calibrate(slices(6, 1), FitContext(0))
+    report = method.fit(slices(12), slices(4, 1), FitContext(0))
+    method.calibrate(slices(4, 1), FitContext(0))
     return method, report
 
 
@@ -106,7 +109,7 @@ def test_training_moves_the_network_and_leaves_the_backbone_as_it_was(cls):
 
 def test_fae_compares_features_in_the_range_that_the_constants_of_ssim_are_for():
     method, _ = fitted(FAE, steps=2)
-    parts = torch.cat([patches for patches, _, _ in method.patches(slices(24))])
+    parts = torch.cat([patches for patches, _, _ in method.patches(slices(12))])
     seen = 0.5 + parts / 6
     assert 0.9 < ((seen > 0) & (seen < 1)).float().mean() < 1
     assert seen.mean().item() == pytest.approx(0.5, abs=1e-3)
