@@ -13,6 +13,7 @@ from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import quantise
 from uad_bench.evaluation.postprocessing import BrainSlices, PostProcessing
 from uad_bench.evaluation.postprocessings import min_size
+from uad_bench.evaluation.postprocessings.calibrated import CALIBRATED
 from uad_bench.evaluation.postprocessings.erode import ERODE
 from uad_bench.evaluation.postprocessings.median3d import MEDIAN3D
 from uad_bench.evaluation.postprocessings.min_size import MIN_SIZE
@@ -32,7 +33,7 @@ RESIDUALS = hnp.arrays(
 
 SPACING = (2.0, 1.5, 1.0)
 CORNERS = np.ones((3, 3, 3))
-OTHERS = [ERODE, MEDIAN3D, PRIOR_QUANTILE, MIN_SIZE]
+OTHERS = [CALIBRATED, ERODE, MEDIAN3D, PRIOR_QUANTILE, MIN_SIZE]
 
 
 def bits(values):
@@ -229,6 +230,33 @@ def test_a_slice_that_is_missing_in_between_counts_as_empty(postprocessing):
 
 
 @given(RESIDUALS)
+def test_calibrated_changes_no_order_within_a_scan(residual):
+    found, plain = applied(CALIBRATED, residual).ravel(), np.abs(residual).ravel()
+    assert (np.diff(found[np.argsort(plain, kind="stable")]) >= 0).all()
+
+
+@pytest.mark.parametrize("gain", [0.25, 0.6])
+def test_calibrated_scores_are_those_of_a_scanner_with_another_gain(gain):
+    residual = np.random.default_rng(0).gamma(2, 0.03, (6, 20, 20)).clip(0, 1).astype(np.float32)
+    found = applied(CALIBRATED, residual)
+    assert applied(CALIBRATED, np.float32(gain) * residual) == pytest.approx(found, abs=1e-6)
+    unit = np.quantile(residual, 0.85)
+    assert found == pytest.approx(residual / (residual + 4 * unit), abs=1e-6)
+
+
+def test_calibrated_looks_at_the_brain_alone_and_needs_a_bulk():
+    rng = np.random.default_rng(0)
+    residual = rng.gamma(2, 0.03, (6, 20, 20)).clip(0, 1).astype(np.float32)
+    brain = np.zeros(residual.shape, bool)
+    brain[:, 5:15, 5:15] = True
+    other = np.where(brain, residual, np.float32(0.9))
+    inside = applied(CALIBRATED, residual, brain=brain)[brain]
+    assert np.array_equal(applied(CALIBRATED, other, brain=brain)[brain], inside)
+    few = np.where(rng.random(residual.shape) < 0.1, residual, np.float32(0))
+    assert np.array_equal(applied(CALIBRATED, few), few)
+
+
+@given(RESIDUALS)
 def test_a_chain_is_one_step_after_the_other(residual):
     chain = discover().postprocessing("star+min-size=10+median3d=3")
     first = applied(STAR, residual)
@@ -267,6 +295,13 @@ def test_what_is_no_post_processing_is_one_line(name, line):
     with pytest.raises(UadBenchError) as told:
         discover().postprocessing(name)
     assert line in str(told.value)
+
+
+def test_all_that_are_none_are_told_at_once():
+    with pytest.raises(UadBenchError) as told:
+        discover().postprocessings(["star=3", "none", "stra"])
+    assert "star takes no number" in str(told.value)
+    assert "Unknown post-processing 'stra'" in str(told.value)
 
 
 @pytest.mark.parametrize("name", discover().names("post-processing"))

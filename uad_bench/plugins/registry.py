@@ -156,9 +156,18 @@ class Registry:
         """Import some post-processings, each once, in the order in which tables show them.
 
         Raises:
-            UadBenchError: as :meth:`postprocessing`.
+            UadBenchError: as :meth:`postprocessing`, for all names at once.
         """
-        found = {one.name: one for one in map(self.postprocessing, sorted(names))}
+        found, problems = {}, []
+        for name in sorted(names):
+            try:
+                one = self.postprocessing(name)
+            except UadBenchError as error:
+                problems.append(str(error))
+            else:
+                found[one.name] = one
+        if problems:
+            raise UadBenchError("; ".join(problems))
         return tuple(sorted(found.values(), key=lambda one: (bool(one.mark), one.name)))
 
     def _step(self, text: str) -> PostProcessing:
