@@ -10,7 +10,7 @@ from torch import Tensor
 
 from uad_bench.method import MethodInfo
 from uad_bench.models.batches import Batch
-from uad_bench.models.diffusion import centred, noised, reverse, shown, times_down
+from uad_bench.models.diffusion import TIMES, centred, noised, reverse, shown, times_down
 from uad_bench.training.diffusion import DiffusionMethod, DiffusionParams
 
 
@@ -23,6 +23,7 @@ class AnoDDPM(DiffusionMethod):
     class Params(DiffusionParams):
         """Hyper-parameters of training and reverse process."""
 
+        trained_to: int = Field(default=300, ge=1, le=TIMES)
         ddim_steps: int = Field(default=10, ge=1)
         """Steps in which the noise is taken off."""
 
@@ -49,8 +50,8 @@ class AnoDDPM(DiffusionMethod):
                 "checks": 100,
                 "noise": "simplex",
                 "trained_to": 800,
-                "start": 250,
-                "ddim_steps": 250,
+                "start": 140,
+                "ddim_steps": 140,
             }
         },
     )

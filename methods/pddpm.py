@@ -25,7 +25,7 @@ class PDDPM(DiffusionMethod):
     class Params(DiffusionParams):
         """Hyper-parameters of training and boxes."""
 
-        start: int = Field(default=500, ge=1)
+        start: int = Field(default=400, ge=1)
         """Steps of noise that a box is given; all are taken off at once."""
         grid: int = Field(default=2, ge=1, le=8)
         """Boxes along each side of a slice."""
@@ -44,7 +44,7 @@ class PDDPM(DiffusionMethod):
                 "checks": 100,
                 "noise": "simplex",
                 "trained_to": 1000,
-                "start": 500,
+                "start": 400,
                 "grid": 2,
             }
         },

@@ -23,7 +23,7 @@ from uad_bench.cli import main
 from uad_bench.errors import DivergenceError
 from uad_bench.method import FitContext, Slices
 from uad_bench.models.batches import Batch
-from uad_bench.models.denoiser import Denoiser, sinusoids
+from uad_bench.models.denoiser import Attention, Denoiser, sinusoids
 from uad_bench.models.diffusion import (
     TIMES,
     centred,
@@ -175,7 +175,7 @@ class Knowing(nn.Module):
         return self.noise
 
 
-@pytest.mark.parametrize("ddim_steps", [1, 7, 250])
+@pytest.mark.parametrize("ddim_steps", [1, 7, 140])
 def test_the_true_noise_gives_back_the_slice(ddim_steps):
     method = AnoDDPM(AnoDDPM.Params(ddim_steps=ddim_steps))
     method.seed_ = 0
@@ -183,7 +183,7 @@ def test_the_true_noise_gives_back_the_slice(ddim_steps):
     method.network_ = Knowing(method.noise_for(given_))
     made = method.reconstruct_batch(given_)
     torch.testing.assert_close(made, given_.image, atol=1e-4, rtol=0)
-    assert [times[0] for times in method.network_.asked] == list(times_down(250, ddim_steps)[:-1])
+    assert [times[0] for times in method.network_.asked] == list(times_down(140, ddim_steps)[:-1])
 
 
 def test_a_step_is_that_of_another_library():
@@ -221,6 +221,17 @@ def test_the_network_looks_at_the_time_and_at_the_whole_slice():
     network(image, torch.tensor([5, 5]))[0, 0, 0, 0].backward()
     assert (image.grad[0] != 0).all()
     assert (image.grad[1] == 0).all()
+
+
+def test_attention_is_that_of_the_library():
+    torch.manual_seed(0)
+    attention, image = Attention(64), torch.randn(2, 64, 3, 5)
+    nn.init.normal_(attention.answer.weight)
+    heads = attention.asked(attention.norm(image)).flatten(2).transpose(1, 2)
+    heads = heads.view(2, 15, 3, 2, 32).permute(2, 0, 3, 1, 4)
+    seen = nn.functional.scaled_dot_product_attention(*heads)
+    expected = image + attention.answer(seen.transpose(2, 3).reshape(2, 64, 3, 5))
+    torch.testing.assert_close(attention(image), expected, atol=1e-4, rtol=0)
 
 
 def test_it_says_nothing_before_it_has_learned():
@@ -294,7 +305,7 @@ def test_a_schedule_beyond_the_training_is_refused_when_a_run_is_planned(
     where = ("--datasets", "wmh", "--no-mlflow", "--dry-run")
     assert main(["run", "--methods", "anoddpm", *asked, *where]) == 2
     said = capsys.readouterr().err
-    assert "start 600 is more noise than trained_to 500" in said
+    assert "start 600 is more noise than trained_to 300" in said
     assert "ddim_steps 700 is more than start 600" in said
     assert len(said.strip().splitlines()) == 1
 
@@ -371,7 +382,10 @@ def trained(cls, steps: int):
     return method.state()
 
 
-@pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.info.name)
+SLOW = [pytest.param(cls, marks=pytest.mark.slow) for cls in (PDDPM, DISYRE)]
+
+
+@pytest.mark.parametrize("cls", [AnoDDPM, THOR, IterMask2, *SLOW], ids=lambda cls: cls.info.name)
 def test_learning_tells_a_painted_lesion_from_healthy_tissue(cls):
     scan, lesion = lesioned()
     found = []

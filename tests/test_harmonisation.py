@@ -94,7 +94,7 @@ def test_a_healthy_slice_stays_as_it_is():
 
 
 def test_healthy_tissue_is_put_in_and_gets_the_same_noise_again():
-    method, given = unfitted(ddim_steps=2, harmonisations=1, start=400), batch()
+    method, given = unfitted(ddim_steps=2, harmonisations=1, start=400, trained_to=400), batch()
     noise = method.noise_for(given)
     method.network_ = Knowing(noise, wrong=0.5)
     made = method.reconstruct_batch(given)

@@ -108,10 +108,11 @@ class Attention(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Map ``[B, C, H, W]`` to the same shape."""
-        places = self.asked(self.norm(image)).flatten(2).transpose(1, 2)
-        heads = places.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        found = nn.functional.scaled_dot_product_attention(*heads.unbind())
-        seen = found.permute(0, 1, 3, 2).reshape(image.shape)
+        places = self.asked(self.norm(image)).flatten(2).unflatten(1, (3, self.heads, -1))
+        query, key, value = places.unbind(dim=1)  # [B, heads, C / heads, H W]
+        # written out: the fused function's gradient is not the same bits each time on a GPU
+        alike = query.transpose(2, 3) @ key / math.sqrt(query.shape[2])
+        seen = (value @ alike.softmax(dim=3).transpose(2, 3)).reshape(image.shape)
         result: Tensor = image + self.answer(seen)
         return result
 

@@ -69,7 +69,7 @@ class DiffusionParams(DenoiserParams):
     from 64 mm on."""
     trained_to: int = Field(default=500, ge=1, le=TIMES)
     """Steps of noise, of the schedule's 1000, as far as which the network learns."""
-    start: int = Field(default=250, ge=1)
+    start: int = Field(default=140, ge=1)
     """Steps of noise that a slice is given; as many are taken off."""
 
     @model_validator(mode="after")
