@@ -54,11 +54,27 @@ def as_torch_has_it(network: nn.Module) -> None:
 
 
 class PlainLoop:
-    """The same network, loss and optimiser in a loop as one would write it."""
+    """The same network, loss and optimiser in a loop as one would write it.
+
+    Args:
+        name: ``vae`` or ``spa``.
+        batches: what it learns from.
+        here: where it is trained.
+        half: whether the loss is computed in bfloat16 where torch's autocast thinks it safe.
+        params: of the method.
+    """
 
     def __init__(
-        self, name: str, batches: Iterator[Batch], here: FitContext, **params: Any
+        self,
+        name: str,
+        batches: Iterator[Batch],
+        here: FitContext,
+        *,
+        half: bool = False,
+        **params: Any,
     ) -> None:
+        kind = torch.device(here.device).type
+        self.casting = torch.autocast(kind, torch.bfloat16, enabled=half)
         method = detector(name, here, **params)
         self.batches = batches
         self.network = method.network_.train()
@@ -69,7 +85,8 @@ class PlainLoop:
     def step(self) -> Tensor:
         """Learn from one batch, and return its loss."""
         turn = Turn("network", 1, self.generator)
-        loss = self.trainable.loss(next(self.batches), turn).value
+        with self.casting:
+            loss = self.trainable.loss(next(self.batches), turn).value
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT_NORM)

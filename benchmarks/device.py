@@ -8,14 +8,16 @@ It takes at most eight minutes. Without a GPU it says so, and ends well.
 from __future__ import annotations
 
 import argparse
+import math
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import product
+from itertools import cycle, product
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -26,6 +28,7 @@ from benchmarks.scoring import near, ours, plain
 from uad_bench.method import Slices
 from uad_bench.models.batches import Batch
 from uad_bench.training import train_players
+from uad_bench.training.feed import resident
 from uad_bench.training.loop import REPORT_EVERY
 
 SLICES = 2048
@@ -75,6 +78,7 @@ def measured(device: str, end: float) -> Iterator[Row]:
     data = slices(SLICES)
     works: list[Callable[[], list[Row]]] = [
         *(partial(trained, name, batch, data, device) for name, batch in product(METHODS, STEPS)),
+        *(partial(paid, name, batch, data, device) for name, batch in product(METHODS, STEPS)),
         *(partial(scored, name, slices(SCAN), device) for name in METHODS),
         *(partial(agreed, name, data, device) for name in METHODS),
         tested,
@@ -111,6 +115,33 @@ def trained(name: str, batch: int, data: Slices, device: str) -> list[Row]:
     rows = [ratio(f"{work}, a step", mine, "plain loop, DataLoader", theirs, GOALS[batch])]
     goal = SLICES_PER_S if (name, batch) == ("vae", 32) else None
     return [*rows, at_least(work, batch / mine, "slices/s", goal)]
+
+
+def paid(name: str, batch: int, data: Slices, device: str) -> list[Row]:
+    """Compare a step in float32 and channels last with what might be faster on this device."""
+
+    def loop(*, half: bool = False, nchw: bool = False) -> Callable[[], float]:
+        batches = cycle(resident(data, rows, torch.device(device)))
+        one = PlainLoop(name, batches, context(device), half=half, perceptual_weight=0.0)
+        if nchw:
+            as_torch_has_it(one.network)
+
+        def steps() -> float:
+            for _ in range(REPORT_EVERY):
+                loss = one.step()
+            return loss.item()  # waits for the device
+
+        steps()
+        return steps
+
+    rows = np.arange(batch * (len(data) // batch)).reshape(-1, batch)
+    return compare(
+        f"{REPORT_EVERY} steps of {name.upper()}, width {WIDTH}, batch {batch}, channels last",
+        loop(),
+        {"bfloat16": (loop(half=True), None), "NCHW": (loop(nchw=True), None)},
+        same=lambda ours, theirs: math.isfinite(ours) and math.isfinite(theirs),
+        repeat=5,
+    )
 
 
 def loaded(data: Slices, batch: int, device: str) -> Iterator[Batch]:
