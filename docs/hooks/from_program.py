@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 GROUPS = {"atlas": ("build", "show")}
 """Commands that are several."""
+
+REFERENCE = Path(__file__).parents[1] / "reference"
+
+NEEDS = {
+    "tissue_prior": "tissue maps, or the template's",
+    "lesion_masks": "lesion masks",
+    "gpu": "a GPU",
+}
+COSTS = (
+    ("step_s", "a training step", "s"),
+    ("fit_s", "learning from 64 slices", "s"),
+    ("slice_s", "scoring a slice", "s"),
+    ("kept_mb", "what is kept of it", "MB"),
+    ("memory_mb", "memory beside the program's", "MB"),
+)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -50,28 +69,86 @@ def settings() -> Iterator[str]:
         yield ""
 
 
-def parameters() -> Iterator[str]:
-    """The parameters of every built-in method, as `uad-bench show` has them; controls come last."""
+def cards() -> Iterator[str]:
+    """A card of every built-in method: facts, costs and parameters; controls come last."""
     from uad_bench.plugins.registry import open_registry
 
-    names = open_registry(None).names("method")
+    registry = open_registry(None)
+    costs = json.loads((REFERENCE / "costs.json").read_text(encoding="utf-8"))
+    yield (
+        f"Costs are those of the default parameters on slices of {costs['slices']} pixels. "
+        f"{costs['machine'].strip()} The measurement is repeated by `python -m benchmarks.costs`.\n"
+    )
+    names = registry.names("method")
     for name in sorted(names, key=lambda name: name.startswith("control-")):
-        lines = _said("show", name).splitlines()
         yield f"## {name}\n"
-        (summary,) = (line for line in lines if line.startswith("summary"))
-        yield f"{summary.removeprefix('summary').strip()}.\n"
-        start = next((i for i, line in enumerate(lines) if line.startswith("PARAMETER")), None)
-        if start is None:
-            yield "It has no parameters.\n"
-            continue
-        rows = [line for line in lines[start:] if line]
-        columns = [rows[0].index(word) for word in rows[0].split()]
-        cells = [_cut(row, columns) for row in rows if not row.startswith(("description", " "))]
-        head = [cell.lower() for cell in cells[0]]
-        yield _row(head)
-        yield _row(["---"] * len(head))
-        yield from (_row([f"`{cell[0]}`", *cell[1:]]) for cell in cells[1:])
+        yield f"{_paragraph(registry.method(name))}\n"
+        yield _row(["", ""])
+        yield _row(["---"] * 2)
+        for fact in _facts(registry.method(name), costs["methods"].get(name, {})):
+            yield _row(list(fact))
         yield ""
+        yield from _parameters(name)
+
+
+def _paragraph(method: Any) -> str:
+    """The first words of a method's class, as Markdown."""
+    words = inspect.cleandoc(method.__doc__ or "").partition("\n\n")[0]
+    return " ".join(re.sub(r":\w+:`~?([^`]+)`", r"`\1`", words).replace("``", "`").split())
+
+
+def _facts(method: Any, costs: dict[str, float]) -> Iterator[tuple[str, str]]:
+    """What a card says above the parameters: pairs of words."""
+    from uad_bench.method import ReconstructionMethod, members_of
+
+    info, name = method.info, method.info.name
+    yield "in tables", info.title
+    if info.citation:
+        yield "reference", info.citation
+    if heading := next((one for one in _headings() if name in one.split(", ")), None):
+        yield "formulas, differences", f"[{heading}](methods.md#{_anchor(heading)})"
+    rebuilds = issubclass(method, ReconstructionMethod)
+    is_residual = rebuilds and method.scores_by_residual
+    made = " It also reconstructs." if rebuilds and not is_residual else ""
+    yield "score", "the residual of its reconstruction" if is_residual else f"its own map.{made}"
+    needs = [NEEDS[need] for need in sorted(info.needs)]
+    yield "needs", ", ".join(needs) or "healthy scans"
+    if method.trained_as is not None:
+        yield "trained as", f"[{method.trained_as.info.name}](#{method.trained_as.info.name})"
+    if members := members_of(method):
+        yield "members", ", ".join(f"[{one.info.name}](#{one.info.name})" for one in members)
+    if info.presets:
+        yield "presets", ", ".join(f"`{preset}`" for preset in info.presets)
+    for key, title, unit in COSTS:
+        if key in costs:
+            yield title, f"{costs[key]:g} {unit}"
+
+
+def _headings() -> list[str]:
+    """The headings of the page on methods."""
+    text = (REFERENCE / "methods.md").read_text(encoding="utf-8")
+    return re.findall(r"^## (.+)$", text, re.MULTILINE)
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w]+", "-", heading.lower()).strip("-")
+
+
+def _parameters(name: str) -> Iterator[str]:
+    """The parameters of a method, as `uad-bench show` has them."""
+    lines = _said("show", name).splitlines()
+    start = next((i for i, line in enumerate(lines) if line.startswith("PARAMETER")), None)
+    if start is None:
+        yield "It has no parameters.\n"
+        return
+    rows = [line for line in lines[start:] if line]
+    columns = [rows[0].index(word) for word in rows[0].split()]
+    cells = [_cut(row, columns) for row in rows if not row.startswith(("description", " "))]
+    head = [cell.lower() for cell in cells[0]]
+    yield _row(head)
+    yield _row(["---"] * len(head))
+    yield from (_row([f"`{cell[0]}`", *cell[1:]]) for cell in cells[1:])
+    yield ""
 
 
 def _cut(row: str, columns: list[int]) -> list[str]:
@@ -97,5 +174,5 @@ def _said(*words: str, width: int = 96) -> str:
 MARKS = {
     "<!-- the help of every command -->": commands,
     "<!-- every setting -->": settings,
-    "<!-- the parameters of every method -->": parameters,
+    "<!-- a card of every method -->": cards,
 }
