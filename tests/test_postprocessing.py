@@ -33,6 +33,7 @@ RESIDUALS = hnp.arrays(
 
 SPACING = (2.0, 1.5, 1.0)
 CORNERS = np.ones((3, 3, 3))
+REGISTRY = discover()
 OTHERS = [CALIBRATED, ERODE, MEDIAN3D, PRIOR_QUANTILE, MIN_SIZE]
 
 
@@ -258,14 +259,14 @@ def test_calibrated_looks_at_the_brain_alone_and_needs_a_bulk():
 
 @given(RESIDUALS)
 def test_a_chain_is_one_step_after_the_other(residual):
-    chain = discover().postprocessing("star+min-size=10+median3d=3")
+    chain = REGISTRY.postprocessing("star+min-size=10+median3d=3")
     first = applied(STAR, residual)
     second = applied(MIN_SIZE.with_number("10"), first)
     assert np.array_equal(applied(chain, residual), applied(MEDIAN3D.with_number("3"), second))
 
 
 def test_a_chain_says_in_a_table_what_it_is():
-    chain = discover().postprocessing("star+erode=2.50")
+    chain = REGISTRY.postprocessing("star+erode=2.50")
     assert (chain.name, chain.mark, chain.version) == ("star+erode=2.5", "* erode=2.5", 2)
     assert chain.explanation == (
         "positive residual and median filter of size 3, then no score near the edge of the brain, "
@@ -274,7 +275,7 @@ def test_a_chain_says_in_a_table_what_it_is():
 
 
 def test_a_number_that_is_the_default_makes_no_other_post_processing():
-    found = discover().postprocessings(["median3d=5", "median3d", "star", "none", "median3d=3"])
+    found = REGISTRY.postprocessings(["median3d=5", "median3d", "star", "none", "median3d=3"])
     assert [one.name for one in found] == ["none", "median3d", "median3d=3", "star"]
 
 
@@ -293,17 +294,17 @@ def test_a_number_that_is_the_default_makes_no_other_post_processing():
 )
 def test_what_is_no_post_processing_is_one_line(name, line):
     with pytest.raises(UadBenchError) as told:
-        discover().postprocessing(name)
+        REGISTRY.postprocessing(name)
     assert line in str(told.value)
 
 
 def test_all_that_are_none_are_told_at_once():
     with pytest.raises(UadBenchError) as told:
-        discover().postprocessings(["star=3", "none", "stra"])
+        REGISTRY.postprocessings(["star=3", "none", "stra"])
     assert "star takes no number" in str(told.value)
     assert "Unknown post-processing 'stra'" in str(told.value)
 
 
-@pytest.mark.parametrize("name", discover().names("post-processing"))
+@pytest.mark.parametrize("name", REGISTRY.names("post-processing"))
 def test_every_built_in_one_keeps_the_rules(name):
-    assert check_postprocessing(discover().postprocessing(name)) == []
+    assert check_postprocessing(REGISTRY.postprocessing(name)) == []
