@@ -19,6 +19,7 @@ from uad_bench.report.figures.cells import (
     MethodView,
     SliceView,
     cell_picture,
+    lesion_picture,
     results_picture,
 )
 
@@ -79,6 +80,7 @@ def test_a_picture_says_simulated_where_it_is_true(drawn: list[Figure], simulate
     image, lesion, reconstruction, score = arrays()
     cell_picture(image, lesion, reconstruction, score, title="SPA on WMH", simulated=simulated)
     results_picture([view("WMH", simulated=simulated)])
+    lesion_picture(view("WMH", simulated=simulated))
     for figure in drawn:
         assert any("simulated" in text for text in words(figure)) == simulated
 
@@ -118,6 +120,19 @@ def test_results_share_one_score_scale_per_method(drawn: list[Figure]) -> None:
         if image.get_cmap().name == "inferno"
     }
     assert scales == {0.9, 0.4}
+
+
+def test_a_lesion_is_shown_through_every_method_row_after_row(drawn: list[Figure]) -> None:
+    one = view("WMH", simulated=True)
+    many = [MethodView(f"M{number}", one.methods[1].score * 0.1 * number) for number in range(1, 6)]
+    lesion_picture(SliceView("WMH", True, one.image, one.lesion, tuple(many)), columns=3)
+    shown = [axes for axes in drawn[0].axes if axes.images]
+    assert [axes.get_title() for axes in shown][2:] == [method.title for method in many]
+    heat = [axes.images[0] for axes in shown if axes.images[0].get_cmap().name == "inferno"]
+    assert [round(image.norm.vmax or 0, 3) for image in heat] == [0.04, 0.08, 0.12, 0.16, 0.2]
+    assert len({round(axes.get_position().y0, 6) for axes in shown}) == 3
+    with pytest.raises(UadBenchError, match="at least one method"):
+        lesion_picture(SliceView("WMH", True, one.image, one.lesion, ()))
 
 
 def test_a_picture_of_nothing_but_background_is_still_a_picture() -> None:

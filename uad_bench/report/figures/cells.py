@@ -24,6 +24,7 @@ from uad_bench.errors import UadBenchError
 
 _LESION = "#E69F00"
 _IGNORED = "#56B4E9"
+_ON_SCORES = "#00E5FF"
 _WARNING = "#B00020"
 _SCORES = "inferno"
 _MARGIN = 3
@@ -170,22 +171,64 @@ def results_picture(slices: Sequence[SliceView]) -> bytes:
     return png(figure)
 
 
+def lesion_picture(view: SliceView, columns: int = 6) -> bytes:
+    """Draw one slice and the anomaly map of many methods, row after row, the lesion outlined.
+
+    Every map has a scale of its own, up to the largest score of the slice.
+
+    Args:
+        view: the slice and its methods; reconstructions are not shown.
+        columns: panels per row.
+
+    Returns:
+        A PNG file's bytes.
+
+    Raises:
+        UadBenchError: if there is no method, or the arrays differ in shape.
+    """
+    _check([view])
+    if not view.methods:
+        raise UadBenchError("a picture of a lesion needs at least one method")
+    box = _brain_box([view.image])
+    rows = -(-(2 + len(view.methods)) // columns)
+    figure, axes, _ = _grid(rows, columns, box, below=0.24)
+    panels = [one for line in axes for one in line]
+    _grey(panels[0], view.image[box], "input")
+    _grey(panels[1], view.image[box], "lesion outline")
+    _outline(panels[1], view.lesion[box])
+    for panel, method in zip(panels[2:], view.methods, strict=False):
+        _heat(panel, method.score[box], method.title, float(np.max(method.score)))
+        _outline(panel, view.lesion[box], _ON_SCORES)
+    for panel in panels[2 + len(view.methods) :]:
+        panel.set_axis_off()
+    name = f"{view.title} (simulated)" if view.simulated else view.title
+    figure.suptitle(name, fontsize=10)
+    return png(figure)
+
+
 def _grid(
-    rows: int, columns: int, box: tuple[slice, slice]
+    rows: int, columns: int, box: tuple[slice, slice], below: float = 0.04
 ) -> tuple[Figure, list[list[Axes]], list[Axes]]:
-    """A figure with close panels and below each column a strip for a colour bar, hidden."""
+    """A figure with close panels and below each column a strip for a colour bar, hidden.
+
+    Args:
+        rows: of panels.
+        columns: of panels.
+        box: what a panel shows of its slice.
+        below: inches between two rows.
+    """
     height, width = (one.stop - one.start for one in box)
     panel, gap, left, top, bottom = 1.45, 0.04, 0.5, 0.45, 0.4
     tall = panel * height / width
     inches = (
         left + columns * (panel + gap),
-        top + rows * (tall + gap) + bottom,
+        top + rows * (tall + below) + bottom,
     )
     figure = Figure(figsize=inches, dpi=_DPI)
 
     def place(row: float, column: int, high: float) -> Axes:
         x = left + column * (panel + gap)
-        y = inches[1] - top - row * (tall + gap) - high
+        y = inches[1] - top - row * (tall + below) - high
         return figure.add_axes((x / inches[0], y / inches[1], panel / inches[0], high / inches[1]))
 
     axes = [[place(row, column, tall) for column in range(columns)] for row in range(rows)]
@@ -246,14 +289,14 @@ def _heat(axes: Axes, score: Image, title: str, top: float) -> AxesImage:
     return shown
 
 
-def _outline(axes: Axes, lesion: Image) -> None:
+def _outline(axes: Axes, lesion: Image, colour: str = _LESION) -> None:
     """Draw the border of lesion, and dotted that of voxels the evaluation ignores."""
-    for label, colour, style in ((2, _IGNORED, "dotted"), (1, _LESION, "solid")):
+    for label, line, style in ((2, _IGNORED, "dotted"), (1, colour, "solid")):
         inside = np.pad((np.asarray(lesion) == label).astype(np.float64), 1)
         if inside.any():
             at = np.arange(-1, inside.shape[1] - 1), np.arange(-1, inside.shape[0] - 1)
             axes.contour(
-                *at, inside, levels=[0.5], colors=[colour], linestyles=[style], linewidths=1.2
+                *at, inside, levels=[0.5], colors=[line], linestyles=[style], linewidths=1.2
             )
     height, width = lesion.shape
     axes.set_xlim(-0.5, width - 0.5)
