@@ -53,7 +53,9 @@ class Linear(nn.Module):
         return (image * self.slope).flatten(1).sum(dim=1, keepdim=True)
 
 
-@pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.info.name)
+@pytest.mark.parametrize(
+    "cls", [pytest.param(FAnoGAN, marks=pytest.mark.slow), CAAE], ids=lambda cls: cls.info.name
+)
 def test_every_method_keeps_the_contract(cls):
     assert check_method(cls) == []
 
@@ -184,6 +186,7 @@ def test_the_latent_of_a_reconstruction_is_held_to_that_of_its_slice():
     torch.testing.assert_close(against, -method.critic_(latent).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", EVERY, ids=lambda cls: cls.info.name)
 def test_learning_brings_it_nearer_to_healthy_slices(cls):
     rng = np.random.default_rng(0)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from methods.fpi import FPI
+from uad_bench.methods.fpi import FPI
 from uad_bench.errors import UadBenchError
 from uad_bench.method import FitContext, Slices
 from uad_bench.models.foreign_patch import OtherPeople, interpolate

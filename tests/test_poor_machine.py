@@ -65,6 +65,7 @@ def program(
     )
 
 
+@pytest.mark.slow
 def test_a_read_only_package_and_home_are_enough(installed, lab, tmp_path):
     """numba/numba#4908: a container has no place for compiled code."""
     data = ("--datasets", "wmh", "--data-root", str(lab), "--cache", "c", "-j1")

@@ -159,6 +159,7 @@ def test_the_page_shows_every_scan(prepared: Lab) -> None:
         assert name in page
 
 
+@pytest.mark.slow
 def test_a_registration_that_failed_is_held_out_by_name(
     prepared: Lab,
     brains: tuple[PhantomScan, ...],
@@ -188,6 +189,7 @@ def test_a_registration_that_failed_is_held_out_by_name(
     assert "held out" in (prepared.page / "index.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_scan_excluded_by_hand_is_in_no_store_and_can_be_taken_back(
     prepared: Lab, capsys: pytest.CaptureFixture[str]
 ) -> None:

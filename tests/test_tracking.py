@@ -382,6 +382,7 @@ def test_one_refused_cell_does_not_hold_up_the_others(tracker: Tracker, results:
     assert "\n" not in reason
 
 
+@pytest.mark.slow
 def test_a_server_that_comes_and_goes_loses_nothing(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
