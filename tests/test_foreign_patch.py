@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
-
 from uad_bench.methods.fpi import FPI
+
 from uad_bench.errors import UadBenchError
 from uad_bench.method import FitContext, Slices
 from uad_bench.models.foreign_patch import OtherPeople, interpolate
