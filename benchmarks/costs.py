@@ -3,7 +3,8 @@
     python -m benchmarks.costs [--file docs/reference/costs.json] [METHOD...]
 
 Every method runs in a process of its own, on slices of noise in an ellipse: it learns for some
-steps, and scores a scan. A method that needs a file of the user's is left out.
+steps, and scores a scan. What an ensemble costs to train is what its members do. A method that
+needs a file of the user's is left out.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 
 from benchmarks._slices import DEPTH, context, slices
 from benchmarks.page import machine
-from uad_bench.method import members_of
+from uad_bench.method import Method, member_field, members_of
 from uad_bench.plugins.registry import open_registry
 
 FILE = Path("docs/reference/costs.json")
@@ -50,9 +51,9 @@ def main() -> None:
             continue
         known["methods"][name] = json.loads(done.stdout.splitlines()[-1])
         print(f"{name}: {known['methods'][name]}")
-    known["machine"] = machine()
-    known["slices"] = " x ".join(map(str, slices(1).image.shape[2:]))
-    options.file.write_text(f"{json.dumps(known, indent=1, sort_keys=True)}\n")
+        known["machine"] = machine()
+        known["slices"] = " x ".join(map(str, slices(1).image.shape[2:]))
+        options.file.write_text(f"{json.dumps(known, indent=1, sort_keys=True)}\n")
 
 
 def measured(name: str) -> dict[str, float]:
@@ -67,15 +68,14 @@ def measured(name: str) -> dict[str, float]:
     def report(step: int, *_: object) -> None:
         told.append((step, time.perf_counter()))
 
-    given: dict[str, Any] = {"steps": _STEPS} if "steps" in method.Params.model_fields else {}
-    if members_of(method):
-        given = {"seeds": 1}
+    members = {member_field(one): one for one in members_of(method)}
+    given: dict[str, Any] = {name: _short(one) for name, one in members.items()} or _short(method)
     fitted = method(method.resolve(method.Params(**given)))
     here = context(report=report)
     start = time.perf_counter()
     fitted.fit(data, data, here)
     fitted.calibrate(data, here)
-    found = {"fit_s": time.perf_counter() - start}
+    found = {} if members else {"fit_s": time.perf_counter() - start}
     if given and len(told) > 2:
         (first, at), (last, end) = told[0], told[2]
         found = {"step_s": (end - at) / (last - first)}
@@ -85,6 +85,11 @@ def measured(name: str) -> dict[str, float]:
     kept = sum(array.nbytes for array in fitted.state().values())
     found |= {"kept_mb": kept / 1e6, "memory_mb": _peak_mb() - before}
     return {key: float(f"{value:.2g}") for key, value in found.items()}
+
+
+def _short(method: type[Method]) -> dict[str, int]:
+    """Parameters of a short training; none of a method that counts no steps."""
+    return {"steps": _STEPS} if "steps" in method.Params.model_fields else {}
 
 
 def _peak_mb() -> float:
