@@ -84,7 +84,10 @@ def measured(name: str) -> dict[str, float]:
     found["slice_s"] = (time.perf_counter() - start) / len(scan)
     kept = sum(array.nbytes for array in fitted.state().values())
     found |= {"kept_mb": kept / 1e6, "memory_mb": _peak_mb() - before}
-    return {key: float(f"{value:.2g}") for key, value in found.items()}
+    return {
+        key: 0.0 if key in {"fit_s", "kept_mb"} and value < 0.01 else float(f"{value:.2g}")
+        for key, value in found.items()
+    }
 
 
 def _short(method: type[Method]) -> dict[str, int]:

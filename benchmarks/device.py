@@ -120,11 +120,16 @@ def trained(name: str, batch: int, data: Slices, device: str) -> list[Row]:
 def paid(name: str, batch: int, data: Slices, device: str) -> list[Row]:
     """Compare a step in float32 and channels last with what might be faster on this device."""
 
-    def loop(*, half: bool = False, nchw: bool = False) -> Callable[[], float]:
+    def loop(
+        *, half: bool = False, nchw: bool = False, graphs: bool = False
+    ) -> Callable[[], float]:
         batches = cycle(resident(data, rows, torch.device(device)))
         one = PlainLoop(name, batches, context(device), half=half, perceptual_weight=0.0)
         if nchw:
             as_torch_has_it(one.network)
+        for part in ("encode", "decode") if graphs else ():
+            fused = torch.compile(getattr(one.network, part), mode="reduce-overhead")
+            setattr(one.network, part, fused)
 
         def steps() -> float:
             for _ in range(REPORT_EVERY):
@@ -138,7 +143,11 @@ def paid(name: str, batch: int, data: Slices, device: str) -> list[Row]:
     return compare(
         f"{REPORT_EVERY} steps of {name.upper()}, width {WIDTH}, batch {batch}, channels last",
         loop(),
-        {"bfloat16": (loop(half=True), None), "NCHW": (loop(nchw=True), None)},
+        {
+            "bfloat16": (loop(half=True), None),
+            "NCHW": (loop(nchw=True), None),
+            "torch.compile, CUDA graphs": (loop(graphs=True), None),
+        },
         same=lambda ours, theirs: math.isfinite(ours) and math.isfinite(theirs),
         repeat=5,
     )

@@ -1,9 +1,10 @@
 """The leaderboard: every method on every dataset under one protocol, and one lesion through all.
 
-    python -m studies.leaderboard --results RESULTS [--data-root DIR] [--methods NAMES]
+    python -m studies.leaderboard --results RESULTS [--data-root DIR] [--slices N] [--seeds 0,1,2]
 
-Without a data root every person is simulated. Cells that are finished are kept, so that the same
-command goes on where it was stopped. It writes docs/leaderboard.md and its picture.
+Without a data root every person is simulated. ``--slices`` is the size: what each network sees in
+training, so that all have the same budget. Finished cells are kept, so that the same command goes
+on where it was stopped. It writes leaderboard.md and its picture.
 """
 
 from __future__ import annotations
@@ -11,43 +12,58 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import uad_bench as ub
 from uad_bench.errors import UadBenchError
-from uad_bench.plugins.registry import open_registry
+from uad_bench.method import Method, member_field, members_of
+from uad_bench.plugins.registry import Registry, open_registry
 from uad_bench.report.figures.cells import MethodView, SliceView, lesion_picture
 
 _DOCS = Path("docs")
-_METRICS = {"auprc": "AUPRC", "dice": "Dice at 1 % FPR"}
+_METRICS = ("auprc", "dice", "max_dice", "lesion_f1", "patient_auroc", "hd95")
 _SHOWN = "wmh"
 """The dataset whose patient with the most lesion is shown."""
 
 _POSTPROCESSING = "star"
+_PICTURE = "leaderboard-lesion.png"
 
 
 def main() -> None:
     """Run what is not there yet, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m studies.leaderboard", description=__doc__)
     parser.add_argument("--results", type=Path, required=True)
-    parser.add_argument("--data-root", type=Path)
+    parser.add_argument("--data-root", type=Path, help="default: simulated people")
     parser.add_argument("--methods", help="default: every method that needs no file of yours")
+    parser.add_argument("--slices", type=int, default=2400, help="default: 2400")
+    parser.add_argument("--seeds", default="0,1,2", help="default: 0,1,2")
+    parser.add_argument("--phantoms", type=int, default=5, help="default: 5")
     parser.add_argument("--docs", type=Path, default=_DOCS, help="default: docs")
     options = parser.parse_args()
-    names = options.methods.split(",") if options.methods else every_method()
-    given = {} if options.data_root is None else {"data_root": options.data_root}
+    registry = open_registry(None)
+    names = options.methods.split(",") if options.methods else every_method(registry)
+    given: dict[str, Any] = {"phantoms": options.phantoms}
+    if options.data_root is not None:
+        given = {"data_root": options.data_root}
     results = ub.run(
-        names, "all", results=options.results, tune=False, postprocessing=_POSTPROCESSING, **given
+        names,
+        "all",
+        results=options.results,
+        tune=False,
+        seeds=[int(seed) for seed in options.seeds.split(",")],
+        postprocessing=_POSTPROCESSING,
+        param=budgets(registry, names, options.slices),
+        **given,
     )
-    name = "leaderboard-lesion.png"
-    (options.docs / "images" / name).write_bytes(lesion_picture(view(results, given)))
-    (options.docs / "leaderboard.md").write_text(page(results, f"images/{name}"))
+    (options.docs / "images" / _PICTURE).write_bytes(lesion_picture(view(results, given)))
+    (options.docs / "leaderboard.md").write_text(page(results, options.slices))
 
 
-def every_method() -> list[str]:
+def every_method(registry: Registry) -> list[str]:
     """Return the methods that learn without labels and need no file of the user's."""
-    registry, found = open_registry(None), []
+    found = []
     for name in registry.names("method"):
         method = registry.method(name)
         try:
@@ -59,44 +75,84 @@ def every_method() -> list[str]:
     return found
 
 
-def page(results: ub.Results, picture: str) -> str:
+def budgets(registry: Registry, names: list[str], slices: int) -> dict[str, int]:
+    """Return the steps in which each method, or each member of an ensemble, sees so many slices."""
+    found: dict[str, int] = {}
+    for name in names:
+        method = registry.method(name)
+        parts = {member_field(one): one for one in members_of(method)}
+        for one in (*parts.values(), *(() if parts else (method,))):
+            if steps := _steps(one, slices):
+                found[f"{one.info.name}.steps"] = steps
+    return found
+
+
+def _steps(method: type[Method], slices: int) -> int:
+    params = method.Params()
+    return -(-slices // getattr(params, "batch_size", slices)) if hasattr(params, "steps") else 0
+
+
+def page(results: ub.Results, slices: int) -> str:
     """Return the page in Markdown."""
     frame = results.to_frame()
-    frame = frame[frame.state == "done"]
-    simulated = bool(frame.simulated.all())
-    costs = json.loads((_DOCS / "reference" / "costs.json").read_text())["methods"]
+    frame = frame[(frame.state == "done") & frame.metric.isin(_METRICS)]
+    values = frame.pivot_table("value", ["method", "title"], ["metric", "dataset"])
+    better = frame.groupby("metric").better.first()
+    ranks = values.T.groupby("metric", group_keys=False).apply(
+        lambda part: part.rank(axis=1, ascending=better[part.index[0][0]] == "lower")
+    )
+    mean = ranks.groupby("metric").mean().T
+    order = [metric for metric in _METRICS if metric in mean]
+    mean = mean[order].sort_values(order[0])
+    people = "All people are simulated." if frame.simulated.all() else "Real patients."
     parts = [
         "# Leaderboard",
-        "Every built-in method with its default parameters, untuned, one seed, under the protocol "
-        f"`strict`. The map is the positive residual and a median filter (`{_POSTPROCESSING}`). "
-        + ("**All people are simulated.** " if simulated else "")
-        + "Methods are sorted by their mean rank over the datasets. A control is no detector: a "
-        "method below it has not been shown to work. Repeat it with "
-        "`python -m studies.leaderboard --results RESULTS`.",
+        f"{people} Every built-in method with its default parameters, untuned. Each network saw "
+        f"{slices} slices in training. A control is no detector: a method below it has not been "
+        "shown to work. Few people and short trainings rank nothing for good: read the intervals.",
+        "Repeat it with `python -m studies.leaderboard --results RESULTS`.",
+        "## Mean rank over the datasets, 1 is best",
+        _table(
+            ["method", *order],
+            [
+                [title, *(f"{rank:.1f}" for rank in row)]
+                for title, row in zip(mean.index.get_level_values(1), mean.to_numpy(), strict=True)
+            ],
+        ),
     ]
-    for metric, title in _METRICS.items():
-        wide = frame[frame.metric == metric].pivot_table("value", "method", "dataset", sort=False)
-        rank = wide.rank(ascending=False).mean(axis=1)
-        wide = wide.assign(rank=rank).sort_values("rank")
-        head = ["method", "mean rank", *wide.columns[:-1]]
-        rows = [head, ["---", *["--:"] * (len(head) - 1)]]
-        if metric == "auprc":
-            rows[0] += ["s per slice"]
-            rows[1] += ["--:"]
-        for name, line in wide.iterrows():
-            cells = [f"`{name}`", f"{line['rank']:.1f}", *(f"{v:.3f}" for v in line.iloc[:-1])]
-            if metric == "auprc":
-                cost = costs.get(str(name), {}).get("slice_s")
-                cells += ["" if cost is None else f"{cost:g}"]
-            rows.append(cells)
-        parts += [f"## {title}", "\n".join(f"| {' | '.join(row)} |" for row in rows)]
-    for record in results.failed:
-        parts.append(f"Failed: `{record.spec.method}` on {record.spec.dataset}, {record.reason}")
-    parts += ["## One lesion through every method", f"![one lesion]({picture})"]
+    for number, metric in enumerate(order):
+        text = results.table(metric, intervals=True).markdown()
+        caption, title, table = (part.strip() for part in text.split("**", 2))
+        parts += [f"## {title}", *([caption] if not number else []), table]
+    parts += ["## What it took", _costs(results)]
+    parts += [
+        f"Failed: `{record.spec.method}` on {record.spec.dataset}: {record.reason}"
+        for record in results.failed
+    ]
+    parts += ["## One lesion through every method", f"![one lesion](images/{_PICTURE})"]
     return "\n\n".join(parts) + "\n"
 
 
-def view(results: ub.Results, given: dict[str, Path]) -> SliceView:
+def _costs(results: ub.Results) -> str:
+    """What each method took here, and what its card says of scoring."""
+    cards = json.loads((_DOCS / "reference" / "costs.json").read_text())["methods"]
+    rows = {}
+    for cell in results.cells:
+        if cell.fit is not None:
+            card = cards.get(cell.spec.method, {})
+            known = (card.get(key, "") for key in ("slice_s", "kept_mb", "memory_mb"))
+            seen = (f"{cell.fit.wall_s:.0f}", str(cell.fit.slices_seen))
+            rows[cell.spec.method] = [f"`{cell.spec.method}`", *seen, *map(str, known)]
+    head = ["method", "training, s", "slices seen", "scoring a slice, s", "kept, MB", "memory, MB"]
+    return _table(head, list(rows.values()))
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, [":--", *["--:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def view(results: ub.Results, given: dict[str, Any]) -> SliceView:
     """Return the slice with the most lesion of a patient, and every method's map of it."""
     data = ub.prepare(_SHOWN, progress=False, **given)
     scan = max(data.scans_of("test"), key=lambda one: int((data.lesion(one) == 1).sum()))
@@ -107,7 +163,8 @@ def view(results: ub.Results, given: dict[str, Path]) -> SliceView:
     z, views = slices.z[at], []
     done = {cell.spec.method: cell for cell in results.cells if cell.state == "done"}
     for name, cell in done.items():
-        found = results.detector(name).predict(image, brain=brain, postprocessing=_POSTPROCESSING)
+        detector = results.detector(name, seed=min(c.spec.seed for c in done.values()))
+        found = detector.predict(image, brain=brain, postprocessing=_POSTPROCESSING)
         views.append(MethodView(cell.method_title, found.map[z]))
     title = f"{_SHOWN.upper()}, {scan.name}"
     return SliceView(title, data.simulated, image[z], lesion[at], tuple(views))
