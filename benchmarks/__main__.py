@@ -23,7 +23,7 @@ from benchmarks.measure import Row
 from benchmarks.page import page, screen
 from uad_bench.system.threads import wait_briefly
 
-_NO_PIECES = ("measure", "page", "device", "__main__")
+_NO_PIECES = ("measure", "page", "device", "costs", "__main__")
 
 
 def pieces() -> tuple[str, ...]:
@@ -50,10 +50,13 @@ def measured(piece: str) -> list[Row]:
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("piece", nargs="*", choices=[*pieces(), []], help="default: all")
+    known = ", ".join(pieces())
+    parser.add_argument("piece", nargs="*", metavar="PIECE", help=f"default: all of {known}")
     parser.add_argument("--page", type=Path, help="write the table to this Markdown file")
     parser.add_argument("--json", action="store_true", help="print the rows of one piece as JSON")
     options = parser.parse_args()
+    if unknown := sorted(set(options.piece) - set(pieces())):
+        parser.error(f"no piece {', '.join(unknown)}; there are: {known}")
     if options.json:
         rows = import_module(f"benchmarks.{options.piece[0]}").measure()
         print(json.dumps([asdict(row) for row in rows]))

@@ -33,7 +33,7 @@ class THOR(ScaledScore, AnoDDPM):
             return [
                 *super().faults(),
                 f"harmonisations {self.harmonisations} are not fewer than ddim_steps "
-                f"{self.ddim_steps}; lower harmonisations",
+                f"{self.ddim_steps}; lower harmonisations or raise ddim_steps",
             ]
 
     info = MethodInfo(

@@ -99,6 +99,22 @@ def test_a_member_has_the_values_that_are_set_for_its_method(lab, folder, tmp_pa
     assert trained(tmp_path) == [("0", "0.4"), ("1", "0.4")]
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("team.the_member.level=0.4", "write the-member.level=VALUE, which holds for this member"),
+        ("the-member.level=7", "--param the-member.level: Input should be less than or equal to 1"),
+        ("the-member.leve=0.1", "--param the-member.leve: unknown; did you mean level?"),
+        ("team.the_member=5", "give its parameters one by one, as the-member.NAME=VALUE"),
+    ],
+)
+def test_a_wrong_parameter_of_a_member_is_one_line(lab, folder, capsys, given, said):
+    assert run(lab, folder, "--methods", "team", "--param", given) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said in error
+    assert "not part of this run" not in error
+
+
 def test_a_member_is_tuned_once_by_itself(lab, folder, tmp_path):
     assert run(lab, folder, "--methods", "the-member,team") == 0
     assert len(trained(tmp_path)) == 3 + 2

@@ -286,9 +286,9 @@ def test_a_number_that_is_the_default_makes_no_other_post_processing():
         ("erode=wide", "post-processing erode=wide: write a number from 0.5 to 30 (mm)"),
         ("erode=nan", "post-processing erode=nan: write a number from 0.5 to 30 (mm)"),
         ("median3d=4", "median3d=4: write an odd number from 3 to 9 (voxels a side)"),
-        ("none+star", "post-processing none+star: none has no mark for tables; leave it out"),
+        ("none+star", "post-processing none+star: none cannot be a step of a chain"),
         ("star+erod", "Unknown post-processing 'erod'. Did you mean 'erode'?"),
-        ("star+", "Unknown post-processing ''."),
+        ("star+", "post-processing star+: a + joins two names; one is missing"),
         ("+".join(["median3d"] * 7), "62 characters, and 60 are the most"),
     ],
 )

@@ -154,7 +154,7 @@ def chained(steps: Sequence[PostProcessing]) -> PostProcessing:
     for one in steps:
         if not one.mark:
             raise UadBenchError(
-                f"post-processing {name}: {one.name} has no mark for tables; leave it out"
+                f"post-processing {name}: {one.name} cannot be a step of a chain; leave it out"
             )
     if len(name) > MOST_CHAIN:
         raise UadBenchError(

@@ -92,7 +92,8 @@ class Prediction:
         Args:
             path: such as ``map.nii.gz``. The mask is then ``map_mask.nii.gz``, the reconstruction
                 ``map_reconstruction.nii.gz``, and ``map_prediction.json`` says what detector made
-                them and what is odd about the scan. Files that are there are replaced.
+                them and what is odd about the scan. Files that are there are replaced, and a mask
+                or reconstruction that this map does not have is removed.
 
         Returns:
             The files that were written.
@@ -103,10 +104,12 @@ class Prediction:
         path = Path(path)
         stem, ending = split_ending(path)
         arrays: dict[Path, NDArray[np.generic]] = {path: self.map}
+        mask = path.with_name(f"{stem}_mask{ending}")
+        reconstruction = path.with_name(f"{stem}_reconstruction{ending}")
         if self.mask is not None:
-            arrays[path.with_name(f"{stem}_mask{ending}")] = self.mask.astype(np.uint8)
+            arrays[mask] = self.mask.astype(np.uint8)
         if self.reconstruction is not None:
-            arrays[path.with_name(f"{stem}_reconstruction{ending}")] = self.reconstruction
+            arrays[reconstruction] = self.reconstruction
         about = path.with_name(f"{stem}_prediction.json")
         for file in (*arrays, about):
             if file.is_dir():
@@ -115,6 +118,8 @@ class Prediction:
             data = self._prepared.image(values).to_bytes()
             is_packed = file.name.lower().endswith(".gz")
             write_whole(file, gzip.compress(data, mtime=0) if is_packed else data)
+        for file in {mask, reconstruction} - arrays.keys():
+            file.unlink(missing_ok=True)  # of an earlier map that had one
         write_whole(about, (json.dumps(self._said(), indent=1) + "\n").encode())
         return (*arrays, about)
 

@@ -150,7 +150,10 @@ class Registry:
         """
         from uad_bench.evaluation.postprocessing import chained
 
-        return chained([self._step(part) for part in name.split("+")])
+        steps = [part.strip() for part in name.split("+")]
+        if "" in steps:
+            raise UadBenchError(f"post-processing {name}: a + joins two names; one is missing")
+        return chained([self._step(part) for part in steps])
 
     def postprocessings(self, names: Collection[str]) -> tuple[PostProcessing, ...]:
         """Import some post-processings, each once, in the order in which tables show them.

@@ -157,7 +157,9 @@ class TrainingSettings(Settings):
     param: Annotated[dict[str, Any], AfterValidator(_texts_at_home)] = Field(default_factory=dict)
     """A parameter by METHOD.NAME, as spa.beta=1e-4; wins over the preset."""
 
-    seeds: Annotated[tuple[Annotated[_Int, Field(ge=0)], ...], *_List] = Field((0,), min_length=1)
+    seeds: Annotated[tuple[Annotated[_Int, Field(ge=0, lt=2**32)], ...], *_List] = Field(
+        (0,), min_length=1
+    )
     """Training seeds, such as 0,1,2: one training for each."""
 
     supervised_on: _Names = ()

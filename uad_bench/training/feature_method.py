@@ -47,7 +47,7 @@ class FeatureParams(Params):
     """File with the network's weights, a state dict."""
     weights_sha256: str | None = Field(default=None, pattern="^[0-9a-fA-F]{64}$")
     """SHA-256 that this file must have, 64 hexadecimal digits."""
-    blur_mm: float = Field(default=4.0, ge=0.0)
+    blur_mm: float = Field(default=4.0, ge=0.0, le=100.0)
     """Standard deviation of the Gaussian that smooths a map within its slice, in mm."""
 
 

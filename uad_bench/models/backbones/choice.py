@@ -91,7 +91,7 @@ def _read(
 ) -> tuple[dict[str, Tensor], str]:
     """The state dict in the user's file, of which every key is there, and its checksum."""
     if weights is None:
-        raise UadBenchError(f"backbone {name} needs a weight file: --param METHOD.weights=FILE")
+        raise UadBenchError(f"backbone {name} needs a weight file: set its parameter weights")
     state, checksum = read_weights(weights, device, sha256)
     expected, layout = _expected(name)
     for key, shape in expected.items():

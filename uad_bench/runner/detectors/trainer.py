@@ -406,17 +406,27 @@ def validated(
     except ValidationError as error:
         problems = []
         for item in error.errors():
-            name = ".".join(str(part) for part in item["loc"]) or "parameters"
+            whose, (*loc,) = method, item["loc"]
+            for member in members_of(method):
+                if len(loc) > 1 and loc[0] == member_field(member):
+                    whose, (_, *loc) = member, loc
+            name = ".".join(str(part) for part in loc)
+            problem = item["msg"]
             if item["type"] == "extra_forbidden":
-                problem = unknown_parameter(method, name)
-            else:
-                problem = item["msg"]
-            problems.append(f"{said(f'{method.info.name}.{name}')}: {problem}")
+                problem = unknown_parameter(whose, name)
+            elif item["type"] == "model_type":
+                problem = f"give its parameters one by one, as {name.replace('_', '-')}.NAME=VALUE"
+            key = f"{whose.info.name}.{name}" if name else ""
+            problems.append(f"{said(key) if key else whose.info.name}: {problem}")
         raise UadBenchError("; ".join(problems)) from None
 
 
 def unknown_parameter(method: type[Method], name: str) -> str:
     """What to say of a parameter that a method does not have."""
+    first, _, rest = name.partition(".")
+    for member in members_of(method):
+        if rest and first == member_field(member):
+            return f"write {member.info.name}.{rest}=VALUE, which holds for this member too"
     known = tuple(method.Params.model_fields)
     near = get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}? " if near else ""

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from uad_bench.cells import CellRecord, CellSpec, EvaluationSpace
+from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.protocol import Protocol
 from uad_bench.method import Method, Params, members_of
@@ -155,9 +156,12 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
     """
     problems: list[str] = []
     methods: list[PlannedMethod] = []
+    settable: set[str] = set()
     for name in config.methods:
         with noted(problems):
-            methods.append(_planned(registry.method(name), config, {}))
+            method = registry.method(name)
+            settable |= set(_settable(method))
+            methods.append(_planned(method, config, {}))
     beside = [
         (planned.method, planned.params)
         for planned in methods
@@ -175,7 +179,7 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
         problems += _unmet(planned.method, config, device)
     if len(methods) == len(names):
         problems += _unused(config, methods)
-    settable = {name for one in methods for name in _settable(one.method)} | set(names)
+    settable |= set(names)
     for key in config.param:
         if "." not in key:
             problems.append(
@@ -294,13 +298,14 @@ def _planned(
     """
     preset = method.info.presets.get(config.preset or "", {})
     given = given_params(config.param, method)
-    params = method.resolve(
-        validated(
-            method,
-            merged({**preset, **taken_over}, given),
-            lambda name: config.said("param", name),
-        )
+    chosen = validated(
+        method, merged({**preset, **taken_over}, given), lambda name: config.said("param", name)
     )
+    try:
+        params = method.resolve(chosen)
+    except UadBenchError as error:
+        text, name = str(error), method.info.name
+        raise UadBenchError(text if text.startswith(name) else f"{name}: {text}") from None
     seeds = config.seeds if method.info.trains else config.seeds[:1]
     tuned = config.tune and bool(tunable(method))
     return PlannedMethod(method, params, seeds, tuned, code_of(method))
