@@ -140,6 +140,10 @@ def test_map_mask_and_reconstruction_are_on_the_scans_own_voxels(mean, flair, tm
     assert found.picture().startswith(b"\x89PNG")
     assert found.scan_simulated
     assert found.detector_simulated
+    without = mean.predict(flair, postprocessing="erode=7")  # has no threshold for it
+    without.save(tmp_path / "map.nii.gz")
+    assert not files[1].exists(), "the mask of an earlier map"
+    assert files[2].exists()
 
 
 def test_turned_axes_and_images_give_the_same_map(mean, flair):
