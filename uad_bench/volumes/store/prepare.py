@@ -31,7 +31,7 @@ from uad_bench.volumes.store.standardise import Preparation, TissueSource, targe
 from uad_bench.volumes.store.workers import LeftOut, Outcome, Ready, prepare_scans
 from uad_bench.volumes.store.write import StoreWriter, sync_folder
 
-PREPARATION = 5
+PREPARATION = 6
 """Version of the preparation: raised whenever the same files would become other slices."""
 
 STEPS_FOLDER = "steps"
