@@ -51,7 +51,7 @@ class PaDiM(FeatureMethod):
         most = sum(cls(params).channels)
         if params.channels > most:
             raise UadBenchError(
-                f"padim: channels {params.channels}, but {params.backbone} has {most}; take fewer"
+                f"channels {params.channels}, but {params.backbone} has {most}; take fewer"
             )
         return super().resolve(params)
 

@@ -192,7 +192,9 @@ def test_anomaly_dino_says_one_minus_the_cosine_to_the_nearest_token(shallow_din
 
 
 def test_anomaly_dino_without_weights_is_one_line_when_planned():
-    with pytest.raises(UadBenchError, match="dinov2-vits14 needs a weight file: --param"):
+    with pytest.raises(
+        UadBenchError, match="dinov2-vits14 needs a weight file: set its parameter weights"
+    ):
         AnomalyDINO.resolve(AnomalyDINO.Params())
 
 
@@ -232,7 +234,9 @@ def test_a_wrong_weight_file_is_one_line(tmp_path, content, said):
 
 
 def test_weights_that_are_not_named_or_not_looked_at_are_told(tmp_path):
-    with pytest.raises(UadBenchError, match="resnet50 needs a weight file: --param"):
+    with pytest.raises(
+        UadBenchError, match="resnet50 needs a weight file: set its parameter weights"
+    ):
         find_backbone("resnet50", None, None)
     with pytest.raises(UadBenchError, match="leave out weights"):
         find_backbone("efficientnet-lite0", tmp_path / "any.pth", None)
@@ -249,7 +253,7 @@ def test_a_run_with_other_weights_than_said_is_refused_before_any_data(
     command = ["run", "--methods", "patchcore", "--datasets", "mslub", "--cache", "cache"]
     assert main([*command, *flags]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: weights {file}: SHA-256 is ")
+    assert line.startswith(f"error: patchcore: weights {file}: SHA-256 is ")
     assert list(tmp_path.iterdir()) == [file]
 
 

@@ -250,7 +250,7 @@ def test_a_run_without_its_weights_is_refused_in_one_line_before_any_data(
     command = ["run", "--methods", "vae,dae", "--datasets", "mslub", "--cache", "cache"]
     assert main([*command, *flags]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: weights {file}: ")
+    assert line.startswith(f"error: vae: weights {file}: ")
     assert list(tmp_path.iterdir()) == ([] if fault == "absent" else [file])
 
 
@@ -261,6 +261,7 @@ def test_without_the_wheel_a_run_is_refused_when_planned_and_says_so_once(monkey
     with pytest.raises(UadBenchError, match="not installed") as caught:
         planned(asking("vae") | asking("spa"), "vae,spa")
     assert str(caught.value).count("not installed") == 1
+    assert str(caught.value).startswith("vae, spa: ")
 
 
 def test_a_detector_is_known_by_the_content_of_its_weight_file(tmp_path):

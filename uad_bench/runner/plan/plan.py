@@ -157,11 +157,12 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
     problems: list[str] = []
     methods: list[PlannedMethod] = []
     settable: set[str] = set()
+    lacking: dict[str, list[str]] = {}
     for name in config.methods:
         with noted(problems):
             method = registry.method(name)
             settable |= set(_settable(method))
-            methods.append(_planned(method, config, {}))
+            methods += _planned(method, config, {}, lacking)
     beside = [
         (planned.method, planned.params)
         for planned in methods
@@ -174,7 +175,9 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
     for name in list(names)[len(config.methods) :]:
         with noted(problems):
             control = registry.method(name)
-            methods.append(_planned(control, config, followed(control, beside, config.param)))
+            taken_over = followed(control, beside, config.param)
+            methods += _planned(control, config, taken_over, lacking)
+    problems += _lacked(lacking)
     for planned in methods:
         problems += _unmet(planned.method, config, device)
     if len(methods) == len(names):
@@ -236,11 +239,13 @@ def plan_training(config: RunConfig, registry: Registry, device: str) -> Plan:
     """
     problems: list[str] = []
     methods: list[PlannedMethod] = []
+    lacking: dict[str, list[str]] = {}
     with noted(problems):
-        planned = _planned(registry.method(config.methods[0]), config, {})
-        methods.append(replace(planned, seeds=planned.seeds[:1]))
-        problems += _unmet(methods[0].method, config, device)
-        problems += _unused(config, methods)
+        for planned in _planned(registry.method(config.methods[0]), config, {}, lacking):
+            methods.append(replace(planned, seeds=planned.seeds[:1]))
+            problems += _unmet(planned.method, config, device)
+            problems += _unused(config, methods)
+    problems += _lacked(lacking)
     postprocessings: tuple[PostProcessing, ...] = ()
     with noted(problems):
         postprocessings = registry.postprocessings(config.postprocessing)
@@ -289,12 +294,17 @@ def _notes(
 
 
 def _planned(
-    method: type[Method], config: RunConfig, taken_over: Mapping[str, Any]
-) -> PlannedMethod:
-    """A method with its parameters: preset, then what a control takes over, then the user's.
+    method: type[Method],
+    config: RunConfig,
+    taken_over: Mapping[str, Any],
+    lacking: dict[str, list[str]],
+) -> Iterator[PlannedMethod]:
+    """Yield a method with its parameters: preset, then what a control takes over, then the user's.
+
+    What it lacks, such as a weight file, is added to ``lacking``: what is missing, and for whom.
 
     Raises:
-        UadBenchError: if a parameter is wrong, or a file that one names is.
+        UadBenchError: if a parameter is wrong.
     """
     preset = method.info.presets.get(config.preset or "", {})
     given = given_params(config.param, method)
@@ -304,11 +314,17 @@ def _planned(
     try:
         params = method.resolve(chosen)
     except UadBenchError as error:
-        text, name = str(error), method.info.name
-        raise UadBenchError(text if text.startswith(name) else f"{name}: {text}") from None
+        lacking.setdefault(str(error), []).append(method.info.name)
+        return
     seeds = config.seeds if method.info.trains else config.seeds[:1]
     tuned = config.tune and bool(tunable(method))
-    return PlannedMethod(method, params, seeds, tuned, code_of(method))
+    yield PlannedMethod(method, params, seeds, tuned, code_of(method))
+
+
+def _lacked(lacking: Mapping[str, list[str]]) -> Iterator[str]:
+    """Yield each thing that is missing once, with the methods that need it."""
+    for text, names in lacking.items():
+        yield f"{', '.join(names)}: {text}"
 
 
 def _settable(method: type[Method]) -> Iterator[str]:
