@@ -15,7 +15,7 @@ from uad_bench.models.denoiser import Denoiser
 from uad_bench.models.diffusion import TIMES
 from uad_bench.models.losses import absolute_error, squared_error
 from uad_bench.models.synthetic import synthesise
-from uad_bench.training import Loss, Player, Trainable, Turn
+from uad_bench.training import NetworkTraining, Trainable
 from uad_bench.training.diffusion import DenoiserMethod, DenoiserParams
 
 
@@ -79,23 +79,11 @@ def restored(network: Denoiser, image: Tensor, degree: Tensor) -> Tensor:
     return made.clamp(0, 1)
 
 
-class _Training(Trainable):
-    def __init__(self, network: Denoiser) -> None:
-        self.network = network
+class _Training(NetworkTraining):
+    network: Denoiser
 
-    @property
-    def players(self) -> tuple[Player, ...]:
-        return (Player("network", self.network),)
-
-    def loss(self, batch: Batch, turn: Turn) -> Loss:
-        made = self._made(batch, turn.generator)
-        return Loss(squared_error(batch.image, made, batch.brain).mean())
-
-    def validate(self, batch: Batch, generator: torch.Generator) -> Mapping[str, Tensor]:
-        made = self._made(batch, generator)
+    def measures(self, batch: Batch, generator: torch.Generator) -> Mapping[str, Tensor]:
+        given, degree = synthesise(batch.image, batch.brain, batch.spacing[1:], generator)
+        made = restored(self.network, given, degree) * batch.brain
         misfit = squared_error(batch.image, made, batch.brain)
         return {"misfit": misfit, "l1": absolute_error(batch.image, made)}
-
-    def _made(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        given, degree = synthesise(batch.image, batch.brain, batch.spacing[1:], generator)
-        return restored(self.network, given, degree) * batch.brain

@@ -12,7 +12,7 @@ from uad_bench.method import FitContext, FitReport, FloatArray, MethodInfo, Slic
 from uad_bench.models.batches import Batch, in_batches
 from uad_bench.models.blocks import UNet
 from uad_bench.models.foreign_patch import OtherPeople, interpolate
-from uad_bench.training import DeepMethod, Loss, Player, Trainable, TrainingParams, Turn
+from uad_bench.training import DeepMethod, NetworkTraining, Trainable, TrainingParams
 
 
 class FPI(DeepMethod):
@@ -77,26 +77,17 @@ class FPI(DeepMethod):
         )
 
 
-class _Training(Trainable):
+class _Training(NetworkTraining):
     def __init__(self, network: nn.Module, others: OtherPeople) -> None:
-        self.network, self.others = network, others
+        super().__init__(network)
+        self.others = others
 
-    @property
-    def players(self) -> tuple[Player, ...]:
-        return (Player("network", self.network),)
-
-    def loss(self, batch: Batch, turn: Turn) -> Loss:
-        return Loss(self._misfit(batch, turn.generator).mean())
-
-    def validate(self, batch: Batch, generator: torch.Generator) -> Mapping[str, Tensor]:
-        return {"cross_entropy": self._misfit(batch, generator)}
-
-    def _misfit(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """The mean cross-entropy over the brain of each slice, ``[B]``."""
+    def measures(self, batch: Batch, generator: torch.Generator) -> Mapping[str, Tensor]:
+        """Return the mean cross-entropy over the brain of each slice."""
         foreign = self.others.draw(batch.z, generator)
         mixed, share = interpolate(batch.image, batch.brain, foreign, generator)
         misfit = nn.functional.binary_cross_entropy_with_logits(
             self.network(mixed), share, reduction="none"
         )
         inside = batch.brain.sum(dim=(1, 2, 3)).clamp(min=1)
-        return (misfit * batch.brain).sum(dim=(1, 2, 3)) / inside
+        return {"cross_entropy": (misfit * batch.brain).sum(dim=(1, 2, 3)) / inside}

@@ -15,7 +15,7 @@ from uad_bench.method import FitContext, MethodInfo
 from uad_bench.models.batches import Batch
 from uad_bench.models.denoiser import Denoiser
 from uad_bench.models.diffusion import centred, noised, shown, without_velocity
-from uad_bench.training import Loss, Player, Trainable, Turn
+from uad_bench.training import NetworkTraining, Trainable
 from uad_bench.training.diffusion import DiffusionMethod, DiffusionParams, noisy_example
 
 
@@ -78,24 +78,15 @@ def boxes(image: Tensor, grid: int) -> Tensor:
     return (rows[:, None, :, None] & columns[None, :, None, :]).flatten(0, 1)
 
 
-class _Training(Trainable):
+class _Training(NetworkTraining):
     """A box of every slice, drawn for each, is noised; L1 counts inside it."""
 
     def __init__(self, network: Denoiser, params: PDDPM.Params) -> None:
-        self.network, self.params = network, params
+        super().__init__(network)
+        self.params = params
 
-    @property
-    def players(self) -> tuple[Player, ...]:
-        return (Player("network", self.network),)
-
-    def loss(self, batch: Batch, turn: Turn) -> Loss:
-        return Loss(self._misfit(batch, turn.generator).mean())
-
-    def validate(self, batch: Batch, generator: torch.Generator) -> Mapping[str, Tensor]:
-        return {"misfit": self._misfit(batch, generator)}
-
-    def _misfit(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """The mean absolute error inside each slice's box, ``[B]``, of slices in [-1, 1]."""
+    def measures(self, batch: Batch, generator: torch.Generator) -> Mapping[str, Tensor]:
+        """Return the mean absolute error inside each slice's box, of slices in [-1, 1]."""
         image = centred(batch.image)
         noisy, time, _ = noisy_example(batch, self.params, generator)
         every = boxes(image, self.params.grid)
@@ -105,4 +96,4 @@ class _Training(Trainable):
         seen = torch.where(box, noisy, image)
         made = without_velocity(seen, time, self.network(seen, time))
         error = (made - image).abs() * box
-        return error.sum(dim=(1, 2, 3)) / box.sum(dim=(1, 2, 3))
+        return {"misfit": error.sum(dim=(1, 2, 3)) / box.sum(dim=(1, 2, 3))}

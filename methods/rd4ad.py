@@ -16,7 +16,8 @@ from uad_bench.training.feature_method import (
     TrainedFeatureParams,
     mean_inside,
 )
-from uad_bench.training.trainable import Loss, Player, Trainable, Turn
+from uad_bench.training.network import NetworkTraining
+from uad_bench.training.trainable import Player, Trainable
 
 
 class RD4AD(TrainedFeatureMethod):
@@ -73,24 +74,16 @@ class RD4AD(TrainedFeatureMethod):
         ]
 
 
-class _Training(Trainable):
+class _Training(NetworkTraining):
     def __init__(self, method: RD4AD) -> None:
+        super().__init__(method.student_)
         self.method = method
-
-    @property
-    def players(self) -> tuple[Player, ...]:
-        return (Player("student", self.method.student_),)
 
     def optimiser(self, player: Player, learning_rate: float) -> torch.optim.Optimizer:
         weights = player.module.parameters()
         return torch.optim.Adam(weights, lr=learning_rate, betas=(0.5, 0.999), fused=True)
 
-    def loss(self, batch: Batch, turn: Turn) -> Loss:
-        return Loss(self._total(batch).mean())
-
-    def validate(self, batch: Batch, generator: torch.Generator) -> Mapping[str, Tensor]:
-        return {"disagreement": self._total(batch)}
-
-    def _total(self, batch: Batch) -> Tensor:
+    def measures(self, batch: Batch, generator: torch.Generator) -> Mapping[str, Tensor]:
         layers = self.method.disagreement(batch)
-        return torch.stack([mean_inside(layer, batch.brain) for layer in layers]).sum(dim=0)
+        total = torch.stack([mean_inside(layer, batch.brain) for layer in layers]).sum(dim=0)
+        return {"disagreement": total}

@@ -2,6 +2,7 @@
 
 from uad_bench.training.deep import DeepMethod, DeepReconstruction
 from uad_bench.training.loop import train_players
+from uad_bench.training.network import NetworkTraining
 from uad_bench.training.params import TrainingParams
 from uad_bench.training.reconstruction import (
     PAPER_TRAINING,
@@ -25,6 +26,7 @@ __all__ = [
     "DeepReconstruction",
     "Loss",
     "NetworkReconstruction",
+    "NetworkTraining",
     "Player",
     "ReconstructionParams",
     "Trainable",

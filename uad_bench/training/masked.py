@@ -11,44 +11,28 @@ from uad_bench.models.batches import Batch
 from uad_bench.models.losses import absolute_error, squared_error
 from uad_bench.models.masking import draw_masks, fine_structure
 from uad_bench.models.noise import draw_noise
-from uad_bench.training.trainable import Loss, Player, Trainable, Turn
+from uad_bench.training.network import NetworkTraining
 
 _WHOLE = 0.5
 
 
-class MaskedTraining(Trainable):
+class MaskedTraining(NetworkTraining):
     """The mean squared error over the brain, where half of the slices are masked by squares.
 
     The other half is masked as a whole, and only its fine structure is left to see.
     """
 
-    def __init__(self, network: nn.Module) -> None:
-        self.network = network
-
-    @property
-    def players(self) -> tuple[Player, ...]:
-        """The network."""
-        return (Player("network", self.network),)
-
-    def loss(self, batch: Batch, turn: Turn) -> Loss:
-        """Return the loss of a batch."""
-        made = self._made(batch, turn.generator)
-        return Loss(squared_error(batch.image, made, batch.brain).mean())
-
-    def validate(self, batch: Batch, generator: torch.Generator) -> Mapping[str, Tensor]:
+    def measures(self, batch: Batch, generator: torch.Generator) -> Mapping[str, Tensor]:
         """Return the misfit by which it is trained, and L1."""
-        made = self._made(batch, generator)
-        misfit = squared_error(batch.image, made, batch.brain)
-        return {"misfit": misfit, "l1": absolute_error(batch.image, made)}
-
-    def _made(self, batch: Batch, generator: torch.Generator) -> Tensor:
         count, _, height, width = batch.image.shape
         spacing, device = batch.spacing[1:], batch.image.device
         drawn = draw_masks(batch.brain, spacing, generator)
         whole = torch.rand(count, 1, 1, 1, generator=generator, device=device) < _WHOLE
         mask = torch.where(whole, batch.brain, drawn)
         noise = draw_noise("gaussian", (count, height, width), spacing, generator)
-        return filled_in(self.network, batch, mask, noise)
+        made = filled_in(self.network, batch, mask, noise)
+        misfit = squared_error(batch.image, made, batch.brain)
+        return {"misfit": misfit, "l1": absolute_error(batch.image, made)}
 
 
 def filled_in(network: nn.Module, batch: Batch, mask: Tensor, noise: Tensor) -> Tensor:
