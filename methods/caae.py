@@ -74,11 +74,13 @@ class CAAE(DeepReconstruction):
         """Train, and keep the state with the lowest L1 on validation slices.
 
         Raises:
-            DivergenceError: if a loss is no longer finite.
+            DivergenceError: if a loss is no longer finite, or the decoder makes one slice of all.
         """
         height, width = train.image.shape[2:]
         self.shape_ = (height, width)
-        return super().fit(train, validation, context)
+        report = super().fit(train, validation, context)
+        self.refuse_collapse(self.reconstruct, validation)
+        return report
 
     def reconstruct_batch(self, batch: Batch) -> Tensor:
         """Return the decoder's slices ``[B, 1, H, W]`` in [0, 1]."""

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from uad_bench.method import FitContext, FitReport, MethodInfo, Slices
+from uad_bench.method import FitContext, FitReport, FloatArray, MethodInfo, Slices
 from uad_bench.models.batches import Batch, in_batches, spread
 from uad_bench.models.blocks import UNet, image_head
 from uad_bench.models.masking import shrinking
@@ -66,9 +66,16 @@ class IterMask2(DeepReconstruction):
         return MaskedTraining(self.network_)
 
     def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
-        """Train; the noise of scoring follows from the seed too."""
+        """Train; the noise of scoring follows from the seed too.
+
+        Raises:
+            DivergenceError: if a loss is no longer finite, or the network makes one slice of all
+                that it sees nothing of but fine structure.
+        """
         self.seed_ = context.seed
-        return super().fit(train, validation, context)
+        report = super().fit(train, validation, context)
+        self.refuse_collapse(self._first_made, validation)
+        return report
 
     @torch.inference_mode()
     def calibrate(self, validation: Slices, context: FitContext) -> tuple[str, ...]:
@@ -87,6 +94,11 @@ class IterMask2(DeepReconstruction):
         """Return slices filled in where the last mask is, in [0, 1]."""
         *_, (_, made) = self._looks(batch, self.threshold_, self.params.looks)
         return made
+
+    @torch.inference_mode()
+    def _first_made(self, slices: Slices) -> FloatArray:
+        self.network_.eval()
+        return in_batches(lambda batch: next(self._looks(batch, 0.0, 1))[1], slices, self.network_)
 
     def _looks(self, batch: Batch, threshold: float, looks: int) -> Iterator[tuple[Tensor, Tensor]]:
         def look(number: int, mask: Tensor) -> Tensor:

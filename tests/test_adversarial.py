@@ -107,6 +107,16 @@ def test_one_slice_for_every_draw_is_a_collapse():
             refuse_collapse(made, healthy)
 
 
+def test_brains_that_differ_in_shape_do_not_hide_a_collapse():
+    healthy = torch.rand(8, 1, 16, 24, generator=source())
+    brain = torch.rand(healthy.shape, generator=source(1)) < 0.5
+    one = healthy[:1] * brain
+    refuse_collapse(one, healthy * brain)
+    with pytest.raises(DivergenceError, match="collapsed"):
+        refuse_collapse(one, healthy * brain, brain=brain)
+    refuse_collapse(healthy * 0.2 * brain, healthy * brain, brain=brain)
+
+
 def test_a_collapse_ends_the_training(monkeypatch):
     method = FAnoGAN(FAnoGAN.Params(**TINY))
     build = FAnoGAN.build
@@ -119,6 +129,12 @@ def test_a_collapse_ends_the_training(monkeypatch):
     monkeypatch.setattr(FAnoGAN, "build", constant)
     with pytest.raises(DivergenceError, match="collapsed"):
         method.fit(slices(12), slices(6, 1), FitContext(0))
+
+
+def test_an_autoencoder_that_makes_one_slice_of_all_is_named(monkeypatch):
+    monkeypatch.setattr(CAAE, "reconstruct", lambda self, scan: 0.5 * scan.brain.astype("float32"))
+    with pytest.raises(DivergenceError, match="the network collapsed"):
+        CAAE(CAAE.Params(**TINY)).fit(slices(12), slices(6, 1), FitContext(0))
 
 
 def test_the_encoder_is_trained_alone_after_the_others(monkeypatch):

@@ -310,10 +310,22 @@ def test_a_schedule_beyond_the_training_is_refused_when_a_run_is_planned(
     assert len(said.strip().splitlines()) == 1
 
 
-def test_a_network_that_makes_one_slice_of_all_is_named(monkeypatch):
-    monkeypatch.setattr(AnoDDPM, "reconstruct", lambda self, scan: np.ones_like(scan.image))
+@pytest.mark.parametrize("cls", [AnoDDPM, PDDPM, DISYRE])
+def test_a_network_that_makes_one_slice_of_all_is_named(cls, monkeypatch):
+    monkeypatch.setattr(cls, "reconstruct", lambda self, scan: 0.5 * scan.brain.astype(np.float32))
     with pytest.raises(DivergenceError, match="the network collapsed"):
-        fitted(AnoDDPM)
+        fitted(cls)
+
+
+def test_a_network_that_fills_in_one_slice_whatever_it_sees_is_named(monkeypatch):
+    made = torch.rand(1, 1, 32, 32, generator=source())
+
+    def fill_in_alike(network, batch, mask, noise):
+        return torch.where(mask, made, batch.image) * batch.brain
+
+    monkeypatch.setattr("uad_bench.methods.itermask2.filled_in", fill_in_alike)
+    with pytest.raises(DivergenceError, match="the network collapsed"):
+        fitted(IterMask2)
 
 
 def lesioned(count: int = 4) -> tuple[Slices, np.ndarray]:

@@ -125,19 +125,23 @@ def gradient_penalty(
     return penalty
 
 
-def refuse_collapse(made: Tensor, healthy: Tensor, maker: str = "the generator") -> None:
+def refuse_collapse(
+    made: Tensor, healthy: Tensor, maker: str = "the generator", brain: Tensor | None = None
+) -> None:
     """Stop where a network makes one slice, whatever it is given.
 
     Args:
         made: generated slices, ``[B, 1, H, W]``.
         healthy: real ones, ``[N, 1, H, W]``.
         maker: what the message calls the network.
+        brain: bool, where the ones were made of the others: only differences inside the brain
+            count, because the brains differ in shape whatever the network makes.
 
     Raises:
         DivergenceError: if the generated ones differ from each other by less than a tenth of what
             the real ones do.
     """
-    ours, theirs = spread_of(made), spread_of(healthy)
+    ours, theirs = spread_of(made, brain), spread_of(healthy, brain)
     if not ours >= COLLAPSED * theirs:
         raise DivergenceError(
             f"{maker} collapsed: its slices differ by {ours:.2g} on average, healthy ones by "
@@ -145,6 +149,8 @@ def refuse_collapse(made: Tensor, healthy: Tensor, maker: str = "the generator")
         )
 
 
-def spread_of(images: Tensor) -> float:
-    """Return the mean absolute difference between an image and the mean of all."""
-    return float((images - images.mean(dim=0)).abs().mean())
+def spread_of(images: Tensor, where: Tensor | None = None) -> float:
+    """Return the mean absolute difference between an image and the mean of all, where it counts."""
+    counts = torch.ones_like(images) if where is None else where.to(images.dtype)
+    mean = (images * counts).sum(dim=0) / counts.sum(dim=0).clamp(min=1)
+    return float(((images - mean).abs() * counts).sum() / counts.sum().clamp(min=1))

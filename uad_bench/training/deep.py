@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -17,10 +18,14 @@ from uad_bench.method import (
     ReconstructionMethod,
     Slices,
 )
-from uad_bench.models.batches import Batch, in_batches
+from uad_bench.models.adversarial import refuse_collapse
+from uad_bench.models.batches import Batch, in_batches, spread
 from uad_bench.training.loop import train_players
 from uad_bench.training.params import TrainingParams
 from uad_bench.training.trainable import Trainable
+
+_LOOKED_AT = 8
+"""Healthy validation slices on which a collapse is looked for."""
 
 
 class DeepMethod(Method):
@@ -77,6 +82,20 @@ class DeepReconstruction(DeepMethod, ReconstructionMethod):
         The networks are in evaluation mode, and no gradient is kept. What comes out for a slice
         may not depend on the others of the batch, nor on its place there.
         """
+
+    def refuse_collapse(self, make: Callable[[Slices], FloatArray], validation: Slices) -> None:
+        """Stop where what is made of healthy slices is one slice, whatever it is made of.
+
+        Args:
+            make: from slices to what is made of them, ``[N, 1, H, W]``.
+            validation: healthy slices, some of which are looked at.
+
+        Raises:
+            DivergenceError: if what is made differs by less than a tenth of what the slices do.
+        """
+        seen = validation.take(spread(len(validation), _LOOKED_AT))
+        made, image, brain = map(torch.from_numpy, (make(seen), seen.image, seen.brain))
+        refuse_collapse(made, image, "the network", brain)
 
     @torch.inference_mode()
     def reconstruct(self, slices: Slices) -> FloatArray:

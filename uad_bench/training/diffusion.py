@@ -11,8 +11,7 @@ from pydantic_core import PydanticCustomError
 from torch import Tensor
 
 from uad_bench.method import FitContext, FitReport, Params, Slices
-from uad_bench.models.adversarial import refuse_collapse
-from uad_bench.models.batches import Batch, spread
+from uad_bench.models.batches import Batch
 from uad_bench.models.denoiser import Denoiser
 from uad_bench.models.diffusion import TIMES, centred, noised, shown, without_noise
 from uad_bench.models.losses import absolute_error
@@ -20,9 +19,6 @@ from uad_bench.models.noise import NoiseName, draw_noise, noise_of_slices
 from uad_bench.training.deep import DeepReconstruction
 from uad_bench.training.params import TrainingParams
 from uad_bench.training.trainable import Loss, Player, Trainable, Turn
-
-_LOOKED_AT = 8
-"""Healthy validation slices on which a collapse is looked for."""
 
 
 class DenoiserParams(TrainingParams):
@@ -55,9 +51,7 @@ class DenoiserMethod(DeepReconstruction):
             DivergenceError: if a loss is no longer finite, or the network makes one slice of all.
         """
         report = super().fit(train, validation, context)
-        seen = validation.take(spread(len(validation), _LOOKED_AT))
-        made = torch.from_numpy(self.reconstruct(seen))
-        refuse_collapse(made, torch.from_numpy(seen.image), "the network")
+        self.refuse_collapse(self.reconstruct, validation)
         return report
 
 
