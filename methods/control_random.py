@@ -20,6 +20,7 @@ class ControlRandom(Method):
         name="control-random",
         title="Random",
         trains=False,
+        draws=True,
         control=True,
         beside="all",
     )

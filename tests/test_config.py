@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uad_bench.cli import main
-from uad_bench.cli.options import scalar
+from uad_bench.cli.options import parameters
 from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import PluginSources, discover
 from uad_bench.runner.config import load_config
 from uad_bench.runner.data.gather import tissue_source
 from uad_bench.runner.plan.plan import make_plan
-from uad_bench.system.yaml_files import parse_yaml
+from uad_bench.system.yaml_files import Written, parse_yaml
 from uad_bench.volumes.recipe import find_recipe
 from uad_bench.volumes.steps.tissue_maps import load_mapping
 
@@ -97,7 +97,7 @@ def test_a_value_that_does_not_fit_its_tag_is_no_traceback(tag, value, around):
     text = around.format(f"!!{tag} {value}")
     with suppress(yaml.YAMLError):
         parse_yaml(text)
-    scalar(text)
+    assert Written(text).text is not None
 
 
 def test_every_mistake_is_named_at_once(tmp_path):
@@ -120,6 +120,25 @@ def test_what_is_named_twice_counts_once():
 def test_an_empty_list_is_refused_by_name(key):
     with pytest.raises(UadBenchError, match=f"--{key}: names nothing"):
         load_config(None, {"methods": "spa"} | {key: " ,"})
+
+
+@pytest.mark.parametrize(("key", "said"), [("seeds", "--seeds x: "), ("plugin", "--plugin: ")])
+@pytest.mark.parametrize("wrong", ["x", "0,x", "x,x"])
+def test_a_wrong_item_of_a_list_is_one_complaint(key, said, wrong):
+    items = wrong if key == "seeds" else [7 if one == "x" else "a" for one in wrong.split(",")]
+    with pytest.raises(UadBenchError) as caught:
+        load_config(None, {"methods": "spa", key: items})
+    (line,) = str(caught.value).split("; ")
+    assert line.startswith(said)
+
+
+def test_two_values_for_one_parameter_are_refused():
+    assert parameters(["spa.steps=5", "spa.width=8", "spa.steps=5"]).keys() == {
+        "spa.steps",
+        "spa.width",
+    }
+    with pytest.raises(UadBenchError, match=r"--param spa\.steps: is 5, and 7 as well; keep one"):
+        parameters(["spa.steps=5", "spa.steps=7"])
 
 
 @pytest.mark.parametrize(("failed", "said"), [(1, "1 cell failed"), (2, "2 cells failed")])
@@ -201,7 +220,7 @@ def test_a_value_means_the_same_in_a_file_and_on_the_command_line(tmp_path, text
     file = yaml_file(tmp_path, f"methods: spa\nparam: {{spa.x: {text}}}\n")
     found = load_config(file, {}).param["spa.x"]
     assert (type(found), found) == (type(value), value)
-    assert scalar(text) == value
+    assert Written(text).value == value
 
 
 @given(st.floats(allow_nan=False) | st.integers())

@@ -38,6 +38,14 @@ def test_networks_stand_beside_six_controls_and_what_trains_nothing_beside_four(
     assert list(planned("outlier,thresholding")) == ["outlier", "thresholding", *UNTRAINED]
 
 
+def test_random_scores_are_drawn_for_every_seed():
+    config = load_config(None, {"methods": "spa,thresholding", "datasets": "mslub", "seeds": "0,1"})
+    made = make_plan(config, open_registry(()), "cpu")
+    seeds = {one.method.info.name: one.seeds for one in made.methods}
+    assert seeds["control-random"] == seeds["spa"] == (0, 1)
+    assert seeds["control-centre"] == seeds["thresholding"] == (0,)
+
+
 def test_the_controls_that_the_user_names_are_the_only_ones():
     assert list(planned("spa", controls="control-black")) == ["spa", "control-black"]
     assert list(planned("spa", controls="")) == ["spa"]

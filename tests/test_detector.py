@@ -203,6 +203,7 @@ def test_a_scan_that_looks_like_a_t2_is_scored_with_a_warning_wherever_it_shows(
     assert any("a T2 and no FLAIR?" in one for one in said["warnings"])
     assert all(f"warning: a.nii.gz: {one}" in err for one in said["warnings"])
     assert said["detector_simulated"]
+    assert said["postprocessing"] == "none"
     assert not said["scan_simulated"]  # nothing in its folder says so
     found = ub.load_detector(kept).predict(tmp_path / "a.nii.gz")
     assert found.picture() != replace(found, warnings=()).picture()
@@ -334,6 +335,18 @@ def test_a_plugin_whose_backbone_is_gone_is_one_line(lab, cache, flair, tmp_path
     backbone.unlink()
     with pytest.raises(ub.UadBenchError, match="gate needs a file that cannot be read"):
         ub.load_detector(tmp_path / "kept", plugin=plugin)
+
+
+def test_a_map_says_how_it_was_post_processed_and_has_one_way(kept, flair, tmp_path):
+    ub.load_detector(kept).predict(flair, postprocessing="star+erode=2").save(tmp_path / "m.nii")
+    said = json.loads((tmp_path / "m_prediction.json").read_text())
+    assert said["postprocessing"] == "star+erode=2"
+    code, _, err = uad_bench(
+        *("predict", flair, "-d", kept, "-o", "n.nii", "--postprocessing", "none,star"),
+        cwd=tmp_path,
+    )
+    assert code == 2
+    assert "--postprocessing none,star: a map has one post-processing" in err
 
 
 def test_words_that_are_not_for_training_are_told():

@@ -105,6 +105,10 @@ def test_a_member_has_the_values_that_are_set_for_its_method(lab, folder, tmp_pa
         ("team.the_member.level=0.4", "write the-member.level=VALUE, which holds for this member"),
         ("the-member.level=7", "--param the-member.level: Input should be less than or equal to 1"),
         ("the-member.leve=0.1", "--param the-member.leve: unknown; did you mean level?"),
+        (
+            "team.the_member={level: 0.4}",
+            "give its parameters one by one, as the-member.NAME=VALUE",
+        ),
         ("team.the_member=5", "give its parameters one by one, as the-member.NAME=VALUE"),
     ],
 )

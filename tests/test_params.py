@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Literal
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import Field
 
 from uad_bench.cli import main
+from uad_bench.cli.options import parameters
 from uad_bench.errors import UadBenchError
 from uad_bench.method import FitReport, Method, MethodInfo, Params, descriptions
 from uad_bench.plugins.registry import open_registry
-from uad_bench.runner.detectors.trainer import validated
+from uad_bench.runner.detectors.trainer import given_params, validated
 
 
 class Toy(Method):
@@ -29,6 +35,42 @@ class Toy(Method):
 
     def score(self, slices):
         return slices.image
+
+
+def on_the_command_line(name: str, text: str) -> object:
+    given = given_params(parameters([f"kinds.{name}={text}"]), Kinds)
+    return getattr(validated(Kinds, given), name)
+
+
+class Kinds(Toy):
+    """Has texts, and what may be one."""
+
+    class Params(Params):
+        word: str = ""
+        known: str | None = None
+        file: Path | None = None
+        choice: Literal["a", "1"] | None = None
+        either: int | str = 0
+        count: int = 0
+
+    info = MethodInfo("kinds", "Kinds")
+
+
+@given(st.from_regex(r"[0-9a-fxo.eE+:-]+", fullmatch=True) | st.sampled_from(["yes", "off", "[1]"]))
+def test_a_text_on_the_command_line_is_never_read_as_a_number(text):
+    for name in ("word", "known"):
+        assert on_the_command_line(name, text) == text
+    assert on_the_command_line("file", text) == Path(text)
+
+
+@given(st.integers())
+def test_what_is_no_text_is_read_as_in_a_file(number):
+    assert on_the_command_line("count", str(number)) == number
+    assert on_the_command_line("either", str(number)) == number
+    assert on_the_command_line("known", "null") is None
+    assert on_the_command_line("word", "null") == "null"
+    assert on_the_command_line("word", "'a b'") == "a b"
+    assert on_the_command_line("choice", "a") == "a"
 
 
 @pytest.mark.parametrize("value", [True, False])

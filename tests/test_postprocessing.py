@@ -289,7 +289,12 @@ def test_a_number_that_is_the_default_makes_no_other_post_processing():
         ("none+star", "post-processing none+star: none cannot be a step of a chain"),
         ("star+erod", "Unknown post-processing 'erod'. Did you mean 'erode'?"),
         ("star+", "post-processing star+: a + joins two names; one is missing"),
-        ("+".join(["median3d"] * 7), "62 characters, and 60 are the most"),
+        ("star+erode=2+star", "post-processing star+erode=2+star: star is in it twice; keep one"),
+        ("erode=2+erode=3", "erode is in it twice; keep one"),
+        (
+            "star+erode=2.25+median3d=5+min-size=12.25+prior-quantile=0.9125",
+            "61 characters, and 60 are the most",
+        ),
     ],
 )
 def test_what_is_no_post_processing_is_one_line(name, line):

@@ -253,6 +253,20 @@ def test_what_cannot_be_is_refused_at_planning_all_at_once(lab, cache, plugins, 
     assert not (tmp_path / "unused").exists()
 
 
+def test_all_are_the_datasets_that_can_be_learned_from(lab, cache, plugins, tmp_path):
+    arguments = ("--methods", "pupil", "--datasets", "wmh", "--supervised-on", "all", "--dry-run")
+    code, out, err = run(lab, cache, plugins, *arguments, cwd=tmp_path)
+    assert code == 0, err
+    words = " ".join((out + err).split())
+    assert "supervised methods do not learn from wmh: " in words
+    assert "supervised methods do not learn from brats: not in" in words
+    assert words.count("supervised on") == 1
+    shutil.rmtree(shutil.copytree(lab, tmp_path / "lab") / "MSLUB")
+    code, _, err = run(tmp_path / "lab", cache, plugins, *arguments, cwd=tmp_path)
+    assert code == 2
+    assert "--supervised-on all: supervised methods do not learn from brats: not in" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

@@ -815,11 +815,17 @@ def test_the_command_prints_the_table_of_a_folder(
     assert capsys.readouterr().out == render([build_table(study())], "csv")
 
 
-def test_the_command_writes_a_file(results: Path, tmp_path: Path) -> None:
+def test_the_command_writes_a_file_and_says_which(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     target = tmp_path / "new" / "table.tex"
     options = ["-f", "latex", "--metrics", "auprc, hd95", "--intervals", "--compare", "spa"]
     assert main(["table", "--results", str(results), *options, "-o", str(target)]) == 0
     assert target.read_text() == (GOLDEN / "table.tex").read_text()
+    assert capsys.readouterr().out == f"{target}\n"
+    below = target / "table.tex"
+    assert main(["table", "--results", str(results), "-o", str(below)]) == 2
+    assert capsys.readouterr().err == f"error: cannot write {below}: {target} is a file\n"
 
 
 def test_the_papers_tables_need_no_results(

@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from itertools import pairwise
-from types import UnionType
+from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin
 
 import numpy as np
@@ -17,6 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from uad_bench import fitted_state
 from uad_bench.errors import UadBenchError
+from uad_bench.system.yaml_files import Written
 
 Need = Literal["tissue_prior", "lesion_masks", "gpu"]
 FloatArray = NDArray[np.float32]
@@ -30,7 +32,8 @@ class Params(BaseModel):
 
     A text below a field describes it: what it means, with its unit. A field that a subclass
     declares anew, for another default, keeps the description (:func:`descriptions`). A number is
-    never read from a truth value, which YAML makes of ``yes`` and ``on``.
+    never read from a truth value, which YAML makes of ``yes`` and ``on``; and a text that was
+    written on the command line is never read as a number.
     """
 
     model_config = ConfigDict(
@@ -39,8 +42,11 @@ class Params(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _keep_numbers_apart(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, bool) and _takes_numbers_only(cls.model_fields[str(info.field_name)]):
+    def _keep_kinds_apart(cls, value: Any, info: ValidationInfo) -> Any:
+        field = cls.model_fields[str(info.field_name)]
+        if isinstance(value, Written):
+            value = _as_asked(value, field)
+        if isinstance(value, bool) and _takes_numbers_only(field):
             raise PydanticCustomError(
                 "truth_value",
                 "Input should be a number, not {value} (YAML reads yes, no, on and off as "
@@ -50,11 +56,24 @@ class Params(BaseModel):
         return value
 
 
+def _kinds(field: FieldInfo) -> set[Any]:
+    """The types that a parameter may have."""
+    is_union = get_origin(field.annotation) in (Union, UnionType)
+    return set(get_args(field.annotation)) if is_union else {field.annotation}
+
+
 def _takes_numbers_only(field: FieldInfo) -> bool:
     """Whether a parameter is a number, and no truth value."""
-    is_union = get_origin(field.annotation) in (Union, UnionType)
-    kinds = set(get_args(field.annotation)) if is_union else {field.annotation}
+    kinds = _kinds(field)
     return bool(kinds & {int, float}) and bool not in kinds
+
+
+def _as_asked(written: Written, field: FieldInfo) -> Any:
+    """What was written, as the parameter takes it: as a text where it takes nothing else."""
+    kinds = _kinds(field)
+    if not kinds & {str, Path} or kinds - {str, Path, NoneType}:
+        return written.value
+    return None if NoneType in kinds and written.value is None else written.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +237,9 @@ class MethodInfo:
         title: the column heading in tables.
         citation: author and year; empty for a control.
         needs: what must be there, so that an impossible cell is refused before any work.
-        trains: whether ``fit`` learns anything; a method that does not is run with one seed.
+        trains: whether ``fit`` learns anything.
+        draws: whether its scores follow from the seed though it learns nothing. A method that
+            neither learns nor draws is run with one seed.
         control: whether it is a control rather than a detector; marked in every table.
         beside: of a control, the methods that it stands beside where the user names no controls:
             ``all``, or ``networks`` (methods with a budget). Written as a literal.
@@ -236,6 +257,7 @@ class MethodInfo:
     citation: str = ""
     needs: frozenset[Need] = frozenset()
     trains: bool = True
+    draws: bool = False
     control: bool = False
     beside: Literal["all", "networks"] | None = None
     stands_for: str = ""

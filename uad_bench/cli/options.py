@@ -137,28 +137,19 @@ def with_datasets(given: Given, names: Sequence[str] | None) -> Given:
     return {**given, "datasets": ",".join(names)}
 
 
-def scalar(text: str) -> Any:
-    """Read a parameter's value: a scalar as in a YAML file, so that both take the same."""
-    import yaml
-
-    from uad_bench.system.yaml_files import parse_yaml
-
-    try:
-        return parse_yaml(text)
-    except yaml.YAMLError:
-        return text
-
-
 def parameters(items: Sequence[str]) -> dict[str, Any]:
     """Read ``method.name=value`` items.
 
     Raises:
-        UadBenchError: one that is not written so.
+        UadBenchError: one that is not written so, or two values for one parameter.
     """
-    found = {}
+    from uad_bench.system.yaml_files import Written
+
+    found: dict[str, Any] = {}
     for item in items:
         key, equals, value = item.partition("=")
         if not equals or "." not in key:
             raise UadBenchError(f"--param {item}: write METHOD.NAME=VALUE, such as spa.beta=1e-4")
-        found[key] = scalar(value)
+        if found.setdefault(key, Written(value)) != value:
+            raise UadBenchError(f"--param {key}: is {found[key]}, and {value} as well; keep one")
     return found

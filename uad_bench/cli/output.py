@@ -9,10 +9,12 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 
 from uad_bench.cli.streams import echo
+from uad_bench.system.disk import is_stream
 
 _GAP, _BELOW = "  ", "    "
 _LEAST_WIDTH = 30
@@ -35,6 +37,12 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         else:
             text = f"{row}{_GAP}{_wrapped(line[-1], indent)}".rstrip()
         echo(typer.style(text, bold=True) if line is columns and on_terminal else text)
+
+
+def say_written(file: Path) -> None:
+    """Print which file was written; nothing where it was a stream, such as stdout itself."""
+    if not is_stream(file):
+        echo(str(file))
 
 
 def print_facts(facts: Sequence[tuple[str, str]]) -> None:

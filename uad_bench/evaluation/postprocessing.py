@@ -146,7 +146,8 @@ def chained(steps: Sequence[PostProcessing]) -> PostProcessing:
     """Return the post-processing that applies one after the other; a single one is itself.
 
     Raises:
-        UadBenchError: a step that changes nothing, or too many steps for the name of a file.
+        UadBenchError: a step that changes nothing, a step twice, or too many steps for the name of
+            a file.
     """
     if len(steps) == 1:
         return steps[0]
@@ -156,6 +157,9 @@ def chained(steps: Sequence[PostProcessing]) -> PostProcessing:
             raise UadBenchError(
                 f"post-processing {name}: {one.name} cannot be a step of a chain; leave it out"
             )
+    kinds = [one.name.partition("=")[0] for one in steps]
+    if twice := [kind for at, kind in enumerate(kinds) if kind in kinds[:at]]:
+        raise UadBenchError(f"post-processing {name}: {twice[0]} is in it twice; keep one")
     if len(name) > MOST_CHAIN:
         raise UadBenchError(
             f"post-processing {name}: {len(name)} characters, and {MOST_CHAIN} are the most"

@@ -41,6 +41,7 @@ class Prediction:
         affine: voxel to the scan's own world, mm.
         threshold: score that 1 % of the healthy validation voxels reach.
         detector: title of the detector.
+        postprocessing: name of how the residual became the map.
         scan_simulated: whether the scan is a phantom, as far as its folder tells.
         detector_simulated: whether the detector learned from simulated people.
         warnings: what is odd about the scan, in words, such as that it looks like a T1.
@@ -65,6 +66,7 @@ class Prediction:
     affine: NDArray[np.float64]
     threshold: float | None
     detector: str
+    postprocessing: str
     scan_simulated: bool
     detector_simulated: bool
     warnings: tuple[str, ...]
@@ -130,6 +132,7 @@ class Prediction:
             "scan_simulated": self.scan_simulated,
             "detector": self.detector,
             "detector_simulated": self.detector_simulated,
+            "postprocessing": self.postprocessing,
             "threshold": self.threshold,
             "mask_ml": None if self.mask is None else round(self.volume_ml, 3),
             "warnings": self.warnings,
@@ -200,6 +203,7 @@ def predict(
         affine=np.asarray(prepared.own.affine, dtype=np.float64),
         threshold=None if threshold is None else threshold / _TOP,
         detector=title,
+        postprocessing=postprocessing.name,
         scan_simulated=prepared.simulated,
         detector_simulated=simulated,
         warnings=prepared.warnings,

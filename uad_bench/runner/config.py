@@ -120,7 +120,10 @@ def _in_one_line(
     error: ValidationError, file: Path | None, from_file: set[str], in_python: bool
 ) -> str:
     problems = []
-    for item in error.errors():
+    found = error.errors()
+    # A list of which no item fits is too short as well.
+    of_items = {item["loc"][0] for item in found if len(item["loc"]) > 1}
+    for item in found:
         key = str(item["loc"][0]).replace("_", "-") if item["loc"] else "config"
         flag = _argument(key) if in_python else f"--{key}"
         where = f"{file}: {key}" if key in from_file else flag
@@ -133,9 +136,13 @@ def _in_one_line(
         elif item["type"] == "missing":
             example = f'{flag}="spa,gmvae"' if in_python else f"{flag} spa,gmvae"
             problems.append(f"{flag} is needed, such as {example}")
+        elif item["type"] == "too_short" and item["loc"][0] in of_items:
+            continue
         elif item["type"] == "too_short" or (item["type"], item["input"]) == ("tuple_type", None):
             problems.append(f"{where}: names nothing; give one or several, separated by commas")
         else:
             text = item["msg"].removeprefix("Value error, ")
+            is_item = len(item["loc"]) > 1 and isinstance(item["input"], str)
+            where += f" {item['input']}" if is_item else ""
             problems.append(f"{where}: {text[0].lower()}{text[1:]}")
-    return "; ".join(problems)
+    return "; ".join(dict.fromkeys(problems))

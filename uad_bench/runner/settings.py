@@ -163,8 +163,8 @@ class TrainingSettings(Settings):
     """Training seeds, such as 0,1,2: one training for each."""
 
     supervised_on: _Names = ()
-    """Datasets whose lesion masks supervised methods learn from, such as wmh,brats: a training on a
-    part of each, which is then not tested."""
+    """Datasets whose lesion masks supervised methods learn from, such as wmh,brats, or all with
+    masks: a training on a part of each, which is then not tested."""
 
     atlas: _UserPath | None = None
     """Tissue prior from `atlas build`; that of the training dataset if not given."""

@@ -38,6 +38,11 @@ def write_whole(path: Path, data: bytes) -> None:
                 file.write(data)
 
 
+def is_stream(path: Path) -> bool:
+    """Whether what was written to a path went to a device, a pipe or a stream of this process."""
+    return _DESCRIPTOR.fullmatch(str(path)) is not None or not path.is_file()
+
+
 def _open_stream(path: Path) -> int | None:
     """Open what is no regular file, and return its descriptor; ``None`` for a file to replace.
 
@@ -59,7 +64,7 @@ def _replace(path: Path, data: bytes) -> None:
     """Write a new file beside ``path``, and give it that name when it is whole."""
     temporary = path.with_name(f".partial-{secrets.token_hex(8)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with temporary.open("xb") as file:
             file.write(data)
             file.flush()
@@ -68,6 +73,18 @@ def _replace(path: Path, data: bytes) -> None:
     finally:
         with suppress(OSError):  # it has its name by now, or something went wrong
             temporary.unlink()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are missing.
+
+    Raises:
+        OSError: it cannot be made, such as where a file has its name.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, f"{folder} is a file") from None
 
 
 def sha256_of(file: Path) -> str:

@@ -28,6 +28,29 @@ _SHOWN = 40
 """Characters of a wrong value that a message repeats."""
 
 
+class Written(str):
+    """A value as somebody wrote it: YAML, whose meaning depends on what is asked for.
+
+    ``0017`` is a number of steps, or a text of four characters.
+    """
+
+    __slots__ = ()
+
+    @property
+    def value(self) -> Any:
+        """What it is as YAML; itself where it is none."""
+        try:
+            return parse_yaml(self)
+        except yaml.YAMLError:
+            return str(self)
+
+    @property
+    def text(self) -> str:
+        """What it is where a text is asked for: without YAML's quotes, but never a number."""
+        value = self.value
+        return value if isinstance(value, str) else str(self)
+
+
 class GivenTwiceError(yaml.YAMLError):
     """A mapping has the same key twice."""
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from uad_bench.cli.options import RESULTS, PluginPaths, ResultsPath
-from uad_bench.cli.streams import echo
+from uad_bench.cli.output import say_written
 from uad_bench.plugins.registry import open_registry
 from uad_bench.system.disk import write_whole
 
@@ -38,4 +38,4 @@ def curves(
     picture = curves_picture(records, results, chosen, postprocessings, one_space(space))
     file = output or results / "curves.png"
     write_whole(file, picture)
-    echo(str(file))
+    say_written(file)

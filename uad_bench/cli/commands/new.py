@@ -15,7 +15,7 @@ from uad_bench.cli.streams import echo
 from uad_bench.errors import UadBenchError
 from uad_bench.plugins.declarations import Kind, name_fault
 from uad_bench.plugins.registry import open_registry
-from uad_bench.system.disk import writing
+from uad_bench.system.disk import make_folder, writing
 
 
 class Made(StrEnum):
@@ -42,7 +42,7 @@ def new(
             raise UadBenchError(f"The {word} name {name!r} is taken by {entry.origin}")
     path = folder.expanduser() / f"{name.replace('-', '_')}.py"
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
             with path.open("x", encoding="utf-8") as stream:
                 stream.write(_source(word, name))

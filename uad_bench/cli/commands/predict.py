@@ -65,6 +65,11 @@ def predict(
     """
     if (detector is None) == (method is None):
         raise UadBenchError("predict: give a detector's folder (-d) or a method (-m), one of them")
+    if "," in postprocessing:
+        raise UadBenchError(
+            f"--postprocessing {postprocessing}: a map has one post-processing; name one, or chain "
+            "them with + instead of commas"
+        )
     orders = list(_orders(scans, out))
     if brain is not None and len(orders) > 1:
         raise UadBenchError("--brain: one mask for several scans; predict them one by one")

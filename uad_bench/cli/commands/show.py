@@ -60,6 +60,7 @@ def _show_method(entry: Entry, method: type[Method]) -> None:
             ("citation", info.citation),
             ("needs", ", ".join(sorted(info.needs)) or "nothing but slices"),
             ("trains", _yes(info.trains)),
+            ("draws at random", _yes(info.draws)),
             ("supervised", _yes(info.supervised)),
             ("control", _yes(info.control)),
             ("stands beside", _BESIDE[info.beside]),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from uad_bench.cli.options import ConfigFile, Given, scalar, takes
+from uad_bench.cli.options import ConfigFile, Given, takes
 from uad_bench.cli.output import print_table
 from uad_bench.cli.streams import echo
 from uad_bench.errors import UadBenchError
@@ -48,9 +48,10 @@ def sweep(
     from uad_bench.runner.environment import resolve_device
     from uad_bench.runner.plan.sweep import plan_sweep
     from uad_bench.runner.sweep import run_sweep, write_sweep
+    from uad_bench.system.yaml_files import Written
 
     on = resolve_device(settings.device)
-    chosen = None if values is None else [scalar(text) for text in _split(values)]
+    chosen = None if values is None else [Written(text) for text in _split(values)]
     plan = plan_sweep(settings, name, chosen, open_registry(settings.plugin), on)
     folder = ResultsFolder(settings.results)
     messages = Console(stderr=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from uad_bench.cli.options import RESULTS, PluginPaths, ResultsPath
+from uad_bench.cli.output import say_written
 from uad_bench.cli.streams import echo
 from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import open_registry
@@ -72,6 +73,7 @@ def table(
     )
     if output is not None:
         write_whole(output, render(tables, chosen).encode())
+        say_written(output)
     elif chosen == "terminal":
         print_tables(tables)
     else:

@@ -65,12 +65,14 @@ class Sources:
         evaluated: the datasets of patients.
         missing: what was left out of ``all``.
         supervised: the datasets of patients that supervised methods learn from, divided.
+        unfit: why supervised methods do not learn from the others, where they learn from ``all``.
     """
 
     training: Source
     evaluated: tuple[Source, ...]
     missing: tuple[str, ...]
     supervised: tuple[Source, ...] = ()
+    unfit: tuple[str, ...] = ()
 
 
 def find_sources(config: RunConfig, registry: Registry) -> Sources:
@@ -107,14 +109,14 @@ def find_sources(config: RunConfig, registry: Registry) -> Sources:
         training = find_training(config, registry, find)
     except UadBenchError as error:
         problems.append(str(error))
-    supervised = find_supervised(config, registry, problems, find)
+    supervised, unfit = find_supervised(config, registry, problems, find)
     problems += named_alike([*found, *([training] if training is not None else []), *supervised])
     problems += _tested_under_another_name(config, supervised, found)
     if problems or training is None:
         raise UadBenchError("; ".join(dict.fromkeys(problems)))
     refuse_useless_pattern(config.lesion_pattern, (training, *found, *supervised))
     evaluated = {source.label: source for source in found}
-    return Sources(training, tuple(evaluated.values()), tuple(missing), supervised)
+    return Sources(training, tuple(evaluated.values()), tuple(missing), supervised, unfit)
 
 
 def _tested_under_another_name(
@@ -234,8 +236,10 @@ def find_training(config: RunConfig, registry: Registry, find: Find | None = Non
 
 def find_supervised(
     config: RunConfig, registry: Registry, problems: list[str], find: Find | None = None
-) -> tuple[Source, ...]:
+) -> tuple[tuple[Source, ...], tuple[str, ...]]:
     """Find the datasets whose masks supervised methods learn from, each divided in three.
+
+    ``all`` are those of patients that are there, have masks and can be divided.
 
     Args:
         config: the run.
@@ -243,17 +247,27 @@ def find_supervised(
         problems: takes what is wrong with every dataset that is unknown, not there, of healthy
             people, without masks, or too small to be divided.
         find: of a command that finds several datasets.
+
+    Returns:
+        The datasets, and why each other one of ``all`` is none of them.
     """
     find = find or finder(config, registry)
     sources: dict[str, Source] = {}
+    unfit: list[str] = []
     for name in config.supervised_on:
-        try:
-            source = _for_supervision(find(name), config)
-        except UadBenchError as error:
-            problems.append(f"{config.said('supervised-on', name)}: {error}")
-        else:
-            sources[source.label] = source
-    return tuple(sources.values())
+        for each in _evaluable(registry) if name == "all" else (name,):
+            try:
+                source = _for_supervision(find(each), config)
+            except UadBenchError as error:
+                if name == "all":
+                    unfit.append(f"supervised methods do not learn from {each}: {error}")
+                else:
+                    problems.append(f"{config.said('supervised-on', name)}: {error}")
+            else:
+                sources[source.label] = source
+    if "all" in config.supervised_on and not sources:
+        problems.append(f"{config.said('supervised-on', 'all')}: {'; '.join(unfit)}")
+    return tuple(sources.values()), tuple(unfit)
 
 
 def _for_supervision(source: Source, config: RunConfig) -> Source:

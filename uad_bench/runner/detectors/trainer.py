@@ -414,11 +414,14 @@ def validated(
             problem = item["msg"]
             if item["type"] == "extra_forbidden":
                 problem = unknown_parameter(whose, name)
-            elif item["type"] == "model_type":
-                problem = f"give its parameters one by one, as {name.replace('_', '-')}.NAME=VALUE"
             key = f"{whose.info.name}.{name}" if name else ""
             problems.append(f"{said(key) if key else whose.info.name}: {problem}")
         raise UadBenchError("; ".join(problems)) from None
+
+
+def one_by_one(member: type[Method]) -> str:
+    """What to say where all parameters of an ensemble's member are given as one value."""
+    return f"give its parameters one by one, as {member.info.name}.NAME=VALUE"
 
 
 def unknown_parameter(method: type[Method], name: str) -> str:

@@ -12,7 +12,7 @@ from uad_bench.cells import CellRecord, CellSpec, EvaluationSpace
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.protocol import Protocol
-from uad_bench.method import Method, Params, members_of
+from uad_bench.method import Method, Params, member_field, members_of
 from uad_bench.plugins.code import Code, code_of
 from uad_bench.plugins.registry import Registry
 from uad_bench.results import ResultsFolder
@@ -33,7 +33,13 @@ from uad_bench.runner.data.sources import (
     finder,
     refuse_useless_pattern,
 )
-from uad_bench.runner.detectors.trainer import given_params, merged, tunable, validated
+from uad_bench.runner.detectors.trainer import (
+    given_params,
+    merged,
+    one_by_one,
+    tunable,
+    validated,
+)
 from uad_bench.runner.plan.controls import default_controls, followed
 from uad_bench.runner.plan.job import CheckData, Evaluate, Job, Train, Tune, in_order
 from uad_bench.system.disk import write_whole
@@ -256,7 +262,7 @@ def plan_training(config: RunConfig, registry: Registry, device: str) -> Plan:
     with noted(problems):
         find = finder(config, registry)
         training = find_training(config, registry, find)
-        sources = Sources(training, (), (), find_supervised(config, registry, problems, find))
+        sources = Sources(training, (), (), *find_supervised(config, registry, problems, find))
         refuse_useless_pattern(config.lesion_pattern, (training, *sources.supervised))
         if len(sources.supervised) > 1:
             problems.append(
@@ -277,6 +283,7 @@ def _notes(
     """What the user should know before any work."""
     if sources.missing:
         yield f"not in {config.data_root}, left out: {', '.join(sources.missing)}"
+    yield from sources.unfit
     for one in methods:
         if one.code.unread:
             yield (
@@ -306,6 +313,10 @@ def _planned(
     Raises:
         UadBenchError: if a parameter is wrong.
     """
+    for member in members_of(method):
+        whole = f"{method.info.name}.{member_field(member)}"
+        if whole in config.param:
+            raise UadBenchError(f"{config.said('param', whole)}: {one_by_one(member)}")
     preset = method.info.presets.get(config.preset or "", {})
     given = given_params(config.param, method)
     chosen = validated(
@@ -316,7 +327,8 @@ def _planned(
     except UadBenchError as error:
         lacking.setdefault(str(error), []).append(method.info.name)
         return
-    seeds = config.seeds if method.info.trains else config.seeds[:1]
+    is_seeded = method.info.trains or method.info.draws
+    seeds = config.seeds if is_seeded else config.seeds[:1]
     tuned = config.tune and bool(tunable(method))
     yield PlannedMethod(method, params, seeds, tuned, code_of(method))
 
