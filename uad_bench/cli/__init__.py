@@ -38,6 +38,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Show what the last run has done and what is left.",
     ),
     "table": ("uad_bench.cli.commands.table:table", "Write tables in LaTeX, Markdown or CSV."),
+    "compare": (
+        "uad_bench.cli.commands.compare:compare",
+        "Say how sure it is that one method is better than others.",
+    ),
     "curves": ("uad_bench.cli.commands.curves:curves", "Draw precision-recall curves."),
     "sync": ("uad_bench.cli.commands.sync:sync", "Send to MLflow what a run could not."),
     "data": (

@@ -28,6 +28,32 @@ ResultsPath = Annotated[Path, typer.Option(help="A run's results folder.")]
 
 RESULTS = Path("results")
 
+MetricName = Annotated[
+    str | None, typer.Option(metavar="NAME", help="A metric.  [default: the protocol's first]")
+]
+DatasetNames = Annotated[
+    str | None,
+    typer.Option("--datasets", "--dataset", metavar="A,B,...", help="Datasets.  [default: all]"),
+]
+ProtocolName = Annotated[
+    str | None, typer.Option(help="A protocol.  [default: strict, or the only one that was run]")
+]
+SpaceName = Annotated[str, typer.Option(help="template or native.")]
+PostProcessingName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="A post-processing.  [default: none, or the only one that was run]",
+    ),
+]
+FormatName = Annotated[
+    str, typer.Option("--format", "-f", help="terminal, latex, markdown, csv or html.")
+]
+OutputFile = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a file.")
+]
+"""The types of the parameters of commands that answer one question about results."""
+
 ConfigFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="YAML file with options of `run`; flags win.")
 ]

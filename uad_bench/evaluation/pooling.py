@@ -61,6 +61,29 @@ def pooled_statistics(
     return np.array(statistics).reshape(-1, 2)
 
 
+def pseudo_values(subjects: Sequence[ScoreHistogram]) -> NDArray[np.float64]:
+    """What each subject contributes to average precision and to maximum Dice of all voxels.
+
+    The jackknife's pseudo-value of subject i is ``n t - (n - 1) t_i``, where ``t`` is the statistic
+    of all ``n`` subjects and ``t_i`` that without subject i. Pseudo-values can be compared as
+    numbers of single subjects are (Dorfman, Berbaum and Metz 1992). They are moved so that their
+    mean is ``t``.
+
+    Args:
+        subjects: one histogram per subject, two or more.
+
+    Returns:
+        float64 ``[2, subjects]``; NaN where a statistic is undefined.
+    """
+    count = len(subjects)
+    places = np.arange(count)
+    kept = ((places != left_out).astype(np.int8) for left_out in (-1, *places))
+    everyone, *without = pooled_statistics(subjects, kept)
+    values = count * everyone - (count - 1) * np.array(without)
+    moved: NDArray[np.float64] = values - values.mean(axis=0) + everyone
+    return moved.T
+
+
 def _reached(
     histogram: ScoreHistogram, levels: NDArray[np.uint16]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -16,6 +16,9 @@ Shown = Literal["always", "where known", "on request"]
 """When a metric is in the table of its protocol: where nobody asks for others; only where some
 dataset has a value for it; or only where it is asked for."""
 
+Pooled = Literal["average_precision", "max_dice"]
+"""A statistic of the voxels of all scans together, over whole slices."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricInfo:
@@ -32,6 +35,8 @@ class MetricInfo:
         chance: the metric that says what a constant score reaches; it is in a column beside.
         needs: a metric without which it says little; it is shown wherever this one is.
         note: a sentence that a table says wherever it is shown.
+        pooled: the statistic that it is, where it is one of all scans' voxels together, which a
+            comparison of methods computes anew without each subject.
     """
 
     name: str
@@ -44,6 +49,7 @@ class MetricInfo:
     chance: str = ""
     needs: str = ""
     note: str = ""
+    pooled: Pooled | None = None
 
     def of(
         self,

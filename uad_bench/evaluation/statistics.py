@@ -14,9 +14,10 @@ from scipy import stats
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.values import ScanScores
 
-_EXACT_UP_TO = 50
+EXACT_UP_TO = 50
+"""Differences up to which the signed-rank test counts every sign pattern."""
 
-_DECIMALS = 12
+DECIMALS = 12
 """Differences of floats that are equal on paper are equal to this many decimals."""
 
 
@@ -54,7 +55,7 @@ def paired_comparison(values_a: Mapping[str, float], values_b: Mapping[str, floa
     differences = differences[differences != 0]
     if not len(differences):
         return 1.0
-    if len(differences) > _EXACT_UP_TO:
+    if len(differences) > EXACT_UP_TO:
         return float(stats.wilcoxon(differences).pvalue)
     return _exact_signed_rank(differences)
 
@@ -67,7 +68,7 @@ def differing(values_a: Mapping[str, float], values_b: Mapping[str, float]) -> i
 
 def _difference(one: float, other: float) -> float:
     """The difference of two values, so that 0.3 - 0.1 and 0.9 - 0.7 are a tie."""
-    return round(one - other, _DECIMALS)
+    return round(one - other, DECIMALS)
 
 
 def smallest_p(subjects: Sequence[int]) -> tuple[float, float]:
@@ -87,20 +88,66 @@ def smallest_p(subjects: Sequence[int]) -> tuple[float, float]:
     return raw, min(1.0, len(subjects) * raw)
 
 
+def smallest_corrected(subjects: Sequence[int]) -> tuple[float, ...]:
+    """The smallest p-value that each of some signed-rank tests can reach after Holm's correction.
+
+    A corrected p-value never rises where another p-value falls. So none is below what it is where
+    every test has the smallest p-value that its subjects allow.
+
+    Args:
+        subjects: per test, the number of subjects with a difference.
+
+    Examples:
+        >>> smallest_corrected([6, 6, 12])
+        (0.0625, 0.0625, 0.00146484375)
+    """
+    return holm([min(1.0, 2.0 ** (1 - count)) for count in subjects])
+
+
+def fewest_for(level: float, subjects: Sequence[int], test: int) -> int:
+    """How many subjects with a difference one of some tests needs for a corrected p of ``level``.
+
+    Args:
+        level: such as 0.05.
+        subjects: per test, the number of subjects with a difference.
+        test: position of the one.
+
+    Examples:
+        >>> fewest_for(0.05, [6], 0), fewest_for(0.05, [6, 6, 12], 1)
+        (6, 7)
+    """
+    count, found = 0, 1.0
+    while found > level:
+        count += 1
+        found = smallest_corrected([*subjects[:test], count, *subjects[test + 1 :]])[test]
+    return count
+
+
 def _exact_signed_rank(differences: NDArray[np.float64]) -> float:
-    """Exact two-sided p-value over all sign patterns of the ranked absolute differences.
+    """Exact two-sided p-value over all sign patterns of the ranked absolute differences."""
+    positive, patterns = signed_ranks(differences)
+    smaller = min(positive, len(patterns) - 1 - positive)
+    return min(1.0, 2.0 * float(patterns[: smaller + 1].sum()) / 2.0 ** len(differences))
+
+
+def signed_ranks(differences: NDArray[np.float64]) -> tuple[int, NDArray[np.float64]]:
+    """Twice the rank sum of the positive differences, and how many sign patterns give each sum.
 
     Twice the mid-ranks are integers, so the number of sign patterns for each rank sum follows by
     adding one rank after the other, as in the count of subset sums.
+
+    Args:
+        differences: float64 ``[n]``, none of them 0.
+
+    Returns:
+        The sum that was found, and float64 ``[largest sum + 1]``, whose total is ``2^n``.
     """
     ranks = np.rint(2 * stats.rankdata(np.abs(differences))).astype(np.int64)
     patterns = np.zeros(int(ranks.sum()) + 1)
     patterns[0] = 1.0
     for rank in ranks:
         patterns[rank:] += patterns[:-rank]
-    positive = int(ranks[differences > 0].sum())
-    smaller = min(positive, int(ranks.sum()) - positive)
-    return min(1.0, 2.0 * float(patterns[: smaller + 1].sum()) / 2.0 ** len(ranks))
+    return int(ranks[differences > 0].sum()), patterns
 
 
 def holm(pvalues: Sequence[float]) -> tuple[float, ...]:

@@ -49,3 +49,8 @@ class ScanScores:
     subject: str
     session: str | None = None
     metrics: Mapping[str, float | None]
+
+    @property
+    def name(self) -> str:
+        """Subject and session, unique inside a dataset."""
+        return self.subject if self.session is None else f"{self.subject}_{self.session}"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from uad_bench.front.detector import Detector
+    from uad_bench.report.statistics.listing import Listing, ListingFormat
     from uad_bench.report.tables.chosen import Names
     from uad_bench.report.tables.formats.render import Format
     from uad_bench.report.tables.model import Table
@@ -140,6 +141,40 @@ class Results:
             )
         )
 
+    def compare(
+        self,
+        *methods: str,
+        metric: str | None = None,
+        datasets: Names | None = None,
+        protocol: str | None = None,
+        space: str = "template",
+        postprocessing: str | None = None,
+    ) -> ResultListing:
+        """Compare a method with others, as ``uad-bench compare`` does, in the same words.
+
+        Args:
+            methods: two or more; the first is compared with each of the others.
+            metric: what is compared; the protocol's first metric if not given.
+            datasets: names of datasets, as a list or with commas; all if not given.
+            protocol: ``strict`` if it was run, or else the only one, if not given.
+            space: ``template`` or ``native``.
+            postprocessing: ``none`` if it was run, or else the only one, if not given.
+
+        Raises:
+            UadBenchError: a name that these results do not have, a metric that cannot be compared,
+                or methods without a subject in common.
+        """
+        from uad_bench.plugins.registry import open_registry
+        from uad_bench.report.statistics.chosen import Question
+        from uad_bench.report.statistics.comparisons import compare
+        from uad_bench.report.statistics.words import comparison_listing
+
+        question = Question(methods, metric, datasets, protocol, space, postprocessing)
+        registry = open_registry(self.plugin)
+        return ResultListing(
+            comparison_listing(compare(self.cells, registry, self.folder, question))
+        )
+
     def detector(
         self,
         method: str,
@@ -251,3 +286,49 @@ def _listed(names: Iterable[str]) -> str:
     found = list(dict.fromkeys(names))
     more = len(found) - _MOST_LISTED
     return ", ".join(found[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "") or "none"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ResultListing:
+    """Lines of results that show themselves: as HTML in a notebook, as in the terminal elsewhere.
+
+    Attributes:
+        listing: the lines, and what they say in sentences.
+    """
+
+    listing: Listing
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What the lines say, in words."""
+        return self.listing.sentences
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per line, at full precision."""
+        return self.listing.to_frame()
+
+    def __str__(self) -> str:
+        return self._as("terminal")
+
+    def __repr__(self) -> str:
+        return str(self).removesuffix("\n")
+
+    def _repr_html_(self) -> str:
+        return self._as("html")
+
+    def latex(self) -> str:
+        """Return LaTeX source for the packages booktabs and graphicx."""
+        return self._as("latex")
+
+    def markdown(self) -> str:
+        """Return Markdown as GitHub shows it."""
+        return self._as("markdown")
+
+    def csv(self) -> str:
+        """Return one line per row, at full precision."""
+        return self._as("csv")
+
+    def _as(self, form: ListingFormat) -> str:
+        from uad_bench.report.statistics.listing import render_listing
+
+        return render_listing(self.listing, form)

@@ -22,9 +22,15 @@ from uad_bench.evaluation.scored import Evaluation, ScanSource, as_score
 from uad_bench.evaluation.values import Metric, ScanScores
 
 _METRICS = (
-    MetricInfo(name="auprc", title="AUPRC", shown="always", chance="prevalence"),
+    MetricInfo(
+        name="auprc",
+        title="AUPRC",
+        shown="always",
+        chance="prevalence",
+        pooled="average_precision",
+    ),
     MetricInfo(name="prevalence", title="Prevalence of lesion voxels", better=None),
-    MetricInfo(name="max_dice", title="max Dice (upper bound)", shown="always"),
+    MetricInfo(name="max_dice", title="max Dice (upper bound)", shown="always", pooled="max_dice"),
     MetricInfo(
         name="hd",
         title="HD",

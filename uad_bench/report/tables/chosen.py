@@ -47,7 +47,7 @@ def chosen_tables(
     Raises:
         UadBenchError: an unknown name, or nothing to show.
     """
-    asked = None if metrics is None else _names("metrics", metrics)
+    asked = None if metrics is None else names("metrics", metrics)
     printed = load_published(BERCEA_2022) if published else ()
     postprocessings = registry.postprocessings(
         {record.spec.postprocessing for record in records}
@@ -92,7 +92,7 @@ def one_space(text: str) -> EvaluationSpace:
 def _protocols(asked: Names | None, records: Sequence[CellRecord]) -> tuple[str, ...]:
     """The protocols to show, the default one first."""
     if asked is not None:
-        return tuple(dict.fromkeys(_names("protocol", asked)))
+        return tuple(dict.fromkeys(names("protocol", asked)))
     there = {record.spec.protocol for record in records} or {_FIRST}
     return tuple(sorted(there, key=lambda name: (name != _FIRST, name)))
 
@@ -108,7 +108,7 @@ def _spaces(
     return tuple(space for space in known if space in there) or known[:1]
 
 
-def _names(flag: str, given: Names) -> tuple[str, ...]:
+def names(flag: str, given: Names) -> tuple[str, ...]:
     """The names that were given.
 
     Raises:

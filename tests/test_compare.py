@@ -1,0 +1,302 @@
+"""Protects: `compare` says what the numbers allow, of whom, and refuses what does not compare."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import uad_bench as ub
+from uad_bench.cells import CellRecord, CellSpec, DatasetUse, Environment
+from uad_bench.cli import main
+from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.histograms import ScoreHistogram, average_precision
+from uad_bench.evaluation.protocols.paper import PAPER
+from uad_bench.evaluation.protocols.strict import STRICT
+from uad_bench.evaluation.statistics import holm
+from uad_bench.evaluation.values import Metric, ScanScores
+from uad_bench.histogram_files import save_histograms
+from uad_bench.report.statistics.listing import LISTING_FORMATS
+from uad_bench.results import ResultsFolder, write_cell
+
+PROTOCOLS = {"strict": STRICT, "paper": PAPER}
+
+
+def cell(
+    method: str,
+    values: Sequence[float | None],
+    *,
+    dataset: str = "mslub",
+    seed: int = 0,
+    metric: str = "auprc",
+    protocol: str = "strict",
+    post: str = "none",
+    manifest: str = "m",
+    reason: str = "",
+    params: Mapping[str, Any] | None = None,
+    simulated: bool = False,
+) -> CellRecord:
+    use = DatasetUse(
+        dataset=dataset,
+        simulated=simulated,
+        manifest_hash=manifest,
+        recipe="median",
+        subjects=len(values),
+        scans=len(values),
+        slices=9,
+    )
+    better = PROTOCOLS[protocol].metric(metric).better
+    known = [value for value in values if value is not None]
+    whole = Metric(
+        value=float(np.mean(known)) if known else None,
+        better=better,
+        subjects=len(known) if protocol == "strict" else 0,
+    )
+    spec = CellSpec(
+        method=method,
+        params=dict(params or {}),
+        seed=seed,
+        dataset=dataset,
+        protocol=protocol,
+        postprocessing=post,
+    )
+    return CellRecord(
+        spec=spec,
+        protocol_version=PROTOCOLS[protocol].version,
+        state="failed" if reason else "done",
+        reason=reason,
+        method_title={"spa": "SPA", "vae": "VAE", "gmvae": "GMVAE"}.get(method, method),
+        data=None if reason else use,
+        metrics={} if reason else {metric: whole, "patient_auroc": Metric(value=0.9, subjects=8)},
+        scans=()
+        if reason
+        else tuple(
+            ScanScores(subject=f"p{at}", metrics={metric: value}) for at, value in enumerate(values)
+        ),
+        environment=Environment(
+            versions={}, git_commit=None, device="cpu", started="", wall_s=0, peak_memory_mb=0
+        ),
+    )
+
+
+def results(tmp_path: Path, *cells: CellRecord) -> ub.Results:
+    folder = ResultsFolder(tmp_path / "results")
+    for one in cells:
+        write_cell(folder, one)
+    return ub.load_results(folder.root)
+
+
+LOW = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.35, 0.25]
+HIGH = [value + 0.1 + 0.01 * at for at, value in enumerate(LOW)]
+
+
+def test_a_clear_difference_is_claimed_in_words(tmp_path):
+    found = results(tmp_path, cell("spa", HIGH), cell("vae", LOW)).compare("spa", "vae")
+    frame = found.to_frame()
+    assert len(frame) == 1
+    line = frame.iloc[0]
+    assert (line.subjects, line.first_better, line.second_better, line.effect) == (8, 8, 0, 1.0)
+    assert line.difference == pytest.approx(np.mean(HIGH) - np.mean(LOW))
+    assert line.p == line.p_holm == line.p_least == pytest.approx(2.0**-7)
+    assert line.low < line.difference < line.high
+    (said,) = found.sentences
+    assert "SPA is better than VAE" in said
+    assert "p = 0.008" in said
+    assert "means over 8 subjects" in said
+
+
+def test_swapping_the_methods_turns_the_signs_and_keeps_the_claim(tmp_path):
+    both = results(tmp_path, cell("spa", HIGH), cell("vae", LOW))
+    one, other = (both.compare(*names) for names in (("spa", "vae"), ("vae", "spa")))
+    first, second = one.to_frame().iloc[0], other.to_frame().iloc[0]
+    assert first.difference == pytest.approx(-second.difference)
+    assert (first.low, first.high) == pytest.approx((-second.high, -second.low))
+    assert first.p == second.p
+    assert first.probability_better == pytest.approx(1 - second.probability_better)
+    assert "SPA is better than VAE" in other.sentences[0]
+
+
+def test_less_is_better_where_the_metric_says_so(tmp_path):
+    cells = [cell("spa", HIGH, metric="hd95"), cell("vae", LOW, metric="hd95")]
+    found = results(tmp_path, *cells).compare("spa", "vae", metric="hd95")
+    line = found.to_frame().iloc[0]
+    assert line.difference > 0 > line.effect
+    assert line.probability_better < 0.05
+    assert "VAE is better than SPA" in found.sentences[0]
+
+
+def test_all_p_values_shown_are_corrected_together(tmp_path):
+    cells = [
+        cell(method, values, dataset=dataset)
+        for dataset in ("mslub", "wmh")
+        for method, values in (("spa", HIGH), ("vae", LOW), ("gmvae", LOW[::-1]))
+    ]
+    found = results(tmp_path, *cells).compare("spa", "vae", "gmvae")
+    frame = found.to_frame()
+    assert list(frame.dataset) == ["mslub", "wmh", "all"] * 2
+    assert list(frame.p_holm) == pytest.approx(holm(list(frame.p)))
+    assert "Holm's correction for 6 comparisons" in str(found).replace("\n", " ")
+    assert (frame.p_least <= frame.p_holm + 1e-12).all()
+
+
+def test_too_few_subjects_are_said_to_be_too_few(tmp_path):
+    cells = [cell("spa", HIGH[:4]), cell("vae", LOW[:4])]
+    found = results(tmp_path, *cells).compare("spa", "vae")
+    assert "too few to claim a difference" in found.sentences[0]
+    assert "p would be 0.125" in found.sentences[0]
+    assert "It takes 6 or more" in found.sentences[0]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_or_two_subjects_have_a_difference_and_no_interval(tmp_path, count):
+    cells = [cell("spa", HIGH[:count]), cell("vae", LOW[:count])]
+    line = results(tmp_path, *cells).compare("spa", "vae").to_frame().iloc[0]
+    assert line.difference > 0
+    assert np.isnan(line.low)
+    assert line.p == 2.0 ** (1 - count)
+
+
+def test_subjects_that_one_method_lacks_are_dropped_in_pairs_and_counted(tmp_path):
+    lacking = [None, *HIGH[1:]]
+    found = results(tmp_path, cell("spa", lacking), cell("vae", LOW[:7])).compare("spa", "vae")
+    line = found.to_frame().iloc[0]
+    assert (line.subjects, line.dropped) == (6, 2)
+    assert line.difference == pytest.approx(np.mean(HIGH[1:7]) - np.mean(LOW[1:7]))
+    assert "2 of 8 subjects" in str(found).replace("\n", " ")
+
+
+def test_seeds_are_averaged_and_widen_the_interval(tmp_path):
+    steady = results(tmp_path / "a", cell("spa", HIGH), cell("vae", LOW))
+    shaky = results(
+        tmp_path / "b",
+        *(cell("spa", [v + e for v in HIGH], seed=s) for s, e in enumerate((-0.2, 0.0, 0.2))),
+        cell("vae", LOW),
+    )
+    one, three = (r.compare("spa", "vae").to_frame().iloc[0] for r in (steady, shaky))
+    assert three.difference == pytest.approx(one.difference)
+    assert three.first_seeds == 3
+    assert three.high - three.low > 3 * (one.high - one.low)
+    assert "One seed of SPA, VAE" in str(steady.compare("spa", "vae"))
+    assert "One seed of VAE:" in str(shaky.compare("spa", "vae"))
+
+
+def test_a_failed_cell_is_left_out_and_named(tmp_path):
+    cells = [
+        cell("spa", HIGH),
+        cell("vae", LOW),
+        cell("vae", [], dataset="wmh", reason="the loss diverged"),
+        cell("spa", HIGH, dataset="wmh"),
+    ]
+    found = results(tmp_path, *cells).compare("spa", "vae")
+    assert list(found.to_frame().dataset) == ["mslub"]
+    text = str(found).replace("\n", " ")
+    assert "no subject in common on WMH" in text
+    assert "VAE failed on WMH with seed 0: the loss diverged" in text
+
+
+def test_a_pooled_metric_is_compared_by_what_each_subject_adds(tmp_path):
+    rng, folder, stored = np.random.default_rng(0), tmp_path / "results", []
+    pooled = {}
+    for method, contrast in (("spa", 25), ("vae", 5)):
+        people = {}
+        for at in range(6):
+            lesion = (rng.random(300) < 0.2).astype(np.uint8)
+            scores = (rng.integers(0, 60, 300) + contrast * lesion).astype(np.uint16)
+            people[f"p{at}/slice"] = ScoreHistogram.of(scores, lesion)
+        save_histograms(folder / "histograms" / f"{method}.npz", people)
+        record = cell(method, [0.1] * 6, protocol="paper")
+        stored.append(record.model_copy(update={"histograms": f"histograms/{method}.npz"}))
+        pooled[method] = average_precision(ScoreHistogram.pooled(people.values()))
+    found = results(tmp_path, *stored).compare("spa", "vae")
+    line = found.to_frame().iloc[0]
+    assert line.difference == pytest.approx(pooled["spa"] - pooled["vae"])
+    assert line.low > 0
+    assert line.p < 0.01
+    assert "pooled over 6 subjects" in found.sentences[0]
+
+
+@pytest.mark.parametrize("form", LISTING_FORMATS)
+def test_every_format_says_the_same(tmp_path, form, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    results(tmp_path, cell("spa", HIGH, simulated=True), cell("vae", LOW, simulated=True))
+    assert main(["compare", "spa", "vae", "-f", form]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "0.008" in text or "0.0078125" in text
+    if form == "csv":
+        (line,) = csv.DictReader(io.StringIO(text.replace(" ", "\n")))
+        assert line["p_holm"] == "0.0078125"
+    else:
+        assert "SPA is better than VAE" in text
+        assert "simulated" in text
+    assert main(["compare", "spa", "vae", "-f", form, "-o", "out.txt"]) == 0
+    assert " ".join(Path("out.txt").read_text(encoding="utf-8").split()) == text
+
+
+def test_html_shows_names_as_they_are(tmp_path):
+    found = results(tmp_path, cell("spa", HIGH), cell("<b>", LOW)).compare("spa", "<b>")
+    assert "&lt;b&gt;" in found._repr_html_()
+    assert "<b>" not in found._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("spa",), "two methods or more"),
+        (("spa", "vea"), "did you mean vae"),
+        (("spa", "nothing", "never"), "nothing: no such method.*never: no such method"),
+        (("spa", "spa"), "named twice"),
+    ],
+)
+def test_wrong_methods_are_one_line(tmp_path, words, message):
+    both = results(tmp_path, cell("spa", HIGH), cell("vae", LOW))
+    with pytest.raises(UadBenchError, match=message):
+        both.compare(*words)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"metric": "dise"}, "--metric dise: not in the results"),
+        ({"metric": "patient_auroc"}, "of which no single one has a share; available: auprc"),
+        ({"datasets": "mslup"}, "--datasets mslup"),
+        ({"protocol": "paper"}, "--protocol paper: not in these results"),
+        ({"space": "native"}, "no results in native space"),
+        ({"postprocessing": "star"}, "--postprocessing star"),
+    ],
+)
+def test_wrong_words_are_one_line(tmp_path, options, message):
+    both = results(tmp_path, cell("spa", HIGH), cell("vae", LOW))
+    with pytest.raises(UadBenchError, match=message):
+        both.compare("spa", "vae", **options)
+
+
+def test_different_data_do_not_compare(tmp_path):
+    both = results(tmp_path, cell("spa", HIGH), cell("vae", LOW, manifest="other"))
+    with pytest.raises(UadBenchError, match=r"different data .*mslub"):
+        both.compare("spa", "vae")
+
+
+def test_methods_without_a_dataset_in_common_are_refused(tmp_path):
+    both = results(tmp_path, cell("spa", HIGH), cell("vae", LOW, dataset="wmh"))
+    with pytest.raises(UadBenchError, match="no subject with AUPRC in common"):
+        both.compare("spa", "vae")
+
+
+def test_a_method_with_two_sets_of_parameters_is_named_by_its_hash(tmp_path):
+    one, other = (cell("vae", values, params={"beta": b}) for b, values in ((1, LOW), (2, HIGH)))
+    both = results(tmp_path, one, other)
+    with pytest.raises(UadBenchError, match=f"vae-{one.spec.params_hash}"):
+        both.compare("vae", "vae")
+    words = (f"vae-{some.spec.params_hash}" for some in (other, one))
+    assert both.compare(*words).to_frame().iloc[0].difference > 0
+
+
+def test_a_command_without_results_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", "spa", "vae"]) == 2
+    assert capsys.readouterr().err.startswith("error: no results in results")

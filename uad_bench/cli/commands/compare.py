@@ -1,0 +1,58 @@
+"""``uad-bench compare``: how far methods are apart, and how sure that is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from uad_bench.cli.options import (
+    RESULTS,
+    DatasetNames,
+    FormatName,
+    MetricName,
+    OutputFile,
+    PluginPaths,
+    PostProcessingName,
+    ProtocolName,
+    ResultsPath,
+    SpaceName,
+)
+
+
+def compare(
+    methods: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="METHOD...", help="Two or more; the first is compared with each of the others."
+        ),
+    ],
+    results: ResultsPath = RESULTS,
+    metric: MetricName = None,
+    datasets: DatasetNames = None,
+    protocol: ProtocolName = None,
+    space: SpaceName = "template",
+    postprocessing: PostProcessingName = None,
+    form: FormatName = "terminal",
+    output: OutputFile = None,
+    plugin: PluginPaths = None,
+) -> None:
+    """Compare a method with others on the subjects that they have in common.
+
+    Per dataset and over all of them: the difference with its interval, a p-value after correction
+    for all comparisons, and a sentence that says what may be claimed.
+    """
+    from uad_bench.cli.listings import listing_format, put_listing
+    from uad_bench.front.results import Results
+    from uad_bench.results import load_cells
+
+    chosen = listing_format(form)
+    found = Results(results, load_cells(results), plugin=tuple(plugin or ())).compare(
+        *methods,
+        metric=metric,
+        datasets=datasets,
+        protocol=protocol,
+        space=space,
+        postprocessing=postprocessing,
+    )
+    put_listing(found.listing, chosen, output)

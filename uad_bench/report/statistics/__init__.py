@@ -1,0 +1,1 @@
+"""Comparisons of methods, and results by group of scans: lines of numbers, and sentences."""

@@ -1,0 +1,149 @@
+"""What methods reached on each subject: a number per subject, or its share of a pooled one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uad_bench.cells import CellRecord
+from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.comparison import Paired
+from uad_bench.evaluation.histograms import ScoreHistogram
+from uad_bench.evaluation.intervals import FEWEST
+from uad_bench.evaluation.pooling import pseudo_values
+from uad_bench.evaluation.protocol import MetricInfo, Pooled, Protocol
+from uad_bench.evaluation.statistics import subject_means
+from uad_bench.histogram_files import load_histograms
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pair:
+    """Two methods on one dataset.
+
+    Attributes:
+        values: what they reached on the subjects that have a value in every seed of both; ``None``
+            where nobody has.
+        dropped: subjects that have a value somewhere, but not everywhere.
+        enough: whether an interval can be had as far as the number of patients tells.
+    """
+
+    values: Paired | None
+    dropped: int
+    enough: bool = True
+
+    @property
+    def subjects(self) -> int:
+        """How many subjects are compared."""
+        return 0 if self.values is None else len(self.values.differences)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Reads the numbers of single subjects behind cells, each cell once.
+
+    Attributes:
+        root: the results folder.
+        protocol: the protocol of the cells.
+        metric: which number.
+    """
+
+    root: Path
+    protocol: Protocol
+    metric: MetricInfo
+    _numbers: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    _histograms: dict[str, Mapping[str, ScoreHistogram]] = field(default_factory=dict)
+
+    def refuse_none(self, records: Sequence[CellRecord]) -> None:
+        """Refuse a metric that no subject has a number of its own for.
+
+        Raises:
+            UadBenchError: naming those that can be compared.
+        """
+        if self.metric.pooled is not None or any(self.numbers(record) for record in records):
+            return
+        per_subject = {
+            name
+            for record in records
+            for scan in record.scans
+            for name, value in scan.metrics.items()
+            if value is not None and record.metrics[name].subjects
+        }
+        usable = [
+            one.name
+            for one in self.protocol.metrics
+            if one.better and (one.pooled or one.name in per_subject)
+        ]
+        raise UadBenchError(
+            f"--metric {self.metric.name}: a number of all subjects together, of which no single "
+            f"one has a share; available: {', '.join(usable) or 'none'}"
+        )
+
+    def numbers(self, record: CellRecord) -> Mapping[str, float]:
+        """The metric of each subject of a cell, averaged over sessions; empty if it is pooled."""
+        name = record.spec.name
+        if name not in self._numbers:
+            whole = record.metrics.get(self.metric.name)
+            is_mean = whole is not None and whole.subjects > 0
+            self._numbers[name] = subject_means(record.scans, self.metric.name) if is_mean else {}
+        return self._numbers[name]
+
+    def pair(self, first: Sequence[CellRecord], second: Sequence[CellRecord]) -> Pair:
+        """What two methods reached on the subjects that both have.
+
+        Args:
+            first: finished cells of one method on one dataset, one per seed.
+            second: those of the other.
+        """
+        if self.metric.pooled is not None:
+            return self._pooled_pair(first, second, self.metric.pooled)
+        tables = [[self.numbers(record) for record in some] for some in (first, second)]
+        shared, dropped = _shared([one for some in tables for one in some])
+        if not shared:
+            return Pair(None, dropped)
+        one, other = (np.array([[own[name] for name in shared] for own in t]) for t in tables)
+        return Pair(Paired(one, other), dropped)
+
+    def _pooled_pair(
+        self, first: Sequence[CellRecord], second: Sequence[CellRecord], statistic: Pooled
+    ) -> Pair:
+        """The same, where a subject's number is what it contributes to that of all together."""
+        tables = [[self._subjects(record) for record in some] for some in (first, second)]
+        shared, dropped = _shared([one for some in tables for one in some])
+        if len(shared) < 2:
+            return Pair(None, dropped + len(shared))
+        at = get_args(Pooled).index(statistic)
+
+        def contributions(some: Sequence[Mapping[str, ScoreHistogram]]) -> NDArray[np.float64]:
+            return np.array([pseudo_values([own[name] for name in shared])[at] for own in some])
+
+        one, other = map(contributions, tables)
+        if not (np.isfinite(one).all() and np.isfinite(other).all()):  # one patient has all lesions
+            return Pair(None, dropped + len(shared))
+        diseased = sum(tables[0][0][name].lesion_voxels > 0 for name in shared)
+        return Pair(Paired(one, other), dropped, diseased >= FEWEST)
+
+    def _subjects(self, record: CellRecord) -> Mapping[str, ScoreHistogram]:
+        """The scores of each subject of a cell, whole slices, its sessions added."""
+        name = record.spec.name
+        if name not in self._histograms:
+            assert record.histograms is not None
+            stored = load_histograms(self.root / record.histograms)
+            scans: dict[str, list[ScoreHistogram]] = {}
+            for scan in record.scans:
+                scans.setdefault(scan.subject, []).append(stored[f"{scan.name}/slice"])
+            self._histograms[name] = {
+                subject: ScoreHistogram.pooled(own) for subject, own in scans.items()
+            }
+        return self._histograms[name]
+
+
+def _shared(tables: Sequence[Mapping[str, object]]) -> tuple[tuple[str, ...], int]:
+    """The subjects that are in all tables, in the order of the first, and how many are not."""
+    everyone = dict.fromkeys(name for table in tables for name in table)
+    shared = tuple(name for name in everyone if all(name in table for table in tables))
+    return shared, len(everyone) - len(shared)
