@@ -42,6 +42,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "uad_bench.cli.commands.compare:compare",
         "Say how sure it is that one method is better than others.",
     ),
+    "report": (
+        "uad_bench.cli.commands.report:report",
+        "Write one page with tables, curves, and what ran.",
+    ),
     "curves": ("uad_bench.cli.commands.curves:curves", "Draw precision-recall curves."),
     "sync": ("uad_bench.cli.commands.sync:sync", "Send to MLflow what a run could not."),
     "data": (

@@ -175,6 +175,57 @@ class Results:
             comparison_listing(compare(self.cells, registry, self.folder, question))
         )
 
+    def report(
+        self,
+        path: str | Path | None = None,
+        *,
+        images: bool = True,
+        patients: int = 4,
+        most_mb: float = 20.0,
+        cache: str | Path | None = None,
+        device: str = "auto",
+        progress: bool = True,
+    ) -> Path:
+        """Write one page of HTML with all there is to see, as ``uad-bench report`` does.
+
+        Scans are scored again by the stored detectors. Numbers in tables are those of the run.
+
+        Args:
+            path: the page's file; ``report.html`` in the results folder if not given.
+            images: whether the page shows scans.
+            patients: scans of each dataset that it shows: the worst, the median and the best of
+                each method first.
+            most_mb: megabytes that the page may have; fewer slices and then fewer scans fit less.
+            cache: the folder with the prepared datasets; the user's cache by default.
+            device: torch device of the detectors, or ``auto``.
+            progress: whether to tell on stderr what is going on.
+
+        Returns:
+            The page's file.
+
+        Raises:
+            UadBenchError: no cells, numbers of another version, or a file that cannot be written.
+
+        Examples:
+            >>> import uad_bench as ub
+            >>> ub.load_results("results").report("report.html", progress=False).name
+            'report.html'
+        """
+        from uad_bench.front.report import write_report
+        from uad_bench.front.shown_scans import Searched
+
+        if not self.cells:
+            raise UadBenchError(f"no results in {self.folder}: `uad-bench run` writes them")
+        where = None if cache is None else Path(cache).expanduser()
+        return write_report(
+            self.cells,
+            Searched(self.folder, where, device, self.plugin, patients),
+            None if path is None else Path(path).expanduser(),
+            images=images,
+            most_mb=most_mb,
+            progress=progress,
+        )
+
     def detector(
         self,
         method: str,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Literal, get_args
 from urllib.parse import quote
 
+from uad_bench.report.page.template import rendered
 from uad_bench.volumes.checks.quality import ScanQuality
 
 State = Literal["held out", "unreadable", "ready", "excluded"]
@@ -60,11 +60,8 @@ def quality_page(
         simulated: whether they are phantoms; the page then says so.
         facts: what holds for all of them, such as ``("recipe", "median")``.
     """
-    from jinja2 import Environment
-
-    text = files("uad_bench.report.page").joinpath("quality.html.j2").read_text("utf-8")
-    template = Environment(autoescape=True, keep_trailing_newline=True).from_string(text)
-    return template.render(
+    return rendered(
+        "quality.html.j2",
         title=title,
         simulated=simulated,
         facts=facts,

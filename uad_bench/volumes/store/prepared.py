@@ -368,3 +368,16 @@ class PreparedDataset:
             z=self.z[rows],
             spacing=self.spacing,
         )
+
+
+def find_prepared(stores: Path, manifest_hash: str) -> PreparedDataset | None:
+    """Return the prepared dataset of that hash among those in a folder, ``None`` without one."""
+    for file in sorted(stores.glob("*/manifest.json")):
+        try:
+            is_it = manifest_hash in file.read_text(encoding="utf-8")
+            found = PreparedDataset.open(file.parent) if is_it else None
+        except (OSError, ValueError, UadBenchError):
+            continue
+        if found is not None and found.manifest_hash == manifest_hash:
+            return found
+    return None

@@ -26,10 +26,10 @@ def html(table: Table) -> str:
 
 def _grid(sheet: Sheet) -> str:
     heads = "".join(
-        f"<th{_RIGHT}>{'<br>'.join(map(escape, one.lines))}{marks(one.marks)}</th>"
+        f'<th scope="col"{_RIGHT}>{"<br>".join(map(escape, one.lines))}{marks(one.marks)}</th>'
         for one in sheet.columns
     )
-    lines = [f"<tr><th{_LEFT}>{escape(sheet.corner)}</th>{heads}</tr>"]
+    lines = [f'<tr><th scope="col"{_LEFT}>{escape(sheet.corner)}</th>{heads}</tr>']
     for section, group in groupby(
         zip(sheet.rows, sheet.cells, strict=True), key=lambda pair: pair[0].section
     ):
@@ -43,7 +43,8 @@ def _grid(sheet: Sheet) -> str:
 
 def _row(heading: Heading, cells: Sequence[Cell]) -> str:
     numbers = "".join(f"<td{_RIGHT}>{_cell(cell)}</td>" for cell in cells)
-    return f"<tr><th{_LEFT}>{escape(heading.title)}{marks(heading.marks)}</th>{numbers}</tr>"
+    title = f'<th scope="row"{_LEFT}>{escape(heading.title)}{marks(heading.marks)}</th>'
+    return f"<tr>{title}{numbers}</tr>"
 
 
 def _cell(cell: Cell) -> str:

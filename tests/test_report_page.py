@@ -1,0 +1,586 @@
+"""The report: one page that says everything, runs nothing of others, and counts as Python does."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import uad_bench as ub
+from uad_bench.cells import CellRecord, Exclusion
+from uad_bench.cli import main
+from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.histograms import dice_at, quantise
+from uad_bench.evaluation.scored import ScoredScan
+from uad_bench.evaluation.tally import LEVELS
+from uad_bench.histogram_files import load_histograms
+from uad_bench.report.page.browser import (
+    RATES,
+    ShownMap,
+    ShownMethod,
+    ShownScan,
+    _codes_at,
+    _cuts,
+    make_browser,
+)
+from uad_bench.results import ResultsFolder, write_cell
+from uad_bench.volumes.grid import Grid
+
+DEEP = '''
+"""A method with a reconstruction (Nobody 2026)."""
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+from uad_bench.method import FitReport, MethodInfo, ReconstructionMethod
+
+
+class Deep(ReconstructionMethod):
+    """Takes away what is bright and far from the brain's edge."""
+
+    info = MethodInfo("deep", "Deep")
+
+    def fit(self, train, validation, context):
+        return FitReport()
+
+    def reconstruct(self, slices):
+        depth = [distance_transform_edt(one[0]) / 60 for one in slices.brain]
+        return (slices.image * (1 - np.clip(depth, 0, 1)[:, None])).astype(np.float32)
+'''
+FAILS = '''
+"""A method that cannot score (Nobody 2026)."""
+from uad_bench.method import FitReport, Method, MethodInfo
+
+
+class Fails(Method):
+    """Says so."""
+
+    info = MethodInfo("fails", "Fails")
+
+    def fit(self, train, validation, context):
+        return FitReport()
+
+    def score(self, slices):
+        raise ValueError("no <b>score</b>")
+'''
+NASTY = '</script><img src=x onerror="window.pwned=1">\'{{ 7*7 }}'
+
+
+@pytest.fixture(scope="module")
+def ran(lab: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A run of a method with a reconstruction, one without and one that fails."""
+    folder = tmp_path_factory.mktemp("report")
+    plugin = folder / "plugins"
+    plugin.mkdir()
+    for name, text in (("deep.py", DEEP), ("fails.py", FAILS)):
+        (plugin / name).write_text(text)
+    results = ub.run(
+        "thresholding,deep,fails",
+        "mslub",
+        data_root=lab,
+        plugin=plugin,
+        controls=(),
+        results=folder / "results",
+        cache=folder / "cache",
+        mlflow=False,
+        progress=False,
+    )
+    return SimpleNamespace(results=results, cache=folder / "cache", plugin=plugin)
+
+
+def page_of(ran: SimpleNamespace, file: Path, **options: Any) -> str:
+    given = {"cache": ran.cache, "progress": False, **options}
+    return ran.results.report(file, **given).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def file(ran: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ran.results.report(
+        tmp_path_factory.mktemp("page") / "report.html", cache=ran.cache, progress=False
+    )
+
+
+def json_of(page: str, name: str) -> Any:
+    (text,) = re.findall(f'<script type="application/json" id="{name}">(.*?)</script>', page, re.S)
+    return json.loads(text)
+
+
+class Seen(HTMLParser):
+    """Counts elements, sees that all are closed, and keeps the text that a reader sees."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.counts: Counter[str] = Counter()
+        self.text = ""
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.counts[tag] += 1
+        assert not [name for name, _ in attrs if name.startswith("on")]
+        if tag not in {"meta", "img", "br", "input"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.text += data
+
+
+def test_the_page_says_what_ran_what_failed_and_what_is_simulated(file: Path) -> None:
+    page = file.read_text(encoding="utf-8")
+    seen = Seen(page)
+    for text in ("MSLUB (simulated)", "Thresh.", "no <b>score</b>", "HI (simulated)", "numpy"):
+        assert text in seen.text
+    assert "(all simulated)</title>" in page
+    assert "uad_bench.run(" in seen.text
+    assert '<html lang="en">' in page
+    assert 'scope="row"' in page
+    assert not re.search(r'(?:src|href)="(?!data:|#)', page)
+    assert "http" not in page.replace('http-equiv="Content-Security-Policy"', "")
+
+
+def test_the_numbers_of_every_threshold_are_those_of_the_runs_own_histograms(
+    ran: SimpleNamespace, file: Path
+) -> None:
+    facts = json_of(file.read_text(encoding="utf-8"), "browser-facts")
+    assert len(facts["scans"]) == 3
+    done = [cell for cell in ran.results.cells if cell.state == "done"]
+    assert len(done) == 4
+    for cell in done:
+        histograms = load_histograms(ran.results.folder / str(cell.histograms))
+        for scan in cell.scans:
+            (shown,) = (one for one in facts["scans"] if one["name"] == scan.subject)
+            (method,) = (m for m in shown["methods"] if m["title"] == cell.method_title)
+            found = method["maps"][cell.spec.postprocessing]
+            for at, level in enumerate(found["thresholds"]):
+                counts = found["true"][at], found["false"][at], found["lesion"]
+                dice = 2 * counts[0] / sum(counts)
+                assert dice == dice_at(histograms[f"{scan.subject}/brain"], level)
+            at = facts["start"]
+            assert facts["rates"][at] == 0.01
+            assert found["thresholds"][at] == round(cell.thresholds["fpr1"] * (LEVELS - 1))
+            assert found["false_findings"][at] == scan.metrics["false_findings"]
+            assert found["matched"][at] / found["lesions"] == scan.metrics["lesion_recall"]
+
+
+def test_the_bytes_of_all_slices_give_the_counts_of_every_threshold(file: Path) -> None:
+    """What is drawn is what is counted: the masks of all slices together."""
+    page = file.read_text(encoding="utf-8")
+    for number, scan in enumerate(json_of(page, "browser-facts")["scans"]):
+        packed = json_of(page, f"slices-{number}")
+        shape = (len(packed), -1, scan["height"], scan["width"])
+        data = b"".join(zlib.decompress(base64.b64decode(one)) for one in packed)
+        layers = np.frombuffer(data, np.uint8).reshape(shape)
+        brain, lesion = layers[:, 1] & 1 == 1, layers[:, 1] & 2 == 2
+        for method in scan["methods"]:
+            for found in method["maps"].values():
+                codes = layers[:, found["layer"]]
+                for at, code in enumerate(found["at"]):
+                    mask = (codes >= code) & brain
+                    assert (mask & lesion).sum() == found["true"][at]
+                    assert (mask & ~lesion).sum() == found["false"][at]
+
+
+@given(
+    st.lists(st.integers(0, LEVELS - 1), min_size=1, max_size=60),
+    st.lists(st.integers(1, LEVELS), min_size=1, max_size=len(RATES)),
+)
+def test_a_byte_says_of_every_threshold_whether_the_score_reaches_it(
+    scores: list[int], thresholds: list[int]
+) -> None:
+    cuts = _cuts(thresholds, max(1, *scores))
+    assert len(cuts) <= 255
+    codes = np.searchsorted(cuts, scores, side="right")
+    for threshold, code in zip(thresholds, _codes_at(cuts, thresholds), strict=True):
+        assert ((codes >= code) == (np.array(scores) >= threshold)).all()
+
+
+def made_scan(subject: str) -> ShownScan:
+    """A scan of noise with one lesion."""
+    rng = np.random.default_rng(0)
+    image = rng.random((24, 32, 32), np.float32)
+    lesion = np.zeros(image.shape, np.uint8)
+    lesion[13, 4:9, 4:9] = 1
+    scored = ScoredScan(
+        subject=subject,
+        session=None,
+        scores=quantise(image),
+        lesion=lesion,
+        brain=np.ones(image.shape, np.bool_),
+        spacing=(2.0, 1.0, 1.0),
+        z=np.arange(24),
+    )
+    maps = {"none": ShownMap(scored, tuple(range(1, len(RATES) + 1)))}
+    grid = Grid(np.diag([2.0, 1.0, 1.0, 1.0]), image.shape)
+    return ShownScan("Noise", True, image, grid, (ShownMethod("A", maps),))
+
+
+def test_fewer_slices_and_then_fewer_scans_fit_into_less_and_that_is_said() -> None:
+    scans = [made_scan(name) for name in ("a", "b", "c")]
+    whole = make_browser(scans, 10**9)
+    sizes = [sum(map(len, some)) for some in whole.slices]
+    assert not whole.notes
+    half = make_browser(scans, sum(sizes) * 3 // 4)
+    assert half.notes == ("One slice in 2 is shown, because of the size of this page.",)
+    assert [len(some) for some in half.slices] == [12, 12, 12]
+    assert all(scan["start"] in scan["slices"] for scan in half.facts["scans"])
+    few = make_browser(scans, sum(sizes) // 10)
+    assert few.notes == (
+        "One slice in 8 is shown, because of the size of this page.",
+        "2 more scans are left out for its size.",
+    )
+    assert [scan["name"] for scan in few.facts["scans"]] == ["a"]
+    assert make_browser(scans, 10).slices == ()
+
+
+def test_a_page_is_no_larger_than_was_said(ran: SimpleNamespace, tmp_path: Path) -> None:
+    page = page_of(ran, tmp_path / "small.html", most_mb=0.5, patients=1)
+    assert "One slice in" in page
+    assert 0.3e6 < len(page.encode()) <= 0.5e6
+
+
+def test_a_page_without_images_has_none(ran: SimpleNamespace, tmp_path: Path) -> None:
+    page = page_of(ran, tmp_path / "page.html", images=False)
+    assert "<script" not in page
+    assert "without images of scans (--no-images)" in page
+    for scan in ("patient11", "patient12"):
+        assert scan in page
+
+
+def test_what_is_not_at_hand_is_said(ran: SimpleNamespace, tmp_path: Path) -> None:
+    page = page_of(ran, tmp_path / "page.html", cache=tmp_path)
+    assert "No scan can be shown" in page
+    assert "are not in" in Seen(page).text
+    assert "--cache" in page
+
+
+def nasty(cell: CellRecord) -> CellRecord:
+    """The same cell with markup in every text that comes from files."""
+    data, training, fit = cell.data, cell.training, cell.fit
+    excluded = (Exclusion(scan=NASTY, reason=NASTY),)
+    return cell.model_copy(
+        update={
+            "reason": NASTY if cell.reason else "",
+            "method_title": NASTY,
+            "notes": (NASTY,),
+            "missing": {NASTY: NASTY},
+            "data": data and data.model_copy(update={"title": NASTY, "excluded": excluded}),
+            "training": training and training.model_copy(update={"title": NASTY, "recipe": NASTY}),
+            "fit": fit and fit.model_copy(update={"notes": (NASTY,), "tuned": {NASTY: 1.0}}),
+            "environment": cell.environment.model_copy(
+                update={"device": NASTY, "versions": {NASTY: NASTY}, "git_commit": NASTY}
+            ),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def nasty_file(ran: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of cells whose every text is markup, in a folder whose name is."""
+    folder = tmp_path_factory.mktemp("nasty") / NASTY.replace("/", "")
+    shutil.copytree(ran.results.folder, folder)
+    for cell in ran.results.cells:
+        write_cell(ResultsFolder(folder), nasty(cell))
+    results = ub.load_results(folder, plugin=[ran.plugin])
+    return results.report(folder.parent / "page.html", cache=ran.cache, progress=False)
+
+
+def test_nothing_that_comes_from_files_is_markup(file: Path, nasty_file: Path) -> None:
+    fine, page = Seen(file.read_text("utf-8")), nasty_file.read_text("utf-8")
+    seen = Seen(page)
+    assert seen.counts["script"] == fine.counts["script"] == 5
+    assert seen.counts["img"] == fine.counts["img"] == 1
+    assert "49" not in re.findall(r"<h1>.*?</h1>", page)[0]
+    assert json_of(page, "browser-facts")["scans"][0]["methods"][0]["title"] == NASTY
+
+
+def test_two_states_of_data_are_told(ran: SimpleNamespace, tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    shutil.copytree(ran.results.folder, folder)
+    first = next(c for c in ran.results.cells if c.data and c.spec.method == "deep")
+    assert first.data is not None
+    other = first.data.model_copy(update={"manifest_hash": "0123456789abcdef"})
+    write_cell(ResultsFolder(folder), first.model_copy(update={"data": other}))
+    results = ub.load_results(folder, plugin=[ran.plugin])
+    page = results.report(tmp_path / "page.html", images=False).read_text()
+    assert "stand on different data (0123456789abcdef, " in page
+
+
+def test_failed_cells_alone_make_a_page(ran: SimpleNamespace, tmp_path: Path) -> None:
+    for cell in ran.results.failed:
+        write_cell(ResultsFolder(tmp_path), cell)
+    results = ub.load_results(tmp_path, plugin=[ran.plugin])
+    text = Seen(results.report(cache=ran.cache, progress=False).read_text()).text
+    assert "No cell finished, so that there is nothing to draw." in text
+    assert "no <b>score</b>" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--results", "nowhere"], "no results in nowhere"),
+        (["--patients", "0"], "--patients: give 1 or more"),
+        (["--most-mb", "0"], "--most-mb: give more than 0"),
+        (["--most-mb", "nan"], "--most-mb: give more than 0"),
+        (["-o", "."], "."),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    words: list[str],
+    told: str,
+    ran: SimpleNamespace,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    where = ["--results", str(ran.results.folder), "--plugin", str(ran.plugin), "--no-images"]
+    assert main(["report", *where, *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+
+
+def test_the_command_says_where_the_page_is_and_how_large(
+    ran: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--results", str(ran.results.folder), "--plugin", str(ran.plugin)]
+    assert main(["report", *where, "--no-images", "-o", str(tmp_path / "a.html")]) == 0
+    assert re.fullmatch(rf"{tmp_path}/a.html \(\d\.\d MB\)\n", capsys.readouterr().out)
+
+
+def test_no_cells_are_no_report(tmp_path: Path) -> None:
+    with pytest.raises(UadBenchError, match="no results in"):
+        ub.Results(tmp_path, ()).report()
+
+
+class Chromium:
+    """A headless browser that is driven over two pipes, with nothing but the standard library."""
+
+    FLAGS = (
+        "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
+        "--disable-component-update --disable-sync --remote-debugging-pipe"
+    )
+
+    def __init__(self, program: str, profile: Path) -> None:
+        their_in, self._out = os.pipe()
+        self._in, their_out = os.pipe()
+        command = f'exec {program} {self.FLAGS} --user-data-dir="$0" 3<&{their_in} 4>&{their_out}'
+        self._process = subprocess.Popen(
+            ["bash", "-c", command, str(profile)],
+            pass_fds=(their_in, their_out),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(their_in)
+        os.close(their_out)
+        self._rest, self._asked, self._session = b"", 0, ""
+        self.events: list[dict[str, Any]] = []
+        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.ask("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log"):
+            self.ask(f"{domain}.enable")
+
+    def ask(self, method: str, **params: Any) -> dict[str, Any]:
+        self._asked += 1
+        said = {"id": self._asked, "method": method, "params": params}
+        message = {**said, "sessionId": self._session} if self._session else said
+        os.write(self._out, json.dumps(message).encode() + b"\0")
+        while (answer := self._next()).get("id") != self._asked:
+            self.events.append(answer)
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self._rest:
+            part = os.read(self._in, 1 << 16)
+            assert part, "Chromium ended"
+            self._rest += part
+        message, _, self._rest = self._rest.partition(b"\0")
+        return json.loads(message)
+
+    def open(self, file: Path, width: int = 1280) -> None:
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.ask("Emulation.setDeviceMetricsOverride", **size)
+        self.events.clear()
+        self.ask("Page.navigate", url=file.as_uri())
+        while not any(one.get("method") == "Page.loadEventFired" for one in self.events):
+            self.events.append(self._next())
+        self.settled()
+
+    def run(self, code: str) -> Any:
+        found = self.ask("Runtime.evaluate", expression=code, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    def settled(self) -> None:
+        """Wait until the slice that was asked for last is drawn."""
+        self.run(
+            "new Promise((done) => { const look = () => {"
+            "const { ready, wanted } = document.getElementById('browser').dataset;"
+            "if (ready && ready === wanted) done(); else setTimeout(look, 10); }; look(); })"
+        )
+
+    def press(self, key: str) -> None:
+        for kind in ("keyDown", "keyUp"):
+            self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+        self.settled()
+
+    def complaints(self) -> list[dict[str, Any]]:
+        """What the console says, and what a script threw."""
+        loud = ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled")
+        return [one for one in self.events if one.get("method") in loud]
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait(20)
+        os.close(self._in)
+        os.close(self._out)
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium on this machine")
+    browser = Chromium(program, tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+def row(chromium: Chromium, title: str) -> list[str]:
+    """The numbers of a method as the page shows them."""
+    rows = chromium.run(
+        "[...document.querySelectorAll('#browser-numbers tr')]"
+        ".map((row) => [...row.children].map((cell) => cell.textContent))"
+    )
+    (found,) = (cells[1:] for cells in rows if cells[0] == title)
+    return found
+
+
+def choose(chromium: Chromium, name: str, value: object) -> None:
+    chromium.run(
+        f"{{ const one = document.getElementById('{name}'); one.value = {json.dumps(value)};"
+        "for (const kind of ['input', 'change']) one.dispatchEvent(new Event(kind)); }"
+    )
+    chromium.settled()
+
+
+@pytest.mark.browser
+def test_the_slider_shows_what_python_counts(
+    chromium: Chromium, ran: SimpleNamespace, file: Path
+) -> None:
+    chromium.open(file)
+    scans = json_of(file.read_text("utf-8"), "browser-facts")["scans"]
+    (cell,) = (
+        one
+        for one in ran.results.cells
+        if (one.spec.method, one.spec.dataset, one.spec.postprocessing) == ("deep", "mslub", "none")
+    )
+    histograms = load_histograms(ran.results.folder / str(cell.histograms))
+    (number,) = (k for k, one in enumerate(scans) if one["name"] == cell.scans[1].subject)
+    choose(chromium, "browser-scan", number)
+    choose(chromium, "browser-post", "none")
+    (method,) = (one for one in scans[number]["methods"] if one["title"] == "Deep")
+    levels = method["maps"]["none"]["thresholds"]
+    seen = set()
+    for step in (0, 1, 2, 3, 8, len(RATES) - 1):
+        choose(chromium, "browser-threshold", step)
+        dice = dice_at(histograms[f"{cell.scans[1].subject}/brain"], levels[step])
+        assert row(chromium, "Deep")[1] == f"{dice:.3f}"
+        seen.add(dice)
+    assert len(seen) > 2
+    assert not chromium.complaints()
+
+
+@pytest.mark.browser
+def test_keys_turn_slices_and_move_the_threshold(chromium: Chromium, file: Path) -> None:
+    chromium.open(file)
+    slice_text = "document.getElementById('browser-at').textContent"
+    rate_text = "document.getElementById('browser-rate').textContent"
+    before, number = chromium.run(slice_text), int(chromium.run(slice_text).split()[0])
+    chromium.run("document.getElementById('browser-panels').focus()")
+    chromium.press("ArrowUp")
+    assert chromium.run(slice_text) == before.replace(str(number), str(number + 1), 1)
+    assert chromium.run(rate_text) == "1 %"
+    chromium.press("ArrowRight")
+    assert chromium.run(rate_text) == "0.7 %"
+    label = "document.querySelector('canvas[data-kind=map]').getAttribute('aria-label')"
+    assert re.fullmatch(rf".+, anomaly map: .+, slice {number + 1} of \d+", chromium.run(label))
+
+
+@pytest.mark.browser
+def test_buttons_go_from_the_worst_patient_to_the_best(chromium: Chromium, file: Path) -> None:
+    chromium.open(file)
+    choose(chromium, "browser-by", "Deep")
+    chromium.run("document.getElementById('browser-worst').click()")
+    chromium.settled()
+    dice = []
+    for _ in range(3):
+        dice.append(float(row(chromium, "Deep")[1]))
+        chromium.run("document.getElementById('browser-next').click()")
+        chromium.settled()
+    assert dice == sorted(dice)
+    assert chromium.run("document.getElementById('browser-next').disabled")
+    assert "3rd lowest Dice of the 3 scans" in chromium.run(
+        "document.getElementById('browser-place').textContent"
+    )
+
+
+@pytest.mark.browser
+def test_a_method_without_reconstruction_says_so(chromium: Chromium, file: Path) -> None:
+    chromium.open(file)
+    kinds = "[...document.querySelectorAll('canvas')].map((one) => one.dataset.title)"
+    assert chromium.run(kinds) == [
+        *("Input", "Lesion", "Thresh., anomaly map", "Deep, reconstruction", "Deep, anomaly map")
+    ]
+    assert "makes no reconstruction" in chromium.run("document.body.innerText")
+
+
+@pytest.mark.browser
+def test_every_control_and_picture_has_a_name(chromium: Chromium, file: Path) -> None:
+    chromium.open(file)
+    nameless = chromium.run(
+        "[...document.querySelectorAll('input, select')].filter((one) => !one.labels.length)"
+        ".concat([...document.querySelectorAll('canvas')].filter((one) => !one.ariaLabel))"
+        ".concat([...document.querySelectorAll('img')].filter((one) => !one.alt))"
+        ".concat([...document.querySelectorAll('th')].filter((one) => !one.scope))"
+        ".map((one) => one.outerHTML)"
+    )
+    assert nameless == []
+
+
+@pytest.mark.browser
+def test_the_page_fits_a_phone_and_can_be_printed(chromium: Chromium, file: Path) -> None:
+    chromium.open(file, width=390)
+    assert chromium.run("document.documentElement.scrollWidth") == 390
+    printed = base64.b64decode(chromium.ask("Page.printToPDF")["data"])
+    assert printed.startswith(b"%PDF")
+
+
+@pytest.mark.browser
+def test_markup_in_names_is_shown_and_never_run(chromium: Chromium, nasty_file: Path) -> None:
+    chromium.open(nasty_file)
+    for name in ("browser-threshold", "browser-slice"):
+        choose(chromium, name, 5)
+    assert chromium.run("window.pwned") is None
+    assert chromium.run("document.querySelectorAll('img').length") == 1
+    assert NASTY in chromium.run("document.getElementById('browser-numbers').textContent")
+    assert not chromium.complaints()

@@ -1,0 +1,74 @@
+"""The report of some results: what ``uad-bench report`` writes."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from pydantic import ValidationError
+from rich.console import Console
+
+from uad_bench.cells import CellRecord
+from uad_bench.errors import UadBenchError
+from uad_bench.front.progress import LiveProgress
+from uad_bench.front.shown_scans import Searched, shown_scans
+from uad_bench.plugins.registry import open_registry
+from uad_bench.report.page.results import Images, results_page
+from uad_bench.runner.plan.plan import PlanFile
+from uad_bench.system.disk import write_whole
+
+WITHOUT_IMAGES = "This report was made without images of scans (--no-images)."
+NOT_AT_HAND = "No scan can be shown, because no detector and its prepared data are at hand."
+_MB = 1_000_000
+
+
+def write_report(
+    cells: tuple[CellRecord, ...],
+    searched: Searched,
+    path: Path | None,
+    *,
+    images: bool,
+    most_mb: float,
+    progress: bool,
+) -> Path:
+    """Write the report of some cells.
+
+    Args:
+        cells: the cells.
+        searched: where their results folder, detectors and prepared data are.
+        path: the page's file; ``report.html`` in the results folder if not given.
+        images: whether the page shows scans.
+        most_mb: megabytes that the page may have.
+        progress: whether to tell on stderr what is going on.
+
+    Returns:
+        The page's file.
+
+    Raises:
+        UadBenchError: in one line, what cannot be.
+    """
+    if searched.patients < 1:
+        raise UadBenchError("--patients: give 1 or more, or --no-images")
+    if not most_mb > 0:
+        raise UadBenchError("--most-mb: give more than 0, such as 20")
+    registry, found = open_registry(searched.plugin), Images(why=WITHOUT_IMAGES)
+    if images:
+        with ExitStack() as stack:
+            shown = LiveProgress(Console(stderr=True, force_jupyter=False))
+            tell = stack.enter_context(shown) if progress else lambda _: None
+            scans, notes = shown_scans(cells, searched, tell)
+        found = Images(scans, int(most_mb * _MB), notes, NOT_AT_HAND)
+    page = results_page(
+        cells, searched.root, registry, command=_command(searched.root), images=found
+    )
+    file = searched.root / "report.html" if path is None else path
+    write_whole(file, page.encode())
+    return file
+
+
+def _command(root: Path) -> str:
+    """What started the last run of a folder; nothing where its plan cannot be read."""
+    try:
+        return PlanFile.model_validate_json((root / "plan.json").read_bytes()).command
+    except (OSError, ValidationError):
+        return ""

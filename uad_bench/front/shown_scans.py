@@ -1,0 +1,283 @@
+"""The scans of a report's patient browser: chosen by Dice, and scored again by stored detectors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from uad_bench.cells import CellRecord
+from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.histograms import ScoreHistogram, quantise
+from uad_bench.front.detector import Detector, load_detector
+from uad_bench.histogram_files import load_histograms
+from uad_bench.report.page.browser import ShownMap, ShownMethod, ShownScan, thresholds_at
+from uad_bench.report.page.facts import dataset_title, title_of, titles_of
+from uad_bench.results import ResultsFolder
+from uad_bench.runner.data.gather import STORES
+from uad_bench.runner.data.sources import cache_folder
+from uad_bench.runner.detectors.folder import histogram_key
+from uad_bench.runner.detectors.scoring import brain_on, scored_scan, signed_residual
+from uad_bench.runner.events import Listener, Noted, Progressed, Started
+from uad_bench.runner.failures import failure_reason
+from uad_bench.volumes.store.prepared import PreparedDataset, PreparedScan, find_prepared
+
+_PLACES = (0.0, 0.5, 1.0)
+"""Which scans of a method are shown first: the worst, the median, the best."""
+
+Cells = tuple[CellRecord, ...]
+"""The cells of one detector on one dataset, one per post-processing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A dataset as the browser shows it.
+
+    Attributes:
+        title: what the page calls it.
+        data: the prepared dataset.
+        scans: those that are shown.
+        cells: of each detector.
+    """
+
+    title: str
+    data: PreparedDataset
+    scans: tuple[PreparedScan, ...]
+    cells: tuple[Cells, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """Where detectors and prepared data are searched, and how many scans are shown.
+
+    Attributes:
+        root: the results folder.
+        cache: the folder of prepared datasets; the user's cache if not given.
+        device: a torch device, or ``auto``.
+        plugin: files and folders with further methods.
+        patients: scans of each dataset.
+    """
+
+    root: Path
+    cache: Path | None
+    device: str
+    plugin: tuple[Path, ...]
+    patients: int
+
+
+def shown_scans(
+    records: Iterable[CellRecord], searched: Searched, tell: Listener
+) -> tuple[tuple[ShownScan, ...], tuple[str, ...]]:
+    """Choose scans, and score them with every detector that is at hand.
+
+    Args:
+        records: the cells.
+        searched: where, and how many.
+        tell: told about every scan.
+
+    Returns:
+        The scans, of one dataset after the other by turns, and what is left out.
+    """
+    notes: list[str] = []
+    datasets = tuple(_datasets(tuple(records), searched, notes))
+    made: dict[tuple[str, str], list[ShownMethod]] = {}
+    cells_of = {some[0].fit.detector: some for one in datasets for some in one.cells if some[0].fit}
+    for key, (first, *_) in cells_of.items():
+        tell(Started(f"score scans with {title_of(first)}"))
+        try:
+            folder = ResultsFolder(searched.root).detectors / key
+            detector = load_detector(folder, device=searched.device, plugin=searched.plugin)
+        except UadBenchError as error:
+            notes.append(f"{title_of(first)}: {error}.")
+            continue
+        for one in datasets:
+            for some in one.cells:
+                if some[0].fit is not None and some[0].fit.detector == key:
+                    found, said = _scored(detector, some, one, searched.root, tell)
+                    notes += said
+                    for name, method in found.items():
+                        made.setdefault((one.title, name), []).append(method)
+    scans = [list(_assembled(one, made)) for one in datasets]
+    turns = max(map(len, scans), default=0)
+    for note in notes:
+        tell(Noted(note))
+    return tuple(some[k] for k in range(turns) for some in scans if k < len(some)), tuple(notes)
+
+
+def _datasets(records: Cells, searched: Searched, notes: list[str]) -> Iterator[_Shown]:
+    """Find the prepared data and the detectors of every dataset, and choose its scans."""
+    titles = titles_of(records)
+    stores = cache_folder(searched.cache) / STORES
+    usable = [r for r in records if r.state == "done" and r.group != "control"]
+    if any(r.group == "control" for r in records):
+        notes.append("Controls are in the tables, not in the browser.")
+    for dataset in dict.fromkeys(record.spec.dataset for record in usable):
+        mine = [record for record in usable if record.spec.dataset == dataset]
+        title = dataset_title(mine[0], titles)
+        kept = list(_on_the_grid(mine, title, notes))
+        states = Counter(r.data.manifest_hash for r in kept if r.data is not None)
+        if not states:
+            continue
+        state = states.most_common(1)[0][0]
+        others = {title_of(r) for r in kept if r.data and r.data.manifest_hash != state}
+        if others:
+            names = ", ".join(sorted(others))
+            notes.append(f"{title}: {names} stand on other prepared data than the rest.")
+        data = find_prepared(stores, state)
+        if data is None:
+            notes.append(
+                f"{title}: its prepared data ({state}) are not in {stores}: say where with "
+                "--cache, or run again."
+            )
+            continue
+        cells = _detectors([r for r in kept if r.data and r.data.manifest_hash == state], notes)
+        scans = _chosen(data, cells, searched.patients)
+        total = len(data.scans_of("test"))
+        if len(scans) < total:
+            notes.append(
+                f"{title}: {len(scans)} of {total} scans, the worst, the median and the best of "
+                "each method first (--patients)."
+            )
+        yield _Shown(title, data, scans, cells)
+
+
+def _on_the_grid(
+    records: Iterable[CellRecord], title: str, notes: list[str]
+) -> Iterator[CellRecord]:
+    """Yield the cells whose maps a detector can make again; say which are left out."""
+    for record in records:
+        if record.maps is not None:
+            note = f"{title_of(record)} on {title}: its maps were made elsewhere."
+        elif record.spec.space != "template":
+            note = f"{title}: scores on the scans' own voxels (native space)."
+        else:
+            yield record
+            continue
+        if note not in notes:
+            notes.append(note)
+
+
+def _detectors(records: Iterable[CellRecord], notes: list[str]) -> tuple[Cells, ...]:
+    """The cells of each detector, of its first seed: one per post-processing."""
+    found: dict[tuple[str, str, str], dict[int, dict[str, CellRecord]]] = {}
+    order = sorted(records, key=lambda r: r.spec.protocol != "strict")
+    for record in order:
+        spec = record.spec
+        seeds = found.setdefault((spec.method, spec.supervised_on, spec.params_hash), {})
+        seeds.setdefault(spec.seed, {}).setdefault(spec.postprocessing, record)
+    chosen = []
+    for seeds in found.values():
+        first = min(seeds)
+        cells = tuple(seeds[first].values())
+        note = f"{title_of(cells[0])}: seed {first} is shown, of {len(seeds)}."
+        if len(seeds) > 1 and note not in notes:
+            notes.append(note)
+        chosen.append(cells)
+    return tuple(chosen)
+
+
+def _chosen(data: PreparedDataset, cells: Sequence[Cells], most: int) -> tuple[PreparedScan, ...]:
+    """The worst scan of every method, then its median, then its best, and then the others."""
+    by_name = {scan.name: scan for scan in data.scans_of("test")}
+    ranked = [_ranked(record) for some in cells for record in some]
+    names = [
+        names[round(place * (len(names) - 1))] for place in _PLACES for names in ranked if names
+    ]
+    rest = sorted(by_name, key=lambda name: (not by_name[name].has_lesion, name))
+    order = [name for name in dict.fromkeys([*names, *rest]) if name in by_name]
+    return tuple(by_name[name] for name in order[:most])
+
+
+def _ranked(record: CellRecord) -> list[str]:
+    """The scans of a cell by their Dice, the lowest first."""
+    dice = [
+        (value, scan.subject if scan.session is None else f"{scan.subject}_{scan.session}")
+        for scan in record.scans
+        if (value := scan.metrics.get("dice")) is not None
+    ]
+    return [name for _, name in sorted(dice)]
+
+
+def _scored(
+    detector: Detector, cells: Cells, shown: _Shown, root: Path, tell: Listener
+) -> tuple[dict[str, ShownMethod], list[str]]:
+    """Score the scans of a dataset with a detector.
+
+    Returns:
+        What it made of each scan, by name, and what is to be said.
+    """
+    who, notes = f"{title_of(cells[0])} on {shown.title}", []
+    thresholds, stored = {}, {}
+    for record in cells:
+        variant = detector.registry.postprocessing(record.spec.postprocessing)
+        validation = detector.validation.get(histogram_key(variant))
+        if validation is None:
+            notes.append(f"{who}: {variant.name} has no scores of healthy people for thresholds.")
+        else:
+            thresholds[variant.name] = thresholds_at(validation)
+            stored[variant.name] = _stored(record, root)
+    made: dict[str, ShownMethod] = {}
+    differs = False
+    for number, scan in enumerate(shown.scans if thresholds else ()):
+        try:
+            method = _method(detector, title_of(cells[0]), shown.data, scan, thresholds)
+        except Exception as error:  # a plugin's own
+            notes.append(f"{who}: {scan.name} failed: {failure_reason(error)}")
+            continue
+        made[scan.name] = method
+        for name, one in method.maps.items():
+            then = stored[name].get(f"{scan.name}/slice")
+            differs |= then is not None and not _same(then, one.scored.whole_slice_histogram())
+        tell(Progressed(number + 1, len(shown.scans), scan.name))
+    if differs:
+        notes.append(
+            f"{who}: maps computed for this page differ from those of the run, as on another "
+            "machine or with other versions. The table has the run's numbers."
+        )
+    return made, notes
+
+
+def _method(
+    detector: Detector,
+    title: str,
+    data: PreparedDataset,
+    scan: PreparedScan,
+    thresholds: Mapping[str, tuple[int, ...]],
+) -> ShownMethod:
+    """Score a scan as a run does."""
+    slices = data.slices(scan)
+    residual, rebuilt = signed_residual(detector.method, slices)
+    brain = brain_on(slices)
+    maps = {}
+    for name, levels in thresholds.items():
+        found = detector.registry.postprocessing(name).apply(residual, brain)
+        maps[name] = ShownMap(scored_scan(data, scan, quantise(found), "template"), levels)
+    return ShownMethod(title, maps, rebuilt)
+
+
+def _stored(record: CellRecord, root: Path) -> Mapping[str, ScoreHistogram]:
+    """The histograms of a cell, where they are there."""
+    file = None if record.histograms is None else root / record.histograms
+    return load_histograms(file) if file is not None and file.is_file() else {}
+
+
+def _same(one: ScoreHistogram, other: ScoreHistogram) -> bool:
+    return all(
+        np.array_equal(getattr(a, part), getattr(b, part))
+        for a, b in ((one.healthy, other.healthy), (one.lesion, other.lesion))
+        for part in ("levels", "counts")
+    )
+
+
+def _assembled(
+    shown: _Shown, made: Mapping[tuple[str, str], list[ShownMethod]]
+) -> Iterator[ShownScan]:
+    for scan in shown.scans:
+        methods = tuple(made.get((shown.title, scan.name), ()))
+        if methods:
+            image = np.array(shown.data.slices(scan).image[:, 0])
+            data = shown.data
+            yield ShownScan(shown.title, data.simulated, image, data.grid, methods)

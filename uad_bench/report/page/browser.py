@@ -1,0 +1,284 @@
+"""What the patient browser of a report needs: slices to draw, and exact numbers for its slider.
+
+A voxel's score is one byte. The bytes are cut at every threshold that the slider has, and between
+them evenly, so that the mask at each threshold is exact and the map looks as it is. The numbers of
+the whole scan at each threshold are counted here, as a protocol counts them.
+"""
+
+from __future__ import annotations
+
+import zlib
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uad_bench.evaluation.histograms import IGNORED, LESION, ScoreHistogram, threshold_at_fpr
+from uad_bench.evaluation.lesions import match_lesions
+from uad_bench.evaluation.scored import ScoredScan
+from uad_bench.evaluation.tally import LEVELS
+from uad_bench.method import FloatArray
+from uad_bench.volumes.grid import Grid
+
+RATES = (
+    *(0.2, 0.15, 0.1),
+    *(float(f"{step}e{power}") for power in (-2, -3, -4, -5) for step in (7, 5, 3, 2, 1.5, 1)),
+    0.0,
+)
+"""The steps of the slider: shares of healthy validation voxels that reach the threshold."""
+
+STRIDES = (1, 2, 3, 4, 6, 8)
+"""Of how many slices one is shown, where all are too large."""
+
+_COLOURS = 17
+_CODES = 255
+_MARGIN = 2
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShownMap:
+    """The scores of one scan under one post-processing.
+
+    Attributes:
+        scored: the scores beside the truth.
+        thresholds: a level per rate of ``RATES``.
+    """
+
+    scored: ScoredScan
+    thresholds: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShownMethod:
+    """What one method made of a scan.
+
+    Attributes:
+        title: what tables call it.
+        maps: by post-processing.
+        reconstruction: float32 ``[N, H, W]`` in [0, 1]; ``None`` where it makes none.
+    """
+
+    title: str
+    maps: Mapping[str, ShownMap]
+    reconstruction: FloatArray | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShownScan:
+    """A scan, and what methods made of it.
+
+    Attributes:
+        dataset: title of its dataset.
+        simulated: whether it is a phantom.
+        image: float32 ``[N, H, W]`` in [0, 1].
+        grid: the template grid.
+        methods: one or several.
+    """
+
+    dataset: str
+    simulated: bool
+    image: FloatArray
+    grid: Grid
+    methods: tuple[ShownMethod, ...]
+
+    @property
+    def scored(self) -> ScoredScan:
+        """Any scores of it, for its truth and its name."""
+        return next(one.scored for method in self.methods for one in method.maps.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """The browser as a template writes it.
+
+    Attributes:
+        facts: what is known of all scans, for JSON.
+        slices: the slices of each scan, packed.
+        notes: what is left out, and why.
+    """
+
+    facts: Mapping[str, Any]
+    slices: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+    @property
+    def orientation(self) -> str:
+        """Where the patient's right is, in words."""
+        lefts = {scan["left"] for scan in self.facts["scans"]}
+        if lefts == {"R"}:
+            return "Radiological orientation: the patient's right is on the left, the front above."
+        if lefts == {"L"}:
+            return "Neurological orientation: the patient's left is on the left, the front above."
+        return "The letters R and L are the patient's right and left; the front is above."
+
+
+def thresholds_at(validation: ScoreHistogram) -> tuple[int, ...]:
+    """Return the level at each rate of the slider, from the scores of healthy validation scans."""
+    return tuple(threshold_at_fpr(validation, rate) for rate in RATES)
+
+
+def make_browser(scans: Sequence[ShownScan], most: int, notes: Sequence[str] = ()) -> Browser:
+    """Pack scans into at most so many bytes: fewer slices where they do not fit, then fewer scans.
+
+    Args:
+        scans: those to show, those that may not be left out first.
+        most: bytes.
+        notes: what is left out already.
+    """
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    tops = _tops(scans)
+    packed = [_packed(scan, tops) for scan in scans]
+    stride = next((s for s in STRIDES if sum(_size(p, s) for p in packed) <= most), STRIDES[-1])
+    kept, taken = [], 0
+    for one in packed:
+        if taken + _size(one, stride) <= most:
+            taken += _size(one, stride)
+            kept.append(one)
+    said = list(notes)
+    if stride > 1:
+        said.append(f"One slice in {stride} is shown, because of the size of this page.")
+    if len(kept) < len(packed):
+        more = len(packed) - len(kept)
+        said.append(f"{more} more {'scan is' if more == 1 else 'scans are'} left out for its size.")
+    facts = {
+        "rates": RATES,
+        "start": RATES.index(0.01),
+        "colours": [to_hex(colormaps["inferno"](x)) for x in np.linspace(0, 1, _COLOURS)],
+        "levels": LEVELS - 1,
+        "scans": [{**one.facts, "slices": one.chosen(stride)} for one in kept],
+    }
+    slices = tuple(tuple(one.slices[at] for at in one.chosen(stride)) for one in kept)
+    return Browser(facts, slices, tuple(said))
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """A scan with every slice packed."""
+
+    facts: Mapping[str, Any]
+    slices: tuple[str, ...]
+    most_lesion: int
+
+    def chosen(self, stride: int) -> list[int]:
+        """Some of the slices, the one with most lesion among them."""
+        return list(range(self.most_lesion % stride, len(self.slices), stride))
+
+
+def _size(scan: _Packed, stride: int) -> int:
+    """Bytes that a scan takes on the page, about."""
+    return sum(len(scan.slices[at]) + 3 for at in scan.chosen(stride)) + len(str(scan.facts))
+
+
+def _tops(scans: Sequence[ShownScan]) -> dict[tuple[str, str], int]:
+    """The highest score of each method's maps in the brain: one scale for all its scans."""
+    tops: dict[tuple[str, str], int] = {}
+    for scan in scans:
+        for method in scan.methods:
+            for name, one in method.maps.items():
+                top = int(one.scored.scores[one.scored.brain].max(initial=1))
+                tops[method.title, name] = max(top, tops.get((method.title, name), 1))
+    return tops
+
+
+def _packed(scan: ShownScan, tops: Mapping[tuple[str, str], int]) -> _Packed:
+    """Cut a scan to its brain, and pack its layers slice by slice."""
+    truth = scan.scored
+    lesion = truth.lesion
+    box = _box(truth.brain | (lesion > 0))
+    layers = [_grey(scan.image), _kinds(truth.brain, lesion)]
+    methods = []
+    for method in scan.methods:
+        rebuilt = None
+        if method.reconstruction is not None:
+            rebuilt = len(layers)
+            layers.append(_grey(method.reconstruction))
+        maps = {}
+        for name, one in method.maps.items():
+            scores = np.where(truth.brain, one.scored.scores, 0)
+            cuts = _cuts(one.thresholds, int(scores.max(initial=1)))
+            maps[name] = {
+                "layer": len(layers),
+                "cuts": cuts.tolist(),
+                "top": tops[method.title, name],
+                "at": _codes_at(cuts, one.thresholds),
+                "thresholds": one.thresholds,
+                **_numbers(one),
+            }
+            layers.append(np.searchsorted(cuts, scores, side="right").astype(np.uint8))
+        methods.append({"title": method.title, "reconstruction": rebuilt, "maps": maps})
+    cut = np.stack([layer[:, *box] for layer in layers], axis=1)
+    affine = scan.grid.affine
+    facts = {
+        "dataset": scan.dataset,
+        "simulated": scan.simulated,
+        "name": truth.name,
+        "left": "R" if affine[0, 2] < 0 else "L",
+        "width": cut.shape[3],
+        "height": cut.shape[2],
+        "count": len(cut),
+        "start": int((lesion == LESION).sum(axis=(1, 2)).argmax()),
+        "voxel_ml": prod(truth.spacing) / 1000.0,
+        "methods": methods,
+    }
+    packed = tuple(b64encode(zlib.compress(one.tobytes())).decode() for one in cut)
+    return _Packed(facts, packed, int(facts["start"]))
+
+
+def _box(shown: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Rows and columns that show anything in any slice, with a margin."""
+    rows, columns = (np.flatnonzero(shown.any(axis=axes)) for axes in ((0, 2), (0, 1)))
+    return tuple(  # type: ignore[return-value]
+        slice(max(int(one[0]) - _MARGIN, 0), int(one[-1]) + 1 + _MARGIN) for one in (rows, columns)
+    )
+
+
+def _grey(image: FloatArray) -> Bytes:
+    grey: Bytes = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return grey
+
+
+def _kinds(brain: NDArray[np.bool_], lesion: Bytes) -> Bytes:
+    """A bit for brain, one for lesion, and one for what is ignored."""
+    kinds: Bytes = (brain + 2 * (lesion == LESION) + 4 * (lesion == IGNORED)).astype(np.uint8)
+    return kinds
+
+
+def _cuts(thresholds: Sequence[int], top: int) -> NDArray[np.int64]:
+    """The levels at which codes begin: every threshold that a voxel reaches, the rest evenly."""
+    needed = np.unique([one for one in thresholds if one <= top])
+    even = np.unique(np.linspace(1, top, _CODES - len(needed)).astype(np.int64))
+    return np.union1d(needed, even).astype(np.int64)
+
+
+def _codes_at(cuts: NDArray[np.int64], thresholds: Sequence[int]) -> list[int]:
+    """The lowest code that reaches each threshold; one above all codes where none does."""
+    return [int(np.searchsorted(cuts, one)) + 1 for one in thresholds]
+
+
+def _numbers(one: ShownMap) -> dict[str, Any]:
+    """What the whole scan counts at each threshold."""
+    scored = one.scored
+    histogram = scored.brain_histogram()
+    lesion = scored.volume(scored.lesion_mask)
+    matches = {
+        level: match_lesions(
+            scored.volume(scored.predicted(level) & scored.brain), lesion, scored.spacing
+        )
+        for level in set(one.thresholds)
+    }
+    return {
+        "true": histogram.lesion.at_or_above(one.thresholds).tolist(),
+        "false": histogram.healthy.at_or_above(one.thresholds).tolist(),
+        "lesion": histogram.lesion_voxels,
+        "lesions": matches[one.thresholds[0]].lesions,
+        "matched": [matches[level].matched for level in one.thresholds],
+        "false_findings": [matches[level].false_findings for level in one.thresholds],
+    }

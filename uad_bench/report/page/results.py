@@ -1,0 +1,153 @@
+"""The report of a results folder: one page of HTML that holds all it shows and asks no network."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from uad_bench import __version__
+from uad_bench.cells import CellRecord
+from uad_bench.plugins.registry import Registry
+from uad_bench.report.page import facts
+from uad_bench.report.page.browser import ShownScan, make_browser
+from uad_bench.report.page.template import rendered, source
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A drawing of a page.
+
+    Attributes:
+        title: its caption.
+        alt: what it shows, for who cannot see it.
+        png: the file's bytes.
+    """
+
+    title: str
+    alt: str
+    png: bytes
+
+    @property
+    def url(self) -> str:
+        """The drawing itself, as an address."""
+        return f"data:image/png;base64,{b64encode(self.png).decode()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The scans that the patient browser may show.
+
+    Attributes:
+        scans: those that may not be left out first.
+        most: bytes that the whole page may have.
+        notes: what is left out, and why.
+        why: why there are no scans at all.
+    """
+
+    scans: tuple[ShownScan, ...] = ()
+    most: int = 0
+    notes: tuple[str, ...] = ()
+    why: str = "No scans are shown."
+
+
+def results_page(
+    records: Sequence[CellRecord],
+    root: Path,
+    registry: Registry,
+    *,
+    command: str,
+    images: Images,
+) -> str:
+    """Write the report.
+
+    Args:
+        records: the cells.
+        root: the results folder.
+        registry: where their protocols and post-processings are found.
+        command: what made the last of them.
+        images: the scans of the patient browser, or why there are none.
+
+    Raises:
+        UadBenchError: numbers of another version than this uad-bench, or a damaged file.
+    """
+    from markupsafe import Markup
+
+    from uad_bench.report.tables.chosen import chosen_tables
+    from uad_bench.report.tables.formats.html import html
+
+    tables = chosen_tables(records, registry, intervals=True)
+    ran = (
+        facts.methods_table(records),
+        facts.tuning_table(records),
+        facts.data_table(records),
+        facts.costs_table(records),
+        facts.versions_table(records),
+    )
+    script = source("browser.js")
+    values = {
+        "title": root.absolute().name,
+        "summary": _summary(records),
+        "simulated": _simulated(records),
+        "warnings": facts.several_states(records),
+        "tables": [(table.protocol, Markup(html(table))) for table in tables],
+        "charts": _charts(records, root, registry),
+        "worst": facts.worst_tables(records),
+        "ran": [one for one in ran if one.rows],
+        "failures": facts.failures_table(records),
+        "exclusions": facts.exclusions_table(records),
+        "remarks": facts.remarks_table(records),
+        "command": command,
+        "version": __version__,
+        "script": Markup(script),
+        "script_hash": b64encode(sha256(script.encode()).digest()).decode(),
+    }
+    rest = rendered("results.html.j2", browser=None, no_images="", left_out=(), **values)
+    browser = None
+    if images.scans:
+        browser = make_browser(images.scans, images.most - len(rest.encode()), images.notes)
+    shown = browser if browser is not None and browser.slices else None
+    why = images.notes if browser is None else browser.notes
+    return rendered(
+        "results.html.j2",
+        browser=shown,
+        no_images=images.why if browser is None else "No scan fits into the size of this page.",
+        left_out=why,
+        **values,
+    )
+
+
+def _summary(records: Sequence[CellRecord]) -> str:
+    methods = {record.spec.method for record in records}
+    datasets = {record.spec.dataset for record in records}
+    failed = sum(record.state == "failed" for record in records)
+    parts = [(len(records), "cell"), (len(methods), "method"), (len(datasets), "dataset")]
+    counted = ", ".join(f"{n} {word}{'' if n == 1 else 's'}" for n, word in parts)
+    return f"{counted}{f'; {failed} of the cells failed' if failed else ''}"
+
+
+def _simulated(records: Sequence[CellRecord]) -> str:
+    """``all``, ``some`` or nothing, as the people behind the cells are simulated."""
+    uses = [use for record in records for use in (record.training, record.data) if use is not None]
+    marks = {use.simulated for use in uses}
+    if marks == {True}:
+        return "all"
+    return "some" if any(record.simulated for record in records) else ""
+
+
+def _charts(records: Sequence[CellRecord], root: Path, registry: Registry) -> list[Chart]:
+    """Precision-recall curves, a chart per protocol and space that has finished cells."""
+    from uad_bench.report.figures.curves import curves_picture
+
+    done = [record for record in records if record.state == "done"]
+    variants = registry.postprocessings({record.spec.postprocessing for record in done})
+    charts = []
+    for name, space in sorted({(record.spec.protocol, record.spec.space) for record in done}):
+        picture = curves_picture(records, root, registry.protocol(name), variants, space)
+        where = "" if space == "template" else ", each scan's own voxels"
+        title = f"Precision against recall, protocol {name}{where}"
+        alt = f"{title}: a panel per dataset, a line per method. The tables above have the areas."
+        charts.append(Chart(title, alt, picture))
+    return charts
