@@ -1,9 +1,10 @@
-"""Protects: `compare` says what the numbers allow, of whom, and refuses what does not compare."""
+"""Protects: `compare` and `strata` say what the numbers allow, of whom, and refuse the rest."""
 
 from __future__ import annotations
 
 import csv
 import io
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,18 @@ import numpy as np
 import pytest
 
 import uad_bench as ub
-from uad_bench.cells import CellRecord, CellSpec, DatasetUse, Environment
+from uad_bench.cells import CellRecord, CellSpec, DatasetUse, Environment, ScanTraits
 from uad_bench.cli import main
+from uad_bench.discovery.people.traits import PersonTraits, age_band, read_traits
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import ScoreHistogram, average_precision
+from uad_bench.evaluation.intervals import mean_interval
 from uad_bench.evaluation.protocols.paper import PAPER
 from uad_bench.evaluation.protocols.strict import STRICT
 from uad_bench.evaluation.statistics import holm
 from uad_bench.evaluation.values import Metric, ScanScores
 from uad_bench.histogram_files import save_histograms
+from uad_bench.phantom.layouts import write_layout
 from uad_bench.report.statistics.listing import LISTING_FORMATS
 from uad_bench.results import ResultsFolder, write_cell
 
@@ -300,3 +304,170 @@ def test_a_command_without_results_is_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["compare", "spa", "vae"]) == 2
     assert capsys.readouterr().err.startswith("error: no results in results")
+
+
+VALUES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
+
+
+def grouped(record: CellRecord, **traits: Sequence[Any]) -> CellRecord:
+    """The record with traits of its scans, one per scan."""
+    rows = [dict(zip(traits, row, strict=True)) for row in zip(*traits.values(), strict=True)]
+    made = tuple(
+        ScanTraits(
+            subject=scan.subject, session=scan.session, **{"lesion_ml": 2.0, "lesions": 3} | row
+        )
+        for scan, row in zip(record.scans, rows, strict=True)
+    )
+    return record.model_copy(update={"traits": made})
+
+
+def test_a_group_has_the_mean_and_the_interval_of_its_subjects(tmp_path):
+    record = grouped(cell("spa", VALUES), sex=["female"] * 5 + ["male"] * 3)
+    found = results(tmp_path, record).strata("sex", fewest=3)
+    women, men = found.to_frame().itertuples()
+    assert (women.group, women.subjects) == ("female", 5)
+    assert women.value == pytest.approx(0.3)
+    interval = mean_interval(VALUES[:5], "share")
+    assert interval is not None
+    assert (women.low, women.high) == pytest.approx((interval.low, interval.high))
+    assert (men.group, men.subjects) == ("male", 3)
+    assert np.isnan(men.low)
+
+
+def test_a_small_group_shows_neither_its_number_nor_its_people(tmp_path):
+    record = grouped(cell("spa", VALUES), site=["A"] * 5 + ["B"] * 3)
+    found = results(tmp_path, record).strata("site")
+    shown, hidden = found.to_frame().itertuples()
+    assert shown.value == pytest.approx(0.3)
+    assert np.isnan(hidden.value)
+    assert np.isnan(hidden.subjects)
+    assert "<5" in str(found)
+    assert "fewer than 5 subjects are not shown" in str(found).replace("\n", " ")
+
+
+def test_lesions_are_grouped_in_order_of_size_scan_by_scan(tmp_path):
+    scans = tuple(
+        ScanScores(subject="one", session=str(at), metrics={"auprc": value})
+        for at, value in enumerate((0.2, 0.4, 0.6))
+    )
+    record = cell("spa", VALUES[:3]).model_copy(update={"scans": scans})
+    record = grouped(record, lesion_ml=[30.0, 0.5, 0.9], lesions=[1, 40, 0])
+    folder = results(tmp_path, record)
+    volume = folder.strata("lesion-volume", fewest=1).to_frame()
+    assert list(volume.group) == ["below 1 ml", "20 ml and more"]
+    assert list(volume.value) == pytest.approx([0.5, 0.2])
+    assert list(volume.subjects) == [1, 1]
+    count = folder.strata("lesion-count", fewest=1).to_frame()
+    assert list(count.group) == ["no lesion", "1", "21 and more"]
+
+
+def test_seeds_are_averaged_and_controls_left_out(tmp_path):
+    cells = [
+        grouped(cell("spa", [v + e for v in VALUES], seed=s), age=["60 to 79"] * 8)
+        for s, e in enumerate((-0.1, 0.1))
+    ]
+    control = grouped(cell("random", VALUES), age=["60 to 79"] * 8)
+    control = control.model_copy(update={"control": True})
+    folder = results(tmp_path, *cells, control)
+    (line,) = folder.strata("age").to_frame().itertuples()
+    assert line.value == pytest.approx(np.mean(VALUES))
+    assert set(folder.strata("age", methods="spa,random").to_frame().method) == {"SPA", "random"}
+
+
+def test_people_whom_nobody_describes_are_counted(tmp_path):
+    record = grouped(cell("spa", VALUES), site=["A"] * 6 + [None] * 2)
+    found = results(tmp_path, record).strata("site")
+    assert "2 subjects in no group" in str(found).replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("by", "options", "message"),
+    [
+        ("shoes", {}, "--by shoes: unknown; available: site, scanner, age"),
+        ("sex", {}, "not stated of any scan; name it in the column 'sex'"),
+        ("site", {"metric": "patient_auroc"}, "no single one has a share"),
+        ("site", {"fewest": 0}, "--fewest 0"),
+        ("site", {"methods": "vea"}, "vea: no such method"),
+    ],
+)
+def test_what_cannot_be_shown_is_one_line(tmp_path, by, options, message):
+    record = grouped(cell("spa", VALUES), site=["A"] * 8)
+    with pytest.raises(UadBenchError, match=message):
+        results(tmp_path, record).strata(by, **options)
+
+
+def test_a_pooled_metric_has_no_groups(tmp_path):
+    record = grouped(cell("spa", VALUES, protocol="paper"), site=["A"] * 8)
+    with pytest.raises(UadBenchError, match="--metric auprc: a number of all subjects together"):
+        results(tmp_path, record).strata("site")
+
+
+def test_cells_from_before_groups_are_named(tmp_path):
+    with pytest.raises(UadBenchError, match="computed before results had groups"):
+        results(tmp_path, cell("spa", VALUES)).strata("site")
+
+
+def test_the_command_writes_a_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    results(tmp_path, grouped(cell("spa", VALUES), site=["A"] * 8))
+    assert main(["strata", "--by", "site", "-f", "csv", "-o", "strata.csv"]) == 0
+    assert Path("strata.csv").read_text(encoding="utf-8").startswith("dataset,simulated,by,group")
+    assert main(["strata", "--by", "shoes"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_scans_as_a_frame_say_their_groups(tmp_path):
+    record = grouped(cell("spa", VALUES), site=["A"] * 4 + ["B"] * 4, lesion_ml=range(8))
+    frame = results(tmp_path, record).scans()
+    assert list(frame.site) == ["A"] * 4 + ["B"] * 4
+    assert list(frame.lesion_ml) == list(range(8))
+
+
+def test_participants_say_who_somebody_is_without_an_exact_age(tmp_path):
+    text = (
+        "participant_id\tAge\tSex\tSite\tScanner\n"
+        "sub-1\t34.5\tF\tOslo\tSkyra\n"
+        "sub-2\t89+\tmale\tn/a\t\n"
+        "sub-3\tadult\t2\tOslo\tTrio\n"
+    )
+    (tmp_path / "participants.tsv").write_text(text, encoding="utf-8")
+    assert read_traits(tmp_path) == {
+        "sub-1": PersonTraits("Oslo", "Skyra", "below 40", "female"),
+        "sub-2": PersonTraits(None, None, "80 and more", "male"),
+        "sub-3": PersonTraits("Oslo", "Trio", None, None),
+    }
+    levels = '{"Sex": {"Levels": {"2": "female"}}}'
+    (tmp_path / "participants.json").write_text(levels, encoding="utf-8")
+    assert read_traits(tmp_path)["sub-3"].sex == "female"
+
+
+def test_nobody_is_described_without_a_table(tmp_path):
+    assert read_traits(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "band"),
+    [
+        *(("0", "below 40"), ("39.9", "below 40"), ("40", "40 to 59"), ("80 y", "80 and more")),
+        *(("131", None), ("-3", None), ("6O", None), ("", None), ("72,5 years", "60 to 79")),
+    ],
+)
+def test_an_age_is_in_one_band(text, band):
+    assert age_band(text) == band
+
+
+@pytest.mark.slow
+def test_a_run_writes_what_people_and_masks_say(tmp_path, monkeypatch, lab, brains):
+    monkeypatch.chdir(tmp_path)
+    write_layout("msi", tmp_path / "data" / "MSI", brains[:1])
+    shutil.copytree(lab / "HI", tmp_path / "data" / "HI")
+    table = tmp_path / "data" / "MSI" / "participants.tsv"
+    lines = table.read_text(encoding="utf-8").splitlines()
+    described = [f"{line}\t{word}" for line, word in zip(lines, ("sex", "F"), strict=True)]
+    table.write_text("\n".join(described) + "\n", encoding="utf-8")
+    ran = ub.run("thresholding", "msi", data_root="data", controls=[], mlflow=False, progress=False)
+    record = next(one for one in ran.cells if one.spec.method == "thresholding")
+    (traits,) = record.traits
+    assert traits.sex == "female"
+    assert traits.lesion_ml == pytest.approx(brains[0].lesion.sum() * 4.0**3 / 1000)
+    assert traits.lesions == 1

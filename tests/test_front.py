@@ -136,6 +136,8 @@ def test_a_frame_of_scans_has_every_number_of_every_scan(ran):
     assert dict(zip(rows.subject, rows.value, strict=True)) == {
         scan.subject: scan.metrics["auprc"] for scan in strict.scans
     }
+    assert (scans.lesions == 1).all()
+    assert (scans.lesion_ml > 0).all()
 
 
 @pytest.mark.parametrize(

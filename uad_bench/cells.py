@@ -93,6 +93,30 @@ class DatasetUse(_Record):
     excluded: tuple[Exclusion, ...] = ()
 
 
+class ScanTraits(_Record):
+    """What results of a scan can be grouped by. It holds no exact age.
+
+    Attributes:
+        subject: the person.
+        session: the time point, where there are several.
+        site: centre, where it is stated.
+        scanner: scanner, where it is stated.
+        age: band of age, where it is stated.
+        sex: where it is stated.
+        lesion_ml: volume of its lesions on its own voxels, in ml.
+        lesions: how many lesions it has.
+    """
+
+    subject: str
+    session: str | None = None
+    site: str | None = None
+    scanner: str | None = None
+    age: str | None = None
+    sex: str | None = None
+    lesion_ml: float
+    lesions: int
+
+
 class FitRecord(_Record):
     """How the detector came to be.
 
@@ -170,6 +194,7 @@ class CellRecord(_Record):
         metrics: the numbers, by name.
         missing: why a metric could not be had from what was given, by name.
         scans: per-scan numbers.
+        traits: what the scans can be grouped by.
         histograms: file of the score histograms, relative to the results folder.
         notes: what a reader of the numbers must know, one sentence each.
         environment: versions, commit, device, times.
@@ -193,6 +218,7 @@ class CellRecord(_Record):
     metrics: dict[str, Metric] = Field(default_factory=dict)
     missing: dict[str, str] = Field(default_factory=dict)
     scans: tuple[ScanScores, ...] = ()
+    traits: tuple[ScanTraits, ...] = ()
     histograms: str | None = None
     notes: tuple[str, ...] = ()
     environment: Environment

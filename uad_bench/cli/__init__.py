@@ -46,6 +46,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "uad_bench.cli.commands.report:report",
         "Write one page with tables, curves, and what ran.",
     ),
+    "strata": (
+        "uad_bench.cli.commands.strata:strata",
+        "Show a metric by site, scanner, age, sex or lesion load.",
+    ),
     "curves": ("uad_bench.cli.commands.curves:curves", "Draw precision-recall curves."),
     "sync": ("uad_bench.cli.commands.sync:sync", "Send to MLflow what a run could not."),
     "data": (

@@ -88,7 +88,9 @@ class Results:
 
         Returns:
             A frame with the columns of the cell as in ``to_frame``, and ``subject``, ``session``,
-            ``metric`` and ``value``, which is NaN where a metric is undefined for a scan.
+            what the scan can be grouped by (``site``, ``scanner``, ``age``, ``sex``,
+            ``lesion_ml``, ``lesions``), ``metric`` and ``value``, which is NaN where a metric is
+            undefined for a scan.
         """
         from uad_bench.report.frames import scans_frame
 
@@ -225,6 +227,44 @@ class Results:
             most_mb=most_mb,
             progress=progress,
         )
+
+    def strata(
+        self,
+        by: str,
+        *,
+        metric: str | None = None,
+        methods: Names | None = None,
+        datasets: Names | None = None,
+        protocol: str | None = None,
+        space: str = "template",
+        postprocessing: str | None = None,
+        fewest: int = 5,
+    ) -> ResultListing:
+        """Show a metric by group of scans, as ``uad-bench strata`` does, in the same words.
+
+        Args:
+            by: ``site``, ``scanner``, ``age``, ``sex``, ``lesion-volume`` or ``lesion-count``.
+            metric: what is shown; the protocol's first metric if not given.
+            methods: whose; every method that is no control if not given.
+            datasets: names of datasets, as a list or with commas; all if not given.
+            protocol: ``strict`` if it was run, or else the only one, if not given.
+            space: ``template`` or ``native``.
+            postprocessing: ``none`` if it was run, or else the only one, if not given.
+            fewest: a group with fewer subjects is not shown.
+
+        Raises:
+            UadBenchError: an unknown name, a metric that single scans do not have, or a trait that
+                nobody stated.
+        """
+        from uad_bench.plugins.registry import open_registry
+        from uad_bench.report.statistics.chosen import Question
+        from uad_bench.report.statistics.strata import strata_listing
+        from uad_bench.report.tables.chosen import names
+
+        asked = () if methods is None else names("methods", methods)
+        question = Question(asked, metric, datasets, protocol, space, postprocessing)
+        registry = open_registry(self.plugin)
+        return ResultListing(strata_listing(self.cells, registry, question, by=by, fewest=fewest))
 
     def detector(
         self,

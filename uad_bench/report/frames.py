@@ -25,6 +25,7 @@ _CELL = (
 """The columns that say which cell a row is of."""
 
 _DATA = ("simulated", "elsewhere", "training", "recipe")
+_TRAITS = ("site", "scanner", "age", "sex", "lesion_ml", "lesions")
 _NUMBER = ("value", "low", "high", "unit", "better", "subjects", "penalised", "skipped")
 
 
@@ -58,14 +59,24 @@ def scans_frame(records: Sequence[CellRecord]) -> pd.DataFrame:
             **_cell(record),
             "subject": scan.subject,
             "session": scan.session,
+            **traits.get((scan.subject, scan.session), {}),
             "metric": metric,
             "value": value,
         }
         for record in records
+        for traits in [_traits(record)]
         for scan in record.scans
         for metric, value in scan.metrics.items()
     ]
-    return _frame(rows, (*_CELL, "simulated", "subject", "session", "metric", "value"))
+    return _frame(rows, (*_CELL, "simulated", "subject", "session", *_TRAITS, "metric", "value"))
+
+
+def _traits(record: CellRecord) -> dict[tuple[str, str | None], dict[str, Any]]:
+    """What each scan of a cell can be grouped by."""
+    return {
+        (one.subject, one.session): {name: getattr(one, name) for name in _TRAITS}
+        for one in record.traits
+    }
 
 
 def _frame(rows: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:

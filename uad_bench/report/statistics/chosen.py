@@ -170,18 +170,16 @@ def _one(flag: str, asked: str | None, there: set[str], usual: str) -> str:
 
 
 def _metric(protocol: Protocol, records: Sequence[CellRecord], asked: str | None) -> MetricInfo:
-    """The metric of that name, one that has a better direction."""
+    """The metric of that name."""
     known = {name for record in records for name in record.metrics}
     metric = protocol.metric(protocol.metrics[0].name if asked is None else asked)
-    usable = [one.name for one in protocol.metrics if one.name in known and one.better]
     if metric.name not in known:
-        problem = f"not in the results of protocol {protocol.name}"
-    elif metric.better is None:
-        problem = "neither more nor less of it is better, so it ranks no method"
-    else:
-        return metric
-    available = ", ".join(usable) or "none, because every cell failed"
-    raise UadBenchError(f"--metric {metric.name}: {problem}; available: {available}")
+        available = ", ".join(sorted(known)) or "none, because every cell failed"
+        raise UadBenchError(
+            f"--metric {metric.name}: not in the results of protocol {protocol.name}; available: "
+            f"{available}"
+        )
+    return metric
 
 
 def _methods(arrangement: Arrangement, asked: Sequence[str]) -> tuple[int, ...]:

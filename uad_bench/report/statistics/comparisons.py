@@ -20,7 +20,7 @@ from uad_bench.evaluation.protocol import MetricInfo
 from uad_bench.evaluation.statistics import fewest_for, holm, smallest_corrected
 from uad_bench.plugins.registry import Registry
 from uad_bench.report.statistics.chosen import Chosen, Question, choose
-from uad_bench.report.statistics.values import Pair, Source
+from uad_bench.report.statistics.values import Pair, Source, refuse_pooled
 from uad_bench.report.tables.model import Column
 
 LEVEL = 0.05
@@ -112,8 +112,14 @@ def compare(
             "compare needs two methods or more: the first is compared with each of the others"
         )
     chosen = choose(records, registry, question)
-    source = Source(root, chosen.protocol, chosen.metric)
-    source.refuse_none([r for r in chosen.records if r.state == "done"])
+    source = Source(root, chosen.metric)
+    if chosen.metric.better is None:
+        raise UadBenchError(
+            f"--metric {chosen.metric.name}: neither more nor less of it is better, so it says of "
+            "no method that it is better"
+        )
+    done = [record for record in chosen.records if record.state == "done"]
+    refuse_pooled(chosen.protocol, chosen.metric, done, jackknife=True)
     first, *others = chosen.columns
     found: list[Comparison] = []
     notes: list[str] = []

@@ -42,54 +42,62 @@ class Pair:
         return 0 if self.values is None else len(self.values.differences)
 
 
+def refuse_pooled(
+    protocol: Protocol,
+    metric: MetricInfo,
+    records: Sequence[CellRecord],
+    *,
+    jackknife: bool = False,
+) -> None:
+    """Refuse a metric of all subjects together, of which no single one has a share.
+
+    Args:
+        protocol: the protocol.
+        metric: the metric.
+        records: finished cells.
+        jackknife: whether a pooled metric that can be computed anew without each subject will do.
+
+    Raises:
+        UadBenchError: naming the metrics that can be taken.
+    """
+    per_subject = {
+        name
+        for record in records
+        for scan in record.scans
+        for name in scan.metrics
+        if name in record.metrics and record.metrics[name].subjects
+    }
+    usable = [
+        one.name
+        for one in protocol.metrics
+        if one.name in per_subject or (jackknife and one.pooled)
+    ]
+    if metric.name not in usable:
+        raise UadBenchError(
+            f"--metric {metric.name}: a number of all subjects together, of which no single one "
+            f"has a share; available: {', '.join(usable) or 'none'}"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Reads the numbers of single subjects behind cells, each cell once.
 
     Attributes:
         root: the results folder.
-        protocol: the protocol of the cells.
         metric: which number.
     """
 
     root: Path
-    protocol: Protocol
     metric: MetricInfo
     _numbers: dict[str, Mapping[str, float]] = field(default_factory=dict)
     _histograms: dict[str, Mapping[str, ScoreHistogram]] = field(default_factory=dict)
 
-    def refuse_none(self, records: Sequence[CellRecord]) -> None:
-        """Refuse a metric that no subject has a number of its own for.
-
-        Raises:
-            UadBenchError: naming those that can be compared.
-        """
-        if self.metric.pooled is not None or any(self.numbers(record) for record in records):
-            return
-        per_subject = {
-            name
-            for record in records
-            for scan in record.scans
-            for name, value in scan.metrics.items()
-            if value is not None and record.metrics[name].subjects
-        }
-        usable = [
-            one.name
-            for one in self.protocol.metrics
-            if one.better and (one.pooled or one.name in per_subject)
-        ]
-        raise UadBenchError(
-            f"--metric {self.metric.name}: a number of all subjects together, of which no single "
-            f"one has a share; available: {', '.join(usable) or 'none'}"
-        )
-
     def numbers(self, record: CellRecord) -> Mapping[str, float]:
-        """The metric of each subject of a cell, averaged over sessions; empty if it is pooled."""
+        """The metric of each subject of a cell, averaged over sessions."""
         name = record.spec.name
         if name not in self._numbers:
-            whole = record.metrics.get(self.metric.name)
-            is_mean = whole is not None and whole.subjects > 0
-            self._numbers[name] = subject_means(record.scans, self.metric.name) if is_mean else {}
+            self._numbers[name] = subject_means(record.scans, self.metric.name)
         return self._numbers[name]
 
     def pair(self, first: Sequence[CellRecord], second: Sequence[CellRecord]) -> Pair:

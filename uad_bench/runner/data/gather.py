@@ -9,6 +9,7 @@ from pathlib import Path
 
 from uad_bench.cells import short_hash
 from uad_bench.dataset import Dataset
+from uad_bench.discovery.people.traits import read_traits
 from uad_bench.errors import UadBenchError
 from uad_bench.phantom.brain.labelmap import find_label_maps
 from uad_bench.phantom.datasets import VERSION
@@ -169,7 +170,7 @@ def prepare_one(
     labels = {scan.name: scan.standard.labels for scan in store.scans}
     for line in misnumbered((one.scan, labels.get(one.scan.name, ())) for one in order.inputs):
         tell(Noted(f"{source.label}: {line}"))
-    return replace(store, title=source.title)
+    return replace(store, title=source.title, people=read_traits(order.root))
 
 
 def put_together(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from uad_bench.cells import CellRecord, CellSpec
+from uad_bench.cells import CellRecord, CellSpec, ScanTraits
 from uad_bench.evaluation.histograms import ScoreHistogram
 from uad_bench.histogram_files import save_histograms
 from uad_bench.runner.data.gather import Data
 from uad_bench.runner.detectors.scoring import AnomalyMaps, anomaly_maps
+from uad_bench.runner.detectors.traits import scan_traits
 from uad_bench.runner.environment import Stopwatch
 from uad_bench.runner.events import CellScored, JobFailed, Started
 from uad_bench.runner.executor import Done, Failure
@@ -84,11 +85,18 @@ def write_cells(
         pending: those that are to be computed.
         setting: what all jobs share.
     """
-    written = tuple(_cell(scorer, spec, maps, setting) for spec in pending)
+    traits = scan_traits(maps.dataset, maps.scans) if pending else ()
+    written = tuple(_cell(scorer, spec, maps, traits, setting) for spec in pending)
     return Evaluated((*setting.store.kept(specs, pending), *written), len(written))
 
 
-def _cell(scorer: Scorer, spec: CellSpec, maps: AnomalyMaps, setting: Setting) -> CellRecord:
+def _cell(
+    scorer: Scorer,
+    spec: CellSpec,
+    maps: AnomalyMaps,
+    traits: Sequence[ScanTraits],
+    setting: Setting,
+) -> CellRecord:
     """Compute and write one cell; one that fails stops none of the others."""
     store = setting.store
     try:
@@ -108,6 +116,7 @@ def _cell(scorer: Scorer, spec: CellSpec, maps: AnomalyMaps, setting: Setting) -
             metrics=found.metrics,
             missing=found.missing,
             scans=found.scans,
+            traits=traits,
             histograms=str(file.relative_to(store.results.root)),
             notes=(*_tested_in_part(spec, maps), *maps.orderings[spec.postprocessing].faults),
         )

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import csv
 import errno
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 from zipfile import BadZipFile
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict
 
 from uad_bench.cells import DatasetUse, Exclusion
 from uad_bench.dataset import Split
+from uad_bench.discovery.people.traits import PersonTraits
 from uad_bench.errors import UadBenchError
 from uad_bench.method import Slices
 from uad_bench.volumes.checks.quality import ScanQuality
@@ -192,12 +194,14 @@ class PreparedDataset:
         manifest: what is in it.
         z: int64 ``[N]``, the template slice of every stored slice.
         title: what tables call it; empty where they know its name.
+        people: what its list of people says of each subject that results are grouped by.
     """
 
     folder: Path
     manifest: Manifest
     z: NDArray[np.int64]
     title: str = ""
+    people: Mapping[str, PersonTraits] = field(default_factory=dict)
 
     @classmethod
     def open(cls, folder: Path) -> PreparedDataset:
