@@ -25,7 +25,10 @@ from uad_bench.evaluation.statistics import holm
 from uad_bench.evaluation.values import Metric, ScanScores
 from uad_bench.histogram_files import save_histograms
 from uad_bench.phantom.layouts import write_layout
+from uad_bench.plugins.registry import open_registry
+from uad_bench.report.statistics.chosen import Question
 from uad_bench.report.statistics.listing import LISTING_FORMATS
+from uad_bench.report.statistics.ranks import ranked_methods
 from uad_bench.results import ResultsFolder, write_cell
 
 PROTOCOLS = {"strict": STRICT, "paper": PAPER}
@@ -471,3 +474,25 @@ def test_a_run_writes_what_people_and_masks_say(tmp_path, monkeypatch, lab, brai
     assert traits.sex == "female"
     assert traits.lesion_ml == pytest.approx(brains[0].lesion.sum() * 4.0**3 / 1000)
     assert traits.lesions == 1
+
+
+def test_ranks_are_over_the_subjects_that_all_methods_have(tmp_path):
+    cells = [
+        cell(method, values, dataset=dataset)
+        for dataset in ("mslub", "wmh")
+        for method, values in (("spa", HIGH), ("vae", LOW[:6]), ("gmvae", [None, *HIGH[1:]]))
+    ]
+    folder = results(tmp_path, *cells)
+    question = Question(("vae", "spa", "gmvae"))
+    chosen, ranks = ranked_methods(folder.cells, open_registry(None), question)
+    assert [column.label for column in chosen.columns] == ["VAE", "SPA", "GMVAE"]
+    assert ranks.subjects == 10
+    assert ranks.ranks == (3.0, 1.5, 1.5)
+
+
+def test_ranks_need_three_methods_and_a_better_side(tmp_path):
+    folder = results(tmp_path, cell("spa", HIGH, metric="fpr"), cell("vae", LOW))
+    with pytest.raises(UadBenchError, match="three methods or more"):
+        ranked_methods(folder.cells, open_registry(None), Question())
+    with pytest.raises(UadBenchError, match="--metric fpr: neither more nor less"):
+        ranked_methods(folder.cells, open_registry(None), Question(metric="fpr"))

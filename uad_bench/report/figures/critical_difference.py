@@ -1,0 +1,97 @@
+"""The critical-difference diagram: mean ranks of methods, and which are not shown to differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import wrap
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from uad_bench.evaluation.ranking import MeanRanks
+
+_WIDTH = 4.8
+_LETTERS = 72
+"""Letters of a note that fit the width."""
+
+_LINE = 0.24
+"""Height of a method's line, in inches."""
+
+_REACH = 0.35
+"""How far a name stands from the axis, in ranks per method."""
+
+
+def critical_difference_figure(ranks: MeanRanks, labels: Sequence[str], title: str) -> Figure:
+    """Draw the diagram of Demsar (2006): an axis of mean ranks, names at lines, bars over groups.
+
+    The best method is on the left. A bar joins methods that are not shown to differ.
+
+    Args:
+        ranks: the methods' ranks.
+        labels: what they are called, in the same order.
+        title: what was ranked, and on whom.
+    """
+    count = len(labels)
+    half = (count + 1) // 2
+    bars = ranks.alike
+    depth = 0.6 + 0.35 * len(bars)
+    figure = Figure(figsize=(_WIDTH, _LINE * (half + 2 * depth + 4)), layout="constrained")
+    axes = figure.subplots()
+    axes.set_axis_off()
+    margin = _REACH * (count - 1) + 0.2
+    axes.set_xlim(1 - margin, count + margin)
+    axes.set_ylim(-depth - half, 2.6)
+    axes.plot([1, count], [0, 0], color="black", linewidth=1)
+    for rank in range(1, count + 1):
+        axes.plot([rank, rank], [0, 0.2], color="black", linewidth=1)
+        axes.text(rank, 0.35, str(rank), ha="center", va="bottom", fontsize=8)
+    order = sorted(range(count), key=lambda at: ranks.ranks[at])
+    for place, at in enumerate(order):
+        left = place < half
+        level = -depth - (place if left else count - 1 - place)
+        _name(axes, ranks.ranks[at], level, labels[at], (1, count), left=left)
+    for number, (first, last) in enumerate(bars):
+        level = -0.3 - 0.35 * number
+        axes.plot([first - 0.03, last + 0.03], [level, level], color="black", linewidth=3)
+    _critical(axes, ranks, count)
+    figure.suptitle(title, fontsize=9, parse_math=False)
+    figure.supxlabel("\n".join(wrap(_words(ranks), _LETTERS)), fontsize=7, parse_math=False)
+    return figure
+
+
+def _name(
+    axes: Axes, rank: float, level: float, label: str, ends: tuple[int, int], *, left: bool
+) -> None:
+    """A line from a rank down and out to the name."""
+    reach = _REACH * (ends[1] - ends[0]) / 3
+    side = ends[0] - reach if left else ends[1] + reach
+    axes.plot([rank, rank, side], [0, level, level], color="0.35", linewidth=0.8)
+    text = f"{label}  {rank:.2f}" if left else f"{rank:.2f}  {label}"
+    axes.text(
+        side + (-0.04 if left else 0.04),
+        level,
+        text,
+        ha="right" if left else "left",
+        va="center",
+        fontsize=8,
+        parse_math=False,
+    )
+
+
+def _critical(axes: Axes, ranks: MeanRanks, count: int) -> None:
+    """The length of the critical difference, over the axis."""
+    if ranks.p > 0.05 or ranks.critical > count - 1:
+        return
+    axes.plot([1, 1 + ranks.critical], [1.6, 1.6], color="black", linewidth=1.5, marker="|")
+    middle = 1 + ranks.critical / 2
+    axes.text(middle, 1.75, f"CD {ranks.critical:.2f}", ha="center", va="bottom", fontsize=8)
+
+
+def _words(ranks: MeanRanks) -> str:
+    p = "p < 0.001" if ranks.p < 0.001 else f"p = {ranks.p:.3f}"
+    found = (
+        "no difference is shown"
+        if ranks.p > 0.05
+        else "bars join methods not shown to differ (Nemenyi, 5 %)"
+    )
+    return f"Mean ranks over {ranks.subjects} subjects, 1 is best. Friedman {p}: {found}."
