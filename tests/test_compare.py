@@ -128,6 +128,13 @@ def test_swapping_the_methods_turns_the_signs_and_keeps_the_claim(tmp_path):
     assert "SPA is better than VAE" in other.sentences[0]
 
 
+def test_a_mean_that_one_subject_decides_is_said_not_to_be_the_rule(tmp_path):
+    turned = [value + 0.01 for value in LOW[:7]] + [LOW[7] - 0.2]
+    more = [cell("spa", turned * 3), cell("vae", LOW * 3)]
+    (said,) = results(tmp_path, *more).compare("spa", "vae").sentences
+    assert "SPA is better than VAE for most subjects, although not on average" in said
+
+
 def test_less_is_better_where_the_metric_says_so(tmp_path):
     cells = [cell("spa", HIGH, metric="hd95"), cell("vae", LOW, metric="hd95")]
     found = results(tmp_path, *cells).compare("spa", "vae", metric="hd95")

@@ -24,7 +24,7 @@ def compare(
     methods: Annotated[
         list[str],
         typer.Argument(
-            metavar="METHOD...", help="Two or more; the first is compared with each of the others."
+            metavar="METHOD", help="Two or more; the first is compared with each of the others."
         ),
     ],
     results: ResultsPath = RESULTS,

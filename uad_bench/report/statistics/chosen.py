@@ -95,6 +95,8 @@ class Chosen:
             every = len(simulated) == len(self.rows)
             who = "All patients" if every else f"The patients of {', '.join(simulated)}"
             parts.append(f"{who} are simulated.")
+        elif any(record.simulated for record in self.records):
+            parts.append("What methods learned from is simulated.")
         parts.append(f"Protocol {self.protocol.name}, version {self.protocol.version}.")
         if self.space == "native":
             parts.append("Scored on each scan's own voxels (native space).")

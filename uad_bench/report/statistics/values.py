@@ -70,7 +70,8 @@ def refuse_pooled(
     usable = [
         one.name
         for one in protocol.metrics
-        if one.name in per_subject or (jackknife and one.pooled)
+        if (one.name in per_subject or (jackknife and one.pooled))
+        and (one.better or not metric.better)
     ]
     if metric.name not in usable:
         raise UadBenchError(

@@ -70,13 +70,13 @@ def _verdict(one: Comparison, metric: MetricInfo, tests: int) -> str:
         )
     if one.corrected > LEVEL:
         return f"This does not show which of the two is better (p {_equals(one.corrected)}{after})."
-    ahead = (one.difference > 0) == (metric.better == "higher")
-    if one.effect is not None:
-        ahead = one.effect > 0
+    on_average = (one.difference > 0) == (metric.better == "higher")
+    ahead = on_average if one.effect is None else one.effect > 0
     better, other = (one.first, one.second) if ahead else (one.second, one.first)
+    for_whom = "" if ahead == on_average else " for most subjects, although not on average"
     return (
-        f"{better} is better than {other}: if they were equally good, chance alone would seldom "
-        f"set them so far apart (p {_equals(one.corrected)}{after})."
+        f"{better} is better than {other}{for_whom}: if they were equally good, chance alone would "
+        f"seldom set them so far apart (p {_equals(one.corrected)}{after})."
     )
 
 
@@ -95,7 +95,11 @@ def _legend(comparisons: Comparisons) -> tuple[str, ...]:
     """What the columns are."""
     chosen, tests = comparisons.chosen, comparisons.tests
     first = chosen.columns[0].label
-    correction = "alone" if tests == 1 else f"after Holm's correction for {tests} comparisons"
+    correction = (
+        "not corrected, because it is the only one"
+        if tests == 1
+        else f"after Holm's correction for {tests} comparisons"
+    )
     texts = [
         f"Difference: {first} minus the other; over several datasets, the mean of theirs. "
         f"Interval, and P(better), the probability that {first} is better on average: Student's t "
