@@ -68,7 +68,7 @@ def variation(values: np.ndarray) -> float:
 
 @pytest.mark.parametrize(("axes", "spacing"), [("RAS", (2.0, 2.0, 2.0)), ("PSL", (1.5, 1.5, 6.5))])
 def test_a_known_field_is_recovered(axes: str, spacing: tuple[float, float, float]) -> None:
-    scan = shaded(axes, spacing)
+    scan = shaded(axes, spacing, size=0.5)
     corrected = correct_bias(scan.image, scan.brain, scan.affine)
     assert variation(scan.image[scan.white]) > 0.09
     assert variation(corrected[scan.white]) < 0.5 * variation(scan.image[scan.white])
