@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,12 @@ CODECS = ("ascii", "latin-1", "cp1252", "cp437", "koi8-r", "shift_jis", "utf-8")
 anything = st.text(st.characters(codec=None, exclude_characters="\x1b"), max_size=40)
 
 
+PUBLISHED = "uad-bench table --published --results nowhere"
+
+
+@cache
 def program(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """What a shell makes of ``command``, in which ``uad-bench`` is this one.
+    """What a shell makes of ``command``, in which ``uad-bench`` is this one; once per command.
 
     That a kernel is compiled is not shown: whether it was before is chance.
     """
@@ -60,7 +65,7 @@ def test_every_text_can_be_printed_in_every_encoding(text, codec, errors):
     assert stream.buffer.getvalue().count(b"0.51 ") == 2
 
 
-@pytest.mark.parametrize("codec", ["latin-1", "ascii", "cp1252", "koi8-r"])
+@pytest.mark.parametrize("codec", ["ascii", "cp1252"])
 def test_a_narrow_terminal_gets_the_whole_answer(codec):
     wide = program("uad-bench show hi", PYTHONIOENCODING="utf-8")
     narrow = program("uad-bench show hi; uad-bench data hi", PYTHONIOENCODING=codec)
@@ -72,13 +77,13 @@ def test_a_narrow_terminal_gets_the_whole_answer(codec):
     "environment",
     [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}],
 )
-def test_what_an_ascii_terminal_lacks_is_a_question_mark(environment, tmp_path):
+def test_what_an_ascii_terminal_lacks_is_a_question_mark(environment):
     """``typer.echo`` takes ASCII for a mistake and writes UTF-8."""
-    table = f"table --published -f markdown --results {tmp_path}"
-    wide = program(f"uad-bench {table}; uad-bench show \u2264", PYTHONIOENCODING="utf-8")
+    command = f"{PUBLISHED} -f markdown; uad-bench show \u2264"
+    wide = program(command, PYTHONIOENCODING="utf-8")
     assert not wide.stdout.isascii()
     assert not wide.stderr.isascii()
-    narrow = program(f"uad-bench {table}; uad-bench show \u2264", **environment)
+    narrow = program(command, **environment)
     for had, got in ((wide.stdout, narrow.stdout), (wide.stderr, narrow.stderr)):
         assert got.isascii()
         assert got.count("\n") == had.count("\n")
@@ -94,7 +99,7 @@ def test_the_command_line_prints_with_its_own_echo():
 @pytest.mark.parametrize("stream", ["", "| cat", "> {}/out; cat {}/out", ">> {}/out; cat {}/out"])
 def test_a_table_can_be_written_to_dev_stdout(stream, tmp_path):
     behind = stream.replace("{}", str(tmp_path))
-    table = f"uad-bench table --published -f csv --results {tmp_path}"
+    table = f"{PUBLISHED} -f csv"
     shown = program(f"{{ echo before; {table} -o /dev/stdout; echo after; }} {behind}")
     assert shown.stderr == ""
     first, *rows, last = shown.stdout.splitlines()
