@@ -84,11 +84,13 @@ class Bench:
 
     root: Path
     cache: Path
+    recipe: Path
     plugin: Path
     log: Path
 
     def sweep(self, *arguments: object, cwd: Path, root: Path | None = None) -> Done:
         given = [*arguments, "--data-root", root or self.root, "--cache", self.cache, "--jobs", 1]
+        given += ["--recipe", self.recipe]
         out, err = io.StringIO(), io.StringIO()
         with contextlib.chdir(cwd), redirect_stdout(out), redirect_stderr(err):
             code = main(["sweep", *map(str, given), "--plugin", str(self.plugin)])
@@ -113,6 +115,7 @@ def bench_folder(lab: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = ["participant_id\tsplit", *("\t".join(pair) for pair in sorted(people.items()))]
     (folder / "data" / "HI" / "participants.tsv").write_text("\n".join(rows) + "\n")
     (folder / "fade.py").write_text(FADE)
+    (folder / "thick.yaml").write_text("slice_mm: 8\n")
     return folder
 
 
@@ -120,7 +123,7 @@ def bench_folder(lab: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bench(bench_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     log = tmp_path / "trained.txt"
     monkeypatch.setenv("FADE_LOG", str(log))
-    parts = ("data", "cache", "fade.py")
+    parts = ("data", "cache", "thick.yaml", "fade.py")
     return Bench(*(bench_folder / part for part in parts), log)
 
 
