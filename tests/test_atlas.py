@@ -338,12 +338,13 @@ def uad_bench(*arguments: object, cwd: Path) -> tuple[int, str, str]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, lab: Path) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, lab: Path, prepared: Path) -> Path:
     """A folder with two methods, a cache, and the atlas of the lab's training subjects."""
     folder = tmp_path_factory.mktemp("place")
     (folder / "plugins").mkdir()
     (folder / "plugins" / "needy.py").write_text(NEEDY)
     (folder / "plugins" / "plain.py").write_text(PLAIN)
+    (folder / "cache").symlink_to(prepared)
     code, out, err = uad_bench(*building(lab, "atlas"), cwd=folder)
     assert code == 0, err
     assert "sub-001, sub-002, sub-003, sub-004\n" in out

@@ -48,8 +48,8 @@ class Gate(Method):
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("prepared")
+def cache(prepared) -> Path:
+    return prepared
 
 
 @pytest.fixture(scope="module")

@@ -62,8 +62,9 @@ class Team(Ensemble):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(prepared, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "cache").symlink_to(prepared)
     folder = tmp_path / "team"
     folder.mkdir()
     (folder / "member.py").write_text(MEMBER)

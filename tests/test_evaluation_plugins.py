@@ -83,11 +83,11 @@ def flags(plugins: tuple[Path, Path]) -> list[str]:
     return [word for path in plugins for word in ("--plugin", str(path))]
 
 
-def test_they_run_and_stand_in_tables_with_their_captions(lab, plugins, tmp_path, capsys):
+def test_they_run_and_stand_in_tables_with_their_captions(lab, prepared, plugins, tmp_path, capsys):
     command = ["run", "--methods", "thresholding", "--controls", "", "--datasets", "mslub,wmh"]
     command += ["--protocol", "strict,contrast", "--postprocessing", "none,half", "--no-mlflow"]
     command += ["--data-root", str(lab), "--results", str(tmp_path / "results")]
-    command += ["--cache", str(tmp_path / "cache"), "-j", "1", *flags(plugins)]
+    command += ["--cache", str(prepared), "-j", "1", *flags(plugins)]
     assert main(command) == 0
     out = capsys.readouterr().out
     assert "Protocol contrast, version 3: lesion minus healthy" in out

@@ -405,9 +405,9 @@ def test_arms_are_what_their_file_says() -> None:
 
 
 @pytest.fixture(scope="module")
-def lab_data(lab: Path, tmp_path_factory: pytest.TempPathFactory) -> StudyData:
+def lab_data(lab: Path, prepared: Path) -> StudyData:
     """The miniature lab as a study; its healthy people are also the unseen ones."""
-    words = {"data_root": lab, "cache": tmp_path_factory.mktemp("fidelity-cache")}
+    words = {"data_root": lab, "cache": prepared}
     healthy, mslub, wmh = (
         ub.prepare(name, progress=False, **words) for name in ("hi", "mslub", "wmh")
     )

@@ -40,7 +40,7 @@ class Fails(Method):
 
 
 @pytest.fixture(scope="module")
-def ran(lab, tmp_path_factory) -> SimpleNamespace:
+def ran(lab, prepared, tmp_path_factory) -> SimpleNamespace:
     """A run from Python: its results, its settings, and what was printed."""
     folder = tmp_path_factory.mktemp("front")
     plugin = folder / "fails.py"
@@ -51,7 +51,7 @@ def ran(lab, tmp_path_factory) -> SimpleNamespace:
         "param": {"fails.size": 5},
         "plugin": plugin,
         "results": folder / "results",
-        "cache": folder / "cache",
+        "cache": prepared,
         "protocol": "strict,paper",
         "mlflow": False,
     }

@@ -65,9 +65,9 @@ COMMANDS = {
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Prepared datasets, shared by the tests of this file."""
-    return tmp_path_factory.mktemp("cache")
+def cache(prepared: Path) -> Path:
+    """Prepared datasets."""
+    return prepared
 
 
 @pytest.fixture(scope="module")

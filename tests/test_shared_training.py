@@ -64,8 +64,9 @@ class Sharing(Trained):
 
 
 @pytest.fixture
-def family(tmp_path, monkeypatch):
+def family(prepared, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "cache").symlink_to(prepared)
     folder = tmp_path / "family"
     folder.mkdir()
     (folder / "trained.py").write_text(FAMILY)

@@ -90,9 +90,9 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Prepared datasets, shared by the tests of this file."""
-    return tmp_path_factory.mktemp("prepared")
+def cache(prepared: Path) -> Path:
+    """Prepared datasets."""
+    return prepared
 
 
 def run(data: Path, cache: Path, plugins: Path, *more: object, cwd: Path) -> tuple[int, str, str]:
