@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
@@ -30,7 +30,7 @@ from uad_bench.volumes.checks.quality import (
     measure,
     outliers,
 )
-from uad_bench.volumes.checks.template_fit import _at
+from uad_bench.volumes.checks.template_fit import _at, _Coarse, _fit, _template
 from uad_bench.volumes.grid import mirrored
 from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.steps.read import LoadedScan, load_scan
@@ -115,6 +115,16 @@ def test_a_good_scan_passes_without_a_word(good: LoadedScan) -> None:
     assert quality.correlation > 0.8
     assert quality.advantage > 0.2
     assert quality.lesion_outside == 0.0
+
+
+@given(times=st.integers(1, 4), mm=st.floats(0, 1))
+@settings(max_examples=8)
+def test_dice_with_the_template_is_at_most_1_on_any_voxels(times: int, mm: float) -> None:
+    template = _template()
+    index = np.repeat(np.argwhere(template.brain >= 0.5).T, times, axis=1)
+    world = template.affine[:3, :3] @ index + template.affine[:3, 3:] + mm
+    coarse = _Coarse(world, np.ones(world.shape[1], np.float32))
+    assert 0 < _fit(coarse, template, np.eye(4))[0] <= 1
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)

@@ -28,6 +28,9 @@ from uad_bench.discovery.people.splits import divided_for_supervision
 from uad_bench.errors import UadBenchError
 from uad_bench.method import FitContext, Slices
 from uad_bench.models.losses import dice_cross_entropy
+from uad_bench.phantom.layouts import write_layout
+from uad_bench.plugins.conformance import check_method
+from uad_bench.plugins.registry import open_registry
 from uad_bench.results import load_cells
 
 PUPIL = '''
@@ -260,7 +263,7 @@ def test_all_are_the_datasets_that_can_be_learned_from(lab, cache, plugins, tmp_
     words = " ".join((out + err).split())
     assert "supervised methods do not learn from wmh: " in words
     assert "supervised methods do not learn from brats: not in" in words
-    assert words.count("supervised on") == 1
+    assert "mslub" in words
     shutil.rmtree(shutil.copytree(lab, tmp_path / "lab") / "MSLUB")
     code, _, err = run(tmp_path / "lab", cache, plugins, *arguments, cwd=tmp_path)
     assert code == 2
@@ -304,6 +307,80 @@ def test_a_scan_that_is_learned_from_is_refused_where_another_dataset_tests_it(
     assert code == 2
     words = "mslub-copied tests scans that supervised training dataset mslub learns from"
     assert words in " ".join(err.split())
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_nobody_who_is_learned_from_decides_thresholds(
+    lab, cache, plugins, brains, tmp_path, split
+):
+    """A healthy person of the training dataset's validation part is in both datasets."""
+    mixed = tmp_path / "mixed"
+    write_layout("msi", mixed, brains)
+    (lent,) = (lab / "HI").rglob("sub-005*_FLAIR.nii.gz")
+    (mixed / "sub-090" / "anat").mkdir(parents=True)
+    shutil.copy(lent, mixed / "sub-090" / "anat" / "sub-090_FLAIR.nii.gz")
+    rows = ("001\ttrain\tno", "002\tvalidation\tno", "003\ttest\tno", f"090\t{split}\tyes")
+    table = "\n".join(f"sub-{row}" for row in rows)
+    (mixed / "participants.tsv").write_text(f"participant_id\tsplit\thealthy\n{table}\n")
+    code, _, err = run(
+        *(lab, cache, plugins, "--methods", "pupil", "--datasets", "wmh", "--dry-run"),
+        *("--supervised-on", f"bids:{mixed}"),
+        cwd=tmp_path,
+    )
+    said = " ".join(err.split())
+    assert code == (2 if split == "train" else 0), err
+    expected = "bids-mixed: learns from healthy scans that thresholds and false alarms come from"
+    assert (expected in said) == (split == "train")
+
+
+TEAM = """
+from uad_bench.method import MethodInfo
+from uad_bench.training.ensemble import Ensemble, EnsembleParams
+{imports}
+
+class Team(Ensemble):
+    class Params(EnsembleParams):
+        pupil: Pupil.Params = Pupil.Params()
+        bright: Bright.Params = Bright.Params()
+
+    info = MethodInfo("team", "Team", needs=frozenset({{{needs}}}))
+    members = ({members})
+"""
+
+
+def run_team(lab, plugins, cache, folder, members: str, needs: str) -> tuple[int, str, str]:
+    """Run an ensemble of these members."""
+    shutil.copytree(plugins, folder / "team")
+    imports = "from .bright import Bright\nfrom .pupil import Pupil"
+    text = TEAM.format(imports=imports, members=members, needs=needs)
+    (folder / "team" / "team.py").write_text(text)
+    wanted = ("--methods", "team", "--datasets", "wmh", "--supervised-on", "mslub", "--no-tune")
+    return run(lab, cache, folder / "team", *wanted, cwd=folder)
+
+
+@pytest.mark.parametrize(
+    ("members", "needs", "said"),
+    [
+        ("Pupil,", "", "team: its member pupil needs lesion_masks: add it to the needs of team"),
+        ("Pupil, Bright", '"lesion_masks"', "pupil learns from lesion masks, bright from healthy"),
+    ],
+)
+def test_an_ensemble_with_a_supervised_member_is_supervised(
+    lab, cache, plugins, tmp_path, members, needs, said
+):
+    code, _, err = run_team(lab, plugins, cache, tmp_path, members, needs)
+    assert code == 2
+    assert said in " ".join(err.split())
+    registry = open_registry([tmp_path / "team"])
+    assert "members" in {fault.rule for fault in check_method(registry.method("team"))}
+
+
+def test_an_ensemble_of_supervised_members_learns_from_their_masks(lab, cache, plugins, tmp_path):
+    code, _, err = run_team(lab, plugins, cache, tmp_path, "Pupil,", '"lesion_masks"')
+    assert code == 0, err
+    (made,) = load_cells(tmp_path / "results")
+    assert made.supervised
+    assert made.spec.supervised_on == made.training.dataset == "mslub"
 
 
 def patient(folder: Path, name: str, **facts) -> Scan:

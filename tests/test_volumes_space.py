@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from uad_bench.errors import UadBenchError
 from uad_bench.volumes.files.mni152 import brain_of, read_mni152
+from uad_bench.volumes.grid import Grid
 from uad_bench.volumes.recipe import RECIPES, Recipe
 from uad_bench.volumes.steps.resample import resample
 from uad_bench.volumes.steps.space import (
@@ -62,6 +64,30 @@ def test_the_template_brain_fits_itself_perfectly() -> None:
     assert result.covered == pytest.approx(1.0)
     assert result.dice == pytest.approx(1.0)
     assert result.accepted
+
+
+@given(
+    shape=st.tuples(*[st.integers(1, 6)] * 3),
+    spacing=st.tuples(*[st.floats(0.3, 4)] * 3),
+    origin=st.tuples(*[st.floats(-3, 3)] * 3),
+    turn=st.floats(-45, 45),
+    seed=st.integers(0, 99),
+)
+def test_shares_and_dice_are_at_most_1_on_any_voxels(shape, spacing, origin, turn, seed):
+    rng = np.random.default_rng(seed)
+    brain, template = (rng.random(size) < 0.9 for size in (shape, (4, 6, 5)))
+    brain[0, 0, 0] = template[0, 0, 0] = True
+    affine = np.eye(4)
+    affine[:3, :3] = Rotation.from_euler("z", turn, degrees=True).as_matrix() * spacing
+    affine[:3, 3] = origin
+    axes = np.array([[0, 0, 1, 0], [0, 1.5, 0, 0], [2, 0, 0, 0], [0, 0, 0, 1.0]])
+    grid = Grid(axes, template.shape)
+    found = overlap(brain, affine, template, grid)
+    for share in (found.inside, found.covered, found.dice):
+        assert 0 <= share <= 1
+    assert found.dice == pytest.approx(
+        2 / (1 / found.inside + 1 / found.covered) if found.dice else 0.0
+    )
 
 
 def test_template_tissues_share_the_brain_out() -> None:

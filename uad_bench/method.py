@@ -448,6 +448,25 @@ def members_of(method: type[Method]) -> tuple[type[Method], ...]:
     return method.members if issubclass(method, EnsembleMethod) else ()
 
 
+def member_faults(method: type[Method]) -> Iterator[str]:
+    """Say what an ensemble does not tell of its members, and which of them do not fit together.
+
+    Its own needs decide what a run gives its members, and where its tables show it.
+    """
+    name, members = method.info.name, members_of(method)
+    for member in members:
+        for need in sorted(member.info.needs - method.info.needs):
+            yield (
+                f"{name}: its member {member.info.name} needs {need}: add it to the needs of {name}"
+            )
+    kinds = {member.info.supervised: member.info.name for member in members}
+    if len(kinds) > 1:
+        yield (
+            f"{name}: {kinds[True]} learns from lesion masks, {kinds[False]} from healthy people: "
+            "the members of an ensemble learn from the same"
+        )
+
+
 def member_field(method: type[Method]) -> str:
     """The field of an ensemble's parameters that holds those of a member."""
     return method.info.name.replace("-", "_")

@@ -21,6 +21,7 @@ from uad_bench.method import (
     Params,
     ReconstructionMethod,
     Slices,
+    member_faults,
     member_field,
     members_of,
 )
@@ -96,6 +97,8 @@ def _check_metadata(cls: type[Method], findings: Findings) -> None:
             "members",
             f"the parameters need a field `{member_field(member)}: {member.__name__}.Params`",
         )
+    for fault in member_faults(cls):
+        findings.check(False, "members", fault)
 
 
 def _check_constructor(cls: type[Method], params: Params, findings: Findings) -> None:

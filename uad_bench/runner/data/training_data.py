@@ -27,7 +27,7 @@ def refuse_unfit(
     evaluated: Mapping[str, Order],
     supervised: Mapping[str, Order],
 ) -> None:
-    """Refuse training data with lesions, or that are also tested on, and a scan tested twice.
+    """Refuse training data with lesions, or that detectors are judged by, and a scan tested twice.
 
     All before any work.
 
@@ -42,12 +42,13 @@ def refuse_unfit(
         UadBenchError: naming the scans, all problems at once.
     """
     marks = {name: _marks(order) for name, order in evaluated.items()}
+    learned = () if training is None else _marks(training)
+    taught = {on: _marks(order) for on, order in supervised.items()}
     problems = [
         *(_ill(label, training) if training is not None else ()),
-        *_shared(
-            f"training dataset {label}", _marks(training) if training is not None else (), marks
-        ),
-        *_taught({on: _marks(order) for on, order in supervised.items()}, marks),
+        *_shared(f"training dataset {label}", learned, marks),
+        *_taught(taught, marks),
+        *_taught_healthy(taught, label, learned),
         *(problem for name, scans in marks.items() for problem in _repeated(name, scans)),
     ]
     if problems:
@@ -72,9 +73,11 @@ def refuse_same_voxels(
         UadBenchError: naming the scans.
     """
     others = {name: _voxels(dataset) for name, dataset in evaluated.items()}
+    taught = {on: _voxels(dataset) for on, dataset in supervised.items()}
     problems = [
         *_shared(f"training dataset {label}", _voxels(training), others),
-        *_taught({on: _voxels(dataset) for on, dataset in supervised.items()}, others),
+        *_taught(taught, others),
+        *_taught_healthy(taught, label, _voxels(training)),
         *(problem for name, scans in others.items() for problem in _repeated(name, scans)),
     ]
     if problems:
@@ -108,6 +111,27 @@ def _taught(supervised: Mapping[str, Marks], evaluated: Mapping[str, Marks]) -> 
     """The same FLAIR on both sides of a supervised method, which is tested on its own test part."""
     for on, marks in supervised.items():
         yield from _shared(f"supervised training dataset {on}", marks, {**evaluated, on: marks})
+
+
+def _taught_healthy(supervised: Mapping[str, Marks], label: str, training: Marks) -> Iterator[str]:
+    """The same FLAIR among what a supervised method learns from and the healthy who judge it.
+
+    Thresholds come from the validation scans of the training dataset, and false alarms from its
+    test scans.
+    """
+    for on, marks in supervised.items():
+        seen = {mark: name for name, split, mark in marks if split in SEEN}
+        pairs = [
+            _pair(seen[mark], name)
+            for name, split, mark in training
+            if split != "train" and mark and mark in seen
+        ]
+        if pairs:
+            yield (
+                f"supervised training dataset {on}: learns from healthy scans that thresholds and "
+                f"false alarms come from, in validation or test of {label}: {first_of(pairs)}: "
+                "take them out of one of the two"
+            )
 
 
 def _shared(whose: str, training: Marks, evaluated: Mapping[str, Marks]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from uad_bench.cells import CellRecord, CellSpec, EvaluationSpace
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.protocol import Protocol
-from uad_bench.method import Method, Params, member_field, members_of
+from uad_bench.method import Method, Params, member_faults, member_field, members_of
 from uad_bench.plugins.code import Code, code_of
 from uad_bench.plugins.registry import Registry
 from uad_bench.results import ResultsFolder
@@ -348,7 +348,8 @@ def _settable(method: type[Method]) -> Iterator[str]:
 
 
 def _unmet(method: type[Method], config: RunConfig, device: str) -> Iterator[str]:
-    """What a method needs and this run does not have."""
+    """What a method needs and this run does not have, and what it does not tell of its members."""
+    yield from member_faults(method)
     if "gpu" in method.info.needs and device == "cpu":
         yield f"{method.info.name} needs a GPU, and this run is on the CPU (--device)"
     if method.info.supervised and not config.supervised_on:

@@ -167,8 +167,10 @@ def _fit(coarse: _Coarse, template: _Template, move: Affine) -> tuple[float, flo
     """Return Dice and correlation with the template of the scan after ``move``."""
     index = _index(coarse, template, move)
     inside = _at(template.brain, index) >= 0.5
-    size = coarse.image.size + int(np.count_nonzero(template.brain >= 0.5))
-    dice = 2.0 * int(np.count_nonzero(inside)) / size
+    whole = int(np.count_nonzero(template.brain >= 0.5))
+    # More of the scan's voxels may have their centre in the template brain than it has voxels.
+    shared = min(int(np.count_nonzero(inside)), whole)
+    dice = 2.0 * shared / (coarse.image.size + whole)
     image, expected = coarse.image[inside], _at(template.expected, index[:, inside])
     if image.size < _LEAST_VOXELS or image.std() == 0.0:
         return dice, 0.0

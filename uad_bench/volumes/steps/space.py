@@ -155,8 +155,10 @@ def overlap(
         template: the template brain on ``grid``, bool ``[Z, H, W]``.
         grid: the template grid.
     """
-    shared_ml = _shared(template, np.linalg.inv(affine) @ grid.affine, brain) * grid.voxel_ml
     brain_ml = int(np.count_nonzero(brain)) * abs(float(np.linalg.det(affine[:3, :3]))) / 1000.0
+    # More of the template's voxels may have their centre in the brain than the brain has volume.
+    shared = _shared(template, np.linalg.inv(affine) @ grid.affine, brain)
+    shared_ml = min(shared * grid.voxel_ml, brain_ml)
     template_ml = int(np.count_nonzero(template)) * grid.voxel_ml
     return Overlap(
         inside=shared_ml / brain_ml,
