@@ -22,13 +22,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import uad_bench as ub
-from uad_bench.cells import CellRecord, Exclusion
+from uad_bench.cells import CellRecord, Exclusion, MapsUse
 from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import dice_at, quantise
 from uad_bench.evaluation.scored import ScoredScan
 from uad_bench.evaluation.tally import LEVELS
-from uad_bench.histogram_files import load_histograms
+from uad_bench.histogram_files import load_histograms, save_histograms
 from uad_bench.report.page.browser import (
     RATES,
     ShownMap,
@@ -80,7 +80,7 @@ NASTY = '</script><img src=x onerror="window.pwned=1">\'{{ 7*7 }}'
 
 
 @pytest.fixture(scope="module")
-def ran(lab: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+def ran(lab: Path, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """A run of a method with a reconstruction, one without and one that fails."""
     folder = tmp_path_factory.mktemp("report")
     plugin = folder / "plugins"
@@ -94,11 +94,11 @@ def ran(lab: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         plugin=plugin,
         controls=(),
         results=folder / "results",
-        cache=folder / "cache",
+        cache=prepared,
         mlflow=False,
         progress=False,
     )
-    return SimpleNamespace(results=results, cache=folder / "cache", plugin=plugin)
+    return SimpleNamespace(results=results, cache=prepared, plugin=plugin)
 
 
 def page_of(ran: SimpleNamespace, file: Path, **options: Any) -> str:
@@ -309,6 +309,50 @@ def test_nothing_that_comes_from_files_is_markup(file: Path, nasty_file: Path) -
     assert seen.counts["img"] == fine.counts["img"] == 1
     assert "49" not in re.findall(r"<h1>.*?</h1>", page)[0]
     assert json_of(page, "browser-facts")["scans"][0]["methods"][0]["title"] == NASTY
+
+
+def changed(cell: CellRecord, **spec: object) -> CellRecord:
+    """The cell with another identity."""
+    return cell.model_copy(update={"spec": cell.spec.model_copy(update=spec)})
+
+
+def test_what_has_no_map_to_show_is_said(ran: SimpleNamespace, tmp_path: Path) -> None:
+    """Maps that were made elsewhere, native space, further seeds, and a lost detector."""
+    deep, *_, thresholding = (c for c in reversed(ran.results.cells) if c.state == "done")
+    assert (deep.spec.method, thresholding.spec.method) == ("deep", "thresholding")
+    assert thresholding.fit is not None
+    lost = thresholding.fit.model_copy(update={"detector": "lost"})
+    cells = (
+        deep.model_copy(update={"maps": MapsUse(digest="0"), "fit": None}),
+        changed(deep, space="native"),
+        thresholding.model_copy(update={"fit": lost}),
+        changed(thresholding, seed=3),
+    )
+    results = ub.Results(ran.results.folder, cells, plugin=(ran.plugin,))
+    page = results.report(tmp_path / "page.html", cache=ran.cache, progress=False)
+    text = Seen(page.read_text("utf-8")).text
+    for words in (
+        "Deep on MSLUB (simulated): its maps were made elsewhere.",
+        "MSLUB (simulated): scores on the scans' own voxels (native space).",
+        "Thresh.: seed 0 is shown, of 2.",
+        "lost: no detector (detector.json: No such file or directory)",
+        "No scan can be shown, because no detector and its prepared data are at hand.",
+    ):
+        assert words in text
+
+
+def test_maps_that_differ_from_those_of_the_run_are_told(
+    ran: SimpleNamespace, tmp_path: Path
+) -> None:
+    folder = tmp_path / "results"
+    shutil.copytree(ran.results.folder, folder)
+    cell = next(c for c in ran.results.cells if c.spec.method == "thresholding")
+    file = folder / str(cell.histograms)
+    histograms = load_histograms(file)
+    save_histograms(file, {**histograms, "patient11/slice": histograms["patient12/slice"]})
+    results = ub.Results(folder, (cell,), plugin=(ran.plugin,))
+    page = results.report(tmp_path / "page.html", cache=ran.cache, progress=False)
+    assert "differ from those of the run" in page.read_text("utf-8")
 
 
 def test_two_states_of_data_are_told(ran: SimpleNamespace, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@
   function outline(canvas, scan, isIn, colour, dash) {
     const { width, height } = scan, pen = canvas.getContext("2d");
     pen.strokeStyle = colour;
-    pen.lineWidth = 1.5;
+    pen.lineWidth = 2.5;
     pen.setLineDash(dash);
     pen.beginPath();
     for (let y = 0; y < height; y++) {
