@@ -103,7 +103,7 @@ class ScanTraits(_Record):
         scanner: scanner, where it is stated.
         age: band of age, where it is stated.
         sex: where it is stated.
-        lesion_ml: volume of its lesions on its own voxels, in ml.
+        lesion_ml: volume of its lesions in ml, at the person's own size.
         lesions: how many lesions it has.
     """
 

@@ -255,6 +255,14 @@ class Results:
         Raises:
             UadBenchError: an unknown name, a metric that single scans do not have, or a trait that
                 nobody stated.
+
+        Examples:
+            >>> import uad_bench as ub
+            >>> print(ub.load_results("results").strata("lesion-count", fewest=1).markdown())
+            All patients are simulated. ...
+            | Dataset | Lesions | Method | Subjects | AUPRC | 95 % interval |
+            | :-- | :-- | :-- | --: | --: | --: |
+            | MSLUB (simulated) | 1 | Thresh. | 3 | ... | – |
         """
         from uad_bench.plugins.registry import open_registry
         from uad_bench.report.statistics.chosen import Question

@@ -181,7 +181,7 @@ def _compared(
             )
             for at in usable
         ]
-        yield _comparison(chosen.metric, "", f"all {len(shared)} datasets", titles, shared)
+        yield _comparison(chosen.metric, "", f"{len(shared)} datasets together", titles, shared)
 
 
 def _seeds_everywhere(chosen: Chosen, datasets: Sequence[int], method: int) -> set[int]:

@@ -216,7 +216,7 @@ def _caption(chosen: Chosen, trait: Trait, fewest: int) -> str:
     direction = f", {metric.better} is better" if metric.better else ""
     if metric.target is not None:
         direction = f", the nearer to {100 * metric.target:g} % the better"
-    measured = "" if trait.column else " Lesions are those of the mask, on the scan's own voxels."
+    measured = "" if trait.column else " Lesions are those of the mask, at the person's own size."
     return (
         f"{chosen.caption} {metric.title}{unit} by {trait.title.lower()}{direction}: means over "
         f"subjects, with 95 % intervals. Groups of fewer than {people_in_words(fewest)} are not "
