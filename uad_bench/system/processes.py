@@ -12,13 +12,14 @@ import contextlib
 import multiprocessing
 import pickle
 import signal
+import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from queue import Empty, SimpleQueue
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, TypeVar
 
 from uad_bench.errors import UadBenchError
@@ -111,6 +112,25 @@ class Workers:
             return self._death
 
 
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the user's script from a process that starts: it would run it a second time.
+
+    Workers call functions of modules. A script that calls the front door therefore needs no
+    ``if __name__ == "__main__":``.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+_STARTING = threading.Lock()
+"""Held while a process starts: what is hidden is the same for all threads."""
+
+
 class _DeathError(Exception):
     """A worker that is gone; the message says how it went."""
 
@@ -124,7 +144,8 @@ class _Worker:
         self._process = context.Process(target=_serve, args=(theirs,))
         self._is_started = False
         try:
-            self._process.start()
+            with _STARTING, _without_main():
+                self._process.start()
         except OSError as error:  # no memory for another process, or too many of them
             raise _DeathError(f"cannot start ({error.strerror}): use fewer jobs (-j)") from None
         finally:
