@@ -144,7 +144,8 @@ def _standings(results: ub.Results) -> list[str]:
     """Ranks and tables of one group of people, simulated or real."""
     frame = results.to_frame()
     frame = frame[(frame.state == "done") & frame.metric.isin(_METRICS)]
-    people = "Simulated people" if frame.simulated.all() else "Real patients"
+    real = any(cell.data is not None and not cell.data.simulated for cell in results.cells)
+    people = "Real patients" if real else "Simulated people"
     values = frame.pivot_table("value", ["method", "title"], ["metric", "dataset"])
     better = frame.groupby("metric").better.first()
     ranks = values.T.groupby("metric", group_keys=False).apply(
