@@ -147,7 +147,7 @@ def test_tables_and_curves_mark_them_and_a_supervised_method_does_not_compete(wo
         assert "¶ Anomaly maps made elsewhere: uad-bench scored them" in str(table)
         assert "All data but what methods with ¶ learned from are simulated." in str(table)
         assert r"\P{} Anomaly maps made elsewhere" in table.latex()
-        assert main(["curves", "--output", "curves.png"]) == 0
+        assert main(["plot", "cost", "--output", "cost.svg"]) == 0
         frame = results.to_frame()
         assert frame[frame.title == "Ours"].elsewhere.all()
         assert not frame[frame.title == "Thresh."].elsewhere.any()

@@ -12,7 +12,7 @@ from scipy import stats
 
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.ranking import MeanRanks, mean_ranks
-from uad_bench.report.figures.critical_difference import critical_difference_figure
+from uad_bench.report.plots.critical_difference import critical_difference_figure
 
 TABLE_5A = {3: 2.343, 4: 2.569, 5: 2.728, 6: 2.850, 7: 2.949, 8: 3.031, 9: 3.102, 10: 3.164}
 """Demsar's critical values of the two-tailed Nemenyi test at 0.05, by the number of methods."""

@@ -306,7 +306,7 @@ def test_nothing_that_comes_from_files_is_markup(file: Path, nasty_file: Path) -
     fine, page = Seen(file.read_text("utf-8")), nasty_file.read_text("utf-8")
     seen = Seen(page)
     assert seen.counts["script"] == fine.counts["script"] == 5
-    assert seen.counts["img"] == fine.counts["img"] == 1
+    assert seen.counts["img"] == fine.counts["img"] > 1
     assert "49" not in re.findall(r"<h1>.*?</h1>", page)[0]
     assert json_of(page, "browser-facts")["scans"][0]["methods"][0]["title"] == NASTY
 
@@ -620,11 +620,14 @@ def test_the_page_fits_a_phone_and_can_be_printed(chromium: Chromium, file: Path
 
 
 @pytest.mark.browser
-def test_markup_in_names_is_shown_and_never_run(chromium: Chromium, nasty_file: Path) -> None:
+def test_markup_in_names_is_shown_and_never_run(
+    chromium: Chromium, file: Path, nasty_file: Path
+) -> None:
     chromium.open(nasty_file)
     for name in ("browser-threshold", "browser-slice"):
         choose(chromium, name, 5)
     assert chromium.run("window.pwned") is None
-    assert chromium.run("document.querySelectorAll('img').length") == 1
+    figures = Seen(file.read_text("utf-8")).counts["img"]
+    assert chromium.run("document.querySelectorAll('img').length") == figures
     assert NASTY in chromium.run("document.getElementById('browser-numbers').textContent")
     assert not chromium.complaints()

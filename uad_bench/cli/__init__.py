@@ -44,13 +44,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "report": (
         "uad_bench.cli.commands.report:report",
-        "Write one page with tables, curves, and what ran.",
+        "Write one page with tables, figures, and what ran.",
     ),
     "strata": (
         "uad_bench.cli.commands.strata:strata",
         "Show a metric by site, scanner, age, sex or lesion load.",
     ),
-    "curves": ("uad_bench.cli.commands.curves:curves", "Draw precision-recall curves."),
+    "plot": ("uad_bench.cli.commands.plot:plot", "Draw a figure for a paper."),
     "sync": ("uad_bench.cli.commands.sync:sync", "Send to MLflow what a run could not."),
     "data": (
         "uad_bench.cli.commands.data:data",

@@ -274,6 +274,65 @@ class Results:
         registry = open_registry(self.plugin)
         return ResultListing(strata_listing(self.cells, registry, question, by=by, fewest=fewest))
 
+    def plot(
+        self,
+        name: str,
+        file: str | Path,
+        *,
+        methods: Names | None = None,
+        datasets: Names | None = None,
+        postprocessing: Names | None = None,
+        controls: Names | None = None,
+        metric: str | None = None,
+        protocol: str = "strict",
+        space: str = "template",
+    ) -> Path:
+        """Draw a figure for a paper, as ``uad-bench plot`` does, in the same words.
+
+        Args:
+            name: of the figure, such as ``precision-recall``; ``uad-bench plot`` lists them.
+            file: it ends in ``.pdf`` or ``.svg``, with vectors, or in ``.png``.
+            methods: methods that are no controls, in the order wanted; all if not given.
+            datasets: datasets, likewise.
+            postprocessing: post-processings, likewise.
+            controls: controls, likewise; ``"none"`` or ``()`` for none.
+            metric: the metric that is drawn; the figure's own if not given.
+            protocol: a protocol that was run.
+            space: ``template`` or ``native``.
+
+        Returns:
+            The file.
+
+        Raises:
+            UadBenchError: an unknown name, another ending, nothing to draw, or a file that cannot
+                be written.
+        """
+        from uad_bench.plugins.registry import open_registry
+        from uad_bench.report.plots.catalogue import find_figure
+        from uad_bench.report.plots.source import make_source
+        from uad_bench.report.plots.style import encoded, ending_of, styled
+        from uad_bench.report.tables.choice import Choice
+        from uad_bench.report.tables.chosen import one_space
+        from uad_bench.system.disk import write_whole
+
+        figure, file = find_figure(name), Path(file)
+        ending = ending_of(file)
+        choice = Choice.of(
+            methods=methods, postprocessing=postprocessing, controls=controls, datasets=datasets
+        )
+        cells, registry = choice.records(self.cells), open_registry(self.plugin)
+        source = make_source(
+            cells,
+            self.folder,
+            registry,
+            protocol=protocol,
+            space=one_space(space),
+            metric=metric,
+        )
+        with styled():
+            write_whole(file, encoded(figure.draw(source), ending))
+        return file
+
     def detector(
         self,
         method: str,

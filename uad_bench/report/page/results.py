@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -23,17 +24,17 @@ class Chart:
     Attributes:
         title: its caption.
         alt: what it shows, for who cannot see it.
-        png: the file's bytes.
+        svg: the file's bytes.
     """
 
     title: str
     alt: str
-    png: bytes
+    svg: bytes
 
     @property
     def url(self) -> str:
         """The drawing itself, as an address."""
-        return f"data:image/png;base64,{b64encode(self.png).decode()}"
+        return f"data:image/svg+xml;base64,{b64encode(self.svg).decode()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,16 +139,20 @@ def _simulated(records: Sequence[CellRecord]) -> str:
 
 
 def _charts(records: Sequence[CellRecord], root: Path, registry: Registry) -> list[Chart]:
-    """Precision-recall curves, a chart per protocol and space that has finished cells."""
-    from uad_bench.report.figures.curves import curves_picture
+    """Every figure that can be drawn, for each protocol and space that has finished cells."""
+    from uad_bench.report.plots.catalogue import FIGURES
+    from uad_bench.report.plots.source import NothingToDrawError, make_source
+    from uad_bench.report.plots.style import encoded, styled
 
     done = [record for record in records if record.state == "done"]
-    variants = registry.postprocessings({record.spec.postprocessing for record in done})
     charts = []
     for name, space in sorted({(record.spec.protocol, record.spec.space) for record in done}):
-        picture = curves_picture(records, root, registry.protocol(name), variants, space)
+        source = make_source(done, root, registry, protocol=name, space=space)
         where = "" if space == "template" else ", each scan's own voxels"
-        title = f"Precision against recall, protocol {name}{where}"
-        alt = f"{title}: a panel per dataset, a line per method. The tables above have the areas."
-        charts.append(Chart(title, alt, picture))
+        for info in FIGURES.values():
+            with styled(), suppress(NothingToDrawError):
+                drawing = encoded(info.draw(source), "svg")
+                title = f"{info.shows[0].upper()}{info.shows[1:]}; protocol {name}{where}"
+                alt = f"{title}. The numbers behind it are in the tables and in the results folder."
+                charts.append(Chart(title, alt, drawing))
     return charts

@@ -8,11 +8,15 @@ from textwrap import wrap
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.ranking import MeanRanks
+from uad_bench.report.plots.source import NothingToDrawError, Source
+from uad_bench.report.plots.style import COLUMN, LETTERS_PER_INCH, PAGE, notes_of, row_titles
+from uad_bench.report.statistics.chosen import Question
+from uad_bench.report.statistics.ranks import ranked_methods
 
-_WIDTH = 4.8
-_LETTERS = 72
-"""Letters of a note that fit the width."""
+_FIT_COLUMN = 6
+"""Methods that fit one column."""
 
 _LINE = 0.24
 """Height of a method's line, in inches."""
@@ -21,7 +25,32 @@ _REACH = 0.35
 """How far a name stands from the axis, in ranks per method."""
 
 
-def critical_difference_figure(ranks: MeanRanks, labels: Sequence[str], title: str) -> Figure:
+def ranks_figure(source: Source) -> Figure:
+    """Draw the mean ranks of the methods under the first post-processing.
+
+    Raises:
+        NothingToDrawError: these results rank nothing.
+    """
+    shown = source.arrangement
+    question = Question(
+        metric=source.metric,
+        protocol=source.protocol.name,
+        space=source.space,
+        postprocessing=shown.columns[0].postprocessing,
+    )
+    try:
+        chosen, ranks = ranked_methods(source.records, source.registry, question)
+    except UadBenchError as error:
+        raise NothingToDrawError(str(error)) from None
+    labels = [column.title for column in chosen.columns]
+    datasets = ", ".join(row_titles(shown))
+    title = f"{chosen.metric.title} on {datasets}"
+    return critical_difference_figure(ranks, labels, title, tuple(notes_of(shown)))
+
+
+def critical_difference_figure(
+    ranks: MeanRanks, labels: Sequence[str], title: str, notes: Sequence[str] = ()
+) -> Figure:
     """Draw the diagram of Demsar (2006): an axis of mean ranks, names at lines, bars over groups.
 
     The best method is on the left. A bar joins methods that are not shown to differ.
@@ -30,12 +59,15 @@ def critical_difference_figure(ranks: MeanRanks, labels: Sequence[str], title: s
         ranks: the methods' ranks.
         labels: what they are called, in the same order.
         title: what was ranked, and on whom.
+        notes: what a reader must know.
     """
     count = len(labels)
+    width = COLUMN if count <= _FIT_COLUMN else PAGE
+    letters = int(width * LETTERS_PER_INCH)
     half = (count + 1) // 2
     bars = ranks.alike
     depth = 0.6 + 0.35 * len(bars)
-    figure = Figure(figsize=(_WIDTH, _LINE * (half + 2 * depth + 4)), layout="constrained")
+    figure = Figure(figsize=(width, _LINE * (half + 2 * depth + 4)), layout="constrained")
     axes = figure.subplots()
     axes.set_axis_off()
     margin = _REACH * (count - 1) + 0.2
@@ -54,8 +86,9 @@ def critical_difference_figure(ranks: MeanRanks, labels: Sequence[str], title: s
         level = -0.3 - 0.35 * number
         axes.plot([first - 0.03, last + 0.03], [level, level], color="black", linewidth=3)
     _critical(axes, ranks, count)
-    figure.suptitle(title, fontsize=9, parse_math=False)
-    figure.supxlabel("\n".join(wrap(_words(ranks), _LETTERS)), fontsize=7, parse_math=False)
+    figure.suptitle("\n".join(wrap(title, letters)), fontsize=8, parse_math=False)
+    below = wrap(" ".join((*notes, _words(ranks))), letters)
+    figure.supxlabel("\n".join(below), fontsize=7, parse_math=False)
     return figure
 
 

@@ -1,0 +1,260 @@
+"""Figures for papers: the numbers of the cells, the same bytes every time, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from sklearn.metrics import average_precision_score, precision_recall_curve
+
+from uad_bench.cells import CellRecord, CellSpec, DatasetUse, Environment, FitRecord
+from uad_bench.cli import main
+from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.histograms import ScoreHistogram, average_precision, precision_recall
+from uad_bench.evaluation.protocols.strict import STRICT
+from uad_bench.evaluation.values import Metric, ScanScores
+from uad_bench.histogram_files import save_histograms
+from uad_bench.plugins.registry import open_registry
+from uad_bench.report.plots.catalogue import FIGURES
+from uad_bench.report.plots.curves import band, of_people, thinned
+from uad_bench.report.plots.source import Source, make_source
+from uad_bench.report.plots.style import COLUMN, ENDINGS, PAGE, encoded, inks, styled
+from uad_bench.results import ResultsFolder, load_cells, write_cell
+
+PATIENTS = 12
+REGISTRY = open_registry(None)
+GRID = np.linspace(0.005, 1, 200)
+ENVIRONMENT = Environment(
+    versions={}, git_commit=None, device="cpu", started="", wall_s=1.0, peak_memory_mb=1.0
+)
+
+
+def scan(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of a detector that sees something, and the lesion."""
+    rng = np.random.default_rng(seed)
+    lesion = (rng.random(4000) < 0.1).astype(np.uint8)
+    scores = rng.integers(0, 40_000, 4000) + 15_000 * lesion.astype(int)
+    return scores.astype(np.uint16), lesion
+
+
+def put(root: Path, method: str, dataset: str, seed: int, *, control: bool = False) -> CellRecord:
+    """Write a cell of 12 patients, ``p0`` to ``p11``, and a healthy person."""
+    spec = CellSpec(
+        method=method, seed=seed, dataset=dataset, protocol="strict", postprocessing="none"
+    )
+    file = root / "histograms" / f"{spec.name}.npz"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    whole = {f"p{k}/slice": ScoreHistogram.of(*scan(100 * seed + k)) for k in range(PATIENTS)}
+    brain = {name.replace("slice", "brain"): ScoreHistogram.pooled([]) for name in whole}
+    save_histograms(file, whole | brain)
+    use = DatasetUse(
+        dataset=dataset,
+        simulated=True,
+        manifest_hash="0",
+        recipe="median",
+        subjects=PATIENTS,
+        scans=PATIENTS,
+        slices=PATIENTS,
+    )
+    numbers = [
+        {"auprc": (k + seed) / 20, "dice": k / 20, "prevalence": 0.001 * k, "patient_score": k / 20}
+        for k in range(PATIENTS)
+    ]
+    people = [ScanScores(subject=f"p{k}", metrics=one) for k, one in enumerate(numbers)]
+    healthy = {"healthy_volume": 2.0, "patient_score": 0.1}
+    record = CellRecord(
+        spec=spec,
+        state="done",
+        protocol_version=STRICT.version,
+        method_title=method.upper(),
+        control=control,
+        training=use,
+        data=use,
+        fit=FitRecord(detector="d", wall_s=20.0),
+        metrics={
+            "auprc": Metric(value=0.4, subjects=PATIENTS),
+            "fpr": Metric(value=0.02, target=0.01),
+            "lesion_recall_small": Metric(value=0.3),
+            "lesion_recall_large": Metric(value=0.8),
+            "patient_auroc": Metric(value=0.9),
+        },
+        scans=(*people, ScanScores(subject="h", metrics=healthy)),
+        histograms=str(file.relative_to(root)),
+        environment=ENVIRONMENT,
+    )
+    write_cell(ResultsFolder(root), record)
+    return record
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> list[CellRecord]:
+    cells = [put(tmp_path, "spa", name, seed) for name in ("mslub", "mine") for seed in (0, 1)]
+    black = [put(tmp_path, "black", name, 0, control=True) for name in ("mslub", "mine")]
+    return [*cells, put(tmp_path, "vae", "mslub", 0), put(tmp_path, "vae", "mine", 0), *black]
+
+
+def source(records: list[CellRecord], root: Path) -> Source:
+    return make_source(records, root, REGISTRY)
+
+
+def drawn(name: str, records: list[CellRecord], root: Path) -> Figure:
+    with styled():
+        return FIGURES[name].draw(source(records, root))
+
+
+def words(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)]
+
+
+def test_scans_and_seeds_are_pooled_and_the_curve_is_scikit_learns(
+    records: list[CellRecord], tmp_path: Path
+) -> None:
+    people = of_people(records[:2], tmp_path)
+    assert len(people) == PATIENTS
+    histogram = ScoreHistogram.pooled(people.values())
+    scans = [scan(100 * seed + k) for seed in (0, 1) for k in range(PATIENTS)]
+    scores, lesion = (np.concatenate(x) for x in zip(*scans, strict=True))
+    assert average_precision(histogram) == pytest.approx(
+        average_precision_score(lesion, scores), abs=1e-12
+    )
+    curve = precision_recall(histogram)
+    assert curve is not None
+    precision, recall, _ = precision_recall_curve(lesion, scores)
+    np.testing.assert_allclose(curve.recall, recall[:-1], atol=1e-12)
+    np.testing.assert_allclose(curve.precision, precision[:-1], atol=1e-12)
+    shown = set(zip(*thinned(curve), strict=True))
+    assert shown <= set(zip(curve.recall, curve.precision, strict=True))
+    assert 100 < len(shown) <= 400
+
+
+def test_a_band_is_that_of_bootstraps_drawn_one_by_one() -> None:
+    people = [ScoreHistogram.of(*scan(k)) for k in range(PATIENTS)]
+    low, high = band(people)
+    rng, found = np.random.default_rng(1), []
+    for _ in range(200):
+        some = ScoreHistogram.pooled(people[k] for k in rng.integers(PATIENTS, size=PATIENTS))
+        curve = precision_recall(some)
+        assert curve is not None
+        found.append(np.interp([0.3, 0.5, 0.9], curve.recall[::-1], curve.precision[::-1]))
+    at = [np.abs(GRID - place).argmin() for place in (0.3, 0.5, 0.9)]
+    np.testing.assert_allclose(low[at], np.percentile(found, 2.5, axis=0), atol=0.02)
+    np.testing.assert_allclose(high[at], np.percentile(found, 97.5, axis=0), atol=0.02)
+
+
+@pytest.mark.parametrize(("place", "name"), enumerate(FIGURES))
+def test_the_same_records_give_the_same_bytes_sized_for_a_paper(
+    place: int, name: str, records: list[CellRecord], tmp_path: Path
+) -> None:
+    ending = ENDINGS[place % len(ENDINGS)]
+    figures = [drawn(name, records, tmp_path) for _ in range(2)]
+    with styled():
+        once, again = (encoded(figure, ending) for figure in figures)
+    assert once == again
+    assert once.startswith({"pdf": b"%PDF", "svg": b"<?xml", "png": b"\x89PNG"}[ending])
+    assert figures[0].get_figwidth() in (COLUMN, PAGE)
+    text = " ".join(words(figures[0]))
+    assert "(simulated)" in text
+    assert "Control" in text
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_nothing_overlaps_however_many_methods_there_are(name: str, tmp_path: Path) -> None:
+    """The legend once lay on the notes, and took its room from the panels."""
+    cells = [put(tmp_path, f"method{number}", "mslub", number) for number in range(9)]
+    with styled():
+        figures = [drawn(name, some, tmp_path) for some in (cells[:3], cells)]
+        for figure in figures:
+            encoded(figure, "png")
+            (panel, *_), legends = figure.axes, figure.legends
+            height = figure.get_figheight()
+            assert panel.get_position().height * height > 0.3
+            for legend in legends:
+                box = legend.get_window_extent().transformed(figure.transFigure.inverted())
+                assert box.y1 <= panel.get_position().y0
+                assert box.y0 >= 0
+
+
+def test_methods_differ_in_marker_and_post_processings_in_dashes(
+    records: list[CellRecord], tmp_path: Path
+) -> None:
+    star = [
+        one.model_copy(update={"spec": one.spec.model_copy(update={"postprocessing": "star"})})
+        for one in records
+    ]
+    both = make_source([*records, *star], tmp_path, REGISTRY)
+    found = {ink.label: ink for ink in inks(both.arrangement)}
+    assert found["SPA"].colour == found["SPA*"].colour
+    assert found["SPA"].dashes != found["SPA*"].dashes
+    assert (found["SPA"].filled, found["SPA*"].filled) == (True, False)
+    assert found["SPA"].colour != found["BLACK†"].colour
+
+
+def test_a_person_counts_once_with_the_mean_over_seeds(
+    records: list[CellRecord], tmp_path: Path
+) -> None:
+    shown = source(records, tmp_path)
+    spa = [column.method for column in shown.arrangement.columns].index("spa")
+    people = shown.people((0, spa), "auprc")
+    assert people == pytest.approx({f"p{k}": (k + 0.5) / 20 for k in range(PATIENTS)})
+
+
+def test_a_name_with_a_dollar_or_an_underscore_is_shown_as_it_is(tmp_path: Path) -> None:
+    for method in ("_a$b$", "c", "d"):
+        put(tmp_path, method, "x$y_z$", 0)
+    for name in FIGURES:
+        figure = drawn(name, list(load_cells(tmp_path)), tmp_path)
+        encoded(figure, "png")
+        assert any("_A$B$" in text for text in words(figure))
+
+
+def test_what_cannot_be_drawn_is_one_line(records: list[CellRecord], tmp_path: Path) -> None:
+    with pytest.raises(UadBenchError, match="no finished cell of protocol paper"):
+        make_source(records, tmp_path, REGISTRY, protocol="paper")
+    with pytest.raises(UadBenchError, match="--metric nosuch: no scan has it; there are: auprc"):
+        make_source(records, tmp_path, REGISTRY, metric="nosuch")
+    alone = [one.model_copy(update={"scans": one.scans[:-1]}) for one in records]
+    with pytest.raises(UadBenchError, match="no dataset with healthy people"):
+        drawn("detection", alone, tmp_path)
+    for file in (tmp_path / "histograms").iterdir():
+        file.write_bytes(b"nothing")
+    with pytest.raises(UadBenchError, match="cannot read the score histograms"):
+        drawn("precision-recall", records, tmp_path)
+
+
+def test_cells_of_another_version_of_the_protocol_are_not_drawn(
+    records: list[CellRecord], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = STRICT.version
+    old = records[0].model_copy(update={"protocol_version": version - 1})
+    write_cell(ResultsFolder(tmp_path), old)
+    assert main(["plot", "patients", "--results", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert f"follow protocol strict, version {version - 1}, and" in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / "patients.pdf").exists()
+
+
+@pytest.mark.usefixtures("records")
+def test_the_command_lists_figures_and_writes_what_the_ending_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plot"]) == 0
+    assert "precision-recall" in capsys.readouterr().out
+    here = ["--results", str(tmp_path)]
+    assert main(["plot", "patients", *here]) == 0
+    file = tmp_path / "patients.pdf"
+    assert capsys.readouterr().out.strip() == str(file)
+    assert file.read_bytes().startswith(b"%PDF")
+    svg = tmp_path / "a.svg"
+    assert main(["plot", "cost", *here, "-o", str(svg), "--controls", "none"]) == 0
+    assert b"<svg" in svg.read_bytes()
+    for wrong, said in (
+        (["plot", "nosuch", *here], "no figure nosuch; there are: precision-recall,"),
+        (["plot", "cost", *here, "-o", "a.jpg"], "a.jpg: write .pdf, .svg or .png"),
+        (["plot", "cost", *here, "--protocol", "strickt"], "Did you mean 'strict'?"),
+    ):
+        assert main(wrong) == 2
+        assert said in capsys.readouterr().err

@@ -1,0 +1,72 @@
+"""``uad-bench plot``: a figure of a run, for a paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from uad_bench.cli.options import RESULTS, PluginPaths, ResultsPath
+from uad_bench.cli.output import print_table, say_written
+
+
+def plot(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="The figure; without one, all are listed."),
+    ] = None,
+    results: ResultsPath = RESULTS,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Ends in .pdf, .svg or .png.  [default: NAME.pdf in the results folder]",
+        ),
+    ] = None,
+    methods: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Methods.  [default: all that were run]")
+    ] = None,
+    datasets: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Datasets.  [default: all that were run]")
+    ] = None,
+    postprocessing: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,...", help="Post-processings.  [default: all that were run]"),
+    ] = None,
+    controls: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,...", help="Controls, or none.  [default: all that were run]"),
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="The metric, as dice.  [default: the figure's own]")
+    ] = None,
+    protocol: Annotated[str, typer.Option(help="A protocol that was run.")] = "strict",
+    space: Annotated[str, typer.Option(help="Voxels that were scored: template or native.")] = (
+        "template"
+    ),
+    plugin: PluginPaths = None,
+) -> None:
+    """Draw a figure from the results: sized for a column, with vectors as PDF or SVG."""
+    from uad_bench.report.plots.catalogue import FIGURES
+
+    if name is None:
+        print_table(("figure", "what it shows"), [(one, FIGURES[one].shows) for one in FIGURES])
+        return
+    from uad_bench.front.results import load_results
+
+    file = output or results / f"{name}.pdf"
+    load_results(results, plugin=plugin or ()).plot(
+        name,
+        file,
+        methods=methods,
+        datasets=datasets,
+        postprocessing=postprocessing,
+        controls=controls,
+        metric=metric,
+        protocol=protocol,
+        space=space,
+    )
+    say_written(file)

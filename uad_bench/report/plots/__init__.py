@@ -1,0 +1,1 @@
+"""Figures for papers, from the records of cells: one style, each by one name."""

@@ -1,0 +1,77 @@
+"""The figures by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from uad_bench.errors import UadBenchError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from uad_bench.report.plots.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class FigureInfo:
+    """One figure.
+
+    Attributes:
+        shows: what it shows, in a line.
+        where: its module and function.
+    """
+
+    shows: str
+    where: str
+
+    def draw(self, source: Source) -> Figure:
+        """Return the figure.
+
+        Raises:
+            NothingToDrawError: no cell has what it shows.
+        """
+        from uad_bench.report.plots.source import NothingToDrawError
+
+        module, _, name = self.where.partition(":")
+        found: Callable[[Source], Figure] = getattr(
+            import_module(f"uad_bench.report.plots.{module}"), name
+        )
+        figure = found(source)
+        if not any(panel.lines for panel in figure.axes):
+            raise NothingToDrawError(f"{source.root}: no finished cell has {self.shows}")
+        return figure
+
+
+FIGURES: Mapping[str, FigureInfo] = {
+    "precision-recall": FigureInfo(
+        "precision against recall, with bands", "curves:precision_recall_figure"
+    ),
+    "patients": FigureInfo("a metric of every patient", "people:people_figure"),
+    "lesion-load": FigureInfo(
+        "a metric of every patient against the share of the brain that is lesion",
+        "people:load_figure",
+    ),
+    "lesion-size": FigureInfo("lesions found, by their size", "measures:sizes_figure"),
+    "detection": FigureInfo("scores of patients and of healthy people", "people:detection_figure"),
+    "thresholds": FigureInfo("false positives, wanted and got", "measures:thresholds_figure"),
+    "critical-difference": FigureInfo(
+        "mean ranks of the methods, and which are not shown to differ",
+        "critical_difference:ranks_figure",
+    ),
+    "cost": FigureInfo("a metric against the time of a training", "measures:cost_figure"),
+}
+"""Every figure that is made from a results folder alone."""
+
+
+def find_figure(name: str) -> FigureInfo:
+    """Return the figure of that name.
+
+    Raises:
+        UadBenchError: there is none.
+    """
+    if name not in FIGURES:
+        raise UadBenchError(f"no figure {name}; there are: {', '.join(FIGURES)}")
+    return FIGURES[name]

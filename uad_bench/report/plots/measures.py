@@ -1,0 +1,97 @@
+"""Figures with one point per method and dataset."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from uad_bench.report.plots.source import NothingToDrawError, Source
+from uad_bench.report.plots.style import (
+    COLUMN,
+    PAGE,
+    explain,
+    inks,
+    panels,
+    plain_logarithm,
+    row_titles,
+)
+
+_SIZES = ("small", "medium", "large")
+_SHORTEST_S = 0.1
+"""Trainings that are shorter are drawn here: a logarithmic axis has no zero."""
+
+
+def sizes_figure(source: Source) -> Figure:
+    """Draw the share of lesions that are found, by their size, a panel per dataset."""
+    shown = source.arrangement
+    figure, axes = panels(row_titles(shown), share=True)
+    drawn = inks(shown)
+    for row, column in sorted(shown.own):
+        values = [source.value((row, column), f"lesion_recall_{size}") for size in _SIZES]
+        known = [(at, value) for at, value in enumerate(values) if value is not None]
+        if known:
+            drawn[column].draw(axes[row], *zip(*known, strict=True))
+    for panel in axes:
+        panel.set(xlim=(-0.3, 2.3), ylim=(-0.03, 1.03), xlabel="lesions", ylabel="found")
+        panel.set_xticks(range(len(_SIZES)), labels=_SIZES)
+        panel.label_outer()
+    explain(figure, drawn, shown, source.protocol.metric("lesion_recall_small").note)
+    return figure
+
+
+def thresholds_figure(source: Source) -> Figure:
+    """Draw the false positives that a threshold from healthy people gives on each dataset.
+
+    Raises:
+        NothingToDrawError: the protocol has no such threshold.
+    """
+    shown = source.arrangement
+    wanted = source.protocol.metric("fpr").target
+    if wanted is None:
+        raise NothingToDrawError(
+            f"protocol {source.protocol.name} has no threshold of a stated false positive rate; "
+            "draw it of protocol strict"
+        )
+    titles, drawn = row_titles(shown), inks(shown)
+    figure, (panel,) = panels([""], height=2.6)
+    figure.set_figwidth(COLUMN if len(titles) <= 2 else PAGE)
+    shifts = np.linspace(-0.3, 0.3, len(drawn)) if len(drawn) > 1 else np.zeros(1)
+    for row, column in sorted(shown.own):
+        value, ink = source.value((row, column), "fpr"), drawn[column]
+        if value:
+            ink.dot(panel, row + shifts[column], 100 * value)
+    if not panel.lines:
+        return figure
+    panel.axhspan(50 * wanted, 200 * wanted, color="#dddddd", linewidth=0)
+    panel.axhline(100 * wanted, color="black", linewidth=0.7)
+    plain_logarithm(panel.yaxis)
+    panel.set_xticks(range(len(titles)), labels=titles, parse_math=False)
+    panel.set(xlim=(-0.5, len(titles) - 0.5), ylabel="false positives got, %")
+    note = f"Line: the {100 * wanted:g} % that were wanted; grey: within a factor of two."
+    explain(figure, drawn, shown, note)
+    return figure
+
+
+def cost_figure(source: Source) -> Figure:
+    """Draw quality, the mean over the datasets, against the time of one training."""
+    shown = source.arrangement
+    metric = source.metric or source.protocol.metrics[0].name
+    drawn = inks(shown)
+    figure, (panel,) = panels([""], height=2.6)
+    for column, ink in enumerate(drawn):
+        places = [place for place in sorted(shown.own) if place[1] == column]
+        values = [value for place in places if (value := source.value(place, metric)) is not None]
+        times = [
+            record.fit.wall_s
+            for place in places
+            for record in shown.own[place]
+            if record.fit is not None
+        ]
+        if values and times:
+            time = max(float(np.mean(times)), _SHORTEST_S)
+            ink.dot(panel, time, float(np.mean(values)), markersize=4.5)
+    plain_logarithm(panel.xaxis)
+    panel.set(xlabel="one training, s", ylabel=source.metric_title(metric))
+    note = f"Mean over {len(shown.rows)} datasets" if len(shown.rows) > 1 else "One dataset"
+    explain(figure, drawn, shown, f"{note}. Times of the machines that trained.")
+    return figure

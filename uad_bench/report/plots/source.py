@@ -1,0 +1,121 @@
+"""What a figure is made from: the finished cells of one protocol, in rows and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from uad_bench.cells import CellRecord, EvaluationSpace
+from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.protocol import Protocol
+from uad_bench.plugins.registry import Registry
+from uad_bench.report.bercea2022 import BERCEA_2022
+from uad_bench.report.publication import Publication
+from uad_bench.report.tables.arrange import Arrangement, arrange
+from uad_bench.report.tables.versions import refuse_other_version
+
+
+class NothingToDrawError(UadBenchError):
+    """Results that do not have what a figure shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The cells of a figure.
+
+    Attributes:
+        root: the results folder.
+        registry: where protocols and post-processings are found.
+        protocol: the cells' protocol.
+        space: whose voxels were scored.
+        arrangement: datasets as rows, methods as columns, cells by position.
+        metric: which metric is asked for; ``None`` for the protocol's first, or the figure's own.
+    """
+
+    root: Path
+    registry: Registry
+    protocol: Protocol
+    space: EvaluationSpace
+    arrangement: Arrangement
+    metric: str | None = None
+
+    @property
+    def records(self) -> list[CellRecord]:
+        """All cells."""
+        return [record for some in self.arrangement.own.values() for record in some]
+
+    def metric_title(self, metric: str) -> str:
+        """Return what tables call a metric."""
+        return self.protocol.metric(metric).title
+
+    def people(self, place: tuple[int, int], metric: str) -> dict[str, float]:
+        """Return the metric of each person, the mean over scans and seeds; empty without any.
+
+        Args:
+            place: row and column.
+            metric: its name.
+        """
+        found: dict[str, list[float]] = {}
+        for record in self.arrangement.own.get(place, ()):
+            for scan in record.scans:
+                value = scan.metrics.get(metric)
+                if value is not None:
+                    found.setdefault(scan.subject, []).append(value)
+        return {name: float(np.mean(values)) for name, values in sorted(found.items())}
+
+    def value(self, place: tuple[int, int], metric: str) -> float | None:
+        """Return a metric of a dataset, the mean over seeds; ``None`` where no seed has one."""
+        numbers = [
+            found.value
+            for record in self.arrangement.own.get(place, ())
+            if (found := record.metrics.get(metric)) is not None and found.value is not None
+        ]
+        return float(np.mean(numbers)) if numbers else None
+
+
+def make_source(
+    records: Sequence[CellRecord],
+    root: Path,
+    registry: Registry,
+    *,
+    protocol: str = "strict",
+    space: EvaluationSpace = "template",
+    metric: str | None = None,
+    paper: Publication = BERCEA_2022,
+) -> Source:
+    """Arrange the cells of a figure.
+
+    Args:
+        records: the cells; their order is that of datasets and methods.
+        root: the results folder.
+        registry: where their protocol and post-processings are found.
+        protocol: whose cells are drawn.
+        space: whose voxels.
+        metric: which metric is asked for.
+        paper: the paper whose order and names the figure follows.
+
+    Raises:
+        UadBenchError: nothing to draw, a metric that no scan has, or cells of another version of
+            the protocol.
+    """
+    chosen = registry.protocol(protocol)
+    done = [
+        record
+        for record in records
+        if record.state == "done" and (record.spec.protocol, record.spec.space) == (protocol, space)
+    ]
+    if not done:
+        raise NothingToDrawError(
+            f"{root}: no finished cell of protocol {protocol} in {space} space to draw"
+        )
+    variants = registry.postprocessings({record.spec.postprocessing for record in done})
+    refuse_other_version(done, [chosen], variants)
+    if metric is not None:
+        known = sorted({name for record in done for scan in record.scans for name in scan.metrics})
+        if metric not in known:
+            raise UadBenchError(f"--metric {metric}: no scan has it; there are: {', '.join(known)}")
+    arrangement = arrange(done, (), variants, paper)
+    return Source(root, registry, chosen, space, arrangement, metric)
