@@ -38,6 +38,7 @@ from uad_bench.report.page.browser import (
     _cuts,
     make_browser,
 )
+from uad_bench.report.page.facts import Names, worst_tables
 from uad_bench.results import ResultsFolder, write_cell
 from uad_bench.volumes.grid import Grid
 
@@ -341,6 +342,15 @@ def test_what_has_no_map_to_show_is_said(ran: SimpleNamespace, tmp_path: Path) -
         assert words in text
 
 
+def test_a_method_with_two_sets_of_parameters_is_two(ran: SimpleNamespace) -> None:
+    deep = next(c for c in ran.results.cells if c.spec.method == "deep")
+    cells = [changed(deep, params={"size": size}) for size in (1, 2)]
+    (worst,) = worst_tables(cells, Names.of(cells))
+    assert worst.columns[0] == "Scan"
+    assert len(set(worst.columns)) == 3
+    assert "size=1" in worst.columns[1]
+
+
 def test_maps_that_differ_from_those_of_the_run_are_told(
     ran: SimpleNamespace, tmp_path: Path
 ) -> None:
@@ -583,9 +593,8 @@ def test_buttons_go_from_the_worst_patient_to_the_best(chromium: Chromium, file:
         chromium.settled()
     assert dice == sorted(dice)
     assert chromium.run("document.getElementById('browser-next').disabled")
-    assert "3rd lowest Dice of the 3 scans" in chromium.run(
-        "document.getElementById('browser-place').textContent"
-    )
+    place = chromium.run("document.getElementById('browser-place').textContent")
+    assert f"3rd lowest Dice ({dice[-1]:.3f}) of the 3 scans" in place
 
 
 @pytest.mark.browser

@@ -15,7 +15,7 @@ from uad_bench.evaluation.histograms import ScoreHistogram, quantise
 from uad_bench.front.detector import Detector, load_detector
 from uad_bench.histogram_files import load_histograms
 from uad_bench.report.page.browser import ShownMap, ShownMethod, ShownScan, thresholds_at
-from uad_bench.report.page.facts import dataset_title, title_of, titles_of
+from uad_bench.report.page.facts import Names
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.data.gather import STORES
 from uad_bench.runner.data.sources import cache_folder
@@ -41,12 +41,14 @@ class _Shown:
         data: the prepared dataset.
         scans: those that are shown.
         cells: of each detector.
+        names: what the page calls methods.
     """
 
     title: str
     data: PreparedDataset
     scans: tuple[PreparedScan, ...]
     cells: tuple[Cells, ...]
+    names: Names
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +83,26 @@ def shown_scans(
     Returns:
         The scans, of one dataset after the other by turns, and what is left out.
     """
-    notes: list[str] = []
-    datasets = tuple(_datasets(tuple(records), searched, notes))
+    cells, notes = tuple(records), list[str]()
+    names = Names.of(cells)
+    datasets = tuple(_datasets(cells, names, searched, notes))
     made: dict[tuple[str, str], list[ShownMethod]] = {}
     cells_of = {some[0].fit.detector: some for one in datasets for some in one.cells if some[0].fit}
     for key, (first, *_) in cells_of.items():
-        tell(Started(f"score scans with {title_of(first)}"))
+        tell(Started(f"score scans with {names.method(first)}"))
         try:
             folder = ResultsFolder(searched.root).detectors / key
             detector = load_detector(folder, device=searched.device, plugin=searched.plugin)
         except UadBenchError as error:
-            notes.append(f"{title_of(first)}: {error}.")
+            notes.append(f"{names.method(first)}: {error}.")
             continue
         for one in datasets:
             for some in one.cells:
                 if some[0].fit is not None and some[0].fit.detector == key:
                     found, said = _scored(detector, some, one, searched.root, tell)
                     notes += said
-                    for name, method in found.items():
-                        made.setdefault((one.title, name), []).append(method)
+                    for scan, method in found.items():
+                        made.setdefault((one.title, scan), []).append(method)
     scans = [list(_assembled(one, made)) for one in datasets]
     turns = max(map(len, scans), default=0)
     for note in notes:
@@ -107,25 +110,26 @@ def shown_scans(
     return tuple(some[k] for k in range(turns) for some in scans if k < len(some)), tuple(notes)
 
 
-def _datasets(records: Cells, searched: Searched, notes: list[str]) -> Iterator[_Shown]:
+def _datasets(
+    records: Cells, names: Names, searched: Searched, notes: list[str]
+) -> Iterator[_Shown]:
     """Find the prepared data and the detectors of every dataset, and choose its scans."""
-    titles = titles_of(records)
     stores = cache_folder(searched.cache) / STORES
     usable = [r for r in records if r.state == "done" and r.group != "control"]
     if any(r.group == "control" for r in records):
         notes.append("Controls are in the tables, not in the browser.")
     for dataset in dict.fromkeys(record.spec.dataset for record in usable):
         mine = [record for record in usable if record.spec.dataset == dataset]
-        title = dataset_title(mine[0], titles)
-        kept = list(_on_the_grid(mine, title, notes))
+        title = names.dataset(mine[0])
+        kept = list(_on_the_grid(mine, names, title, notes))
         states = Counter(r.data.manifest_hash for r in kept if r.data is not None)
         if not states:
             continue
         state = states.most_common(1)[0][0]
-        others = {title_of(r) for r in kept if r.data and r.data.manifest_hash != state}
+        others = {names.method(r) for r in kept if r.data and r.data.manifest_hash != state}
         if others:
-            names = ", ".join(sorted(others))
-            notes.append(f"{title}: {names} stand on other prepared data than the rest.")
+            who = ", ".join(sorted(others))
+            notes.append(f"{title}: {who} stand on other prepared data than the rest.")
         data = find_prepared(stores, state)
         if data is None:
             notes.append(
@@ -133,7 +137,9 @@ def _datasets(records: Cells, searched: Searched, notes: list[str]) -> Iterator[
                 "--cache, or run again."
             )
             continue
-        cells = _detectors([r for r in kept if r.data and r.data.manifest_hash == state], notes)
+        cells = _detectors(
+            [r for r in kept if r.data and r.data.manifest_hash == state], names, notes
+        )
         scans = _chosen(data, cells, searched.patients)
         total = len(data.scans_of("test"))
         if len(scans) < total:
@@ -141,16 +147,16 @@ def _datasets(records: Cells, searched: Searched, notes: list[str]) -> Iterator[
                 f"{title}: {len(scans)} of {total} scans, the worst, the median and the best of "
                 "each method first (--patients)."
             )
-        yield _Shown(title, data, scans, cells)
+        yield _Shown(title, data, scans, cells, names)
 
 
 def _on_the_grid(
-    records: Iterable[CellRecord], title: str, notes: list[str]
+    records: Iterable[CellRecord], names: Names, title: str, notes: list[str]
 ) -> Iterator[CellRecord]:
     """Yield the cells whose maps a detector can make again; say which are left out."""
     for record in records:
         if record.maps is not None:
-            note = f"{title_of(record)} on {title}: its maps were made elsewhere."
+            note = f"{names.method(record)} on {title}: its maps were made elsewhere."
         elif record.spec.space != "template":
             note = f"{title}: scores on the scans' own voxels (native space)."
         else:
@@ -160,7 +166,7 @@ def _on_the_grid(
             notes.append(note)
 
 
-def _detectors(records: Iterable[CellRecord], notes: list[str]) -> tuple[Cells, ...]:
+def _detectors(records: Iterable[CellRecord], names: Names, notes: list[str]) -> tuple[Cells, ...]:
     """The cells of each detector, of its first seed: one per post-processing."""
     found: dict[tuple[str, str, str], dict[int, dict[str, CellRecord]]] = {}
     order = sorted(records, key=lambda r: r.spec.protocol != "strict")
@@ -172,7 +178,7 @@ def _detectors(records: Iterable[CellRecord], notes: list[str]) -> tuple[Cells, 
     for seeds in found.values():
         first = min(seeds)
         cells = tuple(seeds[first].values())
-        note = f"{title_of(cells[0])}: seed {first} is shown, of {len(seeds)}."
+        note = f"{names.method(cells[0])}: seed {first} is shown, of {len(seeds)}."
         if len(seeds) > 1 and note not in notes:
             notes.append(note)
         chosen.append(cells)
@@ -209,7 +215,8 @@ def _scored(
     Returns:
         What it made of each scan, by name, and what is to be said.
     """
-    who, notes = f"{title_of(cells[0])} on {shown.title}", []
+    title, notes = shown.names.method(cells[0]), []
+    who = f"{title} on {shown.title}"
     thresholds, stored = {}, {}
     for record in cells:
         variant = detector.registry.postprocessing(record.spec.postprocessing)
@@ -223,7 +230,7 @@ def _scored(
     differs = False
     for number, scan in enumerate(shown.scans if thresholds else ()):
         try:
-            method = _method(detector, title_of(cells[0]), shown.data, scan, thresholds)
+            method = _method(detector, title, shown.data, scan, thresholds)
         except Exception as error:  # a plugin's own
             notes.append(f"{who}: {scan.name} failed: {failure_reason(error)}")
             continue

@@ -225,7 +225,8 @@
     id("browser-slice").setAttribute("aria-valuetext", slice);
     const order = fromWorst(), place = order.findIndex((one) => one.at === view.scan);
     id("browser-place").textContent =
-      `${scan.name}: ${lowest(place)} Dice of the ${order.length} scans shown of ${scan.dataset}.`;
+      `${scan.name}: ${lowest(place)} Dice (${three(order[place].dice)}) ` +
+      `of the ${order.length} scans shown of ${scan.dataset}.`;
     id("browser-next").disabled = place === order.length - 1;
     id("browser-before").disabled = place === 0;
   }

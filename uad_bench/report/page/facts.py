@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 from uad_bench.cells import CellRecord, DatasetUse
 from uad_bench.report.bercea2022 import BERCEA_2022
-from uad_bench.report.tables.arrange import dataset_titles, method_title, training_title
+from uad_bench.report.tables.arrange import dataset_titles, method_labels, training_title
 
 WORST = 10
 """Scans of a dataset that the table of the worst shows."""
@@ -36,31 +36,43 @@ class FactTable:
     note: str = ""
 
 
-def title_of(record: CellRecord) -> str:
-    """What the tables call the method of a cell."""
-    return method_title(record, BERCEA_2022)
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the tables call methods and datasets.
+
+    Attributes:
+        methods: by method, what a supervised one learned from, and the hash of the parameters.
+        datasets: by name.
+    """
+
+    methods: Mapping[tuple[str, str, str], str]
+    datasets: Mapping[str, str]
+
+    @classmethod
+    def of(cls, records: Sequence[CellRecord]) -> Names:
+        """Those of some cells; namesakes say in which parameters they differ."""
+        return cls(method_labels(records, BERCEA_2022), dataset_titles(records, BERCEA_2022))
+
+    def method(self, record: CellRecord) -> str:
+        """The method of a cell."""
+        spec = record.spec
+        return self.methods[spec.method, spec.supervised_on, spec.params_hash]
+
+    def dataset(self, record: CellRecord) -> str:
+        """The dataset of a cell; a simulated one says so."""
+        title = self.datasets[record.spec.dataset]
+        is_simulated = record.data is not None and record.data.simulated
+        return f"{title} (simulated)" if is_simulated else title
 
 
-def dataset_title(record: CellRecord, titles: dict[str, str]) -> str:
-    """What the page calls the dataset of a cell; a simulated one says so."""
-    title = titles[record.spec.dataset]
-    is_simulated = record.data is not None and record.data.simulated
-    return f"{title} (simulated)" if is_simulated else title
-
-
-def titles_of(records: Iterable[CellRecord]) -> dict[str, str]:
-    """What the tables call each dataset."""
-    return dataset_titles(records, BERCEA_2022)
-
-
-def methods_table(records: Sequence[CellRecord]) -> FactTable:
+def methods_table(records: Sequence[CellRecord], names: Names) -> FactTable:
     """Each detector: its parameters, what it learned from, and what its training took."""
     rows = []
     for first, *_ in _grouped(records, _detector).values():
         fit = first.fit
         rows.append(
             (
-                title_of(first),
+                names.method(first),
                 first.spec.method,
                 "maps made elsewhere" if first.maps is not None else _KINDS[first.group],
                 "" if first.maps is not None else str(first.spec.seed),
@@ -75,10 +87,10 @@ def methods_table(records: Sequence[CellRecord]) -> FactTable:
     return FactTable("Methods", (*columns, "training, s", "detector"), tuple(rows))
 
 
-def tuning_table(records: Sequence[CellRecord]) -> FactTable:
+def tuning_table(records: Sequence[CellRecord], names: Names) -> FactTable:
     """What tuning chose, for the methods that were tuned."""
     found = {
-        (title_of(r), str(r.fit.trials), _values(r.fit.tuned))
+        (names.method(r), str(r.fit.trials), _values(r.fit.tuned))
         for r in records
         if r.fit is not None and r.fit.tuned
     }
@@ -86,12 +98,9 @@ def tuning_table(records: Sequence[CellRecord]) -> FactTable:
     return FactTable("Tuning", ("Method", "trials", "chosen"), tuple(sorted(found)), note)
 
 
-def data_table(records: Sequence[CellRecord]) -> FactTable:
+def data_table(records: Sequence[CellRecord], names: Names) -> FactTable:
     """Each dataset: who is in it, and how it was prepared."""
-    titles = titles_of(records)
-    tested = {
-        (dataset_title(r, titles), "tested", *_use(r.data)) for r in records if r.data is not None
-    }
+    tested = {(names.dataset(r), "tested", *_use(r.data)) for r in records if r.data is not None}
     learned = {
         (training_title(r.training, BERCEA_2022), "learned from", *_use(r.training))
         for r in records
@@ -101,16 +110,16 @@ def data_table(records: Sequence[CellRecord]) -> FactTable:
     return FactTable("Data", columns, (*sorted(learned), *sorted(tested)))
 
 
-def costs_table(records: Sequence[CellRecord]) -> FactTable:
+def costs_table(records: Sequence[CellRecord], names: Names) -> FactTable:
     """What each method took: training, evaluation and memory."""
     rows = []
-    for some in _grouped(records, title_of).values():
+    for some in _grouped(records, names.method).values():
         fits = {r.fit.detector: r.fit.wall_s for r in some if r.fit is not None}
         jobs = _grouped(some, lambda r: (*_detector(r), r.spec.dataset)).values()
         scoring = sum(max(r.environment.wall_s for r in job) for job in jobs)
         memory = max(r.environment.peak_memory_mb for r in some)
         trained = f"{sum(fits.values()):.0f}" if fits else ""
-        rows.append((title_of(some[0]), trained, f"{scoring:.0f}", f"{memory:.0f}"))
+        rows.append((names.method(some[0]), trained, f"{scoring:.0f}", f"{memory:.0f}"))
     note = (
         "Seconds of all seeds and datasets together, on the devices below. Memory is the peak of "
         "the whole program until then."
@@ -134,30 +143,27 @@ def versions_table(records: Sequence[CellRecord]) -> FactTable:
     return FactTable("Versions", ("What", "in these cells"), (*rows, *times))
 
 
-def failures_table(records: Sequence[CellRecord]) -> FactTable:
+def failures_table(records: Sequence[CellRecord], names: Names) -> FactTable:
     """Why cells failed."""
-    titles = titles_of(records)
     failed = [record for record in records if record.state == "failed"]
-    groups = _grouped(failed, lambda r: (title_of(r), dataset_title(r, titles), r.reason))
+    groups = _grouped(failed, lambda r: (names.method(r), names.dataset(r), r.reason))
     rows = [(*key, str(len(some))) for key, some in groups.items()]
     return FactTable("Failures", ("Method", "dataset", "reason", "cells"), tuple(rows))
 
 
-def exclusions_table(records: Sequence[CellRecord]) -> FactTable:
+def exclusions_table(records: Sequence[CellRecord], names: Names) -> FactTable:
     """Which scans were left out, and why."""
-    titles = titles_of(records)
-    uses = [(dataset_title(r, titles), r.data) for r in records]
+    uses = [(names.dataset(r), r.data) for r in records]
     uses += [(training_title(r.training, BERCEA_2022), r.training) for r in records]
     rows = {(title, one.scan, one.reason) for title, use in uses if use for one in use.excluded}
     return FactTable("Exclusions", ("Dataset", "scan", "reason"), tuple(sorted(rows)))
 
 
-def remarks_table(records: Sequence[CellRecord]) -> FactTable:
+def remarks_table(records: Sequence[CellRecord], names: Names) -> FactTable:
     """What a reader of the numbers must know, and which numbers could not be had."""
-    titles = titles_of(records)
     found: defaultdict[str, tuple[dict[str, None], dict[str, None]]] = defaultdict(lambda: ({}, {}))
     for record in records:
-        dataset = dataset_title(record, titles)
+        dataset = names.dataset(record)
         reasons: defaultdict[str, list[str]] = defaultdict(list)
         for metric, reason in record.missing.items():
             reasons[reason].append(metric)
@@ -165,7 +171,7 @@ def remarks_table(records: Sequence[CellRecord]) -> FactTable:
         about_fit = record.fit.notes if record.fit is not None else ()
         for text, where in (*((one, dataset) for one in texts), *((one, "") for one in about_fit)):
             methods, datasets = found[text]
-            methods[title_of(record)] = None
+            methods[names.method(record)] = None
             if where:
                 datasets[where] = None
     rows = [
@@ -175,19 +181,18 @@ def remarks_table(records: Sequence[CellRecord]) -> FactTable:
     return FactTable("Remarks", ("Remark", "methods", "datasets"), tuple(rows))
 
 
-def worst_tables(records: Sequence[CellRecord]) -> tuple[FactTable, ...]:
+def worst_tables(records: Sequence[CellRecord], names: Names) -> tuple[FactTable, ...]:
     """The scans of each dataset with the lowest Dice, a table per dataset."""
-    titles = titles_of(records)
     scored = [r for r in records if r.group != "control" and r.spec.space == "template"]
     by_dataset = _grouped(scored, lambda r: (r.spec.dataset, r.spec.protocol))
-    tables = (_worst(some, titles) for some in by_dataset.values())
+    tables = (_worst(some, names) for some in by_dataset.values())
     return tuple(table for table in tables if table.rows)
 
 
-def _worst(records: Sequence[CellRecord], titles: dict[str, str]) -> FactTable:
+def _worst(records: Sequence[CellRecord], names: Names) -> FactTable:
     columns: dict[str, dict[str, list[float]]] = {}
     for record in records:
-        column = columns.setdefault(f"{title_of(record)}, {record.spec.postprocessing}", {})
+        column = columns.setdefault(f"{names.method(record)}, {record.spec.postprocessing}", {})
         for scan in record.scans:
             value = scan.metrics.get(_DICE)
             if value is not None:
@@ -205,7 +210,7 @@ def _worst(records: Sequence[CellRecord], titles: dict[str, str]) -> FactTable:
     ]
     count = f"{len(order)} scans with a Dice" if len(order) != 1 else "1 scan with a Dice"
     return FactTable(
-        f"{dataset_title(records[0], titles)}, protocol {records[0].spec.protocol}",
+        f"{names.dataset(records[0])}, protocol {records[0].spec.protocol}",
         ("Scan", *columns),
         tuple(rows),
         f"{count}; the lowest {min(WORST, len(order))} by the mean of the row.",

@@ -80,11 +80,12 @@ def results_page(
     from uad_bench.report.tables.formats.html import html
 
     tables = chosen_tables(records, registry, intervals=True)
+    names = facts.Names.of(records)
     ran = (
-        facts.methods_table(records),
-        facts.tuning_table(records),
-        facts.data_table(records),
-        facts.costs_table(records),
+        facts.methods_table(records, names),
+        facts.tuning_table(records, names),
+        facts.data_table(records, names),
+        facts.costs_table(records, names),
         facts.versions_table(records),
     )
     script = source("browser.js")
@@ -95,11 +96,11 @@ def results_page(
         "warnings": facts.several_states(records),
         "tables": [(table.protocol, Markup(html(table))) for table in tables],
         "charts": _charts(records, root, registry),
-        "worst": facts.worst_tables(records),
+        "worst": facts.worst_tables(records, names),
         "ran": [one for one in ran if one.rows],
-        "failures": facts.failures_table(records),
-        "exclusions": facts.exclusions_table(records),
-        "remarks": facts.remarks_table(records),
+        "failures": facts.failures_table(records, names),
+        "exclusions": facts.exclusions_table(records, names),
+        "remarks": facts.remarks_table(records, names),
         "command": command,
         "version": __version__,
         "script": Markup(script),

@@ -60,7 +60,7 @@ def arrange(
     own: defaultdict[tuple[Row, ColumnKey], list[CellRecord]] = defaultdict(list)
     printed: dict[tuple[Row, ColumnKey, str], PublishedNumber] = {}
     columns: dict[ColumnKey, Column] = {}
-    labels = _labels(records, paper)
+    labels = method_labels(records, paper)
     for record in sorted(records, key=lambda record: record.spec.name):
         spec = record.spec
         key: ColumnKey = (
@@ -175,7 +175,9 @@ def _published_column(number: PublishedNumber, variant: str) -> Column:
     return Column(number.name, number.method, "published", number.postprocessing, variant)
 
 
-def _labels(records: Iterable[CellRecord], paper: Publication) -> dict[tuple[str, str, str], str]:
+def method_labels(
+    records: Iterable[CellRecord], paper: Publication
+) -> dict[tuple[str, str, str], str]:
     """Titles by method, what a supervised one learned from, and parameters' hash.
 
     Namesakes say in which parameters they differ.
