@@ -69,14 +69,14 @@ class DISYRE(DenoiserMethod):
         found = []
         for place in range(count):
             degree = batch.image.new_full((len(batch.image),), (place + 0.5) / count)
-            found.append(restored(self.network_, batch.image, degree))
+            found.append(restored(self.network_, batch.image, degree).clamp(0, 1))
         return torch.stack(found)
 
 
 def restored(network: Denoiser, image: Tensor, degree: Tensor) -> Tensor:
-    """Return slices ``[B, 1, H, W]`` in [0, 1] without an anomaly of this degree, ``[B]``."""
+    """Return slices ``[B, 1, H, W]`` without an anomaly of this degree, ``[B]``, of any values."""
     made: Tensor = image + network(image, TIMES * degree)
-    return made.clamp(0, 1)
+    return made
 
 
 class _Training(NetworkTraining):
@@ -85,5 +85,6 @@ class _Training(NetworkTraining):
     def measures(self, batch: Batch, generator: torch.Generator) -> Mapping[str, Tensor]:
         given, degree = synthesise(batch.image, batch.brain, batch.spacing[1:], generator)
         made = restored(self.network, given, degree) * batch.brain
+        # Not cut at 0 and 1: nothing would be learned where a bright anomaly is made brighter.
         misfit = squared_error(batch.image, made, batch.brain)
-        return {"misfit": misfit, "l1": absolute_error(batch.image, made)}
+        return {"misfit": misfit, "l1": absolute_error(batch.image, made.clamp(0, 1))}

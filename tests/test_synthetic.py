@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from uad_bench.methods.disyre import DISYRE
 
-from uad_bench.method import Slices
+from uad_bench.method import FitContext, Slices
 from uad_bench.models.batches import Batch
 from uad_bench.models.synthetic import draw_shapes, synthesise
+from uad_bench.training import Turn
 
 SPACING = (2.0, 3.0)
 
@@ -86,6 +87,21 @@ class Undoing(torch.nn.Module):
 
     def forward(self, image: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
         return (-0.1 * time / 1000)[:, None, None, None].expand_as(image)
+
+
+def test_an_anomaly_that_is_made_brighter_than_white_is_learned_from():
+    """The network adds a tenth everywhere; white pixels must tell it not to, as others do."""
+    image, brain = brains(16)
+    batch = Batch(image, brain, torch.arange(16), (3.0, *SPACING))
+    added = torch.full(image.shape, 0.1, requires_grad=True)
+    method = DISYRE()
+    method.network_ = lambda given, time: added
+    training = method.trainable(FitContext(0))
+    training.loss(batch, Turn("network", 1, source())).value.backward()
+    given, _ = synthesise(image, brain, SPACING, source())
+    white = brain & (given == 1)
+    assert white.sum() > 20
+    assert (added.grad[white] > 0).all()
 
 
 def test_the_score_is_the_mean_residual_over_the_degrees():
