@@ -201,14 +201,14 @@ def test_a_mapping_file_that_is_not_there_is_refused_at_the_plan(run, lab, tmp_p
 
 
 def test_a_batch_larger_than_the_training_data_stops_the_run_before_anything_is_written(
-    lab, tmp_path, capsys
+    lab, prepared, tmp_path, capsys
 ):
     few = ["--methods", "thresholding,vae", "--param", "vae.batch_size=5000"]
     results = tmp_path / "results"
     code = main(
         [
             *("run", "--data-root", str(lab), "--datasets", "wmh", "--limit", "1", *few),
-            *("--controls", "", "--no-mlflow", "--cache", str(tmp_path / "cache")),
+            *("--controls", "", "--no-mlflow", "--cache", str(prepared)),
             *("--results", str(results)),
         ]
     )
@@ -309,12 +309,14 @@ def healthy_without_maps(lab: Path, folder: Path) -> Path:
     return folder
 
 
-def test_a_prior_of_the_template_is_told_by_the_plan_the_run_and_the_table(lab, tmp_path, capsys):
+def test_a_prior_of_the_template_is_told_by_the_plan_the_run_and_the_table(
+    lab, prepared, tmp_path, capsys
+):
     train = healthy_without_maps(lab, tmp_path / "HI")
-    few = ["--methods", "outlier", "--datasets", "wmh", "--limit", "2", "--postprocessing", "none"]
+    few = ["--methods", "outlier", "--datasets", "wmh", "--limit", "1", "--postprocessing", "none"]
     command = [
         *("run", "--data-root", lab, "--train", f"bids:{train}", *few, "--controls", ""),
-        *("--no-mlflow", "--cache", tmp_path / "cache", "--results", tmp_path / "results"),
+        *("--no-mlflow", "--cache", prepared, "--results", tmp_path / "results"),
     ]
     for more in (["--dry-run"], []):
         assert main([*map(str, command), *more]) == 0
@@ -334,7 +336,7 @@ def test_a_method_without_a_prior_has_no_note_of_one(lab, tmp_path, capsys):
 def test_a_cache_that_can_only_be_read_serves_where_all_is_prepared(
     lab, tmp_path, capsys, monkeypatch, run
 ):
-    quick = arguments(lab, tmp_path, "wmh", "--cache", tmp_path / "shared")
+    quick = arguments(lab, tmp_path, "wmh", "--limit", "1", "--cache", tmp_path / "shared")
 
     def refused(flag: str, folder: Path) -> list[str]:
         return [f"{flag} {folder}: cannot be written"] if flag == "--cache" else []

@@ -577,10 +577,8 @@ def test_a_store_that_another_process_is_at_is_tried_once_more(
     assert len(calls) == 2
 
 
-@pytest.mark.parametrize("umask", [0o077, 0o002])
-def test_who_may_read_the_database_and_its_files_the_umask_decides(
-    umask: int, results: Path
-) -> None:
+def test_who_may_read_the_database_and_its_files_the_umask_decides(results: Path) -> None:
+    umask = 0o006  # neither the usual one, nor that of a mode anybody would write down
     record = cell()
     before = os.umask(umask)
     try:
@@ -602,7 +600,7 @@ def test_runs_that_create_one_database_at_once_all_arrive(results: Path, tmp_pat
     }
     command = [sys.executable, "-m", "uad_bench", "sync", "--results"]
     runs = []
-    for number in range(3):
+    for number in range(2):
         folder, temporary = tmp_path / f"results-{number}", tmp_path / f"tmp-{number}"
         shutil.copytree(results, folder)
         temporary.mkdir()
@@ -616,6 +614,6 @@ def test_runs_that_create_one_database_at_once_all_arrive(results: Path, tmp_pat
             )
         )
     told = [run.communicate(timeout=300) for run in runs]
-    assert [run.returncode for run in runs] == [0, 0, 0], told
+    assert [run.returncode for run in runs] == [0, 0], told
     assert any("1 cell sent" in said for _, said in told), told
     assert all("0 refused" in said for _, said in told), told
