@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
@@ -65,7 +65,6 @@ def assert_right(one, other, spacing, way):
 
 
 @given(pairs())
-@settings(max_examples=200)
 def test_distances_are_those_of_all_pairs(way, case):
     assert_right(*case, way)
 

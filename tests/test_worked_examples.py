@@ -55,7 +55,7 @@ def test_a_printed_method_keeps_every_rule(method):
 
 def test_a_printed_method_sees_a_bright_lesion(method):
     trained = "steps" in method.Params.model_fields
-    detector = method(method.Params(steps=150, batch_size=8) if trained else None)
+    detector = method(method.Params(steps=80, batch_size=8) if trained else None)
     report = detector.fit(brains(32), brains(8, seed=1), FitContext(0))
     if trained:
         curve = [value for _, value in report.curves["validation_l1"]]
