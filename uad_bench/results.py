@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
@@ -24,6 +24,11 @@ class ResultsFolder:
     """
 
     root: Path
+
+    @property
+    def plan(self) -> Path:
+        """The plan of the last run."""
+        return self.root / "plan.json"
 
     @property
     def cells(self) -> Path:
@@ -106,13 +111,43 @@ def stored_cells(folder: ResultsFolder) -> tuple[CellRecord, ...]:
     return tuple(read_cell(file) for file in sorted(folder.cells.glob("*.json")))
 
 
+class _Planned(BaseModel):
+    """What of a planned cell says where it stands."""
+
+    method: str
+    dataset: str
+
+
+class _Plan(BaseModel):
+    cells: tuple[_Planned, ...]
+
+
+def in_order_of_run(records: Sequence[CellRecord], folder: ResultsFolder) -> tuple[CellRecord, ...]:
+    """The records in the order in which the last run named its methods, then its datasets.
+
+    Those of earlier runs alone are before them. Without a readable plan the order stays.
+    """
+    try:
+        cells = _Plan.model_validate_json(folder.plan.read_bytes()).cells
+    except (OSError, ValidationError):
+        return tuple(records)
+    methods = {name: at for at, name in enumerate(dict.fromkeys(one.method for one in cells))}
+    datasets = {name: at for at, name in enumerate(dict.fromkeys(one.dataset for one in cells))}
+
+    def place(record: CellRecord) -> tuple[int, int]:
+        return methods.get(record.spec.method, -1), datasets.get(record.spec.dataset, -1)
+
+    return tuple(sorted(records, key=place))
+
+
 def load_cells(root: Path) -> tuple[CellRecord, ...]:
-    """All cell records below a results folder, sorted by name.
+    """All cell records below a results folder, in the order of its run.
 
     Raises:
         UadBenchError: if the folder holds no cells, or one of them cannot be read.
     """
-    records = stored_cells(ResultsFolder(root))
+    folder = ResultsFolder(root)
+    records = in_order_of_run(stored_cells(folder), folder)
     if not records:
         raise UadBenchError(
             f"no results in {root}: `uad-bench run` writes them, --results names it"

@@ -34,7 +34,7 @@ class MetricInfo:
         undefined: why a scan has no value for it, in words.
         chance: the metric that says what a constant score reaches; it is in a column beside.
         needs: a metric without which it says little; it is shown wherever this one is.
-        note: a sentence that a table says wherever it is shown.
+        notes: sentences that a table says wherever it is shown.
         pooled: the statistic that it is, where it is one of all scans' voxels together, which a
             comparison of methods computes anew without each subject.
     """
@@ -48,7 +48,7 @@ class MetricInfo:
     undefined: str = "no lesion in the mask"
     chance: str = ""
     needs: str = ""
-    note: str = ""
+    notes: tuple[str, ...] = ()
     pooled: Pooled | None = None
 
     def of(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from uad_bench.front.detector import Detector
     from uad_bench.report.statistics.listing import Listing, ListingFormat
-    from uad_bench.report.tables.chosen import Names
+    from uad_bench.report.tables.choice import Names
     from uad_bench.report.tables.formats.render import Format
     from uad_bench.report.tables.model import Table
 
@@ -107,6 +107,12 @@ class Results:
         self,
         metrics: Names | None = None,
         *,
+        like: str | None = None,
+        methods: Names | None = None,
+        postprocessing: Names | None = None,
+        controls: Names | None = None,
+        datasets: Names | None = None,
+        rows: str | None = None,
         protocol: Names | None = None,
         space: str | None = None,
         intervals: bool = False,
@@ -117,10 +123,17 @@ class Results:
 
         Args:
             metrics: names of metrics, as a list or with commas; the protocol's own if not given.
+            like: the paper's table whose form it takes: ``table2`` to ``table5``.
+            methods: methods that are no controls, in the order wanted; all, in the run's order, if
+                not given.
+            postprocessing: post-processings, likewise.
+            controls: controls, likewise; ``"none"`` or ``()`` for none.
+            datasets: datasets, likewise.
+            rows: ``datasets`` or ``methods``; datasets if that fits, if not given.
             protocol: protocols; all that were run if not given.
             space: ``template`` or ``native``; both, as far as they were run, if not given.
             intervals: whether to show 95 % intervals over subjects.
-            published: whether to add the paper's numbers.
+            published: whether to add the paper's numbers, and our differences from them.
             compare: a method whose average improvement and paired tests against every other are
                 added.
 
@@ -134,7 +147,13 @@ class Results:
             chosen_tables(
                 self.cells,
                 open_registry(self.plugin),
+                like=like,
                 metrics=metrics,
+                methods=methods,
+                postprocessing=postprocessing,
+                controls=controls,
+                datasets=datasets,
+                rows=rows,
                 protocol=protocol,
                 space=space,
                 intervals=intervals,
@@ -267,7 +286,7 @@ class Results:
         from uad_bench.plugins.registry import open_registry
         from uad_bench.report.statistics.chosen import Question
         from uad_bench.report.statistics.strata import strata_listing
-        from uad_bench.report.tables.chosen import names
+        from uad_bench.report.tables.choice import names
 
         asked = () if methods is None else names("methods", methods)
         question = Question(asked, metric, datasets, protocol, space, postprocessing)
@@ -328,6 +347,7 @@ class Results:
             protocol=protocol,
             space=one_space(space),
             metric=metric,
+            order=choice.order(self.cells),
         )
         with styled():
             write_whole(file, encoded(figure.draw(source), ending))
@@ -401,16 +421,28 @@ class ResultTables:
         return "\n".join(map(html, self.tables))
 
     def latex(self) -> str:
-        """Return LaTeX source for the packages booktabs, graphicx and siunitx."""
+        """Return LaTeX source for the packages booktabs and graphicx."""
         return self._as("latex")
 
     def markdown(self) -> str:
         """Return Markdown as GitHub shows it."""
         return self._as("markdown")
 
+    def html(self) -> str:
+        """Return a whole page of HTML."""
+        return self._as("html")
+
     def csv(self) -> str:
-        """Return one line per number, at full precision."""
+        """Return one line per number, at full precision and with its interval."""
         return self._as("csv")
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the lines of :meth:`csv` as a frame: one row per number shown."""
+        import pandas as pd
+
+        from uad_bench.report.tables.formats.render import CSV_HEADER, csv_rows
+
+        return pd.DataFrame(csv_rows(self.tables), columns=list(CSV_HEADER))
 
     def _as(self, form: Format) -> str:
         from uad_bench.report.tables.formats.render import render

@@ -12,6 +12,7 @@ from rich.console import Console
 from uad_bench.front.progress import LiveProgress
 from uad_bench.front.results import Results
 from uad_bench.plugins.registry import open_registry
+from uad_bench.results import ResultsFolder, in_order_of_run
 from uad_bench.runner.config import RunConfig, load_config
 from uad_bench.runner.events import Listener
 
@@ -98,4 +99,5 @@ def compute(config: RunConfig, listeners: Sequence[Listener], *, command: str) -
     from uad_bench.runner.run import run as run_jobs
 
     done = run_jobs(config, open_registry(config.plugin), listeners, command=command)
-    return Results(config.results, done.records, done.computed, config.plugin)
+    records = in_order_of_run(done.records, ResultsFolder(config.results))
+    return Results(config.results, records, done.computed, config.plugin)

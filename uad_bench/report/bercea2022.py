@@ -1,8 +1,8 @@
-"""Bercea et al. 2022, the SPA paper: its names and their order, its Table 1, and its captions."""
+"""Bercea et al. 2022, the SPA paper: its names, their order, its Table 1, and its tables."""
 
 from __future__ import annotations
 
-from uad_bench.report.publication import Publication, ScannerFacts
+from uad_bench.report.publication import PrintedTable, Publication, ScannerFacts
 
 BERCEA_2022 = Publication(
     datasets={
@@ -85,7 +85,36 @@ BERCEA_2022 = Publication(
         ),
     },
     metrics=("auprc", "max_dice", "hd"),
-    caption="As printed in the paper (Bercea et al. 2022, Tables 2 to 5).",
+    tables={
+        "table2": PrintedTable(
+            number=2,
+            caption="Anomaly detection per dataset",
+            metrics=(("auprc",),),
+            also=(("spa", "star"),),
+            supervised="yes",
+            supervised_on=("mslub", "brats"),
+        ),
+        "table3": PrintedTable(
+            number=3,
+            caption="Supervised methods, by the dataset that they learned from",
+            metrics=(("auprc",),),
+            supervised="only",
+            supervised_on=("mslub", "msisbi", "msi", "wmh", "gbi", "brats"),
+        ),
+        "table4": PrintedTable(
+            number=4,
+            caption="Largest Dice and distance per dataset",
+            metrics=(("max_dice", "hd"),),
+        ),
+        "table5": PrintedTable(
+            number=5,
+            caption="Results per dataset with simple post-processing",
+            metrics=(("auprc",), ("max_dice", "hd")),
+            postprocessings=("star",),
+        ),
+    },
+    protocol="paper",
+    caption="As printed in Bercea et al. 2022",
     legend=(
         "Printed in Bercea et al. 2022: real patients, other preparation, training and "
         "evaluation code. c-VAE, cAAE, f-AnoGAN and GM-IR are quoted there from Baur et al. "

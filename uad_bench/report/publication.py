@@ -6,6 +6,7 @@ import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -34,6 +35,39 @@ class ScannerFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PrintedTable:
+    """The form of one table of a paper: what it shows, and how it is laid out.
+
+    Attributes:
+        number: its number in the paper.
+        caption: what it shows, in a few words.
+        metrics: its metrics; those of one group are side by side, the groups are one below another.
+        postprocessings: under which every method is shown.
+        also: method and post-processing of further columns.
+        supervised: whether it shows supervised methods; ``only`` where it shows no others.
+        supervised_on: the datasets that these learned from.
+    """
+
+    number: int
+    caption: str
+    metrics: tuple[tuple[str, ...], ...]
+    postprocessings: tuple[str, ...] = ("none",)
+    also: tuple[tuple[str, str], ...] = ()
+    supervised: Literal["no", "yes", "only"] = "no"
+    supervised_on: tuple[str, ...] = ()
+
+    def shows_method(self, *, supervised: bool, supervised_on: str) -> bool:
+        """Whether such a method is in the table."""
+        if supervised:
+            return self.supervised != "no" and supervised_on in self.supervised_on
+        return self.supervised != "only"
+
+    def shows_postprocessing(self, method: str, postprocessing: str) -> bool:
+        """Whether a method is shown under a post-processing."""
+        return postprocessing in self.postprocessings or (method, postprocessing) in self.also
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
     """A paper whose order and names tables follow, and whose numbers can stand beside ours.
 
@@ -44,7 +78,9 @@ class Publication:
         supervised: the name of every method that it prints and ``methods`` does not have.
         data: what it says of its datasets, by name on the command line.
         metrics: the metrics of its tables.
-        caption: the caption of a table of its numbers alone.
+        tables: the form of each of its tables, by its name on the command line.
+        protocol: the protocol that follows it.
+        caption: what a table of its numbers alone is called.
         legend: what a table says of its numbers beside ours.
     """
 
@@ -54,6 +90,8 @@ class Publication:
     supervised: str
     data: Mapping[str, ScannerFacts]
     metrics: tuple[str, ...]
+    tables: Mapping[str, PrintedTable]
+    protocol: str
     caption: str
     legend: str
 
@@ -88,6 +126,8 @@ class PublishedNumber(BaseModel):
         source: where it was first printed.
         label: the dataset's name on the command line.
         name: the method's name on the command line.
+        supervised_on: the dataset, by its name on the command line, that a supervised method
+            learned from.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -102,6 +142,7 @@ class PublishedNumber(BaseModel):
     source: str
     label: str
     name: str
+    supervised_on: str = ""
 
 
 def published_folder() -> Path:
@@ -140,6 +181,7 @@ def load_published(paper: Publication, folder: Path | None = None) -> tuple[Publ
                         "value": row.get("value") or None,
                         "label": labels.get(row.get("dataset", "")),
                         "name": names.get(row.get("method", ""), paper.supervised),
+                        "supervised_on": labels.get(_in_brackets(row.get("method", "")), ""),
                     }
                 )
                 for row in rows
@@ -151,3 +193,8 @@ def load_published(paper: Publication, folder: Path | None = None) -> tuple[Publ
                 "restore it from the package"
             ) from None
     return tuple(numbers)
+
+
+def _in_brackets(text: str) -> str:
+    """``MSLUB`` of ``U-Net (MSLUB)``."""
+    return text.partition("(")[2].removesuffix(")")

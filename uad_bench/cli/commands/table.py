@@ -21,8 +21,27 @@ if TYPE_CHECKING:
 def table(
     results: ResultsPath = RESULTS,
     form: Annotated[
-        str, typer.Option("--format", "-f", help="terminal, latex, markdown or csv.")
+        str, typer.Option("--format", "-f", help="terminal, latex, markdown, html or csv.")
     ] = "terminal",
+    like: Annotated[
+        str | None,
+        typer.Option(metavar="TABLE", help="In the form of the paper's table2 to table5."),
+    ] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Methods, in this order.  [default: all, in the run's]")
+    ] = None,
+    postprocessing: Annotated[
+        str | None, typer.Option(help="Post-processings, in this order.  [default: all]")
+    ] = None,
+    controls: Annotated[
+        str | None, typer.Option(help="Controls, in this order, or none.  [default: all]")
+    ] = None,
+    datasets: Annotated[
+        str | None, typer.Option(help="Datasets, in this order.  [default: all, in the run's]")
+    ] = None,
+    rows: Annotated[
+        str | None, typer.Option(help="datasets or methods.  [default: datasets if that fits]")
+    ] = None,
     protocol: Annotated[
         str | None, typer.Option(help="Protocols.  [default: all that were run]")
     ] = None,
@@ -38,7 +57,8 @@ def table(
     published: Annotated[
         bool,
         typer.Option(
-            "--published", help="Add the paper's numbers; alone where there are no results."
+            "--published",
+            help="Add the paper's numbers and our differences from them; alone without results.",
         ),
     ] = False,
     compare: Annotated[
@@ -53,7 +73,7 @@ def table(
     ] = None,
     plugin: PluginPaths = None,
 ) -> None:
-    """Write the tables of a results folder: one row per dataset, one column per method."""
+    """Write the tables of a results folder: datasets by methods, or methods by datasets."""
     from uad_bench.cli.tables import print_tables
     from uad_bench.report.tables.chosen import chosen_tables
     from uad_bench.report.tables.formats.render import FORMATS, render
@@ -64,7 +84,13 @@ def table(
     tables = chosen_tables(
         _records(results, optional=published),
         open_registry(plugin),
+        like=like,
         metrics=metrics,
+        methods=methods,
+        postprocessing=postprocessing,
+        controls=controls,
+        datasets=datasets,
+        rows=rows,
         protocol=protocol,
         space=space,
         intervals=intervals,

@@ -256,12 +256,7 @@ def _metric(
 STRICT = Protocol(
     name="strict",
     version=2,
-    caption=(
-        "Protocol strict, version 2: means over patients; threshold at a false-positive rate "
-        "of 1 % on healthy validation scans; maximum Dice is an upper bound searched on test "
-        "labels; surface Dice within 2 mm in 3D; lesions and findings matched one to one from "
-        "an IoU of 0.25 on."
-    ),
+    caption="Protocol strict, version 2: means over patients.",
     description=(
         "Every number is computed per scan inside the brain, averaged over the sessions of a "
         "subject and then over subjects. The threshold is the score that 1 % (5 % for "

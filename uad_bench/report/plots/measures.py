@@ -35,7 +35,7 @@ def sizes_figure(source: Source) -> Figure:
         panel.set(xlim=(-0.3, 2.3), ylim=(-0.03, 1.03), xlabel="lesions", ylabel="found")
         panel.set_xticks(range(len(_SIZES)), labels=_SIZES)
         panel.label_outer()
-    explain(figure, drawn, shown, source.protocol.metric("lesion_recall_small").note)
+    explain(figure, drawn, shown, " ".join(source.protocol.metric("lesion_recall_small").notes))
     return figure
 
 

@@ -14,7 +14,7 @@ from uad_bench.evaluation.protocol import Protocol
 from uad_bench.plugins.registry import Registry
 from uad_bench.report.bercea2022 import BERCEA_2022
 from uad_bench.report.publication import Publication
-from uad_bench.report.tables.arrange import Arrangement, arrange
+from uad_bench.report.tables.arrange import Arrangement, Order, arrange
 from uad_bench.report.tables.versions import refuse_other_version
 
 
@@ -84,18 +84,20 @@ def make_source(
     protocol: str = "strict",
     space: EvaluationSpace = "template",
     metric: str | None = None,
+    order: Order | None = None,
     paper: Publication = BERCEA_2022,
 ) -> Source:
     """Arrange the cells of a figure.
 
     Args:
-        records: the cells; their order is that of datasets and methods.
+        records: the cells.
         root: the results folder.
         registry: where their protocol and post-processings are found.
         protocol: whose cells are drawn.
         space: whose voxels.
         metric: which metric is asked for.
-        paper: the paper whose order and names the figure follows.
+        order: of datasets and methods; that of the records if not given.
+        paper: the paper whose names the figure follows.
 
     Raises:
         UadBenchError: nothing to draw, a metric that no scan has, or cells of another version of
@@ -117,5 +119,5 @@ def make_source(
         known = sorted({name for record in done for scan in record.scans for name in scan.metrics})
         if metric not in known:
             raise UadBenchError(f"--metric {metric}: no scan has it; there are: {', '.join(known)}")
-    arrangement = arrange(done, (), variants, paper)
+    arrangement = arrange(done, (), variants, paper, order)
     return Source(root, registry, chosen, space, arrangement, metric)

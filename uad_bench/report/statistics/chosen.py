@@ -13,7 +13,8 @@ from uad_bench.evaluation.protocol import MetricInfo, Protocol
 from uad_bench.plugins.registry import Registry
 from uad_bench.report.bercea2022 import BERCEA_2022
 from uad_bench.report.tables.arrange import Arrangement, arrange
-from uad_bench.report.tables.chosen import Names, names, one_space
+from uad_bench.report.tables.choice import Names, names
+from uad_bench.report.tables.chosen import one_space
 from uad_bench.report.tables.model import Column, Row
 from uad_bench.report.tables.versions import refuse_other_version
 

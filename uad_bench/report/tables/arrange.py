@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from uad_bench.cells import CellRecord, DatasetUse, short_hash
@@ -19,13 +18,37 @@ hash of the parameters, post-processing."""
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """In which order rows and columns stand.
+
+    Attributes:
+        datasets: every dataset.
+        methods: every method.
+        grouped: whether supervised methods are apart from others; controls always are.
+    """
+
+    datasets: tuple[str, ...]
+    methods: tuple[str, ...]
+    grouped: bool = True
+
+    @classmethod
+    def of(cls, records: Iterable[CellRecord]) -> Order:
+        """The order in which records come."""
+        specs = [record.spec for record in records]
+        return cls(
+            tuple(dict.fromkeys(spec.dataset for spec in specs)),
+            tuple(dict.fromkeys(spec.method for spec in specs)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Arrangement:
     """Records and published numbers, sorted into rows and columns.
 
     Attributes:
         paper: the paper whose order and names they follow.
-        rows: datasets, the paper's first and in its order, simulated before real.
-        columns: methods by group, in the paper's order.
+        rows: datasets, simulated before real.
+        columns: methods by group.
         own: the records, one per seed, by position ``(row, column)``.
         published: the printed numbers by position and metric.
     """
@@ -36,12 +59,17 @@ class Arrangement:
     own: Mapping[tuple[int, int], tuple[CellRecord, ...]]
     published: Mapping[tuple[int, int, str], PublishedNumber]
 
+    def records_of(self, row: int) -> list[CellRecord]:
+        """All records of a row."""
+        return [one for (at, _), some in self.own.items() if at == row for one in some]
+
 
 def arrange(
     records: Sequence[CellRecord],
     published: Sequence[PublishedNumber],
     postprocessings: Sequence[PostProcessing],
     paper: Publication,
+    wanted: Order | None = None,
 ) -> Arrangement:
     """Sort records of one protocol, and published numbers, into rows and columns.
 
@@ -53,8 +81,10 @@ def arrange(
         records: the records.
         published: the printed numbers.
         postprocessings: those of both, in the order of columns.
-        paper: the paper whose order and names the table follows.
+        paper: the paper whose names the table follows.
+        wanted: the order of rows and columns; that of the records if not given.
     """
+    wanted = wanted or Order.of(records)
     variants = {one.name: one for one in postprocessings}
     kinds, titles = _kinds(records), dataset_titles(records, paper)
     own: defaultdict[tuple[Row, ColumnKey], list[CellRecord]] = defaultdict(list)
@@ -79,8 +109,10 @@ def arrange(
                 training_title(record.training, paper),
             )
         own[_row(record, kinds, titles), key].append(record)
-    by_place = partial(_row_order, paper)
-    rows = sorted({row for row, _ in own}, key=by_place)
+    rows = sorted(
+        {row for row, _ in own},
+        key=lambda row: (wanted.datasets.index(row.dataset), not row.simulated),
+    )
     for number in published:
         key = (True, number.method, "", "", number.postprocessing)
         targets = [row for row in rows if row.dataset == number.label]
@@ -89,8 +121,8 @@ def arrange(
         for row in targets:
             columns.setdefault(key, _published_column(number, variants[number.postprocessing].mark))
             printed.setdefault((row, key, number.metric), number)
-    rows = sorted({*rows, *(row for row, _, _ in printed)}, key=by_place)
-    order = sorted(columns, key=lambda key: _column_order(columns[key], paper, list(variants)))
+    rows = list(dict.fromkeys((*rows, *(row for row, _, _ in printed))))
+    order = _order(columns, wanted, paper, list(variants))
     row_at = {row: index for index, row in enumerate(rows)}
     column_at = {key: index for index, key in enumerate(order)}
     return Arrangement(
@@ -172,7 +204,14 @@ def _column(record: CellRecord, label: str, variant: str, training: str) -> Colu
 
 
 def _published_column(number: PublishedNumber, variant: str) -> Column:
-    return Column(number.name, number.method, "published", number.postprocessing, variant)
+    return Column(
+        number.name,
+        number.method,
+        "published",
+        number.postprocessing,
+        variant,
+        number.supervised_on,
+    )
 
 
 def method_labels(
@@ -213,18 +252,27 @@ def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _row_order(paper: Publication, row: Row) -> tuple[int, str, bool]:
-    return paper.dataset_place(row.dataset), row.dataset, not row.simulated
+def _order(
+    columns: Mapping[ColumnKey, Column],
+    wanted: Order,
+    paper: Publication,
+    postprocessings: Sequence[str],
+) -> list[ColumnKey]:
+    """The columns from left to right."""
+    printed = list(dict.fromkeys(key[1] for key in columns if key[0]))
+    groups = list(GROUPS)
 
+    def place(key: ColumnKey) -> tuple[int, int, int, str, int]:
+        column = columns[key]
+        group = groups.index(column.group)
+        if not wanted.grouped and column.group == "supervised":
+            group = groups.index("detector")
+        return (
+            group,
+            printed.index(key[1]) if key[0] else wanted.methods.index(column.method),
+            0 if key[0] else paper.dataset_place(column.supervised_on),
+            column.label,
+            postprocessings.index(column.postprocessing),
+        )
 
-def _column_order(
-    column: Column, paper: Publication, postprocessings: Sequence[str]
-) -> tuple[int, float, str, int, str, int]:
-    return (
-        list(GROUPS).index(column.group),
-        paper.method_place(column.method),
-        column.method,
-        paper.dataset_place(column.supervised_on),
-        column.label,
-        postprocessings.index(column.postprocessing),
-    )
+    return sorted(columns, key=place)

@@ -11,12 +11,20 @@ from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.protocol import MetricInfo, Protocol
 from uad_bench.evaluation.values import Direction
 from uad_bench.report.bercea2022 import BERCEA_2022
-from uad_bench.report.publication import Publication, PublishedNumber
-from uad_bench.report.tables.arrange import Arrangement, arrange
+from uad_bench.report.publication import PrintedTable, Publication, PublishedNumber
+from uad_bench.report.tables.arrange import Arrangement, Order, arrange
 from uad_bench.report.tables.compare import method_label, paired_tests, with_improvement
 from uad_bench.report.tables.metrics import chosen_metrics, published_metrics
-from uad_bench.report.tables.model import Cell, Column, Note, Panel, Table
-from uad_bench.report.tables.notes import Footnotes, caption, column_marks, legend, row_marks
+from uad_bench.report.tables.model import Cell, Column, Panel, Rows, Table
+from uad_bench.report.tables.notes import (
+    Footnotes,
+    basis,
+    caption,
+    column_marks,
+    legend,
+    on_different_data,
+    row_marks,
+)
 from uad_bench.report.tables.values import dataset_cell, own_cell, published_cell, ranked
 from uad_bench.report.tables.versions import refuse_other_version
 
@@ -26,6 +34,9 @@ def build_table(
     protocol: Protocol,
     postprocessings: Sequence[PostProcessing],
     *,
+    form: PrintedTable | None = None,
+    rows: Rows | None = None,
+    order: Order | None = None,
     space: EvaluationSpace = "template",
     metrics: Sequence[str] | None = None,
     intervals: bool = False,
@@ -39,8 +50,11 @@ def build_table(
         records: cell records; those of other protocols and post-processings are passed over.
         protocol: the evaluation protocol.
         postprocessings: the variants to show, in the order of columns.
+        form: the paper's table whose form it takes.
+        rows: what its rows are; as it fits if not said.
+        order: of rows and columns; that of the records if not given.
         space: the voxels that were scored; records of the other are passed over.
-        metrics: names of metrics; the protocol's own if not given.
+        metrics: names of metrics; those of the form, or the protocol's own, if not given.
         intervals: whether to show 95 % intervals.
         published: the paper's numbers, to stand beside ours; alone where there are no records.
         compare: a method; its average improvement over every other is added, and, where the
@@ -72,6 +86,8 @@ def build_table(
         raise UadBenchError("nothing to show: no results and no published numbers")
     kind = protocol.name if mine else "published"
     label = f"{kind}-native" if space == "native" else kind
+    if form is not None and metrics is None:
+        metrics = [name for group in form.metrics for name in group]
     names = (
         chosen_metrics(metrics, protocol, mine)
         if mine
@@ -79,7 +95,11 @@ def build_table(
     )
     chosen = [protocol.metric(name) for name in names]
     arrangement = arrange(
-        mine, [number for number in printed if number.metric in names], postprocessings, paper
+        mine,
+        [number for number in printed if number.metric in names],
+        postprocessings,
+        paper,
+        order,
     )
     notes = Footnotes()
     arrangement = _marked(arrangement, notes)
@@ -97,23 +117,24 @@ def build_table(
         [cell for one in panels for row in one.cells for cell in row],
         intervals=intervals,
     )
-    explained += [Note("", text) for text in dict.fromkeys(one.note for one in chosen) if text]
     if compare is not None and _is_mean_over_subjects(names[0], mine):
         panels.append(paired_tests(arrangement, chosen[0], compare, notes))
     return Table(
-        name=f"uad-bench-{label}",
+        name=f"uad-bench-{label}" if form is None else f"uad-bench-table{form.number}",
         protocol=label,
-        caption=caption(mine, arrangement, protocol, postprocessings),
+        caption=caption(mine, arrangement, protocol, form),
         panels=tuple(panels),
         notes=(*explained, *notes.notes()),
+        basis=basis(mine, arrangement, protocol, chosen, postprocessings),
+        rows=rows,
+        beside=() if form is None else form.metrics,
     )
 
 
 def _marked(arrangement: Arrangement, notes: Footnotes) -> Arrangement:
     rows = []
     for index, row in enumerate(arrangement.rows):
-        records = [one for (at, _), some in arrangement.own.items() if at == index for one in some]
-        rows.append(replace(row, marks=row_marks(records, notes)))
+        rows.append(replace(row, marks=row_marks(arrangement.records_of(index), notes)))
     columns = tuple(
         replace(column, marks=column_marks(column, arrangement.columns, notes))
         for column in arrangement.columns
@@ -139,17 +160,18 @@ def _panel(
     unit, target = "", None
     if found:
         better, unit, target = found[0].better, found[0].unit, found[0].target
-    cells = []
+    cells: list[Sequence[Cell]] = []
     for row in range(len(arrangement.rows)):
-        line = [
-            published_cell(arrangement.published.get((row, column, metric.name)), notes)
-            if one.group == "published"
-            else own_cell(
-                arrangement.own.get((row, column), ()), metric, notes, intervals=intervals
-            )
-            for column, one in enumerate(arrangement.columns)
-        ]
-        cells.append(ranked(line, arrangement.columns, better, target))
+        line: list[Cell] = []
+        for column, one in enumerate(arrangement.columns):  # published ones are the last
+            if one.group == "published":
+                number = arrangement.published.get((row, column, metric.name))
+                line.append(published_cell(number, _ours(one, arrangement.columns, line), notes))
+            else:
+                own = arrangement.own.get((row, column), ())
+                line.append(own_cell(own, metric, notes, intervals=intervals))
+        comparable = not on_different_data(arrangement.records_of(row))
+        cells.append(ranked(line, arrangement.columns, better, target) if comparable else line)
     return Panel(
         metric=metric.name,
         title=metric.title,
@@ -157,9 +179,21 @@ def _panel(
         better=better,
         columns=arrangement.columns,
         rows=arrangement.rows,
-        cells=tuple(cells),
+        cells=tuple(map(tuple, cells)),
         target=target,
     )
+
+
+def _ours(printed: Column, columns: Sequence[Column], line: Sequence[Cell]) -> Cell:
+    """Our cell of a printed column; none where we have several variants of its method."""
+    found = [
+        cell
+        for column, cell in zip(columns, line, strict=False)
+        if (column.method, column.postprocessing, column.supervised_on)
+        == (printed.method, printed.postprocessing, printed.supervised_on)
+        and column.group != "published"
+    ]
+    return found[0] if len(found) == 1 else Cell()
 
 
 def _with_chance(panel: Panel, metric: str, arrangement: Arrangement) -> Panel:
@@ -174,13 +208,17 @@ def _with_chance(panel: Panel, metric: str, arrangement: Arrangement) -> Panel:
         return panel
     cells = []
     for at, row in enumerate(panel.rows):
-        records = [one for (r, _), some in arrangement.own.items() if r == at for one in some]
-        cells.append(dataset_cell(records, metric) if row.dataset else Cell(style="share"))
+        about = dataset_cell(arrangement.records_of(at), metric)
+        cells.append(about if row.dataset else Cell(style="share"))
     if all(cell.value is None for cell in cells):
         return panel
     column = Column(metric, "Prevalence", "dataset", "none")
+    ours = sum(one.group != "published" for one in panel.columns)
     return replace(
         panel,
-        columns=(*panel.columns, column),
-        cells=tuple((*line, cell) for line, cell in zip(panel.cells, cells, strict=True)),
+        columns=(*panel.columns[:ours], column, *panel.columns[ours:]),
+        cells=tuple(
+            (*line[:ours], cell, *line[ours:])
+            for line, cell in zip(panel.cells, cells, strict=True)
+        ),
     )

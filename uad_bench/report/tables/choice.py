@@ -1,4 +1,4 @@
-"""Which results a table or figure shows: chosen by the user."""
+"""Which results a table or figure shows, and in which order: the user says, or a paper's form."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ from difflib import get_close_matches
 
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
-from uad_bench.report.tables.chosen import Names, names
+from uad_bench.report.bercea2022 import BERCEA_2022
+from uad_bench.report.publication import PrintedTable, Publication, PublishedNumber
+from uad_bench.report.tables.arrange import Order
+
+Names = str | Sequence[str]
+"""Names in a list, or in a text with commas."""
 
 NO_CONTROLS = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The methods, post-processings, controls and datasets that are shown.
+    """The methods, post-processings, controls and datasets of a table, in the order wanted.
 
     Attributes:
-        methods: methods that are no controls; all of them if not given.
+        methods: methods that are no controls; all of them, in the run's order, if not given.
         postprocessings: likewise.
         controls: likewise; empty for none.
         datasets: likewise.
@@ -43,15 +48,12 @@ class Choice:
         Raises:
             UadBenchError: something that was given names nothing.
         """
-
-        def read(flag: str, given: Names | None) -> tuple[str, ...] | None:
-            return None if given is None else names(flag, given)
-
+        none = controls in (NO_CONTROLS, (), [])
         return cls(
-            methods=read("methods", methods),
-            postprocessings=read("postprocessing", postprocessing),
-            controls=() if controls in (NO_CONTROLS, (), []) else read("controls", controls),
-            datasets=read("datasets", datasets),
+            methods=_given("methods", methods),
+            postprocessings=_given("postprocessing", postprocessing),
+            controls=() if none else _given("controls", controls),
+            datasets=_given("datasets", datasets),
         )
 
     def records(self, records: Sequence[CellRecord]) -> tuple[CellRecord, ...]:
@@ -82,6 +84,86 @@ class Choice:
             and _wanted(one.spec.postprocessing, self.postprocessings)
             and _wanted(one.spec.dataset, self.datasets)
         )
+
+    def in_form(self, records: Sequence[CellRecord], form: PrintedTable) -> tuple[CellRecord, ...]:
+        """The records that a paper's table would show; what the user chose stays.
+
+        Args:
+            records: those to show.
+            form: the table.
+        """
+        return tuple(
+            one
+            for one in records
+            if (self.controls is not None if one.control else self._has_method(one, form))
+            and (
+                self.postprocessings is not None
+                or form.shows_postprocessing(one.spec.method, one.spec.postprocessing)
+            )
+        )
+
+    def order(
+        self,
+        records: Sequence[CellRecord],
+        form: PrintedTable | None = None,
+        paper: Publication = BERCEA_2022,
+    ) -> Order:
+        """The order wanted: the user's, else that of a paper's table, else the run's.
+
+        Args:
+            records: all that there are.
+            form: the paper's table whose form the table takes.
+            paper: its paper.
+        """
+        run = Order.of(records)
+        methods, datasets = self.methods or run.methods, self.datasets or run.datasets
+        if form is not None and self.methods is None:
+            methods = tuple(sorted(methods, key=paper.method_place))
+        if form is not None and self.datasets is None:
+            datasets = tuple(sorted(datasets, key=paper.dataset_place))
+        return Order(
+            datasets,
+            tuple(dict.fromkeys((*methods, *(self.controls or ()), *run.methods))),
+            grouped=form is None and self.methods is None,
+        )
+
+    def published(self, numbers: Iterable[PublishedNumber]) -> tuple[PublishedNumber, ...]:
+        """The printed numbers to show, in the order wanted."""
+        methods, datasets = self.methods or (), self.datasets or ()
+        kept = [
+            one
+            for one in numbers
+            if _wanted(one.name, self.methods)
+            and _wanted(one.postprocessing, self.postprocessings)
+            and _wanted(one.label, self.datasets)
+        ]
+        if methods:
+            kept.sort(key=lambda one: methods.index(one.name))
+        if datasets:
+            kept.sort(key=lambda one: datasets.index(one.label))
+        return tuple(kept)
+
+    def _has_method(self, record: CellRecord, form: PrintedTable) -> bool:
+        return self.methods is not None or form.shows_method(
+            supervised=record.supervised, supervised_on=record.spec.supervised_on
+        )
+
+
+def names(flag: str, given: Names) -> tuple[str, ...]:
+    """The names that were given, each once.
+
+    Raises:
+        UadBenchError: there is none.
+    """
+    parts = given.split(",") if isinstance(given, str) else given
+    found = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+    if not found:
+        raise UadBenchError(f"--{flag}: names nothing; give one or several, separated by commas")
+    return found
+
+
+def _given(flag: str, value: Names | None) -> tuple[str, ...] | None:
+    return None if value is None else names(flag, value)
 
 
 def _wanted(name: str, asked: Sequence[str] | None) -> bool:

@@ -11,6 +11,8 @@ Group = Literal["detector", "supervised", "control", "published", "dataset"]
 """What a column is about; ``dataset`` is a fact of the dataset, whatever the method."""
 CellState = Literal["value", "undefined", "failed", "absent"]
 Style = Literal["ratio", "distance", "percent", "share", "p"]
+Rows = Literal["datasets", "methods"]
+"""What the rows of a table are."""
 
 SYMBOLS: dict[Group, str] = {
     "detector": "",
@@ -53,8 +55,10 @@ class Cell:
         value: the number, the mean over seeds where there are several.
         sd: standard deviation over seeds (n - 1 in the denominator), with two seeds or more.
         seeds: how many seeds stand behind it.
-        low: lower end of the 95 % interval, where it was asked for and made.
+        low: lower end of the 95 % interval, where there is one.
         high: upper end of it.
+        bracketed: whether the interval is shown.
+        difference: ours minus this number, where this one was published.
         rank: 1 for the best, 2 for the second best of a row as shown, else 0.
         style: how the number is written.
         marks: numbers of the footnotes that belong to it.
@@ -66,22 +70,26 @@ class Cell:
     seeds: int = 0
     low: float | None = None
     high: float | None = None
+    bracketed: bool = False
+    difference: float | None = None
     rank: int = 0
     style: Style = "ratio"
     marks: tuple[int, ...] = ()
 
     @property
     def text(self) -> str:
-        """The number as shown, without interval, rank and marks."""
+        """The number as shown, without interval, rank and marks; a dash where there is none."""
         if self.state != "value" or self.value is None:
-            return {"failed": "failed", "undefined": "n/a"}.get(self.state, "–")
+            return "n/a" if self.state == "undefined" else "–"
         text = format_number(self.value, self.style)
+        if self.difference is not None:
+            return f"{text} ({format_difference(self.difference, self.style)})"
         return text if self.sd is None else f"{text} ± {format_number(self.sd, self.style)}"
 
     @property
     def interval(self) -> str:
         """The interval as shown, or nothing."""
-        if self.low is None or self.high is None:
+        if not self.bracketed or self.low is None or self.high is None:
             return ""
         return f"[{format_number(self.low, self.style)}, {format_number(self.high, self.style)}]"
 
@@ -197,10 +205,17 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One footnote: its mark (a number or a symbol) and its text."""
+    """One note below a table.
+
+    Attributes:
+        mark: a number or a symbol; empty where the note is about how numbers are written.
+        text: what it says.
+        about: which cells need it, where it has no mark.
+    """
 
     mark: str
     text: str
+    about: Literal["mark", "interval", "no interval", "difference"] = "mark"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +225,12 @@ class Table:
     Attributes:
         name: short name for files and LaTeX labels.
         protocol: the evaluation protocol; ``published`` where only the paper's numbers stand.
-        caption: what a reader must know, besides the panels' titles.
+        caption: what it shows, and what of it is simulated.
         panels: one per metric.
         notes: footnotes, symbols first.
+        basis: what its numbers stand on: protocol, training, preparation, seeds and subjects.
+        rows: what its rows are; as it fits if not said.
+        beside: metrics whose panels are side by side in print, where there is room.
     """
 
     name: str
@@ -220,6 +238,9 @@ class Table:
     caption: str
     panels: tuple[Panel, ...]
     notes: tuple[Note, ...]
+    basis: str = ""
+    rows: Rows | None = None
+    beside: tuple[tuple[str, ...], ...] = ()
 
     @property
     def ranked(self) -> bool:
@@ -242,3 +263,9 @@ def format_number(value: float, style: Style) -> str:
     if style == "share":
         return f"{100 * value:.2f} %"
     return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def format_difference(value: float, style: Style) -> str:
+    """Write a difference between two numbers of a style, with its sign."""
+    text = format_number(abs(value), style)
+    return text if float(text) == 0 else f"{'+' if value > 0 else '-'}{text}"

@@ -1,4 +1,4 @@
-"""What stands over and under a table: the caption, and footnotes numbered as they are met."""
+"""What a table says in words: caption, footnotes numbered as they are met, what it stands on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from uad_bench.cells import CellRecord, DatasetUse
 from uad_bench.evaluation.intervals import FEWEST
 from uad_bench.evaluation.postprocessing import PostProcessing
-from uad_bench.evaluation.protocol import Protocol
+from uad_bench.evaluation.protocol import MetricInfo, Protocol
+from uad_bench.report.publication import PrintedTable
 from uad_bench.report.tables.arrange import Arrangement, training_title
 from uad_bench.report.tables.model import (
     ELSEWHERE,
@@ -25,33 +26,41 @@ class Footnotes:
     """Collects footnotes and numbers them; the same text gets the same number."""
 
     def __init__(self) -> None:
-        self._texts: list[str] = []
+        self._numbers: dict[str, int] = {}
 
     def mark(self, text: str) -> int:
         """The number of the footnote that says ``text``, from 1."""
-        if text not in self._texts:
-            self._texts.append(text)
-        return self._texts.index(text) + 1
+        return self._numbers.setdefault(text, len(self._numbers) + 1)
 
     def notes(self) -> tuple[Note, ...]:
         """All footnotes so far, in order."""
-        return tuple(Note(str(number), text) for number, text in enumerate(self._texts, start=1))
+        return tuple(Note(str(number), text) for text, number in self._numbers.items())
 
 
 def row_marks(records: Sequence[CellRecord], notes: Footnotes) -> tuple[int, ...]:
     """Footnotes of a dataset: excluded scans, displaced masks, data that changed in between."""
-    uses = [one.data for one in records if one.data is not None and not _tested_in_part(one)]
+    uses = _whole_uses(records)
     reasons = sorted({(one.scan, one.reason) for use in uses for one in use.excluded})
     texts = [f"{scan} is excluded: {reason}" for scan, reason in reasons]
     shifts = sorted({(use.displaced, use.displaced_mm) for use in uses if use.displaced})
     texts += [_displaced(scans, mm) for scans, mm in shifts]
-    manifests = sorted({use.manifest_hash for use in uses})
-    if len(manifests) > 1:
+    if on_different_data(records):
+        manifests = ", ".join(sorted({use.manifest_hash for use in uses}))
         texts.append(
-            f"Numbers of this dataset stand on different data (manifests {', '.join(manifests)}) "
-            "and do not compare: run it again with --overwrite all"
+            f"Numbers of this dataset stand on different data (manifests {manifests}), "
+            "do not compare and are not ranked: run it again with --overwrite all"
         )
     return tuple(notes.mark(sentence(text)) for text in texts)
+
+
+def on_different_data(records: Sequence[CellRecord]) -> bool:
+    """Whether the data of a dataset changed between its cells."""
+    return len({use.manifest_hash for use in _whole_uses(records)}) > 1
+
+
+def _whole_uses(records: Sequence[CellRecord]) -> list[DatasetUse]:
+    """The data of the cells that were tested on all of a dataset."""
+    return [one.data for one in records if one.data is not None and not _tested_in_part(one)]
 
 
 def _displaced(scans: int, mm: float) -> str:
@@ -77,19 +86,42 @@ def caption(
     records: Sequence[CellRecord],
     arrangement: Arrangement,
     protocol: Protocol,
-    postprocessings: Sequence[PostProcessing],
+    form: PrintedTable | None,
 ) -> str:
-    """What a reader must know: protocol, what is simulated, training, recipe, seeds, subjects.
+    """What a table shows, in a few words, and what of it is simulated.
 
     Args:
         records: the records behind the table; without any, only the paper's numbers stand in it.
         arrangement: its rows and columns.
         protocol: the protocol of the records.
+        form: the paper's table whose form it has.
+    """
+    if not records:
+        where = "" if form is None else f", Table {form.number}"
+        return f"{arrangement.paper.caption}{where}."
+    what = "Results per dataset" if form is None else form.caption
+    return " ".join([*_simulated(records, arrangement), f"{what}, protocol {protocol.name}."])
+
+
+def basis(
+    records: Sequence[CellRecord],
+    arrangement: Arrangement,
+    protocol: Protocol,
+    metrics: Sequence[MetricInfo],
+    postprocessings: Sequence[PostProcessing],
+) -> str:
+    """What the numbers of a table stand on: protocol, training, recipe, seeds and subjects.
+
+    Args:
+        records: the records behind the table.
+        arrangement: its rows and columns.
+        protocol: the protocol of the records.
+        metrics: the metrics shown, each of which says what a reader must know of it.
         postprocessings: the post-processings of its columns.
     """
     if not records:
-        return arrangement.paper.caption
-    parts = [*_simulated(records, arrangement), protocol.caption]
+        return ""
+    parts = [protocol.caption, *dict.fromkeys(note for one in metrics for note in one.notes)]
     if any(record.spec.space == "native" for record in records):
         parts.append("Scored on each scan's own voxels (native space).")
     for who, taught in (("Detectors", False), ("Supervised methods", True)):
@@ -136,17 +168,22 @@ def legend(arrangement: Arrangement, cells: Sequence[Cell], *, intervals: bool) 
     notes = [Note(SYMBOLS[group], text) for group, text in texts if group in groups]
     if any(column.elsewhere for column in arrangement.columns):
         notes.append(Note(ELSEWHERE, ELSEWHERE_NOTE))
-    if any(cell.state == "absent" and cell.style not in ("percent", "share") for cell in cells):
+    if any(
+        cell.state == "absent" and not cell.marks and cell.style not in ("percent", "share")
+        for cell in cells
+    ):
         notes.append(Note("–", "Not computed."))
     if any(cell.interval for cell in cells):
         average = ", ends averaged over seeds" if any(cell.sd is not None for cell in cells) else ""
-        notes.append(Note("", f"Brackets: 95 % interval over patients{average}."))
+        notes.append(Note("", f"Brackets: 95 % interval over patients{average}.", "interval"))
+    if any(cell.difference is not None for cell in cells):
+        notes.append(Note("", "In parentheses: ours minus the published number.", "difference"))
     if intervals and any(cell.seeds and not cell.interval for cell in cells):
         text = (
             "No brackets: there is no interval that would hold the truth often enough, as with "
             f"fewer than {FEWEST} subjects or without a difference between them."
         )
-        notes.append(Note("", text))
+        notes.append(Note("", text, "no interval"))
     return notes
 
 

@@ -26,7 +26,7 @@ def own_cell(
         metric: what the metric is.
         notes: takes the reasons of failures, what the records say of their numbers, and the counts
             of penalised and skipped scans.
-        intervals: whether to keep the 95 % intervals.
+        intervals: whether to show the 95 % intervals.
     """
     if not records:
         return Cell()
@@ -49,7 +49,7 @@ def own_cell(
     values = [one.value for one in kept if one.value is not None]
     lows = [one.low for one in kept if one.low is not None]
     highs = [one.high for one in kept if one.high is not None]
-    bounded = intervals and len(lows) == len(highs) == len(kept)
+    bounded = len(lows) == len(highs) == len(kept)
     return Cell(
         "value",
         value=fmean(values),
@@ -57,13 +57,20 @@ def own_cell(
         seeds=len(values),
         low=fmean(lows) if bounded else None,
         high=fmean(highs) if bounded else None,
+        bracketed=bounded and intervals,
         style=style,
         marks=tuple(marks),
     )
 
 
-def published_cell(number: PublishedNumber | None, notes: Footnotes) -> Cell:
-    """One cell from a printed number, which takes along what the paper says of it."""
+def published_cell(number: PublishedNumber | None, ours: Cell, notes: Footnotes) -> Cell:
+    """One cell from a printed number, which takes along what the paper says of it.
+
+    Args:
+        number: the number; ``None`` where the paper has none.
+        ours: the same of our own results, from which its difference is taken.
+        notes: takes what the paper says.
+    """
     if number is None:
         return Cell()
     style: Style = "distance" if number.metric.startswith("hd") else "ratio"
@@ -71,7 +78,8 @@ def published_cell(number: PublishedNumber | None, notes: Footnotes) -> Cell:
         return Cell("undefined", style=style)
     remarks = [part for part in number.note.split("; ") if part and "trained on" not in part]
     marks = tuple(notes.mark(f"The paper: {remark}.") for remark in remarks)
-    return Cell("value", value=number.value, style=style, marks=marks)
+    difference = None if ours.value is None else ours.value - number.value
+    return Cell("value", value=number.value, difference=difference, style=style, marks=marks)
 
 
 def dataset_cell(records: Sequence[CellRecord], metric: str) -> Cell:

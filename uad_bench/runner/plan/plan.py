@@ -396,7 +396,7 @@ def _unused(config: RunConfig, methods: list[PlannedMethod]) -> list[str]:
 def write_plan(plan: Plan, results: ResultsFolder, command: str) -> None:
     """Leave the plan in the results folder, for ``status``."""
     file = PlanFile(command=command, cells=tuple(plan.cells()))
-    write_whole(results.root / "plan.json", (file.model_dump_json() + "\n").encode())
+    write_whole(results.plan, (file.model_dump_json() + "\n").encode())
 
 
 def find_record(cell: PlannedCell, records: tuple[CellRecord, ...]) -> CellRecord | None:

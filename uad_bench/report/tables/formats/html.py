@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from html import escape
 from itertools import groupby
 
-from uad_bench.report.tables.layout import Heading, Sheet, arrange_sheets
+from uad_bench.report.tables.formats.characters import CHARACTERS, head_lines
+from uad_bench.report.tables.layout import WIDTH, Heading, Sheet, arrange_sheets
 from uad_bench.report.tables.model import GROUPS, Cell, Table
 
 _RANKS = {0: "{}", 1: "<b>{}</b>", 2: "<u>{}</u>"}
@@ -17,16 +18,18 @@ _LEFT = ' style="text-align: left"'
 def html(table: Table) -> str:
     """Write a table as HTML without styles of its own, best bold, second underlined."""
     parts = [f"<p>{escape(table.caption)}</p>"]
-    parts += [_grid(sheet) for sheet in arrange_sheets(table.panels)]
+    parts += [_grid(sheet) for sheet in arrange_sheets(table, WIDTH, CHARACTERS)]
     if table.ranked:
         parts.append("<p>Best unsupervised detector in bold, second best underlined.</p>")
     parts += [f"<p>{marked(note.mark)}{escape(note.text)}</p>" for note in table.notes]
+    if table.basis:
+        parts.append(f"<p>{escape(table.basis)}</p>")
     return "\n".join(parts) + "\n"
 
 
 def _grid(sheet: Sheet) -> str:
     heads = "".join(
-        f'<th scope="col"{_RIGHT}>{"<br>".join(map(escape, one.lines))}{marks(one.marks)}</th>'
+        f'<th scope="col"{_RIGHT}>{_lines(one.title)}{marks(one.marks)}</th>'
         for one in sheet.columns
     )
     lines = [f'<tr><th scope="col"{_LEFT}>{escape(sheet.corner)}</th>{heads}</tr>']
@@ -39,6 +42,10 @@ def _grid(sheet: Sheet) -> str:
         lines += [_row(row, cells) for row, cells in group]
     caption = f"<caption{_LEFT}><b>{escape(sheet.title)}</b></caption>"
     return "\n".join([f"<table>{caption}", *lines, "</table>"])
+
+
+def _lines(title: str) -> str:
+    return "<br>".join(map(escape, head_lines(title)))
 
 
 def _row(heading: Heading, cells: Sequence[Cell]) -> str:

@@ -1,42 +1,46 @@
-"""Tables for LaTeX: complete table environments, for booktabs, graphicx and siunitx."""
+r"""Tables for LaTeX: complete table environments, for booktabs and graphicx.
+
+Text is never smaller than ``\footnotesize`` and never scaled. A table is made to fit the narrowest
+page of the classes of MIDL, LNCS and IEEE, so that one source fits them all.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from math import ceil
+from itertools import chain
 
 from jinja2 import Environment, StrictUndefined
 
-from uad_bench.report.tables.formats.tex import escape
-from uad_bench.report.tables.layout import Heading, Sheet, arrange_sheets
-from uad_bench.report.tables.model import GROUPS, Cell, Table, format_number
-
-PAGE = 530.0
-"""Height in points that one environment may have, caption and notes included."""
-
-_FONTS = {r"\small": 11.5, r"\footnotesize": 10.0, r"\scriptsize": 8.5}
-_CAPTION_LINE, _CAPTION_WIDTH = 12.0, 80
-_NOTE_LINE, _NOTE_WIDTH = 9.5, 95
+from uad_bench.report.tables.formats.pages import (
+    COLUMN,
+    MOST_NOTES,
+    POINTS,
+    note_lines,
+    notes_of,
+    pages_of,
+    stacked,
+    stacks_of,
+)
+from uad_bench.report.tables.formats.tex import breakable, escape
+from uad_bench.report.tables.layout import Heading, Sheet, sections
+from uad_bench.report.tables.model import GROUPS, Cell, Note, Table
 
 _TEMPLATE = r"""
-\begin{table}[htbp]
+\begin{<< environment >>}[tbp]
   \centering
   \caption{<< caption >>}
   \label{tab:<< label >>}
-  \par\smallskip
-  << font >>
-  \sisetup{detect-weight = true}
+  \footnotesize
+  \setlength{\tabcolsep}{0.25em}
 <% for block in blocks %>
-  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%
-  \begin{tabular}{l<< "r" * block.columns >>}
+  \begin{tabular}{@{}l<< "r" * block.columns >>@{}}
     \toprule
 <% for line in block.lines %>
     << line >>
 <% endfor %>
     \bottomrule
-  \end{tabular}}
+  \end{tabular}
 <% if not loop.last %>
   \par\medskip
 <% endif %>
@@ -50,66 +54,69 @@ _TEMPLATE = r"""
 <% endfor %>
   \end{minipage}
 <% endif %>
-\end{table}
+\end{<< environment >>}
+"""
+
+_BASIS = r"""
+% What the numbers above stand on, once for all of these tables. Move it to where it fits.
+{\footnotesize\raggedright\noindent
+<% for line in lines %>
+<< line >>\par
+<% endfor %>
+}
 """
 
 
 def latex(table: Table) -> str:
     r"""Write a table as LaTeX source, to be read with ``\input``.
 
-    The source is ASCII and needs the packages booktabs, graphicx and siunitx. It is one ``table``
-    environment, or several where a page would not hold all metrics.
+    The source is ASCII and needs the packages booktabs and graphicx. It is one ``table``
+    environment, or several where a page would not hold all metrics, and ``table*`` where one
+    column of two would not. A paragraph on the protocol follows, once for all of them.
     """
-    pages = _pages(table, arrange_sheets(table.panels))
-    source = "% Made by `uad-bench table`. Needs the packages booktabs, graphicx and siunitx.\n"
+    pages = pages_of(table)
+    source = "% Made by `uad-bench table`. Needs the packages booktabs and graphicx.\n"
+    labels, moved = [], dict[str, str]()
     for number, sheets in enumerate(pages, start=1):
-        label = table.name if len(pages) == 1 else f"{table.name}-{number}"
-        source += _environment(table, sheets, label)
+        labels.append(table.name if len(pages) == 1 else f"{table.name}-{number}")
+        notes = notes_of(table, sheets)
+        if note_lines(notes) > MOST_NOTES:
+            footnotes = [note for note in notes if note.mark.isdigit()]
+            moved |= {note.mark: _note(note) for note in footnotes}
+            notes = [note for note in notes if note not in footnotes]
+            notes.append(Note("", "Numbered notes: see the text on this table."))
+        source += _environment(table, sheets, labels[-1], [_note(note) for note in notes])
+    lines = [f"{_references(labels)}: {breakable(table.basis)}"] if table.basis else []
+    lines += [moved[mark] for mark in sorted(moved, key=int)]
+    if lines:
+        source += _JINJA.from_string(_BASIS).render(lines=lines)
     return source
 
 
-def _pages(table: Table, sheets: Sequence[Sheet]) -> list[tuple[Sheet, ...]]:
-    """Neighbours together, as many as a page holds."""
-    pages: list[tuple[Sheet, ...]] = []
-    for sheet in sheets:
-        if pages and _height(table, together := (*pages[-1], sheet), r"\small") <= PAGE:
-            pages[-1] = together
-        else:
-            pages.append((sheet,))
-    return pages
+def _references(labels: Sequence[str]) -> str:
+    first, last = (rf"\ref{{tab:{label}}}" for label in (labels[0], labels[-1]))
+    return f"Table~{first}" if len(labels) == 1 else f"Tables~{first} to~{last}"
 
 
-def _height(table: Table, sheets: Sequence[Sheet], font: str) -> float:
-    """Estimated height in points of an environment with these sheets."""
-    rows = sum(4 + len(sheet.rows) for sheet in sheets)
-    rows += sum(any(cell.interval for cell in row) for sheet in sheets for row in sheet.cells)
-    caption = ceil(len(table.caption) / _CAPTION_WIDTH) + 1
-    notes = sum(ceil(len(note.text) / _NOTE_WIDTH) for note in table.notes)
-    return rows * _FONTS[font] + caption * _CAPTION_LINE + notes * _NOTE_LINE
-
-
-def _environment(table: Table, sheets: Sequence[Sheet], label: str) -> str:
-    blocks = [
-        _Block(len(columns), _block_lines(columns, tuple(group)))
-        for columns, group in groupby(sheets, key=lambda sheet: sheet.columns)
-    ]
-    titles = [sheet.title for sheet in sheets]
+def _environment(table: Table, sheets: Sequence[Sheet], label: str, notes: Sequence[str]) -> str:
+    stacks = list(stacks_of(sheets))
+    wide = any(stacked(stack).width(POINTS) > COLUMN for stack in stacks)
+    titles = list(dict.fromkeys(chain.from_iterable(map(_titles, sheets))))
     listed = titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} and {titles[-1]}"
-    caption = escape(f"{listed}. {table.caption}")
+    caption = breakable(f"{listed}. {table.caption}")
     if any(cell.rank for sheet in sheets for row in sheet.cells for cell in row):
         caption += " Best unsupervised detector in bold, second best underlined."
-    font = next((one for one in _FONTS if _height(table, sheets, one) <= PAGE), r"\scriptsize")
-    used = {str(mark) for sheet in sheets for mark in sheet.marks}
-    headings = "".join(one.title for sheet in sheets for one in (*sheet.columns, *sheet.rows))
-    notes = [
-        f"{_superscript(note.mark)}{escape(note.text)}"
-        for note in table.notes
-        if note.mark in used
-        or (not note.mark.isdigit() and (note.mark in headings or note.mark == "–"))
-    ]
-    return _ENVIRONMENT.from_string(_TEMPLATE).render(
-        caption=caption, label=label, font=font, blocks=blocks, notes=notes
+    return _JINJA.from_string(_TEMPLATE).render(
+        environment="table*" if wide else "table",
+        caption=caption,
+        label=label,
+        blocks=[_Block(len(stack[0].columns), _block_lines(stack)) for stack in stacks],
+        notes=notes,
     )
+
+
+def _titles(sheet: Sheet) -> list[str]:
+    return [sheet.title] if sheet.title else [name for name, _ in sections(sheet.columns)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,97 +127,93 @@ class _Block:
     lines: tuple[str, ...]
 
 
-def _block_lines(columns: Sequence[Heading], sheets: Sequence[Sheet]) -> tuple[str, ...]:
-    lines = [*_head(sheets[0].corner, columns), r"\midrule"]
+def _block_lines(sheets: Sequence[Sheet]) -> tuple[str, ...]:
+    lines, columns = [*_head(sheets[0]), r"\midrule"], len(sheets[0].columns)
     for number, sheet in enumerate(sheets):
         if number:
             lines.append(r"\midrule")
-        lines.append(_across(rf"\textbf{{{escape(sheet.title)}}}", len(columns)))
+        if sheet.title:
+            lines.append(_across(rf"\textbf{{{escape(sheet.title)}}}", columns))
         section = sheet.rows[0].section
         for row, cells in zip(sheet.rows, sheet.cells, strict=True):
             if row.section != section:
                 section = row.section
                 lines.append(r"\addlinespace")
                 if section in GROUPS.values():
-                    lines.append(_across(rf"\emph{{{escape(section)}}}", len(columns)))
-            lines.append(_line([_heading(row), *(_cell(cell) for cell in cells)]))
+                    lines.append(_across(rf"\emph{{{escape(section)}}}", columns))
+            lines.append(_line([_stub(row), *(_cell(cell) for cell in cells)]))
             if any(cell.interval for cell in cells):
-                lines.append(_line(["", *(_interval(cell) for cell in cells)]))
+                lines.append(_line(["", *(escape(cell.interval) for cell in cells)]))
     return tuple(lines)
 
 
-def _head(corner: str, columns: Sequence[Heading]) -> list[str]:
+def _head(sheet: Sheet) -> list[str]:
     """The line of column titles, with the sections over it where there are several."""
     lines = []
-    sections = [
-        (name, len(list(group))) for name, group in groupby(columns, lambda one: one.section)
-    ]
-    named = [name for name, _ in sections if name in GROUPS.values()]
-    if named:
+    spans = sheet.spans(POINTS)
+    if not sheet.title or any(name in GROUPS.values() for name, *_ in spans):
         parts, rules, start = [""], [], 2
-        for name, size in sections:
-            text = escape(name) if name in GROUPS.values() else ""
+        for place, (name, size, width) in enumerate(spans):
+            wrap = max(width, POINTS.head)
+            alone = name == GROUPS["detector"] and place > 0
+            text = "" if alone or name in ("", "summary") else _shortstack(name, wrap, "c")
             parts.append(rf"\multicolumn{{{size}}}{{c}}{{{text}}}")
-            rules.append(rf"\cmidrule(lr){{{start}-{start + size - 1}}}")
+            if text:
+                rules.append(rf"\cmidrule(lr){{{start}-{start + size - 1}}}")
             start += size
         lines += [_line(parts), " ".join(rules)]
-    titles = []
-    for column in columns:
-        stack = r"\\".join(escape(line) for line in column.lines)
-        titles.append(rf"\shortstack[r]{{{stack}}}{_marks(column.marks)}")
-    return [*lines, _line([corner, *titles])]
+    return [*lines, _line([sheet.corner, *(_title(one, sheet) for one in sheet.columns)])]
 
 
-def _heading(heading: Heading) -> str:
-    return escape(heading.title) + _marks(heading.marks)
+def _title(column: Heading, sheet: Sheet) -> str:
+    if sheet.upright:
+        return rf"\rotatebox{{90}}{{{escape(column.title)}{_marks(column.marks)}}}"
+    return _shortstack(column.title, POINTS.head, "r") + _marks(column.marks)
+
+
+def _stub(row: Heading) -> str:
+    return _shortstack(row.title, POINTS.stub, "l") + _marks(row.marks)
+
+
+def _shortstack(title: str, width: float, side: str) -> str:
+    lines = [_guarded(escape(line)) for line in POINTS.wrap(title, width)]
+    if len(lines) == 1:
+        return lines[0]
+    stack = r"\\".join(lines)
+    return rf"\shortstack[{side}]{{{stack}}}"
+
+
+def _guarded(source: str) -> str:
+    r"""Source that ``\\`` before it does not take for its argument."""
+    return f"{{}}{source}" if source.startswith(("*", "[")) else source
 
 
 def _cell(cell: Cell) -> str:
-    if cell.state != "value" or cell.value is None:
-        return rf"\textit{{{escape(cell.text)}}}{_marks(cell.marks)}"
-    text = _number(format_number(cell.value, cell.style))
-    if cell.sd is not None:
-        text += rf" $\pm$ {_number(format_number(cell.sd, cell.style))}"
+    text = escape(cell.text.replace("-", "−"))
     if cell.rank:
         text = rf"\textbf{{{text}}}" if cell.rank == 1 else rf"\underline{{{text}}}"
     return text + _marks(cell.marks)
 
 
-def _number(text: str) -> str:
-    """A formatted number in siunitx's words."""
-    below = text.startswith("<")
-    percent = text.endswith(" %")
-    sign = "$+$" if text.startswith("+") else ""
-    number = rf"{sign}\num{{{text.strip('<+ %')}}}"
-    return ("$<$" if below else "") + number + (r"\,\%" if percent else "")
-
-
-def _interval(cell: Cell) -> str:
-    if cell.low is None or cell.high is None:
-        return ""
-    low, high = (_number(format_number(end, cell.style)) for end in (cell.low, cell.high))
-    return rf"{{\scriptsize [{low}, {high}]}}"
-
-
 def _marks(marks: tuple[int, ...]) -> str:
-    return _superscript(",".join(map(str, marks)))
+    return rf"\textsuperscript{{{','.join(map(str, marks))}}}" if marks else ""
 
 
-def _superscript(mark: str) -> str:
-    if not mark:
-        return ""
-    return rf"\textsuperscript{{{mark}}}" if mark[0].isdigit() else f"{escape(mark)} "
+def _note(note: Note) -> str:
+    if note.mark.isdigit():
+        return rf"\textsuperscript{{{note.mark}}}{breakable(note.text)}"
+    return f"{escape(note.mark)} {breakable(note.text)}".strip()
 
 
 def _across(text: str, columns: int) -> str:
-    return rf"\multicolumn{{{columns + 1}}}{{l}}{{{text}}} \\"
+    return rf"\multicolumn{{{columns + 1}}}{{@{{}}l@{{}}}}{{{text}}} \\"
 
 
 def _line(parts: Sequence[str]) -> str:
     return " & ".join(parts) + r" \\"
 
 
-_ENVIRONMENT = Environment(
+_JINJA = Environment(
     variable_start_string="<<",
     variable_end_string=">>",
     block_start_string="<%",

@@ -8,6 +8,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from uad_bench.report.tables.formats.characters import CHARACTERS, head_lines
 from uad_bench.report.tables.layout import WIDTH, Sheet, arrange_sheets
 from uad_bench.report.tables.model import GROUPS, Cell, Table
 
@@ -23,13 +24,15 @@ def terminal(table: Table, width: int = WIDTH) -> Group:
         width: characters of the terminal; wider sheets are turned round, then split.
     """
     parts: list[RenderableType] = [Text(table.caption), Text()]
-    for sheet in arrange_sheets(table.panels, width - 1):
-        parts += [_grid(part) for part in sheet.split(width - 1)]
+    for sheet in arrange_sheets(table, width - 1, CHARACTERS):
+        parts += [_grid(part) for part in sheet.split(width - 1, CHARACTERS)]
     if table.ranked:
         parts.append(Text("● best, ○ second best unsupervised detector.", style="dim"))
     for note in table.notes:
         mark = f"{note.mark.translate(_SUPERSCRIPT)} " if note.mark else ""
         parts.append(Text(f"{mark}{note.text}", style="dim"))
+    if table.basis:
+        parts += [Text(), Text(table.basis, style="dim")]
     return Group(*parts)
 
 
@@ -45,7 +48,7 @@ def _grid(sheet: Sheet) -> RenderableType:
     grid = RichTable(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     grid.add_column(sheet.corner, no_wrap=True)
     for column in sheet.columns:
-        title = Text("\n".join(column.lines)).append(_marks(column.marks))
+        title = Text("\n".join(head_lines(column.title))).append(_marks(column.marks))
         grid.add_column(title, justify="right", no_wrap=True)
     section = sheet.rows[0].section
     for row, cells in zip(sheet.rows, sheet.cells, strict=True):
