@@ -86,11 +86,11 @@ def test_flair_orders_the_tissues() -> None:
 
 
 def test_a_subject_depends_on_seed_dataset_and_number_alone() -> None:
-    first, second = simulate_dataset("gbi", subjects=2, seed=5)
-    again = person("gbi")[0]
+    first, second = simulate_dataset("msi", subjects=2, seed=5)
+    again = person("msi")[0]
     np.testing.assert_array_equal(first.flair, again.flair)
     np.testing.assert_array_equal(first.lesion, again.lesion)
-    other = simulate_subject("gbi", 1, seed=6)[0]
+    other = simulate_subject("msi", 1, seed=6)[0]
     assert not np.array_equal(second.flair > 0, first.flair > 0)
     assert not np.array_equal(other.flair > 0, first.flair > 0)
 
