@@ -57,7 +57,7 @@ class Lab:
     @property
     def done(self) -> list[str]:
         """The kept steps."""
-        return sorted(file.name for file in (self.cache / "prepared" / "steps").glob("*"))
+        return sorted(file.name for file in (self.cache / "prepared" / "steps").glob("[!.]*"))
 
 
 def pose(number: int) -> np.ndarray:
