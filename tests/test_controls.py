@@ -49,6 +49,7 @@ def test_random_scores_are_drawn_for_every_seed():
 def test_the_controls_that_the_user_names_are_the_only_ones():
     assert list(planned("spa", controls="control-black")) == ["spa", "control-black"]
     assert list(planned("spa", controls="")) == ["spa"]
+    assert list(planned("spa", controls="none")) == ["spa"]
 
 
 STRANGER = '''"""A stranger's control."""

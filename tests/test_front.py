@@ -94,6 +94,18 @@ def test_the_command_line_finds_the_cells_of_a_python_run(ran, capsys):
     assert "Thresh.*" in captured.out
 
 
+def test_a_figure_of_lesions_scores_the_median_patient_again(ran, tmp_path):
+    file = tmp_path / "lesions.svg"
+    words = {"cache": ran.settings["cache"], "postprocessing": "star"}
+    assert ran.results.plot("lesions", file, **words) == file
+    first = file.read_bytes()
+    assert first.count(b"<image") == 3  # the slice, its lesion, and a map
+    ran.results.plot("lesions", file, **words)
+    assert file.read_bytes() == first
+    with pytest.raises(ub.UadBenchError, match=r"MSLUB: its prepared data are not in .*--cache"):
+        ran.results.plot("lesions", file, cache=tmp_path)
+
+
 def test_the_plan_keeps_the_call_that_goes_on(ran):
     assert "uad_bench.run(methods=['thresholding', 'fails'], datasets='mslub', " in ran.plan
 

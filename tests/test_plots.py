@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from sklearn.metrics import average_precision_score, precision_recall_curve
@@ -18,8 +20,10 @@ from uad_bench.evaluation.protocols.strict import STRICT
 from uad_bench.evaluation.values import Metric, ScanScores
 from uad_bench.histogram_files import save_histograms
 from uad_bench.plugins.registry import open_registry
+from uad_bench.report.figures.cells import MethodView, SliceView
 from uad_bench.report.plots.catalogue import FIGURES
 from uad_bench.report.plots.curves import band, of_people, thinned
+from uad_bench.report.plots.lesions import lesions_figure, zoomed
 from uad_bench.report.plots.source import Source, make_source
 from uad_bench.report.plots.style import COLUMN, ENDINGS, PAGE, encoded, inks, styled
 from uad_bench.results import ResultsFolder, load_cells, write_cell
@@ -258,3 +262,39 @@ def test_the_command_lists_figures_and_writes_what_the_ending_says(
     ):
         assert main(wrong) == 2
         assert said in capsys.readouterr().err
+
+
+def slice_view(title: str, lesion: np.ndarray, *, methods: int = 2) -> SliceView:
+    image = np.full(lesion.shape, 0.5, np.float32)
+    made = [
+        MethodView(f"m{at}", image * lesion, image if at % 2 else None) for at in range(methods)
+    ]
+    return SliceView(title, True, image, lesion, tuple(made))
+
+
+@given(
+    shape=st.tuples(st.integers(20, 60), st.integers(20, 60)),
+    corner=st.tuples(st.integers(0, 19), st.integers(0, 19)),
+    size=st.integers(0, 30),
+)
+def test_the_zoom_is_inside_the_slice_and_holds_the_lesion(shape, corner, size) -> None:
+    lesion = np.zeros(shape, np.uint8)
+    lesion[corner[0] : corner[0] + size, corner[1] : corner[1] + size] = 1
+    box = zoomed(lesion)
+    assert lesion[box].sum() == lesion.sum()
+    for one, whole in zip(box, shape, strict=True):
+        assert 0 <= one.start < one.stop <= whole
+
+
+def test_lesions_has_a_row_per_dataset_and_more_panels_than_fit_are_refused() -> None:
+    lesion = np.zeros((40, 32), np.uint8)
+    lesion[5:9, 20:24] = 1
+    views = [slice_view("One", lesion), slice_view("Two $x$", np.zeros_like(lesion))]
+    with styled():
+        figure = lesions_figure(views, "A note.")
+        assert encoded(figure, "svg") == encoded(lesions_figure(views, "A note."), "svg")
+    assert len(figure.axes) == 2 * 5  # slice, lesion, two maps, one reconstruction
+    assert {"One (simulated)", "Two $x$ (simulated)", "m1\nreconstruction"} <= set(words(figure))
+    many = slice_view("One", lesion, methods=9)
+    with pytest.raises(UadBenchError, match="15 panels do not fit side by side, 12 do; choose"):
+        lesions_figure([many], "")

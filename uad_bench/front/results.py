@@ -305,6 +305,8 @@ class Results:
         metric: str | None = None,
         protocol: str = "strict",
         space: str = "template",
+        cache: str | Path | None = None,
+        device: str = "auto",
     ) -> Path:
         """Draw a figure for a paper, as ``uad-bench plot`` does, in the same words.
 
@@ -318,6 +320,9 @@ class Results:
             metric: the metric that is drawn; the figure's own if not given.
             protocol: a protocol that was run.
             space: ``template`` or ``native``.
+            cache: the folder with the prepared datasets, for ``lesions``; the user's cache by
+                default.
+            device: torch device of the detectors, for ``lesions``, or ``auto``.
 
         Returns:
             The file.
@@ -326,15 +331,16 @@ class Results:
             UadBenchError: an unknown name, another ending, nothing to draw, or a file that cannot
                 be written.
         """
+        from uad_bench.front.lesion_slices import draw_lesions
         from uad_bench.plugins.registry import open_registry
-        from uad_bench.report.plots.catalogue import find_figure
+        from uad_bench.report.plots.catalogue import LESIONS, find_figure
         from uad_bench.report.plots.source import make_source
         from uad_bench.report.plots.style import encoded, ending_of, styled
         from uad_bench.report.tables.choice import Choice
         from uad_bench.report.tables.chosen import one_space
         from uad_bench.system.disk import write_whole
 
-        figure, file = find_figure(name), Path(file)
+        figure, file = None if name == LESIONS else find_figure(name), Path(file)
         ending = ending_of(file)
         choice = Choice.of(
             methods=methods, postprocessing=postprocessing, controls=controls, datasets=datasets
@@ -350,7 +356,12 @@ class Results:
             order=choice.order(self.cells),
         )
         with styled():
-            write_whole(file, encoded(figure.draw(source), ending))
+            if figure is None:
+                where = None if cache is None else Path(cache).expanduser()
+                drawn = draw_lesions(source, cache=where, device=device, plugin=self.plugin)
+            else:
+                drawn = figure.draw(source)
+            write_whole(file, encoded(drawn, ending))
         return file
 
     def detector(

@@ -26,6 +26,11 @@ def _split(value: Any) -> Any:
     return (value,) if isinstance(value, int | Path) else value
 
 
+def _none(value: Any) -> Any:
+    """Accept ``none`` where an empty list is meant."""
+    return () if value == "none" else value
+
+
 def _once(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Each item once, so that a seed named twice is not two trainings."""
     return tuple(dict.fromkeys(values))
@@ -200,8 +205,9 @@ class EvaluationSettings(Settings):
 class ComparisonSettings(EvaluationSettings):
     """What methods are compared with."""
 
-    controls: _Names | None = None
-    """Controls in every table; those that `list` shows as standing beside methods if not given."""
+    controls: Annotated[_Names | None, BeforeValidator(_none)] = None
+    """Controls in every table, or none; those that `list` shows as standing beside methods if not
+    given."""
 
 
 class StoreSettings(Settings):

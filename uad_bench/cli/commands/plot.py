@@ -47,13 +47,21 @@ def plot(
     space: Annotated[str, typer.Option(help="Voxels that were scored: template or native.")] = (
         "template"
     ),
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of prepared datasets, for lesions.  [default: in the user's cache]",
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="Torch device of detectors, for lesions.")] = "auto",
     plugin: PluginPaths = None,
 ) -> None:
     """Draw a figure from the results: sized for a column, with vectors as PDF or SVG."""
-    from uad_bench.report.plots.catalogue import FIGURES
+    from uad_bench.report.plots.catalogue import SHOWS
 
     if name is None:
-        print_table(("figure", "what it shows"), [(one, FIGURES[one].shows) for one in FIGURES])
+        print_table(("figure", "what it shows"), list(SHOWS.items()))
         return
     from uad_bench.front.results import load_results
 
@@ -68,5 +76,7 @@ def plot(
         metric=metric,
         protocol=protocol,
         space=space,
+        cache=cache,
+        device=device,
     )
     say_written(file)

@@ -65,6 +65,15 @@ FIGURES: Mapping[str, FigureInfo] = {
 }
 """Every figure that is made from a results folder alone."""
 
+LESIONS = "lesions"
+"""The figure that needs detectors and prepared datasets too."""
+
+SHOWS: Mapping[str, str] = {
+    **{name: info.shows for name, info in FIGURES.items()},
+    LESIONS: "a slice of each dataset: lesion, reconstructions and maps",
+}
+"""What each figure shows, by name."""
+
 
 def find_figure(name: str) -> FigureInfo:
     """Return the figure of that name.
@@ -73,5 +82,5 @@ def find_figure(name: str) -> FigureInfo:
         UadBenchError: there is none.
     """
     if name not in FIGURES:
-        raise UadBenchError(f"no figure {name}; there are: {', '.join(FIGURES)}")
+        raise UadBenchError(f"no figure {name}; there are: {', '.join(SHOWS)}")
     return FIGURES[name]
