@@ -179,7 +179,7 @@ def test_predict_takes_the_training_words_of_run(capsys, tmp_path, monkeypatch, 
             ["evaluate", "m", "--name", "x", "--space", "mine"],
             "--space: input should be 'template'",
         ),
-        (["sweep", "spa.beta", "--seeds", "a"], "--seeds: input should be a valid integer"),
+        (["sweep", "spa.beta", "--seeds", "a"], "--seeds a: input should be a valid integer"),
     ],
 )
 def test_a_wrong_value_is_the_same_line_in_every_command(capsys, flags, said):
