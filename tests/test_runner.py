@@ -353,7 +353,7 @@ def test_cells_of_an_older_protocol_are_refused_by_every_command_that_uses_them(
     old = {k: v for k, v in json.loads(cell.read_text()).items() if k != "protocol_version"}
     cell.write_text(json.dumps(old))
     before = sorted(tmp_path.rglob("*"))
-    for more in (command, [*command, "--dry-run"], ["table"], ["curves"], ["sync"]):
+    for more in (command, [*command, "--dry-run"], ["table"], ["plot", "cost"], ["report"], ["sync"]):
         done = uad_bench(*more, cwd=tmp_path)
         assert (done.returncode, done.stdout) == (2, "")
         (line,) = [one for one in done.stderr.splitlines() if one.startswith("error:")]
@@ -484,7 +484,7 @@ def test_native_space_stands_beside_the_template_grid(lab, cache, box, tmp_path)
     only = uad_bench("table", "--space", "template", "-f", "markdown", cwd=tmp_path)
     assert only.stdout.count("**AUPRC") == 1
     assert "native" not in only.stdout
-    assert uad_bench("curves", "--space", "native", cwd=tmp_path).returncode == 0
+    assert uad_bench("plot", "cost", "--space", "native", cwd=tmp_path).returncode == 0
     wrong = uad_bench("table", "--space", "own", cwd=tmp_path)
     assert wrong.returncode == 2
     assert "--space own: unknown; available: template, native" in wrong.stderr
