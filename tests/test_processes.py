@@ -88,6 +88,14 @@ def test_a_death_at_work_is_one_line_and_stops_everything(task, message):
     assert time.monotonic() - started < 60
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_sent_to_all_processes_is_for_the_parent(number):
+    """A cluster sends SIGTERM to every process of a job, and a terminal Ctrl-C."""
+    with Workers(1, "counted") as pool:
+        pool.submit(die, number).result()
+        assert pool.submit(twice, 2).result() == 4
+
+
 def test_a_result_that_ends_halfway_is_a_death():
     with Workers(2, "counted") as pool:
         pool.submit(time.sleep, 300)  # another worker, which must not keep the pipe open

@@ -159,9 +159,10 @@ def test_killed_run_resumes_to_the_same_table(whole, lab, cache, box, tmp_path):
     assert table(tmp_path) == table(whole[0])
 
 
-def test_ctrl_c_keeps_cells_and_prints_how_to_go_on(lab, cache, box, tmp_path):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_keeps_cells_and_prints_how_to_go_on(lab, cache, box, tmp_path, sent):
     running = started(arguments(lab, cache, box), tmp_path)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(sent)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "go on with: uad-bench run --methods box" in said
@@ -353,7 +354,14 @@ def test_cells_of_an_older_protocol_are_refused_by_every_command_that_uses_them(
     old = {k: v for k, v in json.loads(cell.read_text()).items() if k != "protocol_version"}
     cell.write_text(json.dumps(old))
     before = sorted(tmp_path.rglob("*"))
-    for more in (command, [*command, "--dry-run"], ["table"], ["plot", "cost"], ["report"], ["sync"]):
+    for more in (
+        command,
+        [*command, "--dry-run"],
+        ["table"],
+        ["plot", "cost"],
+        ["report"],
+        ["sync"],
+    ):
         done = uad_bench(*more, cwd=tmp_path)
         assert (done.returncode, done.stdout) == (2, "")
         (line,) = [one for one in done.stderr.splitlines() if one.startswith("error:")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -101,8 +102,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0 when all went well, 1 where the reader of stdout went away, 2 for bad input (one line on
-        stderr), 130 after Ctrl-C, or what the command asks for.
+        stderr), 130 after Ctrl-C or SIGTERM, or what the command asks for.
     """
+    if (
+        arguments is None
+    ):  # a cluster sends SIGTERM before it kills: time enough to say how to go on
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     open_streams()
     wait_briefly(os.environ)
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]

@@ -197,7 +197,8 @@ class _Worker:
 
 def _serve(pipe: Connection) -> None:
     """Do tasks until the parent closes the pipe, or is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    for sent_to_all in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C, and what a cluster ends a job by
+        signal.signal(sent_to_all, signal.SIG_IGN)  # they are the parent's to handle
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             pipe.send_bytes(_answer(pipe.recv_bytes()))
