@@ -289,6 +289,28 @@ def test_wrong_words_are_one_line(tmp_path, options, message):
         both.compare("spa", "vae", **options)
 
 
+def test_methods_that_reach_the_same_are_said_to(tmp_path):
+    both = results(tmp_path, cell("spa", HIGH), cell("vae", HIGH))
+    assert "No subject has a difference." in both.compare("spa", "vae").sentences[0]
+
+
+def test_names_may_have_commas_between_them_as_everywhere(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    results(tmp_path, cell("spa", HIGH), cell("vae", LOW))
+    assert main(["compare", "spa,vae"]) == 0
+    once = capsys.readouterr().out
+    assert main(["compare", "spa", "vae"]) == 0
+    assert capsys.readouterr().out == once
+
+
+def test_latex_has_minus_signs_and_nothing_is_scaled(tmp_path):
+    both = results(tmp_path, cell("spa", LOW), cell("vae", HIGH))
+    text = both.compare("spa", "vae").latex()
+    assert "resizebox" not in text
+    assert "$-$0." in text
+    assert "--" not in text.replace("-{}-", "")
+
+
 def test_different_data_do_not_compare(tmp_path):
     both = results(tmp_path, cell("spa", HIGH), cell("vae", LOW, manifest="other"))
     with pytest.raises(UadBenchError, match=r"different data .*mslub"):

@@ -25,7 +25,7 @@ from uad_bench.report.plots.catalogue import FIGURES
 from uad_bench.report.plots.curves import band, of_people, thinned
 from uad_bench.report.plots.lesions import lesions_figure, zoomed
 from uad_bench.report.plots.source import Source, make_source
-from uad_bench.report.plots.style import COLUMN, ENDINGS, PAGE, encoded, inks, styled
+from uad_bench.report.plots.style import COLUMN, ENDINGS, PAGE, encoded, styled
 from uad_bench.results import ResultsFolder, load_cells, write_cell
 
 PATIENTS = 12
@@ -189,11 +189,37 @@ def test_methods_differ_in_marker_and_post_processings_in_dashes(
         for one in records
     ]
     both = make_source([*records, *star], tmp_path, REGISTRY)
-    found = {ink.label: ink for ink in inks(both.arrangement)}
+    found = {ink.label: ink for ink in both.inks}
     assert found["SPA"].colour == found["SPA*"].colour
     assert found["SPA"].dashes != found["SPA*"].dashes
     assert (found["SPA"].filled, found["SPA*"].filled) == (True, False)
     assert found["SPA"].colour != found["BLACK†"].colour
+    assert found["SPA"].marker != found["BLACK†"].marker
+    assert any(note.startswith("*: positive residual") for note in both.notes)
+
+
+def test_a_method_looks_the_same_whatever_else_is_drawn(
+    records: list[CellRecord], tmp_path: Path
+) -> None:
+    alone = make_source(
+        [one for one in records if one.spec.method == "vae"], tmp_path, REGISTRY, everyone=records
+    )
+    every = {ink.label: ink for ink in source(records, tmp_path).inks}
+    assert {ink.label: ink for ink in alone.inks} == {"VAE": every["VAE"]}
+
+
+def test_a_failed_cell_is_named_and_data_that_differ_are_refused(
+    records: list[CellRecord], tmp_path: Path
+) -> None:
+    failed = records[0].model_copy(update={"state": "failed", "reason": "no", "metrics": {}})
+    figure = drawn("patients", [failed, *records[1:]], tmp_path)
+    assert "Failed, and not drawn: SPA on" in " ".join(words(figure)).replace("\n", " ")
+    data = records[0].data
+    assert data is not None
+    other = data.model_copy(update={"manifest_hash": "1"})
+    mixed = records[0].model_copy(update={"data": other})
+    with pytest.raises(UadBenchError, match=r"stand on different data \(0, 1\)"):
+        source([mixed, *records[1:]], tmp_path)
 
 
 def test_a_person_counts_once_with_the_mean_over_seeds(
@@ -259,6 +285,7 @@ def test_the_command_lists_figures_and_writes_what_the_ending_says(
         (["plot", "nosuch", *here], "no figure nosuch; there are: precision-recall,"),
         (["plot", "cost", *here, "-o", "a.jpg"], "a.jpg: write .pdf, .svg or .png"),
         (["plot", "cost", *here, "--protocol", "strickt"], "Did you mean 'strict'?"),
+        (["plot", "thresholds", *here, "--metric", "dice"], "of no metric of choice"),
     ):
         assert main(wrong) == 2
         assert said in capsys.readouterr().err

@@ -254,6 +254,7 @@ def test_fewer_slices_and_then_fewer_scans_fit_into_less_and_that_is_said() -> N
 def test_a_page_is_no_larger_than_was_said(ran: SimpleNamespace, tmp_path: Path) -> None:
     page = page_of(ran, tmp_path / "small.html", most_mb=0.5, patients=1)
     assert "One slice in" in page
+    assert "Figures are left out, because of the size" in page
     assert 0.3e6 < len(page.encode()) <= 0.5e6
 
 
@@ -375,6 +376,19 @@ def test_two_states_of_data_are_told(ran: SimpleNamespace, tmp_path: Path) -> No
     results = ub.load_results(folder, plugin=[ran.plugin])
     page = results.report(tmp_path / "page.html", images=False).read_text()
     assert "stand on different data (0123456789abcdef, " in page
+    assert "are not drawn side by side" in page
+
+
+def test_a_damaged_histogram_costs_one_figure(ran: SimpleNamespace, tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    shutil.copytree(ran.results.folder, folder)
+    next((folder / "histograms").iterdir()).write_bytes(b"nothing")
+    page = ub.load_results(folder, plugin=[ran.plugin]).report(
+        tmp_path / "page.html", images=False, progress=False
+    )
+    seen = Seen(page.read_text("utf-8"))
+    assert "cannot read the score histograms" in seen.text
+    assert seen.counts["img"] > 1
 
 
 def test_failed_cells_alone_make_a_page(ran: SimpleNamespace, tmp_path: Path) -> None:

@@ -111,6 +111,17 @@ def test_a_number_that_is_none_is_named_with_its_place(tmp_path: Path, old, new,
         load_cells(tmp_path)
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize("old", ['"value": 0.01', '"dice": 0.3'])
+def test_what_is_no_number_is_refused(tmp_path: Path, old, number):
+    path = write_cell(ResultsFolder(tmp_path), finished())
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, f"{old.split(':')[0]}: {number}"))
+    with pytest.raises(UadBenchError, match=r"is not a cell record \(.* is no number\)"):
+        load_cells(tmp_path)
+
+
 def test_numbers_without_end_are_written_as_none(tmp_path: Path):
     endless = replace(finished().metrics["dice"], high=float("inf"))
     record = finished().model_copy(update={"metrics": {"dice": endless}})

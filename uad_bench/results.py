@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -95,7 +96,9 @@ def read_cell(path: Path) -> CellRecord:
         UadBenchError: if the file is not a cell record.
     """
     try:
-        return CellRecord.model_validate_json(path.read_bytes())
+        record = CellRecord.model_validate_json(path.read_bytes())
+        _refuse_not_finite(record, path)
+        return record
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
@@ -104,6 +107,18 @@ def read_cell(path: Path) -> CellRecord:
         ) from None
     except OSError as error:
         raise UadBenchError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def _refuse_not_finite(record: CellRecord, path: Path) -> None:
+    """Refuse numbers that no run writes: nan and infinity, by which nothing can be ranked."""
+    numbers = [(name, metric.value) for name, metric in record.metrics.items()]
+    numbers += [item for scan in record.scans for item in scan.metrics.items()]
+    for name, value in numbers:
+        if value is not None and not isfinite(value):
+            raise UadBenchError(
+                f"{path} is not a cell record ({name}: {value} is no number): delete it and run "
+                "again"
+            )
 
 
 def stored_cells(folder: ResultsFolder) -> tuple[CellRecord, ...]:

@@ -16,14 +16,16 @@ from uad_bench.method import FloatArray
 from uad_bench.report.figures.cells import MethodView, SliceView
 from uad_bench.report.plots.lesions import lesions_figure
 from uad_bench.report.plots.source import NothingToDrawError, Source
-from uad_bench.report.plots.style import notes_of
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.data.gather import STORES
 from uad_bench.runner.data.sources import cache_folder
 from uad_bench.runner.detectors.scoring import brain_on, signed_residual
 from uad_bench.volumes.store.prepared import PreparedDataset, PreparedScan, find_prepared
 
-_NOTE = "The patient of each dataset with the median lesion volume, and the slice with most lesion."
+_NOTE = (
+    "The patient of each dataset with the median lesion volume, and the slice with most lesion. "
+    "Each map has a scale of its own."
+)
 
 
 def draw_lesions(
@@ -42,7 +44,7 @@ def draw_lesions(
         UadBenchError: a detector that cannot be loaded, or more panels than fit.
     """
     views = lesion_slices(source, cache=cache, device=device, plugin=plugin)
-    return lesions_figure(views, " ".join((*notes_of(source.arrangement), _NOTE)))
+    return lesions_figure(views, " ".join((*source.notes, _NOTE)))
 
 
 def lesion_slices(

@@ -14,6 +14,8 @@ from uad_bench.front.progress import LiveProgress
 from uad_bench.front.shown_scans import Searched, shown_scans
 from uad_bench.plugins.registry import open_registry
 from uad_bench.report.page.results import Images, results_page
+from uad_bench.runner.data.readiness import refuse, unwritable
+from uad_bench.runner.environment import resolve_device
 from uad_bench.runner.plan.plan import PlanFile
 from uad_bench.system.disk import write_whole
 
@@ -51,6 +53,9 @@ def write_report(
         raise UadBenchError("--patients: give 1 or more, or --no-images")
     if not most_mb > 0:
         raise UadBenchError("--most-mb: give more than 0, such as 20")
+    file = searched.root / "report.html" if path is None else path
+    refuse(list(unwritable("-o", file.parent)))
+    resolve_device(searched.device)
     registry, found = open_registry(searched.plugin), Images(why=WITHOUT_IMAGES)
     if images:
         with ExitStack() as stack:
@@ -61,7 +66,6 @@ def write_report(
     page = results_page(
         cells, searched.root, registry, command=_command(searched.root), images=found
     )
-    file = searched.root / "report.html" if path is None else path
     write_whole(file, page.encode())
     return file
 

@@ -354,6 +354,7 @@ class Results:
             space=one_space(space),
             metric=metric,
             order=choice.order(self.cells),
+            everyone=self.cells,
         )
         with styled():
             if figure is None:
@@ -518,7 +519,7 @@ class ResultListing:
         return self._as("html")
 
     def latex(self) -> str:
-        """Return LaTeX source for the packages booktabs and graphicx."""
+        """Return LaTeX source for the package booktabs."""
         return self._as("latex")
 
     def markdown(self) -> str:

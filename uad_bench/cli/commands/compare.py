@@ -44,11 +44,12 @@ def compare(
     """
     from uad_bench.cli.listings import listing_format, put_listing
     from uad_bench.front.results import Results
+    from uad_bench.report.tables.choice import names
     from uad_bench.results import load_cells
 
     chosen = listing_format(form)
     found = Results(results, load_cells(results), plugin=tuple(plugin or ())).compare(
-        *methods,
+        *(name for some in methods for name in names("methods", some)),
         metric=metric,
         datasets=datasets,
         protocol=protocol,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from uad_bench import __version__
 from uad_bench.cells import CellRecord
+from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import Registry
 from uad_bench.report.page import facts
 from uad_bench.report.page.browser import ShownScan, make_browser
@@ -35,6 +35,12 @@ class Chart:
     def url(self) -> str:
         """The drawing itself, as an address."""
         return f"data:image/svg+xml;base64,{b64encode(self.svg).decode()}"
+
+
+_REST_SHARE = 0.5
+"""Of a page with scans, all else may take this share before figures are left out."""
+
+_NO_CHARTS = "Figures are left out, because of the size of this page; `uad-bench plot` draws them."
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +95,15 @@ def results_page(
         facts.versions_table(records),
     )
     script = source("browser.js")
+    charts, missing = _charts(records, root, registry)
     values = {
         "title": root.absolute().name,
         "summary": _summary(records),
         "simulated": _simulated(records),
         "warnings": facts.several_states(records),
         "tables": [(table.protocol, Markup(html(table))) for table in tables],
-        "charts": _charts(records, root, registry),
+        "charts": charts,
+        "missing_charts": missing,
         "worst": facts.worst_tables(records, names),
         "ran": [one for one in ran if one.rows],
         "failures": facts.failures_table(records, names),
@@ -106,7 +114,11 @@ def results_page(
         "script": Markup(script),
         "script_hash": b64encode(sha256(script.encode()).digest()).decode(),
     }
-    rest = rendered("results.html.j2", browser=None, no_images="", left_out=(), **values)
+    empty = {"browser": None, "no_images": "", "left_out": ()}
+    rest = rendered("results.html.j2", **empty, **values)
+    if images.scans and charts and len(rest.encode()) > images.most * _REST_SHARE:
+        values |= {"charts": [], "missing_charts": [_NO_CHARTS]}
+        rest = rendered("results.html.j2", **empty, **values)
     browser = None
     if images.scans:
         browser = make_browser(images.scans, images.most - len(rest.encode()), images.notes)
@@ -116,7 +128,7 @@ def results_page(
         "results.html.j2",
         browser=shown,
         no_images=images.why if browser is None else "No scan fits into the size of this page.",
-        left_out=why,
+        left_out=why if browser is None or shown is not None else images.notes,
         **values,
     )
 
@@ -139,21 +151,38 @@ def _simulated(records: Sequence[CellRecord]) -> str:
     return "some" if any(record.simulated for record in records) else ""
 
 
-def _charts(records: Sequence[CellRecord], root: Path, registry: Registry) -> list[Chart]:
-    """Every figure that can be drawn, for each protocol and space that has finished cells."""
+def _charts(
+    records: Sequence[CellRecord], root: Path, registry: Registry
+) -> tuple[list[Chart], list[str]]:
+    """Every figure that can be drawn, for each protocol and space that has finished cells.
+
+    Returns:
+        The figures, and why others are not there. One that these results are not made for is none
+        of them.
+    """
     from uad_bench.report.plots.catalogue import FIGURES
     from uad_bench.report.plots.source import NothingToDrawError, make_source
     from uad_bench.report.plots.style import encoded, styled
 
     done = [record for record in records if record.state == "done"]
-    charts = []
+    charts, missing = list[Chart](), list[str]()
     for name, space in sorted({(record.spec.protocol, record.spec.space) for record in done}):
-        source = make_source(done, root, registry, protocol=name, space=space)
         where = "" if space == "template" else ", each scan's own voxels"
+        try:
+            source = make_source(records, root, registry, protocol=name, space=space)
+        except NothingToDrawError as error:
+            missing.append(f"{error}.")
+            continue
         for info in FIGURES.values():
-            with styled(), suppress(NothingToDrawError):
-                drawing = encoded(info.draw(source), "svg")
-                title = f"{info.shows[0].upper()}{info.shows[1:]}; protocol {name}{where}"
-                alt = f"{title}. The numbers behind it are in the tables and in the results folder."
-                charts.append(Chart(title, alt, drawing))
-    return charts
+            title = f"{info.shows[0].upper()}{info.shows[1:]}; protocol {name}{where}"
+            try:
+                with styled():
+                    drawing = encoded(info.draw(source), "svg")
+            except NothingToDrawError:
+                continue
+            except UadBenchError as error:
+                missing.append(f"{title}: {error}.")
+                continue
+            alt = f"{title}. The numbers behind it are in the tables and in the results folder."
+            charts.append(Chart(title, alt, drawing))
+    return charts, missing

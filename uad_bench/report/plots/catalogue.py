@@ -22,19 +22,25 @@ class FigureInfo:
     Attributes:
         shows: what it shows, in a line.
         where: its module and function.
+        takes_metric: whether it is of a metric of choice.
     """
 
     shows: str
     where: str
+    takes_metric: bool = False
 
     def draw(self, source: Source) -> Figure:
         """Return the figure.
 
         Raises:
-            NothingToDrawError: no cell has what it shows.
+            UadBenchError: no cell has what it shows, or a metric is chosen that it does not take.
         """
         from uad_bench.report.plots.source import NothingToDrawError
 
+        if source.metric is not None and not self.takes_metric:
+            raise UadBenchError(
+                f"--metric {source.metric}: this figure is of no metric of choice; leave it out"
+            )
         module, _, name = self.where.partition(":")
         found: Callable[[Source], Figure] = getattr(
             import_module(f"uad_bench.report.plots.{module}"), name
@@ -49,10 +55,11 @@ FIGURES: Mapping[str, FigureInfo] = {
     "precision-recall": FigureInfo(
         "precision against recall, with bands", "curves:precision_recall_figure"
     ),
-    "patients": FigureInfo("a metric of every patient", "people:people_figure"),
+    "patients": FigureInfo("a metric of every patient", "people:people_figure", takes_metric=True),
     "lesion-load": FigureInfo(
         "a metric of every patient against the share of the brain that is lesion",
         "people:load_figure",
+        takes_metric=True,
     ),
     "lesion-size": FigureInfo("lesions found, by their size", "measures:sizes_figure"),
     "detection": FigureInfo("scores of patients and of healthy people", "people:detection_figure"),
@@ -60,8 +67,11 @@ FIGURES: Mapping[str, FigureInfo] = {
     "critical-difference": FigureInfo(
         "mean ranks of the methods, and which are not shown to differ",
         "critical_difference:ranks_figure",
+        takes_metric=True,
     ),
-    "cost": FigureInfo("a metric against the time of a training", "measures:cost_figure"),
+    "cost": FigureInfo(
+        "a metric against the time of a training", "measures:cost_figure", takes_metric=True
+    ),
 }
 """Every figure that is made from a results folder alone."""
 

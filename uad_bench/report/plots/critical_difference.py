@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.ranking import MeanRanks
 from uad_bench.report.plots.source import NothingToDrawError, Source
-from uad_bench.report.plots.style import COLUMN, LETTERS_PER_INCH, PAGE, notes_of, row_titles
+from uad_bench.report.plots.style import COLUMN, LETTERS_PER_INCH, PAGE, row_titles
 from uad_bench.report.statistics.chosen import Question
 from uad_bench.report.statistics.ranks import ranked_methods
 
@@ -45,7 +45,11 @@ def ranks_figure(source: Source) -> Figure:
     labels = [column.title for column in chosen.columns]
     datasets = ", ".join(row_titles(shown))
     title = f"{chosen.metric.title} on {datasets}"
-    return critical_difference_figure(ranks, labels, title, tuple(notes_of(shown)))
+    left_out = {column.postprocessing for column in shown.columns} - {question.postprocessing}
+    notes = list(source.notes)
+    if left_out:
+        notes.append(f"Post-processing {question.postprocessing} alone is ranked.")
+    return critical_difference_figure(ranks, labels, title, notes)
 
 
 def critical_difference_figure(

@@ -14,7 +14,7 @@ from uad_bench.cells import CellRecord
 from uad_bench.evaluation.histograms import PrecisionRecall, ScoreHistogram, precision_recall
 from uad_bench.histogram_files import load_histograms
 from uad_bench.report.plots.source import Source
-from uad_bench.report.plots.style import explain, inks, panels, row_titles
+from uad_bench.report.plots.style import explain, panels, row_titles
 
 LEAST_PEOPLE = 10
 """Patients from which a band is drawn: percentiles over fewer are too narrow."""
@@ -31,7 +31,7 @@ def precision_recall_figure(source: Source) -> Figure:
     """Draw a panel per dataset and a line per method; the area below a line is its pooled AP."""
     shown = source.arrangement
     figure, axes = panels(row_titles(shown), share=True)
-    drawn, banded = inks(shown), False
+    drawn, banded = source.inks, False
     for (row, column), records in shown.own.items():
         people = of_people(records, source.root)
         curve = precision_recall(ScoreHistogram.pooled(people.values()))
@@ -52,7 +52,7 @@ def precision_recall_figure(source: Source) -> Figure:
             f"Bands: 95 % of {_DRAWS} bootstraps of the patients, where there are "
             f"{LEAST_PEOPLE} or more."
         )
-    explain(figure, drawn, shown, *notes)
+    explain(figure, drawn, *source.notes, *notes)
     return figure
 
 

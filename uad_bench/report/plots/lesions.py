@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from textwrap import wrap
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from uad_bench.errors import UadBenchError
 from uad_bench.report.figures.cells import Image, MethodView, SliceView
-from uad_bench.report.plots.style import PAGE
+from uad_bench.report.plots.style import LETTERS_PER_INCH, PAGE
 
 MOST_COLUMNS = 12
 """Panels that a page's width holds."""
@@ -22,6 +23,7 @@ _LEAST_SHARE = 0.45
 _LEFT, _TOP, _BETWEEN = 0.28, 0.42, 0.03
 _OUTLINE = "#E69F00"
 _SMALL = 7
+_LINE = 0.14
 
 Box = tuple[slice, slice]
 
@@ -47,7 +49,8 @@ def lesions_figure(views: Sequence[SliceView], note: str) -> Figure:
             "with --methods and --postprocessing"
         )
     side = (PAGE - _LEFT) / columns
-    height = _TOP + len(views) * side + 0.25
+    lines = wrap(note, int(PAGE * LETTERS_PER_INCH))
+    height = _TOP + len(views) * side + 0.1 + _LINE * len(lines)
     figure = Figure(figsize=(PAGE, height))
     for row, view in enumerate(views):
         box = zoomed(view.lesion)
@@ -80,7 +83,9 @@ def lesions_figure(views: Sequence[SliceView], note: str) -> Figure:
                 panel.imshow(found.score[box], cmap="inferno", vmin=0.0, vmax=top)
         name = f"{view.title} (simulated)" if view.simulated else view.title
         line[0].set_ylabel(name, fontsize=_SMALL, parse_math=False)
-    figure.text(0.5, 0.06 / height, note, ha="center", fontsize=_SMALL, parse_math=False)
+    text = figure.text(0.5, 0.04 / height, "\n".join(lines), ha="center", va="bottom")
+    text.set_fontsize(_SMALL)
+    text.set_parse_math(False)
     return figure
 
 
@@ -136,6 +141,7 @@ def _outlined(panel: Axes, lesion: Image) -> None:
     inside = np.pad((np.asarray(lesion) == 1).astype(float), 1)
     at = np.arange(-1, inside.shape[1] - 1), np.arange(-1, inside.shape[0] - 1)
     if inside.any():
-        panel.contour(*at, inside, levels=[0.5], colors=[_OUTLINE], linewidths=0.8)
+        for colour, width in (("black", 1.8), (_OUTLINE, 0.9)):  # seen on bright and on dark
+            panel.contour(*at, inside, levels=[0.5], colors=[colour], linewidths=width)
     panel.set_xlim(-0.5, lesion.shape[1] - 0.5)
     panel.set_ylim(lesion.shape[0] - 0.5, -0.5)

@@ -10,7 +10,6 @@ from uad_bench.report.plots.style import (
     COLUMN,
     PAGE,
     explain,
-    inks,
     panels,
     plain_logarithm,
     row_titles,
@@ -25,7 +24,7 @@ def sizes_figure(source: Source) -> Figure:
     """Draw the share of lesions that are found, by their size, a panel per dataset."""
     shown = source.arrangement
     figure, axes = panels(row_titles(shown), share=True)
-    drawn = inks(shown)
+    drawn = source.inks
     for row, column in sorted(shown.own):
         values = [source.value((row, column), f"lesion_recall_{size}") for size in _SIZES]
         known = [(at, value) for at, value in enumerate(values) if value is not None]
@@ -35,7 +34,7 @@ def sizes_figure(source: Source) -> Figure:
         panel.set(xlim=(-0.3, 2.3), ylim=(-0.03, 1.03), xlabel="lesions", ylabel="found")
         panel.set_xticks(range(len(_SIZES)), labels=_SIZES)
         panel.label_outer()
-    explain(figure, drawn, shown, " ".join(source.protocol.metric("lesion_recall_small").notes))
+    explain(figure, drawn, *source.notes, *source.protocol.metric("lesion_recall_small").notes)
     return figure
 
 
@@ -52,7 +51,7 @@ def thresholds_figure(source: Source) -> Figure:
             f"protocol {source.protocol.name} has no threshold of a stated false positive rate; "
             "draw it of protocol strict"
         )
-    titles, drawn = row_titles(shown), inks(shown)
+    titles, drawn = row_titles(shown), source.inks
     figure, (panel,) = panels([""], height=2.6)
     figure.set_figwidth(COLUMN if len(titles) <= 2 else PAGE)
     shifts = np.linspace(-0.3, 0.3, len(drawn)) if len(drawn) > 1 else np.zeros(1)
@@ -66,9 +65,9 @@ def thresholds_figure(source: Source) -> Figure:
     panel.axhline(100 * wanted, color="black", linewidth=0.7)
     plain_logarithm(panel.yaxis)
     panel.set_xticks(range(len(titles)), labels=titles, parse_math=False)
-    panel.set(xlim=(-0.5, len(titles) - 0.5), ylabel="false positives got, %")
+    panel.set(xlim=(-0.5, len(titles) - 0.5), ylabel="false positives, %")
     note = f"Line: the {100 * wanted:g} % that were wanted; grey: within a factor of two."
-    explain(figure, drawn, shown, note)
+    explain(figure, drawn, *source.notes, note)
     return figure
 
 
@@ -76,7 +75,7 @@ def cost_figure(source: Source) -> Figure:
     """Draw quality, the mean over the datasets, against the time of one training."""
     shown = source.arrangement
     metric = source.metric or source.protocol.metrics[0].name
-    drawn = inks(shown)
+    drawn = source.inks
     figure, (panel,) = panels([""], height=2.6)
     for column, ink in enumerate(drawn):
         places = [place for place in sorted(shown.own) if place[1] == column]
@@ -93,5 +92,5 @@ def cost_figure(source: Source) -> Figure:
     plain_logarithm(panel.xaxis)
     panel.set(xlabel="one training, s", ylabel=source.metric_title(metric))
     note = f"Mean over {len(shown.rows)} datasets" if len(shown.rows) > 1 else "One dataset"
-    explain(figure, drawn, shown, f"{note}. Times of the machines that trained.")
+    explain(figure, drawn, *source.notes, f"{note}. Times of the machines that trained.")
     return figure

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from uad_bench.report.plots.source import NothingToDrawError, Source
-from uad_bench.report.plots.style import Ink, explain, inks, panels, plain_logarithm, row_titles
+from uad_bench.report.plots.style import Ink, explain, panels, plain_logarithm, row_titles
 
 _LINE = 0.17
 _SPREAD = 0.28
@@ -36,7 +36,7 @@ def people_figure(source: Source) -> Figure:
     for panel in axes:
         panel.set_xlabel(source.metric_title(metric))
         _lines(panel, names)
-    explain(figure, (), shown, "A point is a patient (mean over seeds), a bar the median.")
+    explain(figure, (), *source.notes, "A point is a patient (mean over seeds), a bar the median.")
     return figure
 
 
@@ -45,7 +45,7 @@ def load_figure(source: Source) -> Figure:
     shown = source.arrangement
     metric = source.metric or "dice"
     figure, axes = panels(row_titles(shown), share=True)
-    drawn = inks(shown)
+    drawn = source.inks
     for (row, column), ink in _places(source):
         loads = source.people((row, column), "prevalence")
         values = source.people((row, column), metric)
@@ -57,7 +57,7 @@ def load_figure(source: Source) -> Figure:
         panel.set(xlabel="lesion, % of the brain", ylabel=source.metric_title(metric))
         panel.label_outer()
         plain_logarithm(panel.xaxis)
-    explain(figure, drawn, shown, "A point is a patient (mean over seeds).")
+    explain(figure, drawn, *source.notes, "A point is a patient (mean over seeds).")
     return figure
 
 
@@ -91,12 +91,12 @@ def detection_figure(source: Source) -> Figure:
     for panel in axes:
         panel.set_xlabel("score of a person; right: AUROC")
         _lines(panel, names)
-    explain(figure, (_PATIENTS, _HEALTHY), shown)
+    explain(figure, (_PATIENTS, _HEALTHY), *source.notes)
     return figure
 
 
 def _places(source: Source) -> Iterator[tuple[tuple[int, int], Ink]]:
-    drawn = inks(source.arrangement)
+    drawn = source.inks
     for row, column in sorted(source.arrangement.own):
         yield (row, column), drawn[column]
 

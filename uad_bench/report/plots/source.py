@@ -13,8 +13,15 @@ from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.protocol import Protocol
 from uad_bench.plugins.registry import Registry
 from uad_bench.report.bercea2022 import BERCEA_2022
+from uad_bench.report.plots.style import Detectors, Ink, detectors_of, inks, notes_of
 from uad_bench.report.publication import Publication
-from uad_bench.report.tables.arrange import Arrangement, Order, arrange
+from uad_bench.report.tables.arrange import (
+    Arrangement,
+    Order,
+    arrange,
+    dataset_titles,
+    method_title,
+)
 from uad_bench.report.tables.versions import refuse_other_version
 
 
@@ -32,6 +39,8 @@ class Source:
         protocol: the cells' protocol.
         space: whose voxels were scored.
         arrangement: datasets as rows, methods as columns, cells by position.
+        detectors: the places of all methods of the folder, for their colours.
+        notes: what a reader must know, a sentence each.
         metric: which metric is asked for; ``None`` for the protocol's first, or the figure's own.
     """
 
@@ -40,7 +49,14 @@ class Source:
     protocol: Protocol
     space: EvaluationSpace
     arrangement: Arrangement
+    detectors: Detectors
+    notes: tuple[str, ...]
     metric: str | None = None
+
+    @property
+    def inks(self) -> tuple[Ink, ...]:
+        """How each column is drawn."""
+        return inks(self.arrangement, self.detectors)
 
     @property
     def records(self) -> list[CellRecord]:
@@ -85,6 +101,7 @@ def make_source(
     space: EvaluationSpace = "template",
     metric: str | None = None,
     order: Order | None = None,
+    everyone: Sequence[CellRecord] = (),
     paper: Publication = BERCEA_2022,
 ) -> Source:
     """Arrange the cells of a figure.
@@ -97,18 +114,16 @@ def make_source(
         space: whose voxels.
         metric: which metric is asked for.
         order: of datasets and methods; that of the records if not given.
+        everyone: all cells of the folder, whose methods keep their colours whatever is chosen.
         paper: the paper whose names the figure follows.
 
     Raises:
-        UadBenchError: nothing to draw, a metric that no scan has, or cells of another version of
-            the protocol.
+        UadBenchError: nothing to draw, a metric that no scan has, cells of one dataset that were
+            computed on different data, or cells of another version of the protocol.
     """
     chosen = registry.protocol(protocol)
-    done = [
-        record
-        for record in records
-        if record.state == "done" and (record.spec.protocol, record.spec.space) == (protocol, space)
-    ]
+    mine = [one for one in records if (one.spec.protocol, one.spec.space) == (protocol, space)]
+    done = [record for record in mine if record.state == "done"]
     if not done:
         raise NothingToDrawError(
             f"{root}: no finished cell of protocol {protocol} in {space} space to draw"
@@ -120,4 +135,29 @@ def make_source(
         if metric not in known:
             raise UadBenchError(f"--metric {metric}: no scan has it; there are: {', '.join(known)}")
     arrangement = arrange(done, (), variants, paper, order)
-    return Source(root, registry, chosen, space, arrangement, metric)
+    _refuse_different_data(arrangement)
+    shown = {column.postprocessing for column in arrangement.columns}
+    marks = [f"{one.mark}: {one.caption}." for one in variants if one.mark and one.name in shown]
+    titles = dataset_titles(mine, paper)
+    failed = {
+        f"{method_title(one, paper)} on {titles[one.spec.dataset]}": None
+        for one in mine
+        if one.state == "failed"
+    }
+    if failed:
+        marks.append(f"Failed, and not drawn: {', '.join(failed)}.")
+    detectors = detectors_of(everyone or records)
+    notes = (*notes_of(arrangement), *marks)
+    return Source(root, registry, chosen, space, arrangement, detectors, notes, metric)
+
+
+def _refuse_different_data(arrangement: Arrangement) -> None:
+    """Refuse cells of one dataset that were computed on different data."""
+    for at, row in enumerate(arrangement.rows):
+        states = {one.data.manifest_hash for one in arrangement.records_of(at) if one.data}
+        if len(states) > 1:
+            raise NothingToDrawError(
+                f"cells of {row.dataset} stand on different data ({', '.join(sorted(states))}) and "
+                "are not drawn side by side; run them again with --overwrite all, or choose with "
+                "--methods or --datasets"
+            )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from uad_bench.cells import Group
+from uad_bench.cells import CellRecord, Group
 from uad_bench.errors import UadBenchError
 from uad_bench.report.tables.arrange import Arrangement
 from uad_bench.report.tables.model import ELSEWHERE, ELSEWHERE_NOTE, SUPERVISED_NOTE, SYMBOLS
@@ -74,7 +75,8 @@ can tell apart."""
 
 Dashes = Literal["-", "--", "-.", ":", ""]
 _DASHES: tuple[Dashes, ...] = ("-", "--", ":", "-.")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_MARKERS: tuple[str, ...] = ("o", "s", "^", "D", "v", "P", "p")
+_CONTROL_MARKERS: tuple[str, ...] = ("x", "+", "1", "2", "3", "4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,25 +126,42 @@ class Ink:
         }
 
 
-def inks(arrangement: Arrangement) -> tuple[Ink, ...]:
-    """Return how each column is drawn."""
+Detectors = Mapping[tuple[str, str, str], int]
+"""The place of each method in its group: by name, what it learned from, and hash of parameters."""
+
+
+def detectors_of(records: Iterable[CellRecord]) -> Detectors:
+    """Return the place of each method of a results folder among those of its group."""
+    places: dict[tuple[str, str, str], int] = {}
+    counts: Counter[Group] = Counter()
+    for record in records:
+        key = record.spec.method, record.spec.supervised_on, record.spec.params_hash
+        if key not in places:
+            places[key] = counts[record.group]
+            counts[record.group] += 1
+    return places
+
+
+def inks(arrangement: Arrangement, detectors: Detectors) -> tuple[Ink, ...]:
+    """Return how each column is drawn: the same in every figure of a results folder.
+
+    Args:
+        arrangement: the columns.
+        detectors: the places of all methods of the folder.
+    """
     variants = list(dict.fromkeys(column.postprocessing for column in arrangement.columns))
-    places: dict[tuple[str, ...], int] = {}
-    counts = dict.fromkeys(_COLOURS, 0)
     found = []
     for column in arrangement.columns:
         group = next(one for one in _COLOURS if one == column.group)
-        key = column.method, column.supervised_on, column.params_hash
-        if key not in places:
-            places[key] = counts[group]
-            counts[group] += 1
-        at, variant = places[key], variants.index(column.postprocessing)
+        at = detectors[column.method, column.supervised_on, column.params_hash]
+        variant = variants.index(column.postprocessing)
         colours = _COLOURS[group]
+        markers = _CONTROL_MARKERS if group == "control" else _MARKERS
         found.append(
             Ink(
                 colours[at % len(colours)],
                 _DASHES[variant % len(_DASHES)],
-                _MARKERS[(at + at // len(_MARKERS)) % len(_MARKERS)],
+                markers[(at + at // len(markers)) % len(markers)],
                 not variant,
                 column.title,
                 thin=group == "control",
@@ -184,12 +203,11 @@ def panels(
     return figure, axes[: len(titles)]
 
 
-def explain(figure: Figure, some: Sequence[Ink], arrangement: Arrangement, *more: str) -> None:
+def explain(figure: Figure, some: Sequence[Ink], *said: str) -> None:
     """Put the legend and what a reader must know below the panels; the figure grows for it."""
     width = figure.get_figwidth()
     letters = int(width * LETTERS_PER_INCH)
-    notes = " ".join(one for one in (*notes_of(arrangement), *more) if one)
-    lines = wrap(notes, letters)
+    lines = wrap(" ".join(filter(None, said)), letters)
     longest = max((len(one.label) for one in some), default=1)
     columns = max(1, min(len(some), letters // (longest + 7)))
     rows = -(-len(some) // columns)

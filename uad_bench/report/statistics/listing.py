@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape as html_escape
@@ -135,34 +136,38 @@ def _html(listing: Listing) -> str:
 
 
 def _latex(listing: Listing) -> str:
-    r"""A ``table`` environment for booktabs and graphicx; the sentences stand before it."""
+    r"""A ``table*`` environment for booktabs; the sentences stand before it."""
 
     def row(cells: Sequence[str]) -> str:
-        return f"    {' & '.join(map(tex_escape, cells))} \\\\"
+        return f"    {' & '.join(map(_in_latex, cells))} \\\\"
 
     columns = "l" * listing.words + "r" * (len(listing.head) - listing.words)
     said = [f"% {tex_escape(text)}" for text in listing.sentences]
-    notes = [rf"  \par\smallskip\footnotesize {tex_escape(text)}" for text in listing.notes]
+    notes = [rf"  \par\smallskip\footnotesize {_in_latex(text)}" for text in listing.notes]
     lines = [
-        f"% Made by `uad-bench {listing.name}`. Needs the packages booktabs and graphicx.",
+        f"% Made by `uad-bench {listing.name}`. Needs the package booktabs.",
         *said,
-        r"\begin{table}[htbp]",
-        r"  \centering",
+        r"\begin{table*}[htbp]",
+        r"  \centering\footnotesize\setlength{\tabcolsep}{3pt}",
         rf"  \caption{{{tex_escape(listing.caption)}}}",
         rf"  \label{{tab:uad-bench-{listing.name}}}",
         r"  \par\smallskip",
-        r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"  \begin{{tabular}}{{{columns}}}",
         r"    \toprule",
         row(listing.head),
         r"    \midrule",
         *map(row, listing.lines),
         r"    \bottomrule",
-        r"  \end{tabular}}",
+        r"  \end{tabular}",
         *notes,
-        r"\end{table}",
+        r"\end{table*}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _in_latex(text: str) -> str:
+    """Text with minus signs in front of numbers, and flags with both of their hyphens."""
+    return re.sub(r"(?<![\w-])-(?=[\d.])", r"$-$", tex_escape(text)).replace("--", "-{}-")
 
 
 def _csv(listing: Listing) -> str:

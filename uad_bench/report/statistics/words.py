@@ -62,6 +62,8 @@ def _verdict(one: Comparison, metric: MetricInfo, tests: int) -> str:
     after = f" after correction for {tests} comparisons" if tests > 1 else ""
     if one.corrected is None:
         return "The subjects are too few, or too alike, to say which is better."
+    if one.wins == (0, 0):
+        return "No subject has a difference."
     if one.least is not None and one.least > LEVEL:
         return (
             "These subjects are too few to claim a difference: even if one method were better for "
