@@ -22,7 +22,7 @@ class AnomalyDINO(PatchCore):
     class Params(PatchCore.Params):
         """Hyper-parameters of the memory."""
 
-        backbone: Literal["dinov2-vits14"] = "dinov2-vits14"
+        backbone: Literal["dinov2-vits14", "dinov3-vits16"] = "dinov2-vits14"
         """The pretrained network; it needs ``weights``."""
 
     info = MethodInfo(name="anomaly-dino", title="AnomalyDINO", citation="Damm et al. 2025")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,14 +50,18 @@ def resnet_state(name: str = "resnet18", seed: int = 0) -> dict[str, torch.Tenso
     return state
 
 
-def dino_state(depth: int, seed: int = 0) -> dict[str, torch.Tensor]:
-    """Random weights with the keys and shapes of DINOv2's ViT-S/14, of so many blocks."""
+def dino_state(design: vit.Design, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Random weights with the keys and shapes of a vision transformer."""
     generator = torch.Generator().manual_seed(seed)
-    shapes = vit.Design(384, depth, 6).expected()
     return {
         key: torch.randn(shape, generator=generator) / max(1, shape[-1]) ** 0.5
-        for key, shape in shapes.items()
+        for key, shape in sorted(design.expected().items())
     }
+
+
+def of_blocks(depth: int, name: str = "dinov2-vits14") -> vit.Design:
+    """A vision transformer with other than its twelve blocks."""
+    return replace(vit.DESIGNS[name], depth=depth)
 
 
 def batch(height: int = 32, width: int = 48) -> Batch:
@@ -106,9 +112,9 @@ def test_a_wide_resnet_is_twice_as_wide_inside():
 
 
 def test_a_vision_transformer_equals_that_of_torch_on_the_same_weights():
-    state = dino_state(2)
+    state = dino_state(of_blocks(2))
     state["blocks.1.ls1.gamma"] *= 3
-    network = vit.VisionTransformer(vit.Design(384, 2, 6), state, "")
+    network = vit.VisionTransformer(of_blocks(2), state, "")
     height = width = 37  # the grid of the learnt positions, which are then taken as they are
     given = batch(4 * height, 4 * width)
     (found,) = network.layers(given)
@@ -144,40 +150,89 @@ def test_a_vision_transformer_equals_that_of_torch_on_the_same_weights():
 
 
 def test_learnt_positions_are_brought_to_the_grid_of_the_slices():
-    state = dino_state(0)
+    state = dino_state(of_blocks(0))
     ramp = torch.arange(37.0).repeat_interleave(37) / 36  # rises from row to row
     state["pos_embed"][0, 1:] = ramp[:, None]
     for key in ("cls_token", "patch_embed.proj.weight", "patch_embed.proj.bias"):
         state[key].zero_()
-    network = vit.VisionTransformer(vit.Design(384, 0, 6), state, "")
-    rows = network._positions(8, 12)[0, 1:, 0].reshape(8, 12)
+    network = vit.VisionTransformer(of_blocks(0), state, "")
+    rows = network._positions(8, 12, 37)[0, 1:, 0].reshape(8, 12)
     assert torch.allclose(rows, rows[:, :1].expand(-1, 12), atol=1e-6)
     torch.testing.assert_close(rows[:, 0], (torch.arange(8) + 0.5) * 37 / 8 / 36 - 0.5 / 36,
                                atol=0.01, rtol=0)  # fmt: skip
     assert [one.shape for one in network.layers(batch())] == [(2, 384, 8, 12)]
 
 
-@pytest.fixture
-def shallow_dino(tmp_path, monkeypatch) -> Path:
+def as_transformers_writes(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights of DINOv3 with the keys of transformers' ``DINOv3ViTModel``."""
+    found = {}
+    for name, value in state.items():
+        key = name
+        if ".attn.qkv." in name:
+            for part, one in zip("qkv", value.chunk(3), strict=True):
+                if (part, one.ndim) != ("k", 1):  # a bias of keys is not written
+                    key = name.replace("attn.qkv", f"attention.{part}_proj")
+                    found[key.replace("blocks", "layer")] = one.clone()
+            continue
+        for ours, theirs in (
+            ("cls_token", "embeddings.cls_token"),
+            ("storage_tokens", "embeddings.register_tokens"),
+            ("patch_embed.proj", "embeddings.patch_embeddings"),
+            ("blocks", "layer"), ("attn.proj", "attention.o_proj"),
+            ("ls1.gamma", "layer_scale1.lambda1"), ("ls2.gamma", "layer_scale2.lambda1"),
+            ("fc1", "up_proj"), ("fc2", "down_proj"),
+        ):  # fmt: skip
+            key = key.replace(ours, theirs)
+        found[key] = value
+    return found
+
+
+@pytest.mark.parametrize("layout", ["authors", "transformers"])
+def test_tokens_of_dinov3_are_those_of_transformers(layout, tmp_path, monkeypatch):
+    small = replace(vit.DESIGNS["dinov3-vits16"], width=16, depth=2, heads=2)
+    monkeypatch.setitem(vit.DESIGNS, "dinov3-vits16", small)
+    state = dino_state(small)
+    if layout == "authors":
+        for index in range(2):
+            state[f"blocks.{index}.attn.qkv.bias"][16:32] = torch.nan  # no bias of keys is used
+    else:
+        state = as_transformers_writes(state)
+    file = tmp_path / "dinov3.pth"
+    torch.save(state, file)
+    (found,) = load_backbone("dinov3-vits16", file, None, "cpu").layers(batch(8, 12))
+    assert found.shape == (2, 16, 2, 3)
+    # transformers 4.57.6: DINOv3ViTModel with these weights, on the same enlarged slices
+    wanted = [1.15432, 0.901871, -0.64676, -0.455106, 0.517697, -0.132188, 0.215925, 0.157007]
+    assert found[1, :4, 1, 1:].flatten().tolist() == pytest.approx(wanted, abs=1e-5)
+
+
+def test_a_file_of_dinov3_that_lacks_weights_is_one_line(tmp_path):
+    state = as_transformers_writes(dino_state(of_blocks(1, "dinov3-vits16")))
+    file = tmp_path / "dinov3.pth"
+    torch.save(state, file)
+    said = "no blocks.1.attn.qkv.weight .* in its authors' or transformers' layout"
+    with pytest.raises(UadBenchError, match=said):
+        find_backbone("dinov3-vits16", file, None)
+
+
+@pytest.fixture(params=["dinov2-vits14", "dinov3-vits16"])
+def shallow_dino(request, tmp_path, monkeypatch) -> dict[str, Any]:
     """A file with the weights of one block, and nothing else is asked for."""
-    monkeypatch.setitem(vit.DESIGNS, "dinov2-vits14", vit.Design(384, 1, 6))
-    file = tmp_path / "dinov2_vits14.pth"
-    torch.save(dino_state(1), file)
-    return file
+    design = of_blocks(1, request.param)
+    monkeypatch.setitem(vit.DESIGNS, request.param, design)
+    file = tmp_path / "weights.pth"
+    torch.save(dino_state(design), file)
+    return {"backbone": request.param, "weights": file}
 
 
 def test_anomaly_dino_keeps_the_contract_on_weights_from_a_file(shallow_dino):
-    params = create_model(
-        "Params",
-        __base__=AnomalyDINO.Params,
-        memory=(int, 50),
-        weights=(Path | None, shallow_dino),
-    )
+    chosen = {key: (type(value), value) for key, value in shallow_dino.items()}
+    params = create_model("Params", __base__=AnomalyDINO.Params, memory=(int, 50), **chosen)
     assert check_method(type("Filed", (AnomalyDINO,), {"Params": params})) == []
 
 
 def test_anomaly_dino_says_one_minus_the_cosine_to_the_nearest_token(shallow_dino):
-    method = AnomalyDINO(AnomalyDINO.Params(weights=shallow_dino, memory=40))
+    method = AnomalyDINO(AnomalyDINO.Params(**shallow_dino, memory=40))
     toy = toy_dataset()
     method.fit(toy.train, toy.validation, toy.context(frozenset(), 0))
     scan = toy.scans[0]

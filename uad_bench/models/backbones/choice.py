@@ -13,13 +13,14 @@ from torch import Tensor
 from uad_bench.errors import UadBenchError
 from uad_bench.models.backbones import hd_bet, lite0, resnet, vit
 from uad_bench.models.backbones.contract import Backbone
+from uad_bench.models.backbones.transformers_layout import in_authors_layout
 from uad_bench.models.perceptual import find_lite0
 from uad_bench.models.weights import read_weights
 
 LayeredName = Literal["efficientnet-lite0", "resnet18", "resnet50", "wide-resnet50-2"]
 """Networks that have four layers, at up to a sixteenth of the size."""
 
-SliceName = Literal[LayeredName, "dinov2-vits14"]
+SliceName = Literal[LayeredName, "dinov2-vits14", "dinov3-vits16"]
 """Networks that see each slice on its own."""
 
 BackboneName = Literal[SliceName, "hd-bet"]
@@ -34,6 +35,9 @@ CHANNELS: Mapping[str, tuple[int, ...]] = MappingProxyType(
     }
 )
 """Channels of each layer of each network."""
+
+_FROM_TRANSFORMERS = "dinov3-vits16"
+"""The network whose weights may be in transformers' layout."""
 
 
 def find_backbone(name: str, weights: Path | None, sha256: str | None) -> str | None:
@@ -93,6 +97,8 @@ def _read(
     if weights is None:
         raise UadBenchError(f"backbone {name} needs a weight file: set its parameter weights")
     state, checksum = read_weights(weights, device, sha256)
+    if name == _FROM_TRANSFORMERS:
+        state = in_authors_layout(state)
     expected, layout = _expected(name)
     for key, shape in expected.items():
         if key not in state or state[key].shape != shape:
@@ -107,5 +113,7 @@ def _expected(name: str) -> tuple[Mapping[str, tuple[int, ...]], str]:
     """The keys and shapes of a network's state dict, and whose layout that is."""
     if name in resnet.DESIGNS:
         return resnet.DESIGNS[name].expected(), "torchvision's"
-    expected = vit.DESIGNS[name].expected() if name in vit.DESIGNS else hd_bet.expected()
-    return expected, "its authors'"
+    if name in vit.DESIGNS:
+        also = " or transformers'" if name == _FROM_TRANSFORMERS else ""
+        return vit.DESIGNS[name].expected(), f"its authors'{also}"
+    return hd_bet.expected(), "its authors'"
