@@ -204,3 +204,16 @@ def test_a_device_is_written_to_and_stays_a_device(tmp_path):
 def test_a_device_that_takes_nothing_is_one_line():
     with pytest.raises(UadBenchError, match="the disk is full while writing /dev/full"):
         write_whole(Path("/dev/full"), b"new")
+
+
+def test_a_copied_cell_is_named_with_the_file_that_it_is_a_copy_of(tmp_path):
+    folder = ResultsFolder(tmp_path)
+    whole = write_cell(folder, finished())
+    copy = whole.with_name(whole.name.replace("-s0-", "-s1-"))
+    copy.write_bytes(whole.read_bytes())
+    with pytest.raises(UadBenchError) as caught:
+        load_cells(tmp_path)
+    assert copy.name in str(caught.value)
+    assert whole.name in str(caught.value)
+    copy.unlink()
+    assert load_cells(tmp_path) == (finished(),)

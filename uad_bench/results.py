@@ -93,20 +93,39 @@ def read_cell(path: Path) -> CellRecord:
     """Read one cell's JSON.
 
     Raises:
-        UadBenchError: if the file is not a cell record.
+        UadBenchError: if the file is not a cell record, or has the name of another cell.
     """
     try:
-        record = CellRecord.model_validate_json(path.read_bytes())
-        _refuse_not_finite(record, path)
-        return record
+        return parsed_cell(path.read_bytes(), path)
+    except OSError as error:
+        raise UadBenchError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def parsed_cell(data: bytes, path: Path) -> CellRecord:
+    """Return the cell in the content of a file.
+
+    Args:
+        data: the content.
+        path: the file, for messages. Its name must be the cell's, or a copy would count twice.
+
+    Raises:
+        UadBenchError: if it is not a cell record, or has the name of another cell.
+    """
+    try:
+        record = CellRecord.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise UadBenchError(
             f"{path} is not a cell record ({where}: {first['msg']}): delete it and run again"
         ) from None
-    except OSError as error:
-        raise UadBenchError(f"cannot read {path}: {error.strerror or error}") from None
+    _refuse_not_finite(record, path)
+    if path.name != f"{record.spec.name}.json":
+        raise UadBenchError(
+            f"{path} is not its own cell: what is in it belongs in {record.spec.name}.json; "
+            "delete the copy, or give it its name back"
+        )
+    return record
 
 
 def _refuse_not_finite(record: CellRecord, path: Path) -> None:
