@@ -61,15 +61,15 @@ class CountingExecutor:
     def __init__(self) -> None:
         self.spent: dict[str, float] = defaultdict(float)
 
-    def run(self, jobs: Iterable[Any], perform: Any) -> Iterator[tuple[Any, object]]:
-        """Run every job; see ``uad_bench.runner.executor.Executor``."""
-        from uad_bench.runner.executor import LocalExecutor
+    def run(self, jobs: Iterable[Any], perform: Any, tell: Any) -> Iterator[tuple[Any, object]]:
+        """Run every job; see ``uad_bench.runner.executors.contract.Executor``."""
+        from uad_bench.runner.executors.local import LocalExecutor
 
-        def counted(job: Any, done: Any) -> object:
+        def counted(job: Any, done: Any, slot: Any) -> object:
             with self.counting(type(job).__name__):
-                return perform(job, done)
+                return perform(job, done, slot)
 
-        return LocalExecutor().run(jobs, counted)
+        return LocalExecutor().run(jobs, counted, tell)
 
     @contextmanager
     def counting(self, part: str) -> Iterator[None]:

@@ -15,7 +15,8 @@ from uad_bench.method import FitContext, FitReport, Method, MethodInfo, Params, 
 from uad_bench.plugins.registry import PluginSources, discover
 from uad_bench.runner.config import load_config
 from uad_bench.runner.events import Event, Noted, Started, told
-from uad_bench.runner.executor import Done, Failure, LocalExecutor, refuse_unpicklable
+from uad_bench.runner.executors.contract import Done, Failure, Slot, refuse_unpicklable
+from uad_bench.runner.executors.local import LocalExecutor
 from uad_bench.runner.plan.job import CheckData, Evaluate, FindFiles, Job, Prepare, Train, Tune
 from uad_bench.runner.plan.plan import Plan, make_plan
 
@@ -26,10 +27,16 @@ class Step:
 
     name: str
     needs: tuple[Step, ...] = ()
+    is_vital: bool = False
+    uses_device: bool = False
 
     @property
     def key(self) -> str:
         return self.name
+
+
+def nobody(event: Event) -> None:
+    """Hear it, and do nothing."""
 
 
 def failure(reason: str) -> Failure:
@@ -44,11 +51,11 @@ def test_a_job_runs_after_what_it_needs_and_is_given_its_results():
     last = Step("last", (first, other))
     given: dict[str, object] = {}
 
-    def perform(job: Step, done: Done) -> str:
+    def perform(job: Step, done: Done, slot: Slot) -> str:
         given[job.name] = dict(done.results)
         return job.name.upper()
 
-    ran = list(LocalExecutor().run([last, first, other], perform))
+    ran = list(LocalExecutor().run([last, first, other], perform, nobody))
     assert ran == [(first, "FIRST"), (other, "OTHER"), (last, "LAST")]
     assert given == {"first": {}, "other": {}, "last": {"first": "FIRST", "other": "OTHER"}}
 
@@ -59,11 +66,11 @@ def test_a_failing_job_fails_what_depends_on_it_and_nothing_else():
     later = Step("later", (good, after))
     ran: list[str] = []
 
-    def perform(job: Step, done: Done) -> object:
+    def perform(job: Step, done: Done, slot: Slot) -> object:
         ran.append(job.name)
         return failure("no such luck") if job is bad else "well"
 
-    results = dict(LocalExecutor().run([bad, after, later, good], perform))
+    results = dict(LocalExecutor().run([bad, after, later, good], perform, nobody))
     assert ran == ["bad", "good"]
     assert results[good] == "well"
     assert results[bad] is results[after] is results[later]
@@ -76,7 +83,7 @@ def test_what_is_handed_out_is_seen_before_anything_that_depends_on_it_runs():
     def jobs() -> Iterator[tuple[Step, object]]:
         first = Step("first")
         return LocalExecutor().run(
-            [first, Step("last", (first,))], lambda job, _: ran.append(job.name)
+            [first, Step("last", (first,))], lambda job, *_: ran.append(job.name), nobody
         )
 
     next(jobs())

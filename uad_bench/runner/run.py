@@ -15,7 +15,8 @@ from uad_bench.runner.data.gather import Data
 from uad_bench.runner.data.readiness import fallback_note
 from uad_bench.runner.environment import resolve_device
 from uad_bench.runner.events import Listener, Noted, told
-from uad_bench.runner.executor import Executor, Failure, LocalExecutor, refuse_unpicklable
+from uad_bench.runner.executors.contract import Executor, Failure, refuse_unpicklable
+from uad_bench.runner.executors.local import LocalExecutor
 from uad_bench.runner.jobs.evaluate import Evaluated
 from uad_bench.runner.jobs.perform import perform
 from uad_bench.runner.jobs.setting import Setting
@@ -89,7 +90,7 @@ def run(
         tuned: dict[tuple[str, str], Params] = {}
         data: Data | None = None
         run_jobs = (executor or LocalExecutor()).run
-        for job, result in run_jobs(jobs, partial(perform, setting=setting)):
+        for job, result in run_jobs(jobs, partial(perform, setting=setting), everyone):
             if isinstance(result, Data):
                 data = result
                 _begin(plan, setting, data, command)

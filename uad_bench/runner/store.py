@@ -18,7 +18,7 @@ from uad_bench.results import ResultsFolder, read_cell, stored_cells, write_cell
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.gather import Data
 from uad_bench.runner.events import CellWritten, Listener, Noted
-from uad_bench.runner.executor import Failure
+from uad_bench.runner.executors.contract import Failure
 from uad_bench.runner.plan.maps import MapsPlan
 from uad_bench.runner.plan.plan import Plan, PlannedCell
 from uad_bench.system.disk import write_whole

@@ -14,7 +14,8 @@ from uad_bench.report.figures.sweep_picture import sweep_picture
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.data.gather import Data
 from uad_bench.runner.events import Listener, told
-from uad_bench.runner.executor import Executor, Failure, LocalExecutor, refuse_unpicklable
+from uad_bench.runner.executors.contract import Executor, Failure, refuse_unpicklable
+from uad_bench.runner.executors.local import LocalExecutor
 from uad_bench.runner.jobs.measure import HeldOut, Measured
 from uad_bench.runner.jobs.perform import perform
 from uad_bench.runner.jobs.setting import Setting
@@ -52,7 +53,7 @@ def run_sweep(
     held_out: HeldOut | None = None
     run_jobs = (executor or LocalExecutor()).run
     with results.lock():
-        for job, result in run_jobs(jobs, partial(perform, setting=setting)):
+        for job, result in run_jobs(jobs, partial(perform, setting=setting), tell):
             if isinstance(result, Data):
                 held_out = HeldOut.of(result.training)
             elif isinstance(job, Measure):

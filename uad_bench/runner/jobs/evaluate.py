@@ -13,7 +13,7 @@ from uad_bench.runner.detectors.scoring import AnomalyMaps, anomaly_maps
 from uad_bench.runner.detectors.traits import scan_traits
 from uad_bench.runner.environment import Stopwatch
 from uad_bench.runner.events import CellScored, JobFailed, Started
-from uad_bench.runner.executor import Done, Failure
+from uad_bench.runner.executors.contract import Done, Failure
 from uad_bench.runner.jobs.setting import Setting
 from uad_bench.runner.jobs.train import Trained
 from uad_bench.runner.plan.job import Evaluate

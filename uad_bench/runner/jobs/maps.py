@@ -16,7 +16,7 @@ from uad_bench.runner.detectors.map_files import find_maps, read_scores
 from uad_bench.runner.detectors.scoring import AnomalyMaps, ScoredMap, stored_maps
 from uad_bench.runner.environment import Stopwatch
 from uad_bench.runner.events import Started
-from uad_bench.runner.executor import Done
+from uad_bench.runner.executors.contract import Done
 from uad_bench.runner.jobs.evaluate import Evaluated, Scorer, write_cells
 from uad_bench.runner.jobs.setting import Setting
 from uad_bench.runner.plan.job import EvaluateMaps

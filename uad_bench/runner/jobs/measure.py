@@ -24,7 +24,7 @@ from uad_bench.report.figures.sweep import DICE, Shown, Value, ValueView
 from uad_bench.runner.data.gather import Data
 from uad_bench.runner.detectors.scoring import checked
 from uad_bench.runner.events import Listener, Progressed, Started
-from uad_bench.runner.executor import Done
+from uad_bench.runner.executors.contract import Done
 from uad_bench.runner.jobs.setting import Setting
 from uad_bench.runner.jobs.train import Trained
 from uad_bench.runner.plan.job import Measure

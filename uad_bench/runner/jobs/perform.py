@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from uad_bench.runner.environment import Stopwatch
 from uad_bench.runner.events import JobFailed
-from uad_bench.runner.executor import Done, Failure, LocalExecutor, refuse_unpicklable
+from uad_bench.runner.executors.contract import Done, Failure, Slot, refuse_unpicklable
+from uad_bench.runner.executors.local import LocalExecutor
 from uad_bench.runner.jobs.evaluate import evaluate_dataset
 from uad_bench.runner.jobs.maps import evaluate_maps
 from uad_bench.runner.jobs.measure import measure
@@ -42,36 +43,38 @@ _FUNCTIONS: Mapping[type[Job], Callable[[Any, Done, Setting], object]] = {
 }
 
 
-def carry_out(job: Job, done: Done, setting: Setting) -> object:
+def carry_out(job: Job, done: Done, slot: Slot, setting: Setting) -> object:
     """Run one job, and let what goes wrong be raised as it is.
 
     Args:
         job: what to do.
         done: the results of the jobs that it needs.
+        slot: what it has where it runs.
         setting: what all jobs of a plan share.
     """
-    return _FUNCTIONS[type(job)](job, done, setting)
+    return _FUNCTIONS[type(job)](job, done, setting.inside(slot))
 
 
-def perform(job: Job, done: Done, setting: Setting) -> object:
+def perform(job: Job, done: Done, slot: Slot, setting: Setting) -> object:
     """Run one job, and return what it came to: its result, or the `Failure` of a method.
 
     Args:
         job: what to do.
         done: the results of the jobs that it needs.
+        slot: what it has where it runs.
         setting: what all jobs of a plan share.
 
     Raises:
         UadBenchError: the run cannot go on: no data, or a full disk.
     """
-    if isinstance(job, FindFiles | Prepare | CheckData):  # without data there is no run
-        return carry_out(job, done, setting)
+    if job.is_vital:
+        return carry_out(job, done, slot, setting)
     watch = Stopwatch(setting.device)
     try:
-        return carry_out(job, done, setting)
+        return carry_out(job, done, slot, setting)
     except Exception as error:
         failure = Failure.of(error, watch.read())
-        setting.tell(JobFailed(job.name, failure.reason))
+        slot.tell(JobFailed(job.name, failure.reason))
         return failure
 
 
@@ -81,5 +84,5 @@ def last_result(jobs: Sequence[Job], setting: Setting, kind: type[T]) -> T:
     Whatever goes wrong is raised as it is: there is one thing to do, and it failed.
     """
     refuse_unpicklable(jobs)
-    done = LocalExecutor().run(jobs, partial(carry_out, setting=setting))
+    done = LocalExecutor().run(jobs, partial(carry_out, setting=setting), setting.tell)
     return Done({job.key: result for job, result in done}).of(jobs[-1], kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uad_bench.runner.data.atlas import refuse_leaks
 from uad_bench.runner.data.gather import Data, Orders, find_files, prepare_one, put_together
 from uad_bench.runner.data.readiness import large_batches, refuse
-from uad_bench.runner.executor import Done
+from uad_bench.runner.executors.contract import Done
 from uad_bench.runner.jobs.setting import Setting
 from uad_bench.runner.plan.job import CheckData, FindFiles, Prepare
 from uad_bench.volumes.store.prepared import PreparedDataset

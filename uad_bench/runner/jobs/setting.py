@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.gather import Data
 from uad_bench.runner.detectors.trainer import Trainer
 from uad_bench.runner.events import Listener
+from uad_bench.runner.executors.contract import Slot
 from uad_bench.runner.store import CellStore
 from uad_bench.volumes.store.atlas import Atlas
 
@@ -29,6 +30,14 @@ class Setting:
     device: str
     atlas: Atlas | None
     tell: Listener
+
+    def inside(self, slot: Slot) -> Setting:
+        """The same for a job in a slot: other listeners, and no more processes than it may have."""
+        config = self.config
+        if slot.processes is not None:
+            config = config.model_copy(update={"jobs": slot.processes})
+        store = replace(self.store, config=config, tell=slot.tell)
+        return replace(self, config=config, store=store, tell=slot.tell)
 
     def trainer(self, data: Data, supervised_on: str = "") -> Trainer:
         """What trains detectors on the prepared data, and finds those that are kept.

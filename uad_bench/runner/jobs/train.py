@@ -8,7 +8,7 @@ from uad_bench.method import Params
 from uad_bench.plugins.code import code_of
 from uad_bench.runner.data.gather import Data
 from uad_bench.runner.events import Started
-from uad_bench.runner.executor import Done
+from uad_bench.runner.executors.contract import Done
 from uad_bench.runner.jobs.setting import Setting
 from uad_bench.runner.plan.job import Train, Tune
 from uad_bench.tuning import Tuned

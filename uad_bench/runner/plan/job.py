@@ -39,6 +39,16 @@ class _Job(ABC):
         parts = (part for one in values for part in (one if isinstance(one, tuple) else (one,)))
         return tuple(part for part in parts if isinstance(part, Job))
 
+    @property
+    def is_vital(self) -> bool:
+        """Whether nothing can go on without it: without data there is no run."""
+        return isinstance(self, FindFiles | Prepare | CheckData)
+
+    @property
+    def uses_device(self) -> bool:
+        """Whether a detector is trained or scores."""
+        return isinstance(self, Tune | Train | Evaluate | Measure)
+
 
 @dataclass(frozen=True, slots=True)
 class FindFiles(_Job):

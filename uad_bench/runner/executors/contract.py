@@ -1,4 +1,4 @@
-"""Executors: they run jobs whose dependencies are done, and hand out what came of each."""
+"""The contract of an executor: it runs jobs whose dependencies are done, and hands out results."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from uad_bench.cells import Environment
 from uad_bench.errors import UadBenchError
+from uad_bench.runner.events import Listener
 from uad_bench.runner.failures import failure_reason
 
 T = TypeVar("T")
@@ -31,6 +32,14 @@ class Job(Protocol):
     @property
     def needs(self) -> tuple[Job, ...]:
         """The jobs that must be done before."""
+
+    @property
+    def is_vital(self) -> bool:
+        """Whether nothing can go on without it."""
+
+    @property
+    def uses_device(self) -> bool:
+        """Whether it works on the device that the run is on, such as a GPU."""
 
 
 J = TypeVar("J", bound=Job)
@@ -74,43 +83,43 @@ class Done:
         return result
 
 
-Perform = Callable[[J, Done], object]
-"""Runs one job, given what the jobs came to that it needs. Returns its result, or a `Failure`."""
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """What a job has where it runs.
+
+    Attributes:
+        tell: who hears of its steps.
+        processes: how many processes it may start; ``None``: as many as the run was asked for.
+    """
+
+    tell: Listener
+    processes: int | None = None
+
+
+Perform = Callable[[J, Done, Slot], object]
+"""Runs one job, given what the jobs came to that it needs, and what it has where it runs. Returns
+its result, or a `Failure`."""
 
 
 class Executor(Protocol):
     """Runs jobs: in this process, or elsewhere."""
 
-    def run(self, jobs: Iterable[J], perform: Perform[J]) -> Iterator[tuple[J, object]]:
+    def run(
+        self, jobs: Iterable[J], perform: Perform[J], tell: Listener
+    ) -> Iterator[tuple[J, object]]:
         """Run every job once all that it needs is done and handed out.
 
         A job that needs one that failed is not run: it comes to the same `Failure`. What
         ``perform`` raises stops everything.
 
+        Args:
+            jobs: what to do.
+            perform: does one of them.
+            tell: hears, in the calling thread, of every step.
+
         Yields:
             Each job with its result or `Failure`.
         """
-
-
-class LocalExecutor:
-    """Runs one job after the other in this process, in the order given where it can."""
-
-    def run(self, jobs: Iterable[J], perform: Perform[J]) -> Iterator[tuple[J, object]]:
-        """Run every job; see `Executor.run`."""
-        waiting, results = list(jobs), dict[str, object]()
-        while waiting:
-            job = waiting.pop(_first_ready(waiting, results))
-            needed = {need.key: results[need.key] for need in job.needs}
-            failed = [result for result in needed.values() if isinstance(result, Failure)]
-            results[job.key] = failed[0] if failed else perform(job, Done(needed))
-            yield job, results[job.key]
-
-
-def _first_ready(waiting: list[J], results: Mapping[str, object]) -> int:
-    for place, job in enumerate(waiting):
-        if all(need.key in results for need in job.needs):
-            return place
-    raise ValueError(f"{waiting[0].name} needs a job that is not in the plan")
 
 
 def refuse_unpicklable(jobs: Iterable[Job]) -> None:
