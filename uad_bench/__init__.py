@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from uad_bench.front.detector import Detector, fit, load_detector
     from uad_bench.front.maps import evaluate_folder
     from uad_bench.front.prediction import Prediction
-    from uad_bench.front.results import Results, load_results
+    from uad_bench.front.results import Results, import_results, load_results
     from uad_bench.front.run import run
     from uad_bench.method import Method
 
@@ -28,6 +28,7 @@ __all__ = [
     "evaluate",
     "evaluate_folder",
     "fit",
+    "import_results",
     "load_detector",
     "load_results",
     "prepare",
@@ -46,6 +47,7 @@ _HOMES = {
     "evaluate": "uad_bench.arrays",
     "evaluate_folder": "uad_bench.front.maps",
     "fit": "uad_bench.front.detector",
+    "import_results": "uad_bench.front.results",
     "load_detector": "uad_bench.front.detector",
     "load_results": "uad_bench.front.results",
     "prepare": "uad_bench.front.data",

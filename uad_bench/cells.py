@@ -189,6 +189,8 @@ class CellRecord(_Record):
         data: the evaluated dataset.
         fit: how the detector came to be.
         code: hash of the method's code and of the building blocks it is made of.
+        run: name of the file in ``runs/`` with the settings of its run; empty where maps were made
+            elsewhere.
         maps: the maps, where they were made elsewhere and no detector was trained here.
         thresholds: scores in [0, 1] by name, such as ``fpr1``.
         metrics: the numbers, by name.
@@ -213,6 +215,7 @@ class CellRecord(_Record):
     data: DatasetUse | None = None
     fit: FitRecord | None = None
     code: str = ""
+    run: str = ""
     maps: MapsUse | None = None
     thresholds: dict[str, float] = Field(default_factory=dict)
     metrics: dict[str, Metric] = Field(default_factory=dict)

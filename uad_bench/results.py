@@ -32,6 +32,16 @@ class ResultsFolder:
         return self.root / "plan.json"
 
     @property
+    def runs(self) -> Path:
+        """The settings of each run, by the name that its cells have for it."""
+        return self.root / "runs"
+
+    @property
+    def manifests(self) -> Path:
+        """What each prepared dataset behind the cells is made from, by its hash."""
+        return self.root / "manifests"
+
+    @property
     def cells(self) -> Path:
         """One JSON per cell."""
         return self.root / "cells"

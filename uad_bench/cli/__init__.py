@@ -52,6 +52,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Show a metric by site, scanner, age, sex or lesion load.",
     ),
     "plot": ("uad_bench.cli.commands.plot:plot", "Draw a figure for a paper."),
+    "export": (
+        "uad_bench.cli.commands.export:export",
+        "Write results into one zip, without images, for somebody else.",
+    ),
+    "import": (
+        "uad_bench.cli.commands.import_:import_results",
+        "Add the results in somebody's zip to a results folder.",
+    ),
     "sync": ("uad_bench.cli.commands.sync:sync", "Send to MLflow what a run could not."),
     "data": (
         "uad_bench.cli.commands.data:data",

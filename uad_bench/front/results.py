@@ -365,6 +365,32 @@ class Results:
             write_whole(file, encoded(drawn, ending))
         return file
 
+    def export(self, path: str | Path, *, detectors: bool = False) -> Path:
+        """Write these cells and all that their numbers stand on into a zip, without any image.
+
+        Args:
+            path: the zip's file; it ends in ``.zip`` and is replaced if it is there.
+            detectors: whether the cells' detectors go in too. What they hold of the people that
+                they learned from is said in ``archive.json``, the first file of the zip.
+
+        Returns:
+            The zip's file.
+
+        Raises:
+            UadBenchError: no cells, another ending, or a file that is gone or cannot be written.
+
+        Examples:
+            >>> import uad_bench as ub
+            >>> ub.load_results("results").export("run.zip").name
+            'run.zip'
+        """
+        from uad_bench.plugins.registry import open_registry
+        from uad_bench.sharing.archive import export_cells
+
+        file, registry = Path(path).expanduser(), open_registry(self.plugin)
+        folder = ResultsFolder(self.folder)
+        return export_cells(folder, self.cells, file, registry, detectors=detectors).path
+
     def detector(
         self,
         method: str,
@@ -481,6 +507,32 @@ def load_results(folder: str | Path = "results", *, plugin: Sequence[str | Path]
     """
     path = Path(folder).expanduser()
     return Results(path, load_cells(path), plugin=tuple(Path(one) for one in plugin))
+
+
+def import_results(archive: str | Path, folder: str | Path = "results") -> Results:
+    """Add the cells of an export to a results folder. What is there already stays.
+
+    Args:
+        archive: the zip that ``export`` wrote.
+        folder: the results folder; it is made where it is missing.
+
+    Returns:
+        Every cell of the folder. ``computed`` is how many came in now.
+
+    Raises:
+        UadBenchError: in one line, why the archive is not used; then nothing is written.
+
+    Examples:
+        >>> import uad_bench as ub
+        >>> given = ub.load_results("results").export("given.zip")
+        >>> ub.import_results(given, "others")
+        2 cells in others: thresholding on mslub
+    """
+    from uad_bench.sharing.archive import import_archive
+
+    path = Path(folder).expanduser()
+    added = import_archive(Path(archive).expanduser(), ResultsFolder(path))
+    return Results(path, load_cells(path), added)
 
 
 def _listed(names: Iterable[str]) -> str:

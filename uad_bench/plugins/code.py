@@ -65,6 +65,11 @@ def code_of(method: type[Method]) -> Code:
     return Code(hashlib.sha256(whole.encode()).hexdigest()[:16], tuple(sorted(unread)))
 
 
+def modules_of(method: type[Method]) -> tuple[str, ...]:
+    """Return the modules that the code of a method is in: its own, and what it is made of."""
+    return tuple(name for name, _ in _modules(method.__module__))
+
+
 def source_of(method: type[Method]) -> str:
     """Return where the class of a method is: the path of a plugin file, else its module."""
     module = sys.modules.get(method.__module__)

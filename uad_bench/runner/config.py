@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import PrivateAttr, ValidationError
 
+from uad_bench.cells import short_hash
 from uad_bench.errors import UadBenchError
 from uad_bench.runner.settings import (
     ComparisonSettings,
@@ -45,6 +47,17 @@ class RunConfig(
         if whole in self._from_file:
             return f"{self._file}: {text}"
         return text.replace(key, _argument(key), 1) if self._in_python else f"--{text}"
+
+    @property
+    def repeatable(self) -> dict[str, Any]:
+        """The settings that numbers follow from, as JSON: all but where the run is done."""
+        values = self.model_dump(exclude=set(WhereSettings.model_fields))
+        return dict(json.loads(json.dumps(values, default=str)))
+
+    @property
+    def run_name(self) -> str:
+        """What a results folder calls a run with these settings."""
+        return short_hash(self.repeatable)
 
     def one_dataset(self) -> str:
         """Return the dataset of a command that works on one.

@@ -25,6 +25,7 @@ from uad_bench.runner.listeners import Mlflow, pictures
 from uad_bench.runner.plan.job import Evaluate, Tune
 from uad_bench.runner.plan.plan import Plan, make_plan, write_plan
 from uad_bench.runner.store import CellStore, Origin
+from uad_bench.system.disk import write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,12 @@ def _begin(plan: Plan, setting: Setting, data: Data, command: str) -> None:
         if not one.tuned
     }
     _refuse_conflicts(plan, setting, data, known)
-    write_plan(plan, setting.store.results, command)
+    results = setting.store.results
+    write_plan(plan, results, command)
+    for dataset in (data.training, *data.evaluated.values(), *data.supervised.values()):
+        file = results.manifests / f"{dataset.manifest_hash}.json"
+        if not file.is_file():
+            write_whole(file, f"{dataset.manifest.model_dump_json(indent=1)}\n".encode())
 
 
 def _refuse_conflicts(

@@ -279,6 +279,7 @@ class CellStore:
                 "fit": origin.fit,
                 "maps": origin.maps,
                 "code": origin.code,
+                "run": self.config.run_name if origin.maps is None else "",
                 "environment": environment,
                 **found,
             }

@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from uad_bench.errors import UadBenchError
 
@@ -32,10 +33,11 @@ def write_whole(path: Path, data: bytes) -> None:
     with writing(path):
         stream = _open_stream(path)
         if stream is None:
-            _replace(Path(os.path.realpath(path)), data)
-        else:
-            with os.fdopen(stream, "wb") as file:
+            with opened_whole(Path(os.path.realpath(path))) as file:
                 file.write(data)
+        else:
+            with os.fdopen(stream, "wb") as pipe:
+                pipe.write(data)
 
 
 def is_stream(path: Path) -> bool:
@@ -60,13 +62,18 @@ def _open_stream(path: Path) -> int | None:
     return os.open(path, os.O_WRONLY)
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Write a new file beside ``path``, and give it that name when it is whole."""
+@contextmanager
+def opened_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file beside ``path``, and give it that name when the block is done.
+
+    Raises:
+        OSError: it cannot be written; then nothing is left of it.
+    """
     temporary = path.with_name(f".partial-{secrets.token_hex(8)}")
     try:
         make_folder(path.parent)
         with temporary.open("xb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

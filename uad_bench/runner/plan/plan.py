@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -394,9 +395,11 @@ def _unused(config: RunConfig, methods: list[PlannedMethod]) -> list[str]:
 
 
 def write_plan(plan: Plan, results: ResultsFolder, command: str) -> None:
-    """Leave the plan in the results folder, for ``status``."""
+    """Leave the plan in the results folder, for ``status``, and its settings, for ``reproduce``."""
     file = PlanFile(command=command, cells=tuple(plan.cells()))
     write_whole(results.plan, (file.model_dump_json() + "\n").encode())
+    settings = json.dumps(plan.config.repeatable, indent=1)
+    write_whole(results.runs / f"{plan.config.run_name}.json", f"{settings}\n".encode())
 
 
 def find_record(cell: PlannedCell, records: tuple[CellRecord, ...]) -> CellRecord | None:

@@ -1,0 +1,310 @@
+"""Archives: nothing of the machine goes out, nothing that was edited or leads outside comes in."""
+
+from __future__ import annotations
+
+import io
+import json
+import stat
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import uad_bench as ub
+from uad_bench.cells import CellRecord, CellSpec, DatasetUse, Environment, FitRecord
+from uad_bench.evaluation.histograms import ScoreHistogram
+from uad_bench.evaluation.tally import Tally
+from uad_bench.evaluation.values import Metric, ScanScores
+from uad_bench.histogram_files import save_histograms
+from uad_bench.results import ResultsFolder, write_cell
+from uad_bench.sharing.paths import without_paths
+from uad_bench.sharing.zips import LISTING, opened_archive
+
+HOME = "/home/alice/studies 2"
+
+
+def cell(seed: int, value: float = 0.25, **more: object) -> CellRecord:
+    spec = CellSpec(
+        method="fae",
+        params={"weights": f"{HOME}/net.pth", "steps": 5},
+        seed=seed,
+        dataset="wmh",
+        protocol="strict",
+        postprocessing="none",
+    )
+    return CellRecord.model_validate(
+        {
+            "spec": spec,
+            "state": "done",
+            "method_title": "FAE",
+            "run": "0a1b2c3d",
+            "data": DatasetUse(
+                dataset="wmh",
+                simulated=False,
+                manifest_hash="0123456789abcdef",
+                recipe="median",
+                subjects=1,
+                scans=1,
+                slices=3,
+                excluded=({"scan": "b", "reason": f"{HOME}/b.nii.gz: no brain in it"},),
+            ),
+            "fit": FitRecord(detector="fae-s0-11111111", notes=("read /data/alice/net.pth",)),
+            "metrics": {"dice": Metric(value=value, low=0.1 + 0.2, high=0.5, subjects=1)},
+            "scans": (ScanScores(subject="a", metrics={"dice": value}),),
+            "histograms": f"histograms/{spec.name}.npz",
+            "environment": Environment(
+                versions={}, git_commit=None, device="cpu", started="", wall_s=0, peak_memory_mb=0
+            ),
+            **more,
+        }
+    )
+
+
+def results(root: Path, *records: CellRecord) -> ub.Results:
+    folder = ResultsFolder(root)
+    tally = Tally.at(np.array([3], np.uint16), np.array([7]))
+    for record in records:
+        write_cell(folder, record)
+        if record.histograms is not None:
+            save_histograms(root / record.histograms, {"a": ScoreHistogram(tally, tally)})
+    settings = {
+        "data_root": "scans of alice/all",
+        "datasets": ["bids:/home/alice/wmh", "mslub"],
+        "recipe": "median",
+        "atlas": None,
+        "param": {"fae.weights": f"{HOME}/net.pth"},
+    }
+    folder.runs.mkdir(exist_ok=True)
+    (folder.runs / "0a1b2c3d.json").write_text(json.dumps(settings))
+    return ub.load_results(root)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory) -> Path:
+    """An export of two cells."""
+    root = tmp_path_factory.mktemp("archive")
+    return results(root / "results", cell(0), cell(1)).export(root / "run.zip")
+
+
+def members(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as found:
+        return {name: found.read(name) for name in found.namelist()}
+
+
+def zipped(path: Path, files: dict[str, bytes], listed: bool = True) -> Path:
+    """Write a zip; ``listed`` makes its listing true, as an attacker would."""
+    if listed:
+        import hashlib
+
+        listing = json.loads(files[LISTING])
+        listing["files"] = {
+            name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            for name, data in files.items()
+            if name != LISTING
+        }
+        files = {**files, LISTING: json.dumps(listing).encode()}
+    with zipfile.ZipFile(path, "w") as out:
+        for name, data in files.items():
+            out.writestr(name, data)
+    return path
+
+
+def refused(path: Path, into: Path) -> str:
+    with pytest.raises(ub.UadBenchError) as caught:
+        ub.import_results(path, into)
+    assert not (into / "cells").exists()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_comes_in_is_what_went_out(archive, tmp_path):
+    found = ub.import_results(archive, tmp_path / "b")
+    assert [one.spec.seed for one in found.cells] == [0, 1]
+    assert found.computed == 2
+    assert found.cells[0].metrics == cell(0).metrics
+    assert found.cells[0].scans == cell(0).scans
+    (again,) = {found.export(tmp_path / "again.zip"), tmp_path / "again.zip"}
+    assert members(again) == members(archive)
+    assert ub.import_results(archive, tmp_path / "b").computed == 0
+
+
+def test_the_same_content_is_the_same_bytes(archive, tmp_path):
+    root = tmp_path / "elsewhere" / "results"
+    again = results(root, cell(1), cell(0)).export(tmp_path / "run.zip")
+    assert again.read_bytes() == archive.read_bytes()
+
+
+def test_no_path_of_the_machine_goes_out(archive):
+    for name, data in members(archive).items():
+        assert b"alice" not in data, name
+        assert b"studies" not in data, name
+    (seed,) = [json.loads(d) for n, d in members(archive).items() if "s0-" in n and ".json" in n]
+    assert seed["spec"]["params"]["weights"] == "net.pth"
+    assert seed["data"]["excluded"][0]["reason"] == "b.nii.gz: no brain in it"
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("cannot read /data/x y/a.nii: gone", "cannot read a.nii: gone"),
+        ("~/my scans/a.nii", "a.nii"),
+        (
+            "see https://example.org/a/b, 3 mm/s and 1/2",
+            "see https://example.org/a/b, 3 mm/s and 1/2",
+        ),
+        ("bids:/data/wmh", "bids:wmh"),
+        (["/a/b", {"c": "/d/e.npz"}, 1.5, None], ["b", {"c": "e.npz"}, 1.5, None]),
+    ],
+)
+def test_of_a_path_the_last_part_is_left(text, left):
+    assert without_paths(text) == left
+    assert without_paths(left) == left
+
+
+Edit = Callable[[dict[str, bytes]], None]
+
+
+def first(files: dict[str, bytes], start: str) -> str:
+    return next(name for name in files if name.startswith(start))
+
+
+def change(files: dict[str, bytes], start: str, old: bytes, new: bytes) -> None:
+    name = first(files, start)
+    assert old in files[name]
+    files[name] = files[name].replace(old, new)
+
+
+def rename(files: dict[str, bytes], start: str, name: str) -> None:
+    files[name] = files.pop(first(files, start))
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda f: change(f, "cells/", b"0.25", b"0.95"), "was edited: cells/"),
+        (lambda f: change(f, "runs/", b"median", b"medium"), "was edited: runs/"),
+        (lambda f: f.pop(first(f, "histograms/")), "is missing"),
+        (lambda f: f.update({"cells/more.json": b"{}"}), "cells/more.json is not in its"),
+        (lambda f: f.pop(LISTING), f"has no {LISTING}"),
+        (lambda f: change(f, LISTING, b'"format": 1', b'"format": 2'), "has format 2"),
+        (lambda f: change(f, LISTING, b'"results"', b'"detector"'), "is of a detector"),
+        (lambda f: f.update({LISTING: b"[]"}), "is damaged"),
+    ],
+)
+def test_an_edited_archive_is_refused_whole(archive, tmp_path, edit, said):
+    files = members(archive)
+    edit(files)
+    path = zipped(tmp_path / "edited.zip", files, listed=False)
+    assert said in refused(path, tmp_path / "into")
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda f: rename(f, "cells/", "cells/other.json"), "is not its own cell"),
+        (lambda f: change(f, "cells/", b"histograms/", b"../../"), "another cell's histograms"),
+        (lambda f: change(f, "cells/", b"fae-s0-1", b"../../etc/"), "outside of a folder"),
+        (lambda f: f.pop(first(f, "histograms/")), "histograms of cells/"),
+        (lambda f: f.update({"report.html": b"<script>"}), "which no export does"),
+        (lambda f: f.update({".lock": b""}), "which no export does"),
+        (lambda f: change(f, "cells/", b"0.25", b"1e999"), "is no number"),
+        (lambda f: [f.pop(n) for n in list(f) if n.startswith("cells/")], "holds no cell"),
+        (lambda f: f.update({"manifests/0.json": b"{}"}), "no manifest"),
+        (lambda f: f.update({"detectors/a/detector.json": b"{}"}), "is no detector's"),
+    ],
+)
+def test_an_archive_that_lies_well_is_refused_too(archive, tmp_path, edit, said):
+    files = members(archive)
+    edit(files)
+    assert said in refused(zipped(tmp_path / "lie.zip", files), tmp_path / "into")
+
+
+PARTS = st.sampled_from(["..", ".", "", "a", "cells", "C:", "\\", "\0", "~", "a b", "\u202e", "\n"])
+
+
+@given(parts=st.lists(PARTS | st.text(max_size=4), min_size=1, max_size=5))
+def test_no_name_leads_out_of_the_folder(tmp_path_factory, parts):
+    root = tmp_path_factory.mktemp("names")
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as out:
+        info = zipfile.ZipInfo("x")
+        info.filename = info.orig_filename = "/".join(parts) or "x"
+        try:
+            out.writestr(info, b"")
+        except (UnicodeEncodeError, ValueError):  # lone surrogates cannot be in a zip
+            return
+    path = root / "bad.zip"
+    path.write_bytes(stream.getvalue())
+    # Names that are harmless go on to the next refusal: nothing says what they are.
+    with pytest.raises(ub.UadBenchError) as caught, opened_archive(path, "results"):
+        pass
+    name = zipfile.ZipFile(path).infolist()[0].filename
+    if f"has no {LISTING}" in str(caught.value):
+        assert (root / name).resolve().is_relative_to(root.resolve())
+        assert ".." not in name.split("/")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", [stat.S_IFLNK | 0o777, stat.S_IFDIR | 0o755, stat.S_IFIFO])
+def test_a_link_is_refused(tmp_path, mode):
+    info = zipfile.ZipInfo("cells/a.json")
+    info.external_attr = mode << 16
+    with zipfile.ZipFile(tmp_path / "link.zip", "w") as out:
+        out.writestr(info, "/etc/passwd")
+    assert "is a link or a folder" in refused(tmp_path / "link.zip", tmp_path / "into")
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(archive, tmp_path, monkeypatch):
+    files = members(archive)
+    files["tuning/a-0.log"] = bytes(3_000_000)
+    monkeypatch.setattr("uad_bench.sharing.zips.LARGEST_GB", 0)
+    monkeypatch.setattr("uad_bench.sharing.zips._digest", lambda _: pytest.fail("unpacked"))
+    assert "unpacks to more than" in refused(zipped(tmp_path / "bomb.zip", files), tmp_path / "i")
+
+
+@given(data=st.data())
+def test_no_changed_byte_changes_a_number(archive, tmp_path_factory, data):
+    raw = bytearray(archive.read_bytes())
+    at = data.draw(st.integers(0, len(raw) - 1))
+    raw[at] ^= data.draw(st.integers(1, 255))
+    root = tmp_path_factory.mktemp("flip")
+    (root / "run.zip").write_bytes(raw)
+    try:
+        found = ub.import_results(root / "run.zip", root / "into").cells
+    except ub.UadBenchError:
+        assert not (root / "into" / "cells").exists()
+        return
+    assert [one.metrics for one in found] == [cell(0).metrics, cell(1).metrics]
+
+
+def test_what_is_no_archive_is_refused_in_one_line(tmp_path):
+    (tmp_path / "text.zip").write_text("text")
+    assert "no zip" in refused(tmp_path / "text.zip", tmp_path / "into")
+    assert "cannot read" in refused(tmp_path / "none.zip", tmp_path / "into")
+    assert "cannot read" in refused(tmp_path, tmp_path / "into")
+    with pytest.raises(ub.UadBenchError, match=r"name a \.zip file"):
+        results(tmp_path / "r", cell(0)).export(tmp_path / "run.tar")
+
+
+def test_cells_that_contradict_those_that_are_there_stop_an_import(archive, tmp_path):
+    mine = results(tmp_path / "mine", cell(0, 0.5))
+    with pytest.raises(ub.UadBenchError, match=r"-s0-wmh.* there already with other content"):
+        ub.import_results(
+            mine.export(tmp_path / "mine.zip"), ub.import_results(archive, tmp_path / "b").folder
+        )
+    (file,) = (tmp_path / "b" / "histograms").glob("*-s1-*")
+    file.write_bytes(b"other")
+    with pytest.raises(ub.UadBenchError, match=r"\.npz: there already with other content"):
+        ub.import_results(archive, tmp_path / "b")
+
+
+def test_an_export_says_which_file_is_gone(tmp_path):
+    found = results(tmp_path / "r", cell(0))
+    (tmp_path / "r" / found.cells[0].histograms).unlink()
+    with pytest.raises(ub.UadBenchError, match=r"npz: is gone, and a cell stands on it"):
+        found.export(tmp_path / "run.zip")
+    assert not (tmp_path / "run.zip").exists()

@@ -1,0 +1,1 @@
+"""What leaves this machine, and what comes from another: archives of results, and detectors."""

@@ -1,0 +1,37 @@
+"""Texts without the paths of this machine, which name its users and its folders."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+_END = r"\s'\",:;()\[\]{}<>|"
+_PATH = re.compile(rf"(?<![\w/.~-])~?/(?!/)(?:[^{_END}]| (?=[^{_END}/]+/))+")
+"""A path from a root or a home, as far as it can be told inside of a text; no part of a URL.
+
+A space is part of it where a folder's name goes on behind it."""
+
+
+def without_paths(value: Any) -> Any:
+    """Return JSON values in which only the last part is left of every absolute path.
+
+    Args:
+        value: a text, a number, or lists and dictionaries of them.
+    """
+    if isinstance(value, dict):
+        return {key: without_paths(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_paths(one) for one in value]
+    if not isinstance(value, str):
+        return value
+    if has_root(value):
+        return Path(value).name
+    home = str(Path.home()).rstrip("/")
+    text = value.replace(f"{home}/", "~/") if home else value
+    return _PATH.sub(lambda found: Path(found[0].removeprefix("~")).name, text)
+
+
+def has_root(text: str) -> bool:
+    """Whether a whole text is one path from a root or a home."""
+    return re.match(r"~?/(?!/)", text) is not None and "\n" not in text
