@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import KW_ONLY, dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, ClassVar, Literal, Union, get_args, get_origin
+from typing import Any, ClassVar, Literal, Protocol, Union, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,6 +192,23 @@ def _ignore(step: int, values: Mapping[str, float]) -> None:
     """Report to nobody."""
 
 
+class Checkpoint(Protocol):
+    """Where one training keeps its state, so that one that was killed can go on."""
+
+    def load(self) -> bytes | None:
+        """Return the state that was kept last; ``None``: the training begins."""
+
+    def is_due(self) -> bool:
+        """Whether the state should be kept now; asked after every step."""
+
+    def save(self, state: bytes) -> None:
+        """Keep a state instead of the one before.
+
+        Raises:
+            KeyboardInterrupt: the user asked to stop in the meantime.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class FitContext:
     """Everything a method may use besides the slices. Methods never read files or log.
@@ -200,12 +218,15 @@ class FitContext:
         device: a torch device, such as ``cpu`` or ``cuda:0``.
         tissue_prior: given to methods that need ``tissue_prior``, ``None`` to others.
         report: called with the step (from 1) and current values, to show progress.
+        checkpoint: entered by every training of ``fit``, one after the other, for where its state
+            is kept; ``None`` comes out where no state is kept.
     """
 
     seed: int
     device: str = "cpu"
     tissue_prior: TissuePrior | None = None
     report: Callable[[int, Mapping[str, float]], None] = _ignore
+    checkpoint: Callable[[], AbstractContextManager[Checkpoint | None]] = nullcontext
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from uad_bench.method import FitContext, FitReport, Slices
 from uad_bench.models.batches import enough_memory, shuffled
 from uad_bench.training.feed import feed
 from uad_bench.training.params import TrainingParams
+from uad_bench.training.progress import Progress
 from uad_bench.training.selection import Selection
 from uad_bench.training.trainable import Loss, Player, Trainable, Turn
 
@@ -39,6 +40,7 @@ def train_players(
     """Train in place, and leave every player in the state that did best on validation slices.
 
     A GPU is not waited for in a step, but only where progress is reported or states are compared.
+    A training whose state was kept goes on from there, and comes to the same as without a break.
 
     Args:
         trainable: what says the loss; its players are on the context's device.
@@ -73,17 +75,21 @@ def train_players(
     ]
     checked = {round(params.steps * (part + 1) / params.checks) for part in range(params.checks)}
     selection = Selection.make(trainable, validation, params.batch_size, context)
-    layers = [layer for one in players for layer in one.module.modules()]
-    norms = [layer for layer in layers if isinstance(layer, nn.BatchNorm2d)]
+    progress = Progress(trainable, optimisers, schedules, generator, selection)
+    modules = nn.ModuleList(one.module for one in players).modules()
+    norms = [layer for layer in modules if isinstance(layer, nn.BatchNorm2d)]
     losses: dict[str, Loss] = {}
     unseen: list[tuple[int, Player, Tensor]] = []
 
     with (
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
         enough_memory(context.device, "lower batch_size, or train with --device cpu"),
+        context.checkpoint() as checkpoint,
     ):
-        batches = feed(train, order, generator.device)
-        for step in range(1, params.steps + 1):
+        step = 0 if checkpoint is None else progress.resume(checkpoint)
+        batches = feed(train, order[step * len(turns) :], generator.device)
+        while step < params.steps and selection.since != params.patience:
+            step += 1
             for player in players:
                 player.module.train()
             for norm in norms:  # a plain mean at first, so that short runs are not biased
@@ -105,8 +111,10 @@ def train_players(
                 context.report(step, _shown(losses))
             if step in checked:
                 selection.check(step)
-                if selection.since == params.patience:
-                    break
+            if checkpoint is not None and checkpoint.is_due():
+                _refuse_divergence(unseen, params, trainable)
+                unseen.clear()
+                progress.keep(step, checkpoint)
     if not selection.states:
         raise DivergenceError(_diverged(step, params, trainable))
     selection.restore()
@@ -153,6 +161,8 @@ def _refuse_divergence(
     Raises:
         DivergenceError: naming the step and the player.
     """
+    if not losses:
+        return
     finite = torch.stack([value for _, _, value in losses]).isfinite().tolist()
     for (step, player, _), is_finite in zip(losses, finite, strict=True):
         if not is_finite:

@@ -91,7 +91,7 @@ class ReconstructionTraining(Trainable):
     ) -> None:
         self.network, self.params, self.context = network, params, context
         self.perceptual = _load_perceptual(params, context.device)
-        self._seen = 0
+        self._seen = torch.zeros((), dtype=torch.int64)
         self._cleaned = torch.zeros(2, dtype=torch.int64, device=context.device)
 
     @property
@@ -122,6 +122,11 @@ class ReconstructionTraining(Trainable):
         return metrics["l1" if self.params.loss == "paper" else "misfit"]
 
     @property
+    def extra_state(self) -> Mapping[str, Tensor]:
+        """How many slices were drawn, and what was cleaned."""
+        return {"seen": self._seen, "cleaned": self._cleaned}
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the loss looked at, and what was cleaned."""
         if self.params.loss == "native":
@@ -136,7 +141,7 @@ class ReconstructionTraining(Trainable):
         if self.params.clean_target:
             pixels, slices = self._cleaned.tolist()
             notes.append(
-                f"target cleaned of {pixels} pixels in {slices} of {self._seen} slices drawn"
+                f"target cleaned of {pixels} pixels in {slices} of {int(self._seen)} slices drawn"
             )
         return tuple(notes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,9 @@ from uad_bench.training.trainable import Trainable
 
 VALIDATION_SLICES = 40
 """How many validation slices, evenly spread, each check sees."""
+
+_CHANGING = ("curves", "metrics", "states", "since", "_lowest")
+"""The attributes that checks change."""
 
 
 @dataclass(slots=True)
@@ -68,6 +72,15 @@ class Selection:
                 player.name: copy.deepcopy(player.module.state_dict())
                 for player in self.trainable.players
             }
+
+    def progress(self) -> dict[str, Any]:
+        """Return what the checks so far came to."""
+        return {name: getattr(self, name) for name in _CHANGING}
+
+    def resume(self, progress: Mapping[str, Any]) -> None:
+        """Go on after the checks that :meth:`progress` told of."""
+        for name in _CHANGING:
+            setattr(self, name, progress[name])
 
     def restore(self) -> None:
         """Put every player into its best state."""

@@ -100,6 +100,16 @@ class Trainable(ABC):
         return ()
 
     @property
+    def extra_state(self) -> Mapping[str, Tensor]:
+        """Tensors besides the players' weights that change in training and count later, by name.
+
+        Counts for the notes, or the state of a network that follows a player. A training that was
+        killed goes on with their values, which are copied into the same tensors. Change such a
+        tensor in place.
+        """
+        return {}
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Facts about the training that are worth keeping; asked for at its end."""
         return ()

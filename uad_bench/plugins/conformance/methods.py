@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,6 +29,7 @@ from uad_bench.method import (
     members_of,
 )
 from uad_bench.plugins.conformance.findings import Findings, Stop, Violation, check_score
+from uad_bench.plugins.conformance.kills import Kills
 from uad_bench.plugins.conformance.params import check_params
 from uad_bench.plugins.conformance.toy import ToyDataset, copied, toy_dataset
 from uad_bench.plugins.declarations import name_fault
@@ -120,7 +124,7 @@ def _check_constructor(cls: type[Method], params: Params, findings: Findings) ->
 def _check_behaviour(cls: type[Method], params: Params, findings: Findings) -> None:
     """Fit, score, repeat, store and restore."""
     toy, device = toy_dataset(), _device(cls, findings)
-    method = _fit(cls, params, toy, device, findings)
+    method, report = _fit(cls, params, toy, device, findings)
     scores = [_score(method, scan, findings) for scan in toy.scans]
     faults: dict[str, Violation] = {}
     for score, scan in zip(scores, toy.scans, strict=True):
@@ -136,9 +140,20 @@ def _check_behaviour(cls: type[Method], params: Params, findings: Findings) -> N
         "order",
         "the score of a scan must be the same bits whatever was scored before",
     )
-    twin = _fit(cls, params, toy, device, findings)
+    kills = Kills()
+    twin, told = _fit(cls, params, toy, device, findings, kills=kills)
+    is_alike = _same(_score(twin, toy.scans[0], findings), scores[0])
+    if kills.happened and not (is_alike and told == report):  # by the kills, or by the seed
+        twin, unbroken = _fit(cls, params, toy, device, findings)
+        is_alike = _same(_score(twin, toy.scans[0], findings), scores[0])
+        findings.check(
+            not is_alike or unbroken != report,
+            "resume",
+            "a training that was killed must end as one that was not: keep what changes in the "
+            "players' modules or in Trainable.extra_state, and draw from turn.generator only",
+        )
     findings.check(
-        _same(_score(twin, toy.scans[0], findings), scores[0]),
+        is_alike,
         "seed",
         "two fits with the same seed must score the same bits; draw from context.seed only",
     )
@@ -170,14 +185,25 @@ def _device(cls: type[Method], findings: Findings) -> str:
 
 
 def _fit(
-    cls: type[Method], params: Params, toy: ToyDataset, device: str, findings: Findings
-) -> Method:
-    """Fit a fresh instance, and look at its report and at what it did to its input."""
-    method, (train, validation) = cls(params), toy.slices(cls.info.needs)
+    cls: type[Method],
+    params: Params,
+    toy: ToyDataset,
+    device: str,
+    findings: Findings,
+    *,
+    kills: Kills | None = None,
+) -> tuple[Method, FitReport]:
+    """Fit a fresh instance, and look at its report and at what it did to its input.
+
+    With kills, every training is killed once, and a fresh instance goes on.
+    """
+    train, validation = toy.slices(cls.info.needs)
     context = toy.context(cls.info.needs, SEED, device)
+    if kills is not None:
+        context = replace(context, checkpoint=kills)
     before = _bits(train, validation, context)
     with findings.attempt("fit", "fit"):
-        report = method.fit(train, validation, context)
+        method, report = _trained(partial(cls, params), train, validation, context, kills)
         notes = method.calibrate(validation, context)
     are_words = isinstance(notes, tuple) and all(isinstance(note, str) for note in notes)
     findings.check(are_words, "calibrate", f"calibrate must return a tuple of texts, not {notes!r}")
@@ -191,12 +217,30 @@ def _fit(
     findings.check(not odd, "fitted", f"what fit sets must end in '_'; rename {', '.join(odd)}")
     if not isinstance(report, FitReport):
         findings.check(False, "fit", f"fit must return a FitReport, not {type(report).__name__}")
-        return method
+        return method, report
     absent = [name for name in cls.objective if name not in report.validation]
     findings.check(not absent, "objective", f"FitReport.validation lacks {', '.join(absent)}")
     bad = [name for name, value in report.validation.items() if not np.isfinite(value)]
     findings.check(not bad, "fit", f"FitReport.validation is not finite in {', '.join(bad)}")
-    return method
+    return method, report
+
+
+def _trained(
+    make: Callable[[], Method],
+    train: Slices,
+    validation: Slices,
+    context: FitContext,
+    kills: Kills | None,
+) -> tuple[Method, FitReport]:
+    """Return a fitted instance: the first, or the one that went on after the last kill."""
+    while True:
+        method = make()
+        try:
+            return method, method.fit(train, validation, context)
+        except KeyboardInterrupt:
+            if kills is None:
+                raise
+            kills.begin()
 
 
 def _score(method: Method, scan: Slices, findings: Findings) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
@@ -19,6 +20,7 @@ from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.protocol import validation_histogram
 from uad_bench.histogram_files import load_histograms, save_histograms
 from uad_bench.method import (
+    Checkpoint,
     EnsembleMethod,
     FitContext,
     FitReport,
@@ -33,6 +35,7 @@ from uad_bench.method import (
 from uad_bench.plugins.code import code_of, source_of
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import RunConfig
+from uad_bench.runner.detectors.checkpoints import Checkpoints
 from uad_bench.runner.detectors.folder import (
     VALIDATION,
     DetectorRecord,
@@ -147,24 +150,29 @@ class Trainer:
     def detector(
         self, method: type[Method], params: Params, seed: int, tuned: Tuned | None
     ) -> tuple[Method, FitRecord]:
-        """Train a detector, or load it where it was trained before.
+        """Train a detector, go on with a training that was killed, or load a detector that is kept.
 
         ``--overwrite all`` trains it again, and leaves every other detector alone.
         """
         key = self.key(method, params, seed)
         folder = self.results.detectors / key
-        if self.config.overwrite == "all" and folder.exists():
-            shutil.rmtree(folder)
+        what = f"train {self._named(method)}, seed {seed}"
+        checkpoints = Checkpoints(folder, what, self.device, self.tell)
+        if self.config.overwrite == "all":
+            checkpoints.remove()
+            if folder.exists():
+                shutil.rmtree(folder)
         if is_detector(folder):
+            checkpoints.remove()
             return self.stored(method, params, seed)
-        self.tell(Started(f"train {self._named(method)}, seed {seed}"))
-        fitted, report, wall_s = self._fitted(method, params, seed, tuned)
+        self.tell(Started(what))
+        fitted, report, wall_s = self._fitted(method, params, seed, tuned, checkpoints)
         record = FitRecord(
             detector=key,
             steps=report.steps,
             slices_seen=report.slices_seen,
             validation=dict(report.validation),
-            wall_s=round(wall_s, 3),
+            wall_s=round(checkpoints.earlier_s + wall_s, 3),
             tuned={} if tuned is None else tuned.params,
             trials=0 if tuned is None else tuned.trials,
             curves={name: tuple(points) for name, points in report.curves.items()},
@@ -177,15 +185,22 @@ class Trainer:
             notes=report.notes,
         )
         write_detector(folder, fitted, self._described(fitted, seed, record))
+        checkpoints.remove()
         return fitted, record
 
     def _fitted(
-        self, method: type[Method], params: Params, seed: int, tuned: Tuned | None
+        self,
+        method: type[Method],
+        params: Params,
+        seed: int,
+        tuned: Tuned | None,
+        checkpoints: Checkpoints,
     ) -> tuple[Method, FitReport, float]:
         """Train a method, or take the training that it shares, and let it calibrate itself.
 
         Returns:
-            The method, its report, and the seconds that it took; those of a shared training count.
+            The method, its report, and the seconds that it took in this process; those of a shared
+            training count.
         """
         before, started = 0.0, time.perf_counter()
         fitted: Method
@@ -193,7 +208,7 @@ class Trainer:
             fitted, report, before = self._joined(method, params, seed)
             started = time.perf_counter()
         elif method.trained_as is None:
-            fitted, report = self._fit(method, params, seed)
+            fitted, report = self._fit(method, params, seed, checkpoints)
         else:
             base, fit = self.detector(
                 method.trained_as, shared_params(method.trained_as, params), seed, tuned
@@ -323,7 +338,14 @@ class Trainer:
         masks = "lesion_masks" in method.info.needs
         return replace(slices, lesion=self.training.lesions(split)) if masks else slices
 
-    def _fit(self, method: type[Method], params: Params, seed: int) -> tuple[Method, FitReport]:
+    def _fit(
+        self,
+        method: type[Method],
+        params: Params,
+        seed: int,
+        checkpoints: Callable[[], AbstractContextManager[Checkpoint | None]] = nullcontext,
+    ) -> tuple[Method, FitReport]:
+        """Train a method; without checkpoints, a kill loses it all."""
         fitted = method(params)
         total = int(getattr(params, "steps", 1))
 
@@ -337,6 +359,7 @@ class Trainer:
             device=self.device,
             tissue_prior=prior,
             report=report,
+            checkpoint=checkpoints,
         )
         train, validation = (self._slices(method, split) for split in ("train", "validation"))
         fit = fitted.fit(train, validation, context)
