@@ -23,7 +23,7 @@ from uad_bench.plugins.registry import open_registry
 from uad_bench.report.figures.cells import MethodView, SliceView
 from uad_bench.report.plots.catalogue import FIGURES
 from uad_bench.report.plots.curves import band, of_people, thinned
-from uad_bench.report.plots.lesions import lesions_figure, zoomed
+from uad_bench.report.plots.lesions import lesions_figure, refuse_too_many, zoomed
 from uad_bench.report.plots.source import Source, make_source
 from uad_bench.report.plots.style import COLUMN, ENDINGS, PAGE, encoded, styled
 from uad_bench.results import ResultsFolder, load_cells, write_cell
@@ -322,6 +322,6 @@ def test_lesions_has_a_row_per_dataset_and_more_panels_than_fit_are_refused() ->
         assert encoded(figure, "svg") == encoded(lesions_figure(views, "A note."), "svg")
     assert len(figure.axes) == 2 * 5  # slice, lesion, two maps, one reconstruction
     assert {"One (simulated)", "Two $x$ (simulated)", "m1\nreconstruction"} <= set(words(figure))
-    many = slice_view("One", lesion, methods=9)
-    with pytest.raises(UadBenchError, match="15 panels do not fit side by side, 12 do; choose"):
-        lesions_figure([many], "")
+    refuse_too_many(10)
+    with pytest.raises(UadBenchError, match="13 panels do not fit side by side, 12 do; choose"):
+        refuse_too_many(11)

@@ -18,10 +18,13 @@ from pydantic import Field
 
 from uad_bench.cells import DatasetUse
 from uad_bench.cli import main
+from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.latent import ssim, tissue_dice
 from uad_bench.method import MethodInfo, Params, ReconstructionMethod, Slices, tunable
-from uad_bench.report.figures import sweep_picture as picture
 from uad_bench.report.figures.sweep import Shown, Sweep, Training, ValueView, sweep_csv, sweep_rows
+from uad_bench.report.figures.sweep_file import read_sweep, sweep_bytes
+from uad_bench.report.plots.style import encoded, styled
+from uad_bench.report.plots.sweep import _curve, sweep_figure
 from uad_bench.runner.plan.sweep import plan_sweep
 from uad_bench.volumes.store.prepared import PreparedDataset
 
@@ -193,7 +196,7 @@ def test_a_repeated_sweep_trains_nothing_and_writes_the_same_bytes(bench: Bench,
     arguments = ("fade.gain", "--values", "0.5,1", "--seeds", "0,1")
     first = bench.sweep(*arguments, cwd=tmp_path)
     files = sorted((tmp_path / "results" / "sweeps" / "fade-gain").iterdir())
-    assert [file.name for file in files] == ["sweep.csv", "sweep.png"]
+    assert [file.name for file in files] == ["sweep.csv", "sweep.npz", "sweep.png"]
     before = [file.read_bytes() for file in files]
     trained = bench.trained()
     assert trained == ["0.5 0", "0.5 1", "1.0 0", "1.0 1"]
@@ -379,7 +382,7 @@ def test_a_tissue_prior_of_the_template_is_told_below_the_table():
 def test_zero_stands_left_of_the_smallest_value_on_a_logarithmic_axis():
     sweep = _sweep((0.0, 1e-4, 1e-2), log=True)
     axes = Figure().subplots()
-    picture._curve(axes, sweep, ["L1"], "L1")
+    _curve(axes, sweep, ["L1"], "L1")
     axes.figure.draw_without_rendering()
     at = axes.transData.transform([(value, 0.1) for value in sweep.values])[:, 0]
     assert at[0] < at[1] < at[2]
@@ -394,7 +397,7 @@ def test_zero_stands_left_of_the_smallest_value_on_a_logarithmic_axis():
 def test_a_curve_runs_through_the_means_and_leaves_failures_out():
     sweep = _sweep((1.0, 2.0, 3.0), log=False, failed=(2.0,))
     axes = Figure().subplots()
-    picture._curve(axes, sweep, ["L1"], "L1")
+    _curve(axes, sweep, ["L1"], "L1")
     (line, *_), *_ = axes.containers
     np.testing.assert_allclose(line.get_xydata(), [[1.0, 0.6], [3.0, 0.6]])
 
@@ -405,7 +408,7 @@ def test_a_curve_runs_through_the_means_and_leaves_failures_out():
 @pytest.mark.parametrize("name", ["L1", "KL", "Dice GM"])
 def test_every_point_and_bar_lies_inside_its_panel(values: tuple, log: bool, name: str):
     axes = Figure().subplots()
-    picture._curve(axes, _sweep(values, log=log), [name], name)
+    _curve(axes, _sweep(values, log=log), [name], name)
     axes.figure.draw_without_rendering()
     (line, *_), *_ = axes.containers
     at = axes.transAxes.inverted().transform(axes.transData.transform(line.get_xydata()))
@@ -417,7 +420,9 @@ def test_every_point_and_bar_lies_inside_its_panel(values: tuple, log: bool, nam
 @pytest.mark.parametrize("failed", [(), ("noise",), ("none", "noise")])
 def test_every_sweep_can_be_drawn_and_written(failed: tuple[str, ...]):
     sweep = _sweep(("none", "noise"), log=False, failed=failed)
-    assert picture.sweep_picture(sweep) == picture.sweep_picture(sweep)
+    with styled():
+        first = encoded(sweep_figure(sweep), "svg")
+        assert encoded(sweep_figure(sweep), "svg") == first
     _, rows = sweep_rows(sweep)
     assert [row[0] for row in rows if row[1] == "failed"] == list(failed)
     states = [line["state"] for line in csv.DictReader(io.StringIO(sweep_csv(sweep)))]
@@ -425,16 +430,12 @@ def test_every_sweep_can_be_drawn_and_written(failed: tuple[str, ...]):
     assert "simulated" not in sweep.heading
 
 
-def test_the_picture_shows_the_slice_its_tissues_and_what_each_value_makes_of_them(
-    monkeypatch: pytest.MonkeyPatch,
-):
-    figures: list[Figure] = []
-    monkeypatch.setattr(picture, "png", lambda figure: figures.append(figure) or b"")
+def test_the_figure_shows_the_slice_its_tissues_and_what_each_value_makes_of_them():
     sweep = _sweep((1.0, 2.0), log=False, failed=(2.0,))
     known = np.stack([sweep.shown.image * np.float32(share) for share in (0.1, 0.2, 0.3, 0.4)])
-    picture.sweep_picture(replace(sweep, shown=replace(sweep.shown, tissues=known)))
+    figure = sweep_figure(replace(sweep, shown=replace(sweep.shown, tissues=known)))
     shown = {}
-    for axes in figures[0].axes:
+    for axes in figure.axes:
         if axes.images:
             place = axes.get_subplotspec()
             shown[place.rowspan.start, place.colspan.start] = np.asarray(axes.images[0].get_array())
@@ -445,4 +446,34 @@ def test_the_picture_shows_the_slice_its_tissues_and_what_each_value_makes_of_th
     assert shown.keys() == expected.keys()
     for place, array in expected.items():
         np.testing.assert_allclose(shown[place], array[:, 1:], err_msg=str(place), rtol=1e-5)
-    assert any(text.get_text() == "failed" for axes in figures[0].axes for text in axes.texts)
+    assert any(text.get_text() == "failed" for axes in figure.axes for text in axes.texts)
+
+
+@pytest.mark.parametrize("failed", [(), ("noise",)])
+def test_a_sweep_is_read_as_it_was_written(failed: tuple[str, ...], tmp_path: Path):
+    sweep, file = _sweep(("none", "noise"), log=False, failed=failed), tmp_path / "sweep.npz"
+    file.write_bytes(sweep_bytes(sweep))
+    found = read_sweep(file)
+    assert sweep_csv(found) == sweep_csv(sweep)
+    assert list(found.notes()) == list(sweep.notes())
+    with styled():
+        assert encoded(sweep_figure(found), "svg") == encoded(sweep_figure(sweep), "svg")
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(UadBenchError, match="repeat `uad-bench sweep`, which trains nothing again"):
+        read_sweep(file)
+
+
+def test_plot_draws_the_sweep_that_is_asked_for(tmp_path: Path, capsys):
+    sweeps = tmp_path / "results" / "sweeps"
+    for name in ("any-beta", "other-snr"):
+        (sweeps / name).mkdir(parents=True)
+        (sweeps / name / "sweep.npz").write_bytes(sweep_bytes(_sweep((1.0, 2.0), log=False)))
+    command = ["plot", "sweep", "--results", str(tmp_path / "results")]
+    assert main(command) == 2
+    assert "has several sweeps, any.beta, other.snr: choose one with --swept" in (
+        capsys.readouterr().err
+    )
+    assert main([*command, "--swept", "any.gamma"]) == 2
+    assert "no sweep of any.gamma; `uad-bench sweep any.gamma` makes one" in capsys.readouterr().err
+    assert main([*command, "--swept", "any.beta"]) == 0
+    assert (tmp_path / "results" / "sweep.pdf").read_bytes().startswith(b"%PDF")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import ScoreHistogram
 from uad_bench.evaluation.tally import Tally
+from uad_bench.system.archives import npz_bytes
 from uad_bench.system.disk import write_whole
 
 _PARTS = ("sizes", "levels", "counts")
@@ -35,21 +35,7 @@ def save_histograms(path: Path, histograms: Mapping[str, ScoreHistogram]) -> Non
         arrays[f"{kind}_counts"] = np.concatenate(
             [np.zeros(0, np.int64), *(one.counts for one in tallies)]
         )
-    write_whole(path, _npz(arrays))
-
-
-def _npz(arrays: Mapping[str, NDArray[np.generic]]) -> bytes:
-    """The bytes of an ``.npz`` archive whose dates and attributes never change."""
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as file:
-        for name, array in arrays.items():
-            member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            member.compress_type = zipfile.ZIP_DEFLATED
-            member.create_system = 3
-            data = io.BytesIO()
-            np.save(data, array, allow_pickle=False)
-            file.writestr(member, data.getvalue(), compresslevel=6)
-    return archive.getvalue()
+    write_whole(path, npz_bytes(arrays))
 
 
 def load_histograms(path: Path) -> dict[str, ScoreHistogram]:

@@ -66,6 +66,11 @@ class ResultsFolder:
         """Optuna journals, one per study."""
         return self.root / "tuning"
 
+    @property
+    def sweeps(self) -> Path:
+        """Sweeps, one folder each."""
+        return self.root / "sweeps"
+
     def cell(self, name: str) -> Path:
         """The JSON file of the cell called ``name``."""
         return self.cells / f"{name}.json"

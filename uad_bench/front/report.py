@@ -11,7 +11,8 @@ from rich.console import Console
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
 from uad_bench.front.progress import LiveProgress
-from uad_bench.front.shown_scans import Searched, shown_scans
+from uad_bench.front.searched import Searched
+from uad_bench.front.shown_scans import shown_scans
 from uad_bench.plugins.registry import open_registry
 from uad_bench.report.page.results import Images, results_page
 from uad_bench.runner.data.readiness import refuse, unwritable
@@ -30,6 +31,7 @@ def write_report(
     path: Path | None,
     *,
     images: bool,
+    patients: int,
     most_mb: float,
     progress: bool,
 ) -> Path:
@@ -40,6 +42,7 @@ def write_report(
         searched: where their results folder, detectors and prepared data are.
         path: the page's file; ``report.html`` in the results folder if not given.
         images: whether the page shows scans.
+        patients: scans of each dataset that it shows.
         most_mb: megabytes that the page may have.
         progress: whether to tell on stderr what is going on.
 
@@ -49,7 +52,7 @@ def write_report(
     Raises:
         UadBenchError: in one line, what cannot be.
     """
-    if searched.patients < 1:
+    if patients < 1:
         raise UadBenchError("--patients: give 1 or more, or --no-images")
     if not most_mb > 0:
         raise UadBenchError("--most-mb: give more than 0, such as 20")
@@ -61,7 +64,7 @@ def write_report(
         with ExitStack() as stack:
             shown = LiveProgress(Console(stderr=True, force_jupyter=False))
             tell = stack.enter_context(shown) if progress else lambda _: None
-            scans, notes = shown_scans(cells, searched, tell)
+            scans, notes = shown_scans(cells, searched, patients, tell)
         found = Images(scans, int(most_mb * _MB), notes, NOT_AT_HAND)
     page = results_page(
         cells, searched.root, registry, command=_command(searched.root), images=found

@@ -233,16 +233,17 @@ class Results:
             'report.html'
         """
         from uad_bench.front.report import write_report
-        from uad_bench.front.shown_scans import Searched
+        from uad_bench.front.searched import Searched
 
         if not self.cells:
             raise UadBenchError(f"no results in {self.folder}: `uad-bench run` writes them")
         where = None if cache is None else Path(cache).expanduser()
         return write_report(
             self.cells,
-            Searched(self.folder, where, device, self.plugin, patients),
+            Searched(self.folder, where, device, self.plugin),
             None if path is None else Path(path).expanduser(),
             images=images,
+            patients=patients,
             most_mb=most_mb,
             progress=progress,
         )
@@ -305,8 +306,10 @@ class Results:
         metric: str | None = None,
         protocol: str = "strict",
         space: str = "template",
+        swept: str | None = None,
         cache: str | Path | None = None,
         device: str = "auto",
+        progress: bool = True,
     ) -> Path:
         """Draw a figure for a paper, as ``uad-bench plot`` does, in the same words.
 
@@ -320,9 +323,12 @@ class Results:
             metric: the metric that is drawn; the figure's own if not given.
             protocol: a protocol that was run.
             space: ``template`` or ``native``.
-            cache: the folder with the prepared datasets, for ``lesions``; the user's cache by
-                default.
-            device: torch device of the detectors, for ``lesions``, or ``auto``.
+            swept: the parameter that ``sweep`` is of, such as ``spa.beta``; not needed where
+                there is one sweep.
+            cache: the folder with the prepared datasets, for figures that score scans again; the
+                user's cache by default.
+            device: torch device of the detectors, for the same figures, or ``auto``.
+            progress: whether these tell on stderr what is going on.
 
         Returns:
             The file.
@@ -331,38 +337,22 @@ class Results:
             UadBenchError: an unknown name, another ending, nothing to draw, or a file that cannot
                 be written.
         """
-        from uad_bench.front.lesion_slices import draw_lesions
-        from uad_bench.plugins.registry import open_registry
-        from uad_bench.report.plots.catalogue import LESIONS, find_figure
-        from uad_bench.report.plots.source import make_source
-        from uad_bench.report.plots.style import encoded, ending_of, styled
+        from uad_bench.front.figures.drawing import Asked, write_figure
+        from uad_bench.front.searched import Searched
         from uad_bench.report.tables.choice import Choice
         from uad_bench.report.tables.chosen import one_space
-        from uad_bench.system.disk import write_whole
 
-        figure, file = None if name == LESIONS else find_figure(name), Path(file)
-        ending = ending_of(file)
         choice = Choice.of(
             methods=methods, postprocessing=postprocessing, controls=controls, datasets=datasets
         )
-        cells, registry = choice.records(self.cells), open_registry(self.plugin)
-        source = make_source(
-            cells,
-            self.folder,
-            registry,
-            protocol=protocol,
-            space=one_space(space),
-            metric=metric,
-            order=choice.order(self.cells),
-            everyone=self.cells,
+        where, file = None if cache is None else Path(cache).expanduser(), Path(file)
+        write_figure(
+            Asked(name, choice, metric, protocol, one_space(space), swept),
+            self.cells,
+            Searched(self.folder, where, device, self.plugin),
+            file,
+            progress=progress,
         )
-        with styled():
-            if figure is None:
-                where = None if cache is None else Path(cache).expanduser()
-                drawn = draw_lesions(source, cache=where, device=device, plugin=self.plugin)
-            else:
-                drawn = figure.draw(source)
-            write_whole(file, encoded(drawn, ending))
         return file
 
     def export(self, path: str | Path, *, detectors: bool = False) -> Path:

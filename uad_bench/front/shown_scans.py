@@ -12,18 +12,16 @@ import numpy as np
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import ScoreHistogram, quantise
-from uad_bench.front.detector import Detector, load_detector
+from uad_bench.front.detector import Detector
+from uad_bench.front.searched import Searched
 from uad_bench.histogram_files import load_histograms
 from uad_bench.report.page.browser import ShownMap, ShownMethod, ShownScan, thresholds_at
 from uad_bench.report.page.facts import Names
-from uad_bench.results import ResultsFolder
-from uad_bench.runner.data.gather import STORES
-from uad_bench.runner.data.sources import cache_folder
 from uad_bench.runner.detectors.folder import histogram_key
 from uad_bench.runner.detectors.scoring import brain_on, scored_scan, signed_residual
 from uad_bench.runner.events import Listener, Noted, Progressed, Started
 from uad_bench.runner.failures import failure_reason
-from uad_bench.volumes.store.prepared import PreparedDataset, PreparedScan, find_prepared
+from uad_bench.volumes.store.prepared import PreparedDataset, PreparedScan
 
 _PLACES = (0.0, 0.5, 1.0)
 """Which scans of a method are shown first: the worst, the median, the best."""
@@ -51,33 +49,15 @@ class _Shown:
     names: Names
 
 
-@dataclass(frozen=True, slots=True)
-class Searched:
-    """Where detectors and prepared data are searched, and how many scans are shown.
-
-    Attributes:
-        root: the results folder.
-        cache: the folder of prepared datasets; the user's cache if not given.
-        device: a torch device, or ``auto``.
-        plugin: files and folders with further methods.
-        patients: scans of each dataset.
-    """
-
-    root: Path
-    cache: Path | None
-    device: str
-    plugin: tuple[Path, ...]
-    patients: int
-
-
 def shown_scans(
-    records: Iterable[CellRecord], searched: Searched, tell: Listener
+    records: Iterable[CellRecord], searched: Searched, patients: int, tell: Listener
 ) -> tuple[tuple[ShownScan, ...], tuple[str, ...]]:
     """Choose scans, and score them with every detector that is at hand.
 
     Args:
         records: the cells.
-        searched: where, and how many.
+        searched: where detectors and prepared data are.
+        patients: scans of each dataset.
         tell: told about every scan.
 
     Returns:
@@ -85,14 +65,13 @@ def shown_scans(
     """
     cells, notes = tuple(records), list[str]()
     names = Names.of(cells)
-    datasets = tuple(_datasets(cells, names, searched, notes))
+    datasets = tuple(_datasets(cells, names, searched, patients, notes))
     made: dict[tuple[str, str], list[ShownMethod]] = {}
     cells_of = {some[0].fit.detector: some for one in datasets for some in one.cells if some[0].fit}
     for key, (first, *_) in cells_of.items():
         tell(Started(f"score scans with {names.method(first)}"))
         try:
-            folder = ResultsFolder(searched.root).detectors / key
-            detector = load_detector(folder, device=searched.device, plugin=searched.plugin)
+            detector = searched.detector(key)
         except UadBenchError as error:
             notes.append(f"{names.method(first)}: {error}.")
             continue
@@ -111,10 +90,9 @@ def shown_scans(
 
 
 def _datasets(
-    records: Cells, names: Names, searched: Searched, notes: list[str]
+    records: Cells, names: Names, searched: Searched, patients: int, notes: list[str]
 ) -> Iterator[_Shown]:
     """Find the prepared data and the detectors of every dataset, and choose its scans."""
-    stores = cache_folder(searched.cache) / STORES
     usable = [r for r in records if r.state == "done" and r.group != "control"]
     if any(r.group == "control" for r in records):
         notes.append("Controls are in the tables, not in the browser.")
@@ -130,17 +108,17 @@ def _datasets(
         if others:
             who = ", ".join(sorted(others))
             notes.append(f"{title}: {who} stand on other prepared data than the rest.")
-        data = find_prepared(stores, state)
+        data = searched.prepared(state)
         if data is None:
             notes.append(
-                f"{title}: its prepared data ({state}) are not in {stores}: say where with "
-                "--cache, or run again."
+                f"{title}: its prepared data ({state}) are not in {searched.stores}: say where "
+                "with --cache, or run again."
             )
             continue
         cells = _detectors(
             [r for r in kept if r.data and r.data.manifest_hash == state], names, notes
         )
-        scans = _chosen(data, cells, searched.patients)
+        scans = _chosen(data, cells, patients)
         total = len(data.scans_of("test"))
         if len(scans) < total:
             notes.append(

@@ -10,7 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from uad_bench.report.figures.sweep import Sweep, Training, Value, ValueView, sweep_csv
-from uad_bench.report.figures.sweep_picture import sweep_picture
+from uad_bench.report.figures.sweep_file import sweep_bytes
+from uad_bench.report.plots.style import encoded, styled
+from uad_bench.report.plots.sweep import sweep_figure
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.data.gather import Data
 from uad_bench.runner.events import Listener, told
@@ -92,13 +94,15 @@ def _training(value: Value, seed: int, result: object) -> Training:
 
 
 def write_sweep(sweep: Sweep, results: ResultsFolder) -> Path:
-    """Write ``sweep.csv`` and ``sweep.png`` to the sweep's folder, and return it.
+    """Write ``sweep.csv``, ``sweep.png`` and ``sweep.npz`` to the sweep's folder, and return it.
 
     Raises:
         UadBenchError: if they cannot be written.
     """
-    folder = results.root / "sweeps" / f"{sweep.method}-{sweep.param}"
-    picture = sweep_picture(sweep)
+    folder = results.sweeps / f"{sweep.method}-{sweep.param}"
+    with styled():
+        picture = encoded(sweep_figure(sweep), "png")
     write_whole(folder / "sweep.csv", sweep_csv(sweep).encode())
     write_whole(folder / "sweep.png", picture)
+    write_whole(folder / "sweep.npz", sweep_bytes(sweep))
     return folder

@@ -47,26 +47,42 @@ def plot(
     space: Annotated[str, typer.Option(help="Voxels that were scored: template or native.")] = (
         "template"
     ),
+    swept: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METHOD.NAME", help="Which sweep, for sweep.  [default: the only one]"
+        ),
+    ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder of prepared datasets, for lesions.  [default: in the user's cache]",
+            help="Folder of prepared datasets, for lesions, latent and froc.  "
+            "[default: in the user's cache]",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="Torch device of detectors, for lesions.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="Torch device of detectors, for lesions, latent and froc.")
+    ] = "auto",
     plugin: PluginPaths = None,
 ) -> None:
     """Draw a figure from the results: sized for a column, with vectors as PDF or SVG."""
-    from uad_bench.report.plots.catalogue import SHOWS
+    from uad_bench.report.plots.catalogue import SHOWS, SWEEP
 
     if name is None:
         print_table(("figure", "what it shows"), list(SHOWS.items()))
         return
-    from uad_bench.front.results import load_results
+    from uad_bench.front.results import Results, load_results
 
     file = output or results / f"{name}.pdf"
-    load_results(results, plugin=plugin or ()).plot(
+    plugins = tuple(plugin or ())
+    # a sweep leaves no cells
+    found = (
+        Results(results, (), plugin=plugins)
+        if name == SWEEP
+        else load_results(results, plugin=plugins)
+    )
+    found.plot(
         name,
         file,
         methods=methods,
@@ -76,6 +92,7 @@ def plot(
         metric=metric,
         protocol=protocol,
         space=space,
+        swept=swept,
         cache=cache,
         device=device,
     )

@@ -37,10 +37,8 @@ class FigureInfo:
         """
         from uad_bench.report.plots.source import NothingToDrawError
 
-        if source.metric is not None and not self.takes_metric:
-            raise UadBenchError(
-                f"--metric {source.metric}: this figure is of no metric of choice; leave it out"
-            )
+        if not self.takes_metric:
+            source.refuse_metric()
         module, _, name = self.where.partition(":")
         found: Callable[[Source], Figure] = getattr(
             import_module(f"uad_bench.report.plots.{module}"), name
@@ -75,22 +73,29 @@ FIGURES: Mapping[str, FigureInfo] = {
 }
 """Every figure that is made from a results folder alone."""
 
-LESIONS = "lesions"
-"""The figure that needs detectors and prepared datasets too."""
+SCORED: Mapping[str, str] = {
+    "lesions": "a slice of each dataset: lesion, reconstructions and maps",
+    "latent": "latent tissue maps of a healthy person and of patients, with profiles along a line",
+    "froc": "lesions found against false findings per scan, over all thresholds",
+}
+"""What the figures show that score scans again: they need detectors and prepared datasets too."""
+
+SWEEP = "sweep"
+"""The figure that is made from a sweep instead of cells."""
 
 SHOWS: Mapping[str, str] = {
     **{name: info.shows for name, info in FIGURES.items()},
-    LESIONS: "a slice of each dataset: lesion, reconstructions and maps",
+    **SCORED,
+    SWEEP: "a method trained at several values of one parameter",
 }
 """What each figure shows, by name."""
 
 
-def find_figure(name: str) -> FigureInfo:
-    """Return the figure of that name.
+def refuse_unknown_figure(name: str) -> None:
+    """Refuse a name that is no figure's.
 
     Raises:
-        UadBenchError: there is none.
+        UadBenchError: naming all figures.
     """
-    if name not in FIGURES:
+    if name not in SHOWS:
         raise UadBenchError(f"no figure {name}; there are: {', '.join(SHOWS)}")
-    return FIGURES[name]

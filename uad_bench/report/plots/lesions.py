@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 
 from uad_bench.errors import UadBenchError
 from uad_bench.report.figures.cells import Image, MethodView, SliceView
+from uad_bench.report.plots.slices import SCORES, Box, grey, outlined
 from uad_bench.report.plots.style import LETTERS_PER_INCH, PAGE
 
 MOST_COLUMNS = 12
@@ -21,11 +22,8 @@ _LEAST_SHARE = 0.45
 """A panel shows at least this share of the slice's longer side."""
 
 _LEFT, _TOP, _BETWEEN = 0.28, 0.42, 0.03
-_OUTLINE = "#E69F00"
 _SMALL = 7
 _LINE = 0.14
-
-Box = tuple[slice, slice]
 
 
 def lesions_figure(views: Sequence[SliceView], note: str) -> Figure:
@@ -38,16 +36,9 @@ def lesions_figure(views: Sequence[SliceView], note: str) -> Figure:
         views: the slices, with the same methods in the same order.
         note: what a reader must know.
 
-    Raises:
-        UadBenchError: more panels than fit.
     """
     kinds = list(_kinds(views))
     columns = 2 + len(kinds)
-    if columns > MOST_COLUMNS:
-        raise UadBenchError(
-            f"figure lesions: {columns} panels do not fit side by side, {MOST_COLUMNS} do; choose "
-            "with --methods and --postprocessing"
-        )
     side = (PAGE - _LEFT) / columns
     lines = wrap(note, int(PAGE * LETTERS_PER_INCH))
     height = _TOP + len(views) * side + 0.1 + _LINE * len(lines)
@@ -72,21 +63,37 @@ def lesions_figure(views: Sequence[SliceView], note: str) -> Figure:
             panel.set_xticks([])
             panel.set_yticks([])
         _whole(line[0], view, box)
-        _grey(line[1], view.image[box])
-        _outlined(line[1], view.lesion[box])
+        grey(line[1], view.image[box])
+        outlined(line[1], view.lesion[box])
         for panel, (_, method, rebuilt) in zip(line[2:], kinds, strict=True):
             found = view.methods[method]
             if rebuilt and found.reconstruction is not None:
-                _grey(panel, found.reconstruction[box])
+                grey(panel, found.reconstruction[box])
             else:
                 top = float(found.score[box].max()) or 1.0
-                panel.imshow(found.score[box], cmap="inferno", vmin=0.0, vmax=top)
+                panel.imshow(found.score[box], cmap=SCORES, vmin=0.0, vmax=top)
         name = f"{view.title} (simulated)" if view.simulated else view.title
         line[0].set_ylabel(name, fontsize=_SMALL, parse_math=False)
     text = figure.text(0.5, 0.04 / height, "\n".join(lines), ha="center", va="bottom")
     text.set_fontsize(_SMALL)
     text.set_parse_math(False)
     return figure
+
+
+def refuse_too_many(panels: int) -> None:
+    """Refuse more panels than fit beside the slice and its lesion.
+
+    Args:
+        panels: reconstructions and maps.
+
+    Raises:
+        UadBenchError: saying how many do.
+    """
+    if panels + 2 > MOST_COLUMNS:
+        raise UadBenchError(
+            f"figure lesions: {panels + 2} panels do not fit side by side, {MOST_COLUMNS} do; "
+            "choose with --methods, --postprocessing and --controls"
+        )
 
 
 def zoomed(lesion: Image) -> Box:
@@ -119,7 +126,7 @@ def _kinds(views: Sequence[SliceView]) -> Iterator[tuple[str, int, bool]]:
 
 def _whole(panel: Axes, view: SliceView, box: Box) -> None:
     """Draw the slice in a square, and a frame around what the other panels show."""
-    _grey(panel, view.image)
+    grey(panel, view.image)
     rows, columns = box
     corner = columns.start - 0.5, rows.start - 0.5
     wide, tall = columns.stop - columns.start, rows.stop - rows.start
@@ -130,18 +137,3 @@ def _whole(panel: Axes, view: SliceView, box: Box) -> None:
     half = max(view.image.shape) / 2
     panel.set_xlim(middle[1] - half, middle[1] + half)
     panel.set_ylim(middle[0] + half, middle[0] - half)
-
-
-def _grey(panel: Axes, image: Image) -> None:
-    panel.imshow(image, cmap="gray", vmin=0.0, vmax=1.0)
-
-
-def _outlined(panel: Axes, lesion: Image) -> None:
-    """Draw the border of the lesion."""
-    inside = np.pad((np.asarray(lesion) == 1).astype(float), 1)
-    at = np.arange(-1, inside.shape[1] - 1), np.arange(-1, inside.shape[0] - 1)
-    if inside.any():
-        for colour, width in (("black", 1.8), (_OUTLINE, 0.9)):  # seen on bright and on dark
-            panel.contour(*at, inside, levels=[0.5], colors=[colour], linewidths=width)
-    panel.set_xlim(-0.5, lesion.shape[1] - 0.5)
-    panel.set_ylim(lesion.shape[0] - 0.5, -0.5)

@@ -40,7 +40,8 @@ class Source:
         space: whose voxels were scored.
         arrangement: datasets as rows, methods as columns, cells by position.
         detectors: the places of all methods of the folder, for their colours.
-        notes: what a reader must know, a sentence each.
+        facts: what a reader must know of the cells, a sentence each.
+        marks: what the marks of post-processings mean, likewise.
         metric: which metric is asked for; ``None`` for the protocol's first, or the figure's own.
     """
 
@@ -50,8 +51,25 @@ class Source:
     space: EvaluationSpace
     arrangement: Arrangement
     detectors: Detectors
-    notes: tuple[str, ...]
+    facts: tuple[str, ...]
+    marks: tuple[str, ...]
     metric: str | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All that a reader must know, a sentence each."""
+        return *self.facts, *self.marks
+
+    def refuse_metric(self) -> None:
+        """Refuse a metric that is asked for.
+
+        Raises:
+            UadBenchError: there is one.
+        """
+        if self.metric is not None:
+            raise UadBenchError(
+                f"--metric {self.metric}: this figure is of no metric of choice; leave it out"
+            )
 
     @property
     def inks(self) -> tuple[Ink, ...]:
@@ -137,18 +155,22 @@ def make_source(
     arrangement = arrange(done, (), variants, paper, order)
     _refuse_different_data(arrangement)
     shown = {column.postprocessing for column in arrangement.columns}
-    marks = [f"{one.mark}: {one.caption}." for one in variants if one.mark and one.name in shown]
+    marks = tuple(
+        f"{one.mark}: {one.caption}." for one in variants if one.mark and one.name in shown
+    )
     titles = dataset_titles(mine, paper)
     failed = {
         f"{method_title(one, paper)} on {titles[one.spec.dataset]}": None
         for one in mine
         if one.state == "failed"
     }
+    facts = list(notes_of(arrangement))
     if failed:
-        marks.append(f"Failed, and not drawn: {', '.join(failed)}.")
+        facts.append(f"Failed, and not drawn: {', '.join(failed)}.")
     detectors = detectors_of(everyone or records)
-    notes = (*notes_of(arrangement), *marks)
-    return Source(root, registry, chosen, space, arrangement, detectors, notes, metric)
+    return Source(
+        root, registry, chosen, space, arrangement, detectors, tuple(facts), marks, metric
+    )
 
 
 def _refuse_different_data(arrangement: Arrangement) -> None:

@@ -257,10 +257,15 @@ def encoded(figure: Figure, ending: Ending) -> bytes:
     return data.getvalue()
 
 
-def plain_logarithm(axis: Axis) -> None:
-    """Make an axis logarithmic, with numbers as people write them."""
+def plain_logarithm(axis: Axis, numbers: Sequence[int] = (1, 2, 5)) -> None:
+    """Make an axis logarithmic, with numbers as people write them.
+
+    Args:
+        axis: which one.
+        numbers: of each decade.
+    """
     (axis.axes.set_xscale if isinstance(axis, XAxis) else axis.axes.set_yscale)("log")
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_locator(LogLocator(subs=numbers))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 

@@ -210,6 +210,11 @@ def _append(file: Path, levels: NDArray[np.uint16]) -> None:
         out.write(levels.tobytes())
 
 
+def scores_by_residual(method: type[Method]) -> bool:
+    """Whether :func:`signed_residual` gives a reconstruction of a method's."""
+    return issubclass(method, ReconstructionMethod) and method.scores_by_residual
+
+
 def signed_residual(method: Method, slices: Slices) -> tuple[FloatArray, FloatArray | None]:
     """The residual ``[N, H, W]`` in [-1, 1] and the reconstruction, where there is one.
 

@@ -1,9 +1,10 @@
-"""A picture of a sweep: its measures as curves, and what each value makes of a healthy slice."""
+"""A sweep: its measures as curves, and what each value makes of a healthy slice."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from textwrap import wrap
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,28 +12,32 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from uad_bench.method import TISSUES, FloatArray
-from uad_bench.report.figures.cells import png
 from uad_bench.report.figures.sweep import DICE, Sweep, Value, shown
+from uad_bench.report.plots.slices import SCORES, Box, around, grey
+from uad_bench.report.plots.style import LETTERS_PER_INCH, PAGE, Dashes
 from uad_bench.report.tables.notes import people_in_words
 
-_DPI = 110
-_PANEL, _LEAST_WIDTH = 1.5, 9.0
-_LEFT, _RIGHT, _HEAD, _CURVES, _BELOW, _FOOT = 1.15, 0.15, 0.62, 1.65, 0.95, 0.3
-"""Inches: margins, the title's strip, the curves, the gap below them, and the foot."""
+_SMALL = 7
+
+_MOST_SIDE = 1.3
+_LEFT, _RIGHT, _HEAD, _CURVES, _BELOW, _LINE = 0.72, 0.08, 0.42, 1.2, 0.78, 0.14
+"""Inches: margins, the title's strip, the curves, the gap below them, and a line of the foot."""
 _GAP = 0.03
-_MARGIN = 3
-_INKS = (("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"))
-"""Okabe and Ito's colours, which colour-blind people can tell apart, with a shape each."""
+_INKS: tuple[tuple[str, str, Dashes], ...] = (
+    ("#0072b2", "o", "-"),
+    ("#d55e00", "s", "--"),
+    ("#009e73", "^", ":"),
+)
+"""Okabe and Ito's colours, which colour-blind people can tell apart, with a shape and dashes."""
 _TITLES = {"L1": "L1 ↓", "KL": "KL in nats ↓", "SSIM": "SSIM ↑"}
 _MANY_TIMES = 30.0
 """A measure whose values differ by more than this factor gets a logarithmic axis."""
-_MOST_UPRIGHT = 5
-_SCORES = "inferno"
+_MOST_UPRIGHT = 4
 _EVERY = ("reconstruction", "residual")
-"""The rows of every picture; those of the tissues follow."""
+"""The rows of every figure; those of the tissues follow."""
 
 
-def sweep_picture(sweep: Sweep) -> bytes:
+def sweep_figure(sweep: Sweep) -> Figure:
     """Draw the measures against the value, and below them one column of slices per value.
 
     The first column is the slice itself with its true tissues. Points are means over the seeds,
@@ -40,21 +45,21 @@ def sweep_picture(sweep: Sweep) -> bytes:
 
     Args:
         sweep: what was measured.
-
-    Returns:
-        A PNG file's bytes; the same from the same sweep.
     """
-    box = _box(sweep)
+    box = around(sweep.shown.brain)
     rows: tuple[str, ...] = _EVERY
     if any(view.tissues is not None for view in sweep.shown.views.values()):
         rows += TISSUES
     columns = len(sweep.values) + 1
-    wide = max(columns * _PANEL, _LEAST_WIDTH - _LEFT - _RIGHT)
+    side = min(_MOST_SIDE, (PAGE - _LEFT - _RIGHT) / columns)
     high, across = (one.stop - one.start for one in box)
-    tall = len(rows) * _PANEL * high / across
-    width, height = _LEFT + wide + _RIGHT, _HEAD + _CURVES + _BELOW + tall + _FOOT
-    figure = Figure(figsize=(width, height), dpi=_DPI)
-    figure.text(0.5, 1 - 0.2 / height, sweep.heading, ha="center", va="center", fontsize=12)
+    tall = len(rows) * side * high / across
+    lines = wrap(_foot(sweep), int(PAGE * LETTERS_PER_INCH))
+    foot = 0.1 + _LINE * len(lines)
+    height = _HEAD + _CURVES + _BELOW + tall + foot
+    figure = Figure(figsize=(PAGE, height))
+    title = figure.text(0.5, 1 - 0.12 / height, sweep.heading, ha="center", va="center")
+    title.set_parse_math(False)
     names = [name for name in sweep.names if not name.startswith(DICE)]
     dice = [name for name in sweep.names if name.startswith(DICE)]
     panels = [([name], _TITLES.get(name, name)) for name in names]
@@ -62,28 +67,30 @@ def sweep_picture(sweep: Sweep) -> bytes:
     curves = figure.add_gridspec(
         1,
         max(len(panels), 1),
-        left=0.6 / width,
-        right=1 - _RIGHT / width,
+        left=0.42 / PAGE,
+        right=1 - _RIGHT / PAGE,
         top=1 - _HEAD / height,
         bottom=1 - (_HEAD + _CURVES) / height,
-        wspace=0.33,
+        wspace=0.36,
     )
-    for at, (some, title) in enumerate(panels):
-        _curve(figure.add_subplot(curves[at]), sweep, some, title)
+    for at, (some, name) in enumerate(panels):
+        _curve(figure.add_subplot(curves[at]), sweep, some, name)
     grid = figure.add_gridspec(
         len(rows),
         columns,
-        left=_LEFT / width,
-        right=(_LEFT + columns * _PANEL) / width,
-        top=(tall + _FOOT) / height,
-        bottom=_FOOT / height,
+        left=_LEFT / PAGE,
+        right=(_LEFT + columns * side) / PAGE,
+        top=(tall + foot) / height,
+        bottom=foot / height,
         wspace=_GAP,
         hspace=_GAP,
     )
     axes = [[figure.add_subplot(grid[r, c]) for c in range(columns)] for r in range(len(rows))]
     _slices(figure, axes, sweep, box, rows)
-    figure.text(0.1 / width, 0.1 / height, _foot(sweep), fontsize=7, va="bottom")
-    return png(figure)
+    text = figure.text(0.5, 0.04 / height, "\n".join(lines), ha="center", va="bottom")
+    text.set_fontsize(_SMALL)
+    text.set_parse_math(False)
+    return figure
 
 
 def _foot(sweep: Sweep) -> str:
@@ -96,22 +103,11 @@ def _foot(sweep: Sweep) -> str:
     return "; ".join([*parts, f"slice of {sweep.shown.scan}"])
 
 
-def _box(sweep: Sweep) -> tuple[slice, slice]:
-    """The rows and columns that hold the brain, with a margin."""
-    brain = sweep.shown.brain
-    sides = []
-    for axis, size in ((1, brain.shape[0]), (0, brain.shape[1])):
-        found = np.flatnonzero(brain.any(axis=axis))
-        low, high = (found[0], found[-1]) if len(found) else (0, size - 1)
-        sides.append(slice(max(0, int(low) - _MARGIN), min(size, int(high) + 1 + _MARGIN)))
-    return sides[0], sides[1]
-
-
 def _curve(axes: Axes, sweep: Sweep, names: Sequence[str], title: str) -> None:
     """Draw one measure, or several that share a scale, against the value."""
     places = _places(axes, sweep)
     drawn: list[float] = []
-    for name, (ink, shape) in zip(names, _INKS, strict=False):
+    for name, (ink, shape, dashes) in zip(names, _INKS, strict=False):
         found = [
             (at, seeds)
             for at, value in zip(places, sweep.values, strict=True)
@@ -128,23 +124,19 @@ def _curve(axes: Axes, sweep: Sweep, names: Sequence[str], title: str) -> None:
             yerr=np.abs(ends - means),
             color=ink,
             marker=shape,
-            markersize=4,
-            linestyle="-" if sweep.numbers else "",
-            linewidth=1.3,
-            elinewidth=1.0,
-            capsize=2.5,
+            linestyle=dashes if sweep.numbers else "",
+            elinewidth=0.8,
+            capsize=2,
             label=name.removeprefix(DICE),
         )
         drawn += ends.ravel().tolist()
     if len(names) > 1:
         axes.set_ylim(-0.03, 1.03)
-        axes.legend(fontsize=7, frameon=False, loc="best")
+        axes.legend(frameon=False, loc="best")
     elif drawn and min(drawn) > 0 and max(drawn) / min(drawn) > _MANY_TIMES:
         axes.set_yscale("log")
-    axes.set_title(title, fontsize=9)
-    axes.set_xlabel(sweep.param, fontsize=8)
-    axes.tick_params(which="both", labelsize=7)
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(title)
+    axes.set_xlabel(sweep.param, parse_math=False)
 
 
 def _places(axes: Axes, sweep: Sweep) -> tuple[float, ...]:
@@ -176,7 +168,7 @@ def _slices(
     figure: Figure,
     axes: Sequence[Sequence[Axes]],
     sweep: Sweep,
-    box: tuple[slice, slice],
+    box: Box,
     rows: Sequence[str],
 ) -> None:
     """Fill the panels: the slice and its true tissues, then what each value makes of it."""
@@ -187,24 +179,23 @@ def _slices(
         for one in row:
             one.set_axis_off()
         beside = row[0].transAxes
-        row[0].text(-0.05, 0.5, name, transform=beside, va="center", ha="right", fontsize=9)
-    _grey(axes[0][0], image[box])
+        row[0].text(-0.05, 0.5, name, transform=beside, va="center", ha="right", fontsize=_SMALL)
+    grey(axes[0][0], image[box])
     known = len(rows) > len(_EVERY) and sweep.shown.tissues is not None
     title = "healthy slice\nand its tissues" if known else "healthy slice"
-    axes[0][0].set_title(title, fontsize=9)
+    axes[0][0].set_title(title, fontsize=_SMALL)
     _all_tissues(axes, 0, sweep.shown.tissues, box)
     heat = None
     for column, value in enumerate(sweep.values, start=1):
-        axes[0][column].set_title(f"{sweep.param} {_label(value)}", fontsize=9)
+        axes[0][column].set_title(f"{sweep.param}\n{_label(value)}", fontsize=_SMALL)
         view = views.get(value)
         if view is None:
-            axes[0][column].text(
-                0.5, 0.5, "failed", transform=axes[0][column].transAxes, ha="center", fontsize=9
-            )
+            beside = axes[0][column].transAxes
+            axes[0][column].text(0.5, 0.5, "failed", transform=beside, ha="center", fontsize=_SMALL)
             continue
-        _grey(axes[0][column], view.reconstruction[box])
+        grey(axes[0][column], view.reconstruction[box])
         heat = axes[1][column].imshow(
-            residuals[value][box], cmap=_SCORES, vmin=0.0, vmax=top or 1.0, interpolation="nearest"
+            residuals[value][box], cmap=SCORES, vmin=0.0, vmax=top or 1.0, interpolation="nearest"
         )
         _all_tissues(axes, column, view.tissues, box)
     if heat is not None:
@@ -215,21 +206,17 @@ def _all_tissues(
     axes: Sequence[Sequence[Axes]],
     column: int,
     tissues: FloatArray | None,
-    box: tuple[slice, slice],
+    box: Box,
 ) -> None:
     for row, tissue in zip(axes[len(_EVERY) :], () if tissues is None else tissues, strict=False):
-        _grey(row[column], tissue[box])
+        grey(row[column], tissue[box])
 
 
 def _scale(figure: Figure, axes: Axes, heat: AxesImage) -> None:
     """Put the scale of the residuals where the healthy slice has none."""
     place = axes.inset_axes((0.15, 0.45, 0.7, 0.06))
     bar = figure.colorbar(heat, cax=place, orientation="horizontal")
-    bar.ax.tick_params(labelsize=7)
+    bar.ax.tick_params(labelsize=_SMALL)
     axes.text(
-        0.5, 0.62, "|slice − reconstruction|", transform=axes.transAxes, ha="center", fontsize=7
+        0.5, 0.62, "|slice −\nreconstruction|", transform=axes.transAxes, ha="center", fontsize=6
     )
-
-
-def _grey(axes: Axes, image: FloatArray) -> None:
-    axes.imshow(image, cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")

@@ -1,0 +1,199 @@
+"""Figures that score scans again: the numbers of the run, and what they cannot be made from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+import uad_bench as ub
+from uad_bench.cli import main
+from uad_bench.evaluation.froc import LesionCounts, count_lesions, froc, froc_thresholds
+from uad_bench.evaluation.histograms import ScoreHistogram
+from uad_bench.evaluation.scored import ScoredScan
+from uad_bench.front.figures import lesion_counts, lesion_slices
+from uad_bench.report.plots.latent import LatentView, latent_figure
+
+BANDS = '''
+"""Bands of intensity as tissues (Nobody 2026)."""
+import numpy as np
+
+from uad_bench.method import FitReport, MethodInfo, ReconstructionMethod, TissueMapping
+
+
+class Bands(ReconstructionMethod, TissueMapping):
+    """A darker copy."""
+
+    info = MethodInfo("bands", "Bands")
+
+    def fit(self, train, validation, context):
+        return FitReport()
+
+    def reconstruct(self, slices):
+        return (slices.image * np.float32(0.5)).astype(np.float32)
+
+    def tissues(self, slices):
+        image = slices.image[:, 0]
+        dark, bright = image < 0.2, image >= 0.5
+        return np.stack([dark, bright, ~dark & ~bright, 0 * image], axis=1).astype(np.float32)
+'''
+
+
+@pytest.fixture(scope="module")
+def ran(lab, prepared, tmp_path_factory) -> ub.Results:
+    """A run of two methods; one has tissue maps."""
+    folder = tmp_path_factory.mktemp("scored")
+    plugin = folder / "bands.py"
+    plugin.write_text(BANDS)
+    return ub.run(
+        ["thresholding", "bands"], "mslub", data_root=str(lab), controls=[], plugin=plugin,
+        results=folder / "results", cache=prepared, mlflow=False, progress=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
+    """What was given to the drawing of curves."""
+    seen: list[tuple] = []
+
+    def draw(source, curves, *said):
+        seen.append((source, curves, said))
+        return Figure()
+
+    monkeypatch.setattr(lesion_counts, "froc_figure", draw)
+    return seen
+
+
+def words(figure: Figure) -> str:
+    return " ".join(text.get_text() for text in figure.findobj(Text)).replace("\n", " ")
+
+
+def test_at_the_run_s_threshold_froc_counts_what_the_run_counted(
+    ran, prepared, drawn, monkeypatch, tmp_path
+):
+    wanted = {}
+    for record in ran.cells:
+        threshold = round(record.thresholds["fpr1"] * 65535)
+        wanted[record.spec.method, record.spec.postprocessing] = threshold, record
+    counts = {}
+
+    def counted(scan, thresholds):
+        mine = count_lesions(scan, [*thresholds, *(one for one, _ in wanted.values())])
+        counts.setdefault(len(counts), (scan, mine))
+        return mine
+
+    monkeypatch.setattr(lesion_counts, "count_lesions", counted)
+    ran.plot("froc", tmp_path / "a.svg", cache=prepared, progress=False)
+    ((source, curves, _),) = drawn
+    names = [(one.method, one.postprocessing) for one in source.arrangement.columns]
+    assert {names[column] for _, column in curves} == wanted.keys()
+    scans = list(counts.values())
+    for at, name in enumerate(key for key in wanted if key[0] == names[0][0]):
+        _, record = wanted[name]
+        each = len(record.scans)
+        for own, (scan, mine) in zip(record.scans, scans[at * each : (at + 1) * each], strict=True):
+            place = list(wanted).index(name) - len(wanted)
+            assert own.metrics["false_findings"] == mine.false[place]
+            recall = own.metrics["lesion_recall"]
+            assert (recall is None) == (mine.lesions == 0)
+            assert recall is None or recall == pytest.approx(mine.found[place] / mine.lesions)
+            assert own.subject == scan.subject
+
+
+def test_froc_rises_and_says_what_is_not_drawn(ran, prepared, drawn, tmp_path):
+    some = tuple(
+        one.model_copy(update={"fit": None}) if one.spec.method == "bands" else one
+        for one in ran.cells
+    )
+    few = ub.Results(ran.folder, some, plugin=ran.plugin)
+    few.plot("froc", tmp_path / "a.svg", cache=prepared, progress=False)
+    ((_, curves, said),) = drawn
+    for false, found in curves.values():
+        assert (np.diff(false) > 0).all()
+        assert (np.diff(found) > 0).all()
+    assert "Not everywhere drawn, because no detector is stored: Bands, Bands*." in said
+
+
+def test_thresholds_of_froc_are_reached_by_ever_more_healthy_voxels():
+    scores = np.random.default_rng(0).integers(0, 60_000, 100_000).astype(np.uint16)
+    histogram = ScoreHistogram.of(scores, np.zeros(scores.shape, np.uint8))
+    thresholds = froc_thresholds(histogram)
+    assert list(thresholds) == sorted(set(thresholds), reverse=True)
+    assert (scores >= thresholds[0]).mean() <= 1e-6
+    assert (scores >= thresholds[-1]).mean() == pytest.approx(0.2, abs=1e-3)
+
+
+def test_a_perfect_map_finds_every_lesion_without_a_false_finding():
+    lesion = np.zeros((2, 12, 12), np.uint8)
+    lesion[0, 2:4, 2:4] = lesion[1, 8:10, 8:10] = 1
+    scan = ScoredScan(
+        "p", None, lesion * np.uint16(60_000), lesion, np.ones(lesion.shape, bool),
+        (1.0, 1.0, 1.0), np.array([0, 5]),
+    )  # fmt: skip
+    false, found = froc([count_lesions(scan, [60_001, 60_000, 1])])
+    assert (false.tolist(), found.tolist()) == ([0.0], [1.0])
+    assert froc([LesionCounts(0, np.zeros(1, int), np.ones(1, int))]) is None
+
+
+def test_latent_maps_are_of_the_method_that_has_them(ran, prepared, tmp_path, capsys):
+    file = tmp_path / "latent.svg"
+    ran.plot("latent", file, cache=prepared)
+    assert file.read_bytes().count(b"<image") == 2 * 7  # healthy and a patient: slice, maps, ...
+    told = capsys.readouterr()
+    assert "map tissues of healthy people with Bands" in told.err
+    assert told.out == ""
+    with pytest.raises(ub.UadBenchError, match="no method with latent tissue maps, such as spa,"):
+        ran.plot("latent", file, cache=prepared, methods="thresholding")
+
+
+def test_the_profile_is_that_of_the_row_with_most_lesion():
+    brain = np.zeros((20, 16), bool)
+    brain[2:18, 3:13] = True
+    image = np.where(brain, 0.5, 0).astype(np.float32)
+    lesion = np.zeros(brain.shape, np.uint8)
+    lesion[7, 5:9] = lesion[8, 6] = 1
+    image[7, 5:9] = 0.9
+    tissues = np.stack([image * share for share in (0.1, 0.2, 0.3, 0.4)])
+    views = [
+        LatentView("One $x$", image, brain, lesion, tissues, image / 2),
+        LatentView("healthy", image, brain, None, tissues, image / 2),
+    ]
+    figure = latent_figure(views, "A note.")
+    profiles = [axes for axes in figure.axes if not axes.images]
+    assert len(profiles) == len(figure.axes) / 2 == 2 * 7
+    np.testing.assert_allclose(profiles[0].lines[0].get_ydata(), image[7])
+    np.testing.assert_allclose(profiles[1].lines[0].get_ydata(), tissues[0, 7])
+    assert views[1].line == 2  # the first of the rows with most brain
+    assert "One $x$" in words(figure)
+
+
+def test_too_many_panels_are_refused_before_anything_is_scored(
+    ran, prepared, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(lesion_slices, "signed_residual", lambda *_: pytest.fail("scored"))
+    many = [
+        one.model_copy(update={"spec": one.spec.model_copy(update={"params": {"size": at}})})
+        for one in ran.cells
+        for at in range(4)
+    ]
+    results = ub.Results(ran.folder, tuple(many), plugin=ran.plugin)
+    with pytest.raises(ub.UadBenchError, match="26 panels do not fit side by side, 12 do; choose"):
+        results.plot("lesions", tmp_path / "a.pdf", cache=prepared, progress=False)
+
+
+def test_options_of_other_figures_are_one_line(ran, tmp_path, capsys, prepared):
+    here = ["--results", str(ran.folder), "-o", str(tmp_path / "a.pdf"), "--cache", str(prepared)]
+    here += ["--plugin", str(ran.plugin[0])]
+    for wrong, said in (
+        (["plot", "froc", "--metric", "dice"], "of no metric of choice"),
+        (["plot", "cost", "--swept", "spa.beta"], "--swept spa.beta: figure cost is of no sweep"),
+        (["plot", "sweep", "--methods", "spa"], "choose the sweep with --swept"),
+        (["plot", "sweep"], "no sweep; `uad-bench sweep METHOD.NAME` makes one"),
+        (["plot", "froc", "--device", "cuda:99"], "cuda:99"),
+    ):
+        assert main([*wrong, *here]) == 2
+        told = capsys.readouterr().err
+        assert said in told
+        assert told.count("\n") == 1
+    assert not list(tmp_path.iterdir())

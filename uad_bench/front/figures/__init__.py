@@ -1,0 +1,1 @@
+"""Figures that need more than the cells: detectors and prepared datasets, or a sweep."""
