@@ -13,8 +13,10 @@ from uad_bench.plugins.registry import open_registry
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import load_config
 from uad_bench.runner.detectors.trainer import Trainer
+from uad_bench.runner.detectors.tuning import tune
 from uad_bench.runner.plan.plan import Plan, make_plan
-from uad_bench.tuning import Tuned
+from uad_bench.study_record import Trial
+from uad_bench.tuning.search import Found
 
 METHOD = '''
 """A toy."""
@@ -88,19 +90,20 @@ def test_what_a_preset_sets_is_still_tuned_and_what_a_flag_sets_is_not(toy):
 def test_tuning_starts_from_the_preset_in_a_study_of_its_own(toy, tmp_path, monkeypatch):
     asked = []
 
-    def watch(evaluate, space, **given) -> Tuned:
-        asked.append((given["first"], given["default"], given["journal"]))
-        return Tuned(dict(given["default"]), 1.0, 1, 0)
+    def watch(evaluate, wanted, name, *_) -> Found:
+        asked.append((wanted.first, wanted.default, name))
+        metrics = {metric.name: 1.0 for metric in wanted.metrics}
+        return Found((Trial(number=1, params=dict(wanted.default), metrics=metrics),), {})
 
-    monkeypatch.setattr("uad_bench.runner.detectors.trainer.tune", watch)
+    monkeypatch.setattr("uad_bench.runner.detectors.tuning.search", watch)
     for preset in (None, "quick", "paper"):
         made = plan(toy, preset=preset)
-        training = SimpleNamespace(manifest_hash="data")
+        training = SimpleNamespace(manifest_hash="data", simulated=False)
         results = ResultsFolder(tmp_path / "results")
         trainer = Trainer(training, training, results, made.config, "cpu", lambda event: None)
         (planned,) = (p for p in made.methods if p.method.info.name == "toy")
         # the same fixed parameters, so that only the start tells the studies apart
-        trainer.tune(planned.method, planned.params.model_copy(update={"steps": 10}))
+        tune(trainer, planned.method, planned.params.model_copy(update={"steps": 10}))
     (plain, plain_default, study), (quick, _, same), (paper, default, own) = asked
     assert plain == quick == {"gain": 0.9}
     assert plain_default == {"gain": 0.5}

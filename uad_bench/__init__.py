@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from uad_bench.front.prediction import Prediction
     from uad_bench.front.results import Results, import_results, load_results
     from uad_bench.front.run import run
+    from uad_bench.front.tuning import tune
     from uad_bench.method import Method
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "load_results",
     "prepare",
     "run",
+    "tune",
 ]
 
 __version__ = "0.2.0"
@@ -52,6 +54,7 @@ _HOMES = {
     "load_results": "uad_bench.front.results",
     "prepare": "uad_bench.front.data",
     "run": "uad_bench.front.run",
+    "tune": "uad_bench.front.tuning",
 }
 """The module of each public name. It is imported when the name is first used."""
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from uad_bench.evaluation.values import Metric, ScanScores
+from uad_bench.study_record import Objective
 
 State = Literal["planned", "running", "done", "failed"]
 Group = Literal["detector", "supervised", "control"]
@@ -128,6 +129,8 @@ class FitRecord(_Record):
         wall_s: training time in seconds.
         tuned: the parameters that tuning chose, empty without tuning.
         trials: tuning trials that ran.
+        objective: what they were compared by, empty without tuning.
+        choice: why the tuned parameters were chosen.
         curves: per training metric, pairs of step and value.
         simulated_prior: whether its tissue prior is an atlas of phantoms.
         fallback_prior: whether its tissue prior is the template's, for want of subjects with maps.
@@ -141,6 +144,8 @@ class FitRecord(_Record):
     wall_s: float = 0.0
     tuned: dict[str, float] = Field(default_factory=dict)
     trials: int = 0
+    objective: Objective | Literal[""] = ""
+    choice: str = ""
     curves: dict[str, tuple[tuple[int, float], ...]] = Field(default_factory=dict)
     simulated_prior: bool = False
     fallback_prior: bool = False

@@ -220,6 +220,8 @@ class FitContext:
         report: called with the step (from 1) and current values, to show progress.
         checkpoint: entered by every training of ``fit``, one after the other, for where its state
             is kept; ``None`` comes out where no state is kept.
+        checked: called with the step and the metrics on healthy validation slices, where a training
+            looks at them; it may end the training by an exception.
     """
 
     seed: int
@@ -227,6 +229,7 @@ class FitContext:
     tissue_prior: TissuePrior | None = None
     report: Callable[[int, Mapping[str, float]], None] = _ignore
     checkpoint: Callable[[], AbstractContextManager[Checkpoint | None]] = nullcontext
+    checked: Callable[[int, Mapping[str, float]], None] = _ignore
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +240,7 @@ class FitReport:
         steps: optimiser steps taken.
         slices_seen: training slices drawn, repeats counted.
         validation: metrics on the healthy validation slices, lower is better. Tuning minimises
-            the mean of the ones named in ``Method.objective``, each relative to the first trial.
+            the ones named in ``Method.objective``.
         curves: per metric, pairs of step and value, for the record.
         notes: facts worth keeping, such as which perceptual weights were used.
     """
@@ -302,7 +305,7 @@ class Method(ABC):
     Class attributes:
         info: what it is, as one frozen value. A subclass of a method states its own, whole.
         Params: its hyper-parameters.
-        objective: the validation metrics that tuning minimises.
+        objective: the validation metrics that tuning minimises, fidelity first.
         budget: the parameters that say how large it is and how long it trains; a control beside it
             is given the same.
         trained_as: the method, a base class of this one, whose training it shares. It differs in

@@ -22,6 +22,10 @@ from uad_bench.system.threads import wait_briefly
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("uad_bench.cli.commands.run:run", "Tune, train, evaluate and tabulate detectors."),
+    "tune": (
+        "uad_bench.cli.commands.tune:tune",
+        "Choose parameters on healthy validation scans.",
+    ),
     "sweep": (
         "uad_bench.cli.commands.sweep:sweep",
         "Train at several values of one parameter, and compare.",

@@ -68,11 +68,12 @@ Given = Mapping[str, Any]
 """What the user said of a command's settings, by field. What was left out is not in it."""
 
 _SPELLINGS = {
+    "methods": ("-m", "--methods"),
     "datasets": ("--datasets", "--dataset"),
     "seeds": ("--seeds", "--seed"),
     "jobs": ("-j", "--jobs"),
 }
-_ENVIRONMENT = {"data_root": "UAD_BENCH_DATA"}
+_ENVIRONMENT = {"data_root": "UAD_BENCH_DATA", "storage": "UAD_BENCH_STORAGE"}
 _REPEATED: Mapping[str, tuple[Any, str]] = {
     "param": (list[str], "METHOD.NAME=VALUE"),
     "plugin": (list[Path], "FILE|DIR"),
@@ -141,6 +142,8 @@ def _read_as(annotation: Any) -> tuple[Any, str | None]:
     """How the command line reads a type of the model, which then validates it, and shows it."""
     if get_origin(annotation) is tuple:
         return str, "A,B,..."
+    if getattr(annotation, "__name__", "") == "SecretStr":
+        return str, "URL"
     if get_origin(annotation) is Literal:
         return str, "|".join(get_args(annotation))
     for part in get_args(annotation):

@@ -34,7 +34,7 @@ def print_plan(plan: Plan, records: tuple[CellRecord, ...], results: ResultsFold
         values = planned.params.model_dump(mode="json", exclude_defaults=True)
         methods.add_row(
             named(planned.method.info.name, planned.supervised_on),
-            str(plan.config.trials) if planned.tuned else "none",
+            plan.config.trials_in_words if planned.tuned else "none",
             ", ".join(map(str, planned.seeds)),
             ", ".join(f"{key}={value}" for key, value in values.items()) or "defaults",
         )

@@ -13,6 +13,7 @@ from uad_bench.errors import UadBenchError
 from uad_bench.front.progress import LiveProgress
 from uad_bench.front.searched import Searched
 from uad_bench.front.shown_scans import shown_scans
+from uad_bench.front.tuning import write_tuning_page
 from uad_bench.plugins.registry import open_registry
 from uad_bench.report.page.results import Images, results_page
 from uad_bench.runner.data.readiness import refuse, unwritable
@@ -66,8 +67,14 @@ def write_report(
             tell = stack.enter_context(shown) if progress else lambda _: None
             scans, notes = shown_scans(cells, searched, patients, tell)
         found = Images(scans, int(most_mb * _MB), notes, NOT_AT_HAND)
+    tuning = write_tuning_page(searched.root, file.parent)
     page = results_page(
-        cells, searched.root, registry, command=_command(searched.root), images=found
+        cells,
+        searched.root,
+        registry,
+        command=_command(searched.root),
+        images=found,
+        tuning="" if tuning is None else tuning.name,
     )
     write_whole(file, page.encode())
     return file

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-_SIZE_MM = (10.0, 44.0)
+SIZE_MM = (10.0, 44.0)
 _SOFT_MM = (0.0, 5.0)
 _LEAST_SOFT_MM = 1e-3
 _LOGISTIC = 1.7
@@ -54,16 +54,25 @@ def synthesise(
     return changed, torch.maximum(share.flatten(), most)
 
 
-def draw_shapes(brain: Tensor, spacing: tuple[float, float], generator: torch.Generator) -> Tensor:
+def draw_shapes(
+    brain: Tensor,
+    spacing: tuple[float, float],
+    generator: torch.Generator,
+    *,
+    size_mm: tuple[float, float] = SIZE_MM,
+    ragged: bool = False,
+) -> Tensor:
     """Return one shape per slice, 1 inside and 0 outside, ``[B, 1, H, W]``.
 
-    A rectangle, an ellipse, or an ellipse with a ragged rim, equally likely: 10 to 44 mm in either
-    direction, its centre in the brain, and its edge as soft as after a Gaussian of 0 to 5 mm.
+    A rectangle, an ellipse, or an ellipse with a ragged rim, equally likely: its centre in the
+    brain, and its edge as soft as after a Gaussian of 0 to 5 mm.
 
     Args:
         brain: bool ``[B, 1, H, W]``; where there is none, the centre is anywhere.
         spacing: pixel height and width in mm.
         generator: source of every draw, on the brain's device.
+        size_mm: shortest and longest extent in either direction.
+        ragged: whether all are ellipses with a ragged rim.
     """
     count, _, height, width = brain.shape
     device = brain.device
@@ -74,17 +83,17 @@ def draw_shapes(brain: Tensor, spacing: tuple[float, float], generator: torch.Ge
 
     likely = brain.flatten(1).float() + 1e-9
     centre = torch.multinomial(likely, 1, generator=generator)[:, :, None, None]
-    high, wide = draw(*_SIZE_MM) / 2, draw(*_SIZE_MM) / 2
+    high, wide = draw(*size_mm) / 2, draw(*size_mm) / 2
     rows = torch.arange(height, device=device)[:, None]
     columns = torch.arange(width, device=device)
     y = (rows - centre // width) * spacing[0] / high
     x = (columns - centre % width) * spacing[1] / wide
     wave = torch.arange(1, _WAVES + 1, device=device)[:, None, None]
     height_of, phase = draw(-1.0, 1.0, _WAVES), draw(0.0, 2 * math.pi, _WAVES)
-    ragged = (height_of / wave * torch.cos(wave * torch.atan2(y, x) + phase)).sum(1, keepdim=True)
+    waves = (height_of / wave * torch.cos(wave * torch.atan2(y, x) + phase)).sum(1, keepdim=True)
     radius = (y.square() + x.square()).sqrt()
-    kind = draw(0.0, 3.0).floor()
-    rim = torch.where(kind == 2, 1 + _RAGGED * ragged, 1.0)
+    kind = draw(2.0 if ragged else 0.0, 3.0).floor()
+    rim = torch.where(kind == 2, 1 + _RAGGED * waves, 1.0)
     outward = torch.where(kind == 0, torch.maximum(y.abs(), x.abs()), radius / rim.clamp(min=0.2))
     soft = draw(*_SOFT_MM).clamp(min=_LEAST_SOFT_MM) / _LOGISTIC
     return torch.sigmoid((1 - outward) * torch.minimum(high, wide) / soft)

@@ -51,7 +51,7 @@ class RunConfig(
     @property
     def repeatable(self) -> dict[str, Any]:
         """The settings that numbers follow from, as JSON: all but where the run is done."""
-        values = self.model_dump(exclude=set(WhereSettings.model_fields))
+        values = self.model_dump(exclude={*WhereSettings.model_fields, "storage"})
         return dict(json.loads(json.dumps(values, default=str)))
 
     @property

@@ -13,6 +13,7 @@ from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.gather import Data
 from uad_bench.runner.data.readiness import fallback_note
+from uad_bench.runner.detectors.tuning import Tuning
 from uad_bench.runner.environment import resolve_device
 from uad_bench.runner.events import Listener, Noted, told
 from uad_bench.runner.executors.contract import Executor, Failure, refuse_unpicklable
@@ -20,7 +21,6 @@ from uad_bench.runner.executors.local import LocalExecutor
 from uad_bench.runner.jobs.evaluate import Evaluated
 from uad_bench.runner.jobs.perform import perform
 from uad_bench.runner.jobs.setting import Setting
-from uad_bench.runner.jobs.train import Tuning
 from uad_bench.runner.listeners import Mlflow, pictures
 from uad_bench.runner.plan.job import Evaluate, Tune
 from uad_bench.runner.plan.plan import Plan, make_plan, write_plan
@@ -99,6 +99,8 @@ def run(
                 assert data is not None
                 found = {(job.method.info.name, job.supervised_on): result.params}
                 tuned |= found
+                for line in (line for study in result.studies for line in study.lines()):
+                    tell(Noted(line))
                 _refuse_conflicts(plan, setting, data, found)
             elif isinstance(job, Evaluate):
                 assert data is not None

@@ -9,12 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from uad_bench.cells import EvaluationSpace
 from uad_bench.plugins.registry import PLUGINS_HELP
+from uad_bench.study_record import USUAL_TRIALS, Objective, SamplerName
 
 Overwrite = Literal["never", "missing", "failed", "all"]
 
@@ -183,8 +184,26 @@ class TuningSettings(Settings):
     tune: bool = True
     """Tune the parameters that a method names, on healthy scans."""
 
-    trials: _Int = Field(default=3, ge=1)
-    """Tuning trials per method."""
+    trials: _Int | None = Field(default=None, ge=1)
+    """Tuning trials per method; if not given, 3, or every point of a grid."""
+
+    objective: Objective = "reconstruction"
+    """What trials are compared by, on healthy scans: the method's own reconstruction error (and
+    KL), SSIM (and KL), or how well lesions painted into them are found."""
+
+    sampler: SamplerName = "tpe"
+    """How trials are drawn: Optuna's TPE, every point of a grid over the search ranges, or at
+    random."""
+
+    storage: SecretStr | None = None
+    """Address of a database that a team tunes in, such as sqlite:///FILE or
+    postgresql://HOST/NAME; files of the results folder if not given."""
+
+    @property
+    def trials_in_words(self) -> str:
+        """How many trials each method gets."""
+        whole_grid = self.sampler == "grid" and self.trials is None
+        return "a grid" if whole_grid else str(self.trials or USUAL_TRIALS)
 
 
 class EvaluationSettings(Settings):
@@ -247,6 +266,18 @@ OF_MAPS = (
     "overwrite",
 )
 """The settings of a run that have a meaning for maps of another program."""
+
+OF_TUNING = (
+    *DataSettings.model_fields,
+    *TrainingSettings.model_fields,
+    *(name for name in TuningSettings.model_fields if name != "tune"),
+    *StoreSettings.model_fields,
+    "methods",
+    "device",
+    "results",
+    "overwrite",
+)
+"""The settings of a run that have a meaning where it only tunes."""
 
 
 def heading(model: type[Settings], name: str) -> str:

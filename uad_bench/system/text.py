@@ -1,5 +1,7 @@
 """What can be written into a text file."""
 
+import re
+
 
 def is_text(word: str) -> bool:
     """Whether a word can be written as UTF-8.
@@ -11,3 +13,16 @@ def is_text(word: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+_PASSWORDS = re.compile(r"(?<=://)([^\s:/@]*):[^\s]*@|(?<=[?&]password=)[^&\s'\"]*")
+
+
+def without_passwords(text: str) -> str:
+    """Return a text, such as a command, without the passwords of the addresses in it.
+
+    Examples:
+        >>> without_passwords("--storage postgresql://ann:secret@db/studies -m spa")
+        '--storage postgresql://ann:***@db/studies -m spa'
+    """
+    return _PASSWORDS.sub(lambda found: f"{found[1]}:***@" if found[1] is not None else "***", text)

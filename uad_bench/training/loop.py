@@ -110,7 +110,7 @@ def train_players(
             if step % REPORT_EVERY == 0 or step == params.steps:
                 context.report(step, _shown(losses))
             if step in checked:
-                selection.check(step)
+                context.checked(step, selection.check(step))
             if checkpoint is not None and checkpoint.is_due():
                 _refuse_divergence(unseen, params, trainable)
                 unseen.clear()

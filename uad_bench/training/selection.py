@@ -59,8 +59,12 @@ class Selection:
         batches = tuple(Batch.read(validation, part, device) for part in parts)
         return cls(trainable, batches, device, context.seed + 1)
 
-    def check(self, step: int) -> None:
-        """Look at the players after ``step`` steps, and keep a copy of their states if best."""
+    def check(self, step: int) -> Mapping[str, float]:
+        """Look at the players after ``step`` steps, and keep a copy of their states if best.
+
+        Returns:
+            The metrics on the validation slices.
+        """
         metrics = self._measure()
         value = self.trainable.judge(metrics)
         for name, number in {"loss": value, **metrics}.items():
@@ -72,6 +76,7 @@ class Selection:
                 player.name: copy.deepcopy(player.module.state_dict())
                 for player in self.trainable.players
             }
+        return metrics
 
     def progress(self) -> dict[str, Any]:
         """Return what the checks so far came to."""

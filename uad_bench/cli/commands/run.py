@@ -13,6 +13,7 @@ from uad_bench.cli.options import ConfigFile, Given, takes
 from uad_bench.cli.output import cells_in_words
 from uad_bench.plugins.registry import open_registry
 from uad_bench.runner.config import RunConfig, load_config
+from uad_bench.system.text import without_passwords
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,7 +63,7 @@ def _run(config: RunConfig, messages: Console) -> RunResults:
     from uad_bench.front.progress import LiveProgress
     from uad_bench.front.run import compute
 
-    command = shlex.join(["uad-bench", *sys.argv[1:]])
+    command = without_passwords(shlex.join(["uad-bench", *sys.argv[1:]]))
     try:
         with LiveProgress(messages) as progress:
             return compute(config, (progress,), command=command)

@@ -90,12 +90,12 @@ def methods_table(records: Sequence[CellRecord], names: Names) -> FactTable:
 def tuning_table(records: Sequence[CellRecord], names: Names) -> FactTable:
     """What tuning chose, for the methods that were tuned."""
     found = {
-        (names.method(r), str(r.fit.trials), _values(r.fit.tuned))
+        (names.method(r), str(r.fit.trials), _values(r.fit.tuned), r.fit.choice)
         for r in records
         if r.fit is not None and r.fit.tuned
     }
     note = "Tuned on healthy validation scans: no lesion was seen."
-    return FactTable("Tuning", ("Method", "trials", "chosen"), tuple(sorted(found)), note)
+    return FactTable("Tuning", ("Method", "trials", "chosen", "why"), tuple(sorted(found)), note)
 
 
 def data_table(records: Sequence[CellRecord], names: Names) -> FactTable:

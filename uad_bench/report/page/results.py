@@ -14,28 +14,8 @@ from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import Registry
 from uad_bench.report.page import facts
 from uad_bench.report.page.browser import ShownScan, make_browser
+from uad_bench.report.page.chart import Chart
 from uad_bench.report.page.template import rendered, source
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """A drawing of a page.
-
-    Attributes:
-        title: its caption.
-        alt: what it shows, for who cannot see it.
-        svg: the file's bytes.
-    """
-
-    title: str
-    alt: str
-    svg: bytes
-
-    @property
-    def url(self) -> str:
-        """The drawing itself, as an address."""
-        return f"data:image/svg+xml;base64,{b64encode(self.svg).decode()}"
-
 
 _REST_SHARE = 0.5
 """Of a page with scans, all else may take this share before figures are left out."""
@@ -67,6 +47,7 @@ def results_page(
     *,
     command: str,
     images: Images,
+    tuning: str = "",
 ) -> str:
     """Write the report.
 
@@ -76,6 +57,7 @@ def results_page(
         registry: where their protocols and post-processings are found.
         command: what made the last of them.
         images: the scans of the patient browser, or why there are none.
+        tuning: the address of the page of its studies; empty without any.
 
     Raises:
         UadBenchError: numbers of another version than this uad-bench, or a damaged file.
@@ -110,6 +92,7 @@ def results_page(
         "exclusions": facts.exclusions_table(records, names),
         "remarks": facts.remarks_table(records, names),
         "command": command,
+        "tuning": tuning,
         "version": __version__,
         "script": Markup(script),
         "script_hash": b64encode(sha256(script.encode()).digest()).decode(),

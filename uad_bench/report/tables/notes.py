@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
 from uad_bench.cells import CellRecord, DatasetUse
 from uad_bench.evaluation.intervals import FEWEST
@@ -20,6 +22,7 @@ from uad_bench.report.tables.model import (
     Group,
     Note,
 )
+from uad_bench.study_record import OBJECTIVES, Objective
 
 
 class Footnotes:
@@ -133,6 +136,7 @@ def basis(
         if sources:
             joined = (", or from " if taught else " and from ").join(sources)
             parts.append(f"{who} learned from {joined}.")
+    parts += _tuned(records)
     parts += _fallback(records)
     recipes = sorted({use.recipe for use in _uses(record.data for record in records)})
     if recipes:
@@ -212,6 +216,18 @@ def _simulated(records: Sequence[CellRecord], arrangement: Arrangement) -> list[
     if priors and not learned:
         parts.append("the tissue prior (--atlas)")
     return [f"Simulated: {' and '.join(parts)}."]
+
+
+def _tuned(records: Sequence[CellRecord]) -> Iterator[str]:
+    """What chose the parameters of which methods, a sentence per kind of study."""
+    methods: defaultdict[tuple[Objective | Literal[""], int], set[str]] = defaultdict(set)
+    for record in records:
+        if record.fit is not None and record.fit.tuned:
+            methods[record.fit.objective, record.fit.trials].add(record.method_title)
+    for (objective, trials), titles in sorted(methods.items()):
+        named, count = ", ".join(sorted(titles)), "1 trial" if trials == 1 else f"{trials} trials"
+        by = f" by {OBJECTIVES[objective]}" if objective else ""
+        yield f"{named}: tuned on healthy validation scans{by}, {count}."
 
 
 def _fallback(records: Sequence[CellRecord]) -> list[str]:

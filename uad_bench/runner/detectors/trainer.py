@@ -1,10 +1,10 @@
-"""Detectors: tune, train once, keep, load again. A detector that is stored is never retrained."""
+"""Detectors: train once, keep, load again. A detector that is stored is never retrained."""
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -48,13 +48,14 @@ from uad_bench.runner.detectors.folder import (
 from uad_bench.runner.detectors.scoring import anomaly_maps
 from uad_bench.runner.environment import versions
 from uad_bench.runner.events import Listener, Progressed, Started
-from uad_bench.tuning import Tuned, tune
+from uad_bench.study_record import StudyRecord
 from uad_bench.volumes.store.atlas import Atlas
 from uad_bench.volumes.store.prepared import PreparedDataset
 from uad_bench.volumes.store.tissue_prior import prior_subjects, tissue_prior
 
-TRIAL_SHARE = 8
-"""A tuning trial takes an eighth of a full training's steps."""
+
+def _ignore(step: int, values: Mapping[str, float]) -> None:
+    """Do nothing at a check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Trainer:
     Attributes:
         training: the prepared dataset that methods learn from; of patients for supervised ones.
         healthy: the prepared healthy dataset, whose validation scans thresholds come from.
-        results: where detectors and tuning journals are kept.
+        results: where detectors and tuning studies are kept.
         config: the run.
         device: the resolved torch device.
         tell: told about every step.
@@ -79,76 +80,8 @@ class Trainer:
     tell: Listener
     atlas: Atlas | None = None
 
-    def tune(
-        self, method: type[Method], params: Params, kept: Collection[str] | None = None
-    ) -> tuple[Params, Tuned | None]:
-        """Choose the tunable parameters on healthy validation data.
-
-        A method that shares another's training takes what is found for that one, and an ensemble
-        what is found for each of its members.
-
-        Args:
-            method: the method.
-            params: its parameters before.
-            kept: those that stay as they are; by default those that the user set.
-
-        Returns:
-            The parameters to train with, and what tuning found, ``None`` if there was nothing to
-            tune.
-        """
-        if kept is None:
-            kept = given_params(self.config.param, method)
-        if issubclass(method, EnsembleMethod):
-            parts = {member_field(one): one for one in method.members}
-            chosen = {name: self.tune(one, getattr(params, name))[0] for name, one in parts.items()}
-            return params.model_copy(update=chosen), None
-        if method.trained_as is not None:
-            shared = shared_params(method.trained_as, params)
-            found, tuned = self.tune(method.trained_as, shared, kept)
-            return validated(method, params.model_dump() | found.model_dump()), tuned
-        space = {
-            name: span for name, span in search_space(method.Params).items() if name not in kept
-        }
-        if not (self.config.tune and space and method.objective):
-            return params, None
-        trials, seed = self.config.trials, self.config.seeds[0]
-        base = params.model_dump(mode="json", exclude=set(space))
-        preset = method.info.presets.get(self.config.preset or "", {})
-        start = {name: value for name, value in preset.items() if name in space}
-        identity = [base, seed, sorted(space), *self._stands_on(method)]
-        if start:  # a study's first two trials follow from it
-            identity.append(start)
-        key = short_hash(identity)
-
-        def evaluate(number: int, chosen: Mapping[str, float]) -> Mapping[str, float]:
-            self.tell(Started(f"tune {self._named(method)}, trial {number + 1} of {trials}"))
-            trial = params.model_copy(update=_shortened(params) | dict(chosen))
-            _, report = self._fit(method, trial, seed)
-            return report.validation
-
-        fields = method.Params.model_fields
-        default = {
-            name: (int if fields[name].annotation is int else float)(getattr(params, name))
-            for name in space
-        }
-        journal = self.results.tuning / f"{method.info.name}-{key}.log"
-        if self.config.overwrite == "all":
-            journal.unlink(missing_ok=True)
-        first = {k: v for k, v in method.info.first_trial.items() if k in space and k not in start}
-        tuned = tune(
-            evaluate,
-            space,
-            objective=method.objective,
-            first=default | first,
-            default=default,
-            trials=trials,
-            seed=seed,
-            journal=journal,
-        )
-        return validated(method, params.model_dump() | tuned.params), tuned
-
     def detector(
-        self, method: type[Method], params: Params, seed: int, tuned: Tuned | None
+        self, method: type[Method], params: Params, seed: int, tuned: StudyRecord | None
     ) -> tuple[Method, FitRecord]:
         """Train a detector, go on with a training that was killed, or load a detector that is kept.
 
@@ -156,7 +89,7 @@ class Trainer:
         """
         key = self.key(method, params, seed)
         folder = self.results.detectors / key
-        what = f"train {self._named(method)}, seed {seed}"
+        what = f"train {self.named(method)}, seed {seed}"
         checkpoints = Checkpoints(folder, what, self.device, self.tell)
         if self.config.overwrite == "all":
             checkpoints.remove()
@@ -174,7 +107,9 @@ class Trainer:
             validation=dict(report.validation),
             wall_s=round(checkpoints.earlier_s + wall_s, 3),
             tuned={} if tuned is None else tuned.params,
-            trials=0 if tuned is None else tuned.trials,
+            trials=0 if tuned is None else len(tuned.trials),
+            objective="" if tuned is None else tuned.objective,
+            choice="" if tuned is None else tuned.reason,
             curves={name: tuple(points) for name, points in report.curves.items()},
             simulated_prior=(
                 self.atlas is not None
@@ -193,7 +128,7 @@ class Trainer:
         method: type[Method],
         params: Params,
         seed: int,
-        tuned: Tuned | None,
+        tuned: StudyRecord | None,
         checkpoints: Checkpoints,
     ) -> tuple[Method, FitReport, float]:
         """Train a method, or take the training that it shares, and let it calibrate itself.
@@ -208,7 +143,7 @@ class Trainer:
             fitted, report, before = self._joined(method, params, seed)
             started = time.perf_counter()
         elif method.trained_as is None:
-            fitted, report = self._fit(method, params, seed, checkpoints)
+            fitted, report = self.fit(method, params, seed, checkpoints)
         else:
             base, fit = self.detector(
                 method.trained_as, shared_params(method.trained_as, params), seed, tuned
@@ -290,7 +225,7 @@ class Trainer:
         keys = {variant.name: histogram_key(variant) for variant in variants}
         missing = [variant for variant in variants if keys[variant.name] not in known]
         if missing:
-            self.tell(Started(f"score healthy validation with {self._named(type(detector))}"))
+            self.tell(Started(f"score healthy validation with {self.named(type(detector))}"))
             with anomaly_maps(detector, self.healthy, "validation", missing, self.tell) as maps:
                 for variant in missing:
                     scans = maps.scored(variant.name, space)
@@ -308,15 +243,15 @@ class Trainer:
 
     def key(self, method: type[Method], params: Params, seed: int) -> str:
         """What identifies a detector: method, its code, parameters, seed, data, and any atlas."""
-        values = [method.info.name, params.model_dump(mode="json"), seed, *self._stands_on(method)]
+        values = [method.info.name, params.model_dump(mode="json"), seed, *self.stands_on(method)]
         return f"{method.info.name}-s{seed}-{short_hash(values)}"
 
-    def _named(self, method: type[Method]) -> str:
+    def named(self, method: type[Method]) -> str:
         """What progress calls a method: a supervised one with the dataset that it learns from."""
         on = f" supervised on {self.training.name}" if method.info.supervised else ""
         return f"{method.info.name}{on}"
 
-    def _stands_on(self, method: type[Method]) -> tuple[str, ...]:
+    def stands_on(self, method: type[Method]) -> tuple[str, ...]:
         """Hashes of the code of ``method`` and of the data that its detectors learn from.
 
         The training dataset's own prior follows from the dataset and needs no hash.
@@ -338,14 +273,23 @@ class Trainer:
         masks = "lesion_masks" in method.info.needs
         return replace(slices, lesion=self.training.lesions(split)) if masks else slices
 
-    def _fit(
+    def fit(
         self,
         method: type[Method],
         params: Params,
         seed: int,
         checkpoints: Callable[[], AbstractContextManager[Checkpoint | None]] = nullcontext,
+        checked: Callable[[int, Mapping[str, float]], None] = _ignore,
     ) -> tuple[Method, FitReport]:
-        """Train a method; without checkpoints, a kill loses it all."""
+        """Train a method and keep nothing.
+
+        Args:
+            method: the method.
+            params: its parameters.
+            seed: of the training.
+            checkpoints: where its state is kept; without them, a kill loses it all.
+            checked: told the metrics of each check; may end the training by an exception.
+        """
         fitted = method(params)
         total = int(getattr(params, "steps", 1))
 
@@ -360,6 +304,7 @@ class Trainer:
             tissue_prior=prior,
             report=report,
             checkpoint=checkpoints,
+            checked=checked,
         )
         train, validation = (self._slices(method, split) for split in ("train", "validation"))
         fit = fitted.fit(train, validation, context)
@@ -457,9 +402,3 @@ def unknown_parameter(method: type[Method], name: str) -> str:
     near = get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     return f"unknown; {hint}{method.info.name} has: {', '.join(known) or 'no parameters'}"
-
-
-def _shortened(params: Params) -> dict[str, int]:
-    """Fewer steps for a trial, where the method counts steps."""
-    steps = getattr(params, "steps", None)
-    return {"steps": max(1, int(steps) // TRIAL_SHARE)} if steps is not None else {}

@@ -7,19 +7,12 @@ from dataclasses import dataclass
 from uad_bench.method import Params
 from uad_bench.plugins.code import code_of
 from uad_bench.runner.data.gather import Data
+from uad_bench.runner.detectors.tuning import Tuning
+from uad_bench.runner.detectors.tuning import tune as tune_method
 from uad_bench.runner.events import Started
 from uad_bench.runner.executors.contract import Done
 from uad_bench.runner.jobs.setting import Setting
 from uad_bench.runner.plan.job import Train, Tune
-from uad_bench.tuning import Tuned
-
-
-@dataclass(frozen=True, slots=True)
-class Tuning:
-    """The parameters to train with, and what the tuning found; ``None`` without tuning."""
-
-    params: Params
-    found: Tuned | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +24,14 @@ class Trained:
 
 
 def tune(job: Tune, done: Done, setting: Setting) -> Tuning:
-    """Choose the parameters of a method; a journal keeps every trial."""
+    """Choose the parameters of a method; its study keeps every trial."""
     trainer = setting.trainer(done.of(job.data, Data), job.supervised_on)
-    return Tuning(*trainer.tune(job.method, job.params))
+    return tune_method(trainer, job.method, job.params)
 
 
 def train(job: Train, done: Done, setting: Setting) -> Trained:
     """Train a detector that is wanted, and score the healthy validation scans with it."""
-    tuning = Tuning(job.params, None) if job.tune is None else done.of(job.tune, Tuning)
+    tuning = Tuning(job.params) if job.tune is None else done.of(job.tune, Tuning)
     store = setting.store
     variants = store.postprocessings
     if job.labels is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,7 +43,9 @@ from uad_bench.runner.detectors.trainer import (
 )
 from uad_bench.runner.plan.controls import default_controls, followed
 from uad_bench.runner.plan.job import CheckData, Evaluate, Job, Train, Tune, in_order
+from uad_bench.runner.plan.tuning import tuning_faults
 from uad_bench.system.disk import write_whole
+from uad_bench.system.text import without_passwords
 from uad_bench.volumes.recipe import find_recipe
 from uad_bench.volumes.store.atlas import Atlas, open_atlas, refuse_other_grid
 from uad_bench.volumes.store.tissue_prior import MIN_SUBJECTS
@@ -153,6 +155,11 @@ class Plan:
                 jobs += [train, *(Evaluate(data, train, label) for label in labels)]
         return in_order(jobs)
 
+    def tunings(self) -> tuple[Job, ...]:
+        """The jobs that choose parameters, and what they need."""
+        trainings = (job for job in self.jobs() if isinstance(job, Train))
+        return in_order(job.tune for job in trainings if job.tune is not None)
+
 
 def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
     """Resolve names and parameters, and refuse what cannot be, all conflicts at once.
@@ -187,16 +194,10 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
     problems += _lacked(lacking)
     for planned in methods:
         problems += _unmet(planned.method, config, device)
+    problems += tuning_faults(config, [one.method for one in methods if one.tuned])
     if len(methods) == len(names):
         problems += _unused(config, methods)
-    settable |= set(names)
-    for key in config.param:
-        if "." not in key:
-            problems.append(
-                f"{config.said('param', key)}: write METHOD.NAME=VALUE, such as spa.beta=1e-4"
-            )
-        elif key.partition(".")[0] not in settable:
-            problems.append(f"{config.said('param', key)}: its method is not part of this run")
+    problems += _of_nobody(config, settable | set(names))
     protocols: list[Protocol] = []
     for name in config.protocol:
         with noted(problems):
@@ -239,7 +240,9 @@ def _supervised(methods: Iterable[PlannedMethod], sources: Sources) -> tuple[Pla
 
 
 def plan_training(config: RunConfig, registry: Registry, device: str) -> Plan:
-    """Plan to train the first method of a run on its training data, and evaluate it nowhere.
+    """Plan to train the methods of a run on its training data, and evaluate them nowhere.
+
+    There are no controls, and one seed: the first.
 
     Raises:
         UadBenchError: naming all that cannot be.
@@ -247,11 +250,18 @@ def plan_training(config: RunConfig, registry: Registry, device: str) -> Plan:
     problems: list[str] = []
     methods: list[PlannedMethod] = []
     lacking: dict[str, list[str]] = {}
-    with noted(problems):
-        for planned in _planned(registry.method(config.methods[0]), config, {}, lacking):
-            methods.append(replace(planned, seeds=planned.seeds[:1]))
-            problems += _unmet(planned.method, config, device)
-            problems += _unused(config, methods)
+    settable: set[str] = set()
+    for name in config.methods:
+        with noted(problems):
+            method = registry.method(name)
+            settable |= set(_settable(method))
+            for planned in _planned(method, config, {}, lacking):
+                methods.append(replace(planned, seeds=planned.seeds[:1]))
+                problems += _unmet(planned.method, config, device)
+    if len(methods) == len(config.methods):
+        problems += _unused(config, methods)
+    problems += _of_nobody(config, settable | set(config.methods))
+    problems += tuning_faults(config, [one.method for one in methods if one.tuned])
     problems += _lacked(lacking)
     postprocessings: tuple[PostProcessing, ...] = ()
     with noted(problems):
@@ -340,6 +350,16 @@ def _lacked(lacking: Mapping[str, list[str]]) -> Iterator[str]:
         yield f"{', '.join(names)}: {text}"
 
 
+def _of_nobody(config: RunConfig, settable: Collection[str]) -> Iterator[str]:
+    """Say which given parameters are no method's, or that of one that takes no part."""
+    for key in config.param:
+        said = config.said("param", key)
+        if "." not in key:
+            yield f"{said}: write METHOD.NAME=VALUE, such as spa.beta=1e-4"
+        elif key.partition(".")[0] not in settable:
+            yield f"{said}: its method is not part of this run"
+
+
 def _settable(method: type[Method]) -> Iterator[str]:
     """Yield the methods whose parameters count for a method: its own, and those it trains."""
     yield method.info.name
@@ -396,7 +416,7 @@ def _unused(config: RunConfig, methods: list[PlannedMethod]) -> list[str]:
 
 def write_plan(plan: Plan, results: ResultsFolder, command: str) -> None:
     """Leave the plan in the results folder, for ``status``, and its settings, for ``reproduce``."""
-    file = PlanFile(command=command, cells=tuple(plan.cells()))
+    file = PlanFile(command=without_passwords(command), cells=tuple(plan.cells()))
     write_whole(results.plan, (file.model_dump_json() + "\n").encode())
     settings = json.dumps(plan.config.repeatable, indent=1)
     write_whole(results.runs / f"{plan.config.run_name}.json", f"{settings}\n".encode())

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-import numpy as np
 from pydantic import ValidationError
 
 from uad_bench.errors import UadBenchError
@@ -20,14 +18,9 @@ from uad_bench.runner.data.readiness import refuse, unfit_data, unwritable
 from uad_bench.runner.data.sources import Source, Sources, find_training, refuse_useless_pattern
 from uad_bench.runner.detectors.trainer import given_params, unknown_parameter
 from uad_bench.runner.plan.job import CheckData, Job, Measure, Train, in_order
+from uad_bench.tuning.grid import points
 from uad_bench.volumes.recipe import find_recipe
 from uad_bench.volumes.store.atlas import Atlas, open_atlas, refuse_other_grid
-
-DEFAULT_POINTS = 5
-"""Values of a search range that is swept as it is declared."""
-
-MOST_DECADES = 6
-"""A logarithmic range from one power of ten to another is swept by powers of ten, up to here."""
 
 LOG_RATIO = 30
 """Given values that differ by more than this factor stand on a logarithmic axis."""
@@ -187,16 +180,8 @@ def _whole_range(method: type[Method], param: str) -> tuple[Value, ...]:
             f"{method.info.name}.{param}: it declares no search range; give --values, such as "
             "--values 1,2,3"
         )
-    decades = math.log10(span.high / span.low) if span.log else 0.0
-    count = DEFAULT_POINTS
-    if 2 <= round(decades) <= MOST_DECADES and math.isclose(decades, round(decades)):
-        count = round(decades) + 1
-    points = (np.geomspace if span.log else np.linspace)(span.low, span.high, count).tolist()
     whole = _alternatives(method.Params.model_fields[param].annotation) == (int,)
-    if whole:
-        return tuple(round(point) for point in points)
-    short = np.clip([float(f"{point:.4g}") for point in points], span.low, span.high)
-    return tuple(short.tolist())
+    return points(span, whole=whole)
 
 
 def _validated(

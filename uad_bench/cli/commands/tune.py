@@ -1,0 +1,45 @@
+"""``uad-bench tune``: choose parameters on healthy validation scans."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+
+import typer
+
+from uad_bench.cli.options import ConfigFile, Given, takes
+from uad_bench.cli.streams import echo
+from uad_bench.runner.config import load_config
+from uad_bench.runner.settings import OF_TUNING
+from uad_bench.system.text import without_passwords
+
+
+@takes(*OF_TUNING)
+def tune(given: Given, config: ConfigFile = None) -> None:
+    """Choose the tunable parameters of methods on healthy validation scans.
+
+    A run with the same settings and results folder takes what is found. Trials that ended are
+    kept: the same command goes on where an interrupted one stopped. No lesion is seen.
+    """
+    from rich.console import Console
+
+    from uad_bench.front.progress import LiveProgress
+    from uad_bench.front.tuning import TUNING_PAGE, search
+
+    settings = load_config(config, {**given, "tune": True})
+    messages = Console(stderr=True)
+    try:
+        with LiveProgress(messages) as progress:
+            studies = search(settings, (progress,))
+    except KeyboardInterrupt:
+        again = without_passwords(shlex.join(["uad-bench", *sys.argv[1:]]))
+        messages.print(
+            f"interrupted: trials that ended are kept; go on with: {again}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(130) from None
+    for study in studies:
+        echo("\n".join(study.lines()))
+    page = settings.results / TUNING_PAGE
+    messages.print(f"{page} shows every trial", highlight=False, soft_wrap=True)
