@@ -21,7 +21,7 @@ from pathlib import Path
 import benchmarks
 from benchmarks.measure import Row
 from benchmarks.page import page, screen
-from uad_bench.system.threads import wait_briefly
+from uad_bench.system.threads import set_threads
 
 _NO_PIECES = ("measure", "page", "device", "costs", "__main__")
 
@@ -39,7 +39,7 @@ def measured(piece: str) -> list[Row]:
         ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), str(threads)
     )
     environment = os.environ | counts
-    wait_briefly(environment)  # as the command line does
+    set_threads(environment)  # as the command line does
     command = [sys.executable, "-m", "benchmarks", "--json", piece]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:

@@ -234,14 +234,6 @@ def test_a_disk_that_takes_no_checkpoint_is_told_once_and_the_old_one_stays(
     assert file(tmp_path).read_bytes() == kept
 
 
-def test_what_a_kill_left_of_a_write_is_removed(context, tmp_path):
-    left = file(tmp_path).with_name(".partial-0123")
-    left.parent.mkdir()
-    left.write_bytes(b"half")
-    train(Following(), context())
-    assert not left.exists()
-
-
 class Forgetful(Student):
     """Counts its batches in a number that is not kept, and learns by it."""
 

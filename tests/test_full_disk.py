@@ -15,6 +15,8 @@ import pytest
 
 from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
+from uad_bench.runner.detectors.checkpoints import Checkpoints
+from uad_bench.runner.events import Event, Noted
 from uad_bench.runner.failures import failure_reason
 from uad_bench.system.disk import writing
 
@@ -40,7 +42,7 @@ def full() -> Iterator[Mount]:
 
     yield mount
     for folder in mounted:
-        subprocess.run(["umount", str(folder)], check=True)
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)  # a database may be open
 
 
 RUN = (
@@ -98,6 +100,44 @@ def test_a_full_disk_is_one_line_of_the_same_words(
     assert line.endswith("make room and run the same command again; finished work is kept")
     left = [path for path in disk.rglob("*") if path.is_file() and path.stat().st_size]
     assert left == [disk / "rest"]
+
+
+@pytest.mark.parametrize("place", ["database", "artefacts"])
+def test_mlflow_without_room_is_told_and_the_run_goes_on(
+    full: Mount,
+    lab: Path,
+    cache: Path,
+    tmp_path: Path,
+    place: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = [w.format(lab=lab, box=tmp_path, cache=cache) for w in (*RUN, "--cache", "{cache}")]
+    words.remove("--no-mlflow")
+    if place == "database":
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{full(tmp_path / 'store')}/m.db")
+    else:
+        full(tmp_path / "results" / "mlartifacts")
+    assert main(words) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "the run goes on" in told
+    assert "not everything is in MLflow: `uad-bench sync" in told
+
+
+def test_a_checkpoint_is_written_as_soon_as_there_is_room(full: Mount, tmp_path: Path) -> None:
+    disk, told = full(tmp_path), list[Event]()
+    checkpoints = Checkpoints(disk / "key", "train x", "cpu", told.append)
+    state = bytes(4096)
+    with checkpoints() as checkpoint:
+        for _ in range(2):
+            checkpoint.save(state)
+        (disk / "rest").unlink()
+        checkpoint.save(state)
+    (note,) = told
+    assert isinstance(note, Noted)
+    assert note.text.startswith(f"train x: goes on without a new checkpoint: {FULL[7:]}{disk}")
+    with Checkpoints(disk / "key", "train x", "cpu", told.append)() as checkpoint:
+        assert checkpoint.load() == state
 
 
 def test_what_is_not_full_says_what_it_is_and_what_to_do(tmp_path: Path) -> None:

@@ -59,6 +59,34 @@ def test_the_narrowest_limit_counts(tmp_path, groups, files, free):
     assert machine.free_memory(system(tmp_path, groups, files)) == free
 
 
+@pytest.mark.parametrize(
+    ("groups", "files", "cores"),
+    [
+        ("", {}, 8),
+        ("0::/job\n", {"job/cpu.max": "150000 100000\n"}, 2),
+        ("0::/job\n", {"cpu.max": "300000 100000\n"}, 3),
+        ("0::/job\n", {"job/cpu.max": "max 100000\n"}, 8),
+        ("0::/job\n", {"job/cpu.max": "20000 100000\n"}, 1),
+        ("0::/job\n", {"job/cpu.max": "6400000 100000\n"}, 8),
+        (
+            "4:cpu,cpuacct:/a\n",
+            {"cpu/a/cpu.cfs_quota_us": "400000\n", "cpu/a/cpu.cfs_period_us": "100000\n"},
+            4,
+        ),
+        (
+            "4:cpu,cpuacct:/a\n",
+            {"cpu/a/cpu.cfs_quota_us": "-1\n", "cpu/a/cpu.cfs_period_us": "100000\n"},
+            8,
+        ),
+    ],
+)
+def test_as_many_cores_as_a_control_group_grants_the_time_of(
+    tmp_path, monkeypatch, groups, files, cores
+):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    assert machine.cores(system(tmp_path, groups, files)) == cores
+
+
 def test_a_system_that_says_nothing_is_not_narrow(tmp_path):
     assert machine.free_memory(tmp_path) is None
 
@@ -67,7 +95,7 @@ def test_a_system_that_says_nothing_is_not_narrow(tmp_path):
     ("free", "processes"), [(None, 4), (100 * GB, 4), (3 * GB, 2), (GB, 1), (0, 1)]
 )
 def test_as_many_processes_as_cores_and_memory_hold(monkeypatch, free, processes):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    monkeypatch.setattr(machine, "cores", lambda: 4)
     monkeypatch.setattr(machine, "free_memory", lambda: free)
     assert machine.fitting_processes() == processes
     assert machine.fitting_processes(7) == 7

@@ -54,6 +54,20 @@ def test_a_folder_is_used_by_one_run_at_a_time(tmp_path: Path):
         pass
 
 
+def test_what_a_killed_run_left_of_a_write_is_removed_by_the_next(tmp_path: Path):
+    folder = ResultsFolder(tmp_path)
+    half = [folder.cells / ".partial-1", folder.detectors / ".training-x" / ".partial-2"]
+    half += [folder.detectors / ".partial-x" / "detector.json"]
+    kept = [folder.cells / "a.json", folder.detectors / ".training-x" / "1"]
+    for file in (*half, *kept):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"half")
+    with folder.lock():
+        assert sorted(file for file in tmp_path.rglob("*") if file.is_file()) == sorted(
+            [*kept, tmp_path / ".lock"]
+        )
+
+
 def test_a_damaged_record_is_named_with_what_to_do(tmp_path: Path):
     cells = ResultsFolder(tmp_path).cells
     cells.mkdir()

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
+from shutil import rmtree
 
 from pydantic import BaseModel, ValidationError
 
@@ -81,7 +82,7 @@ class ResultsFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep a second run out of this folder while the block runs.
+        """Keep a second run out of this folder while the block runs; the first tidies up.
 
         Raises:
             UadBenchError: if another run holds the folder.
@@ -94,7 +95,17 @@ class ResultsFolder:
                     f"another run is using {self.root} ({error.holder}): give this one its own "
                     f"--results folder, {error.remedy}"
                 ) from None
+            self._remove_unfinished()
             yield
+
+    def _remove_unfinished(self) -> None:
+        """Remove what runs that were killed left of a write; only a run writes to these folders."""
+        rooms = (self.cells, self.histograms, self.pictures, *self.detectors.glob("*/"))
+        for room in rooms:
+            for file in room.glob(".partial-*"):
+                file.unlink(missing_ok=True)
+        for folder in self.detectors.glob(".partial-*"):
+            rmtree(folder, ignore_errors=True)
 
 
 def write_cell(folder: ResultsFolder, record: CellRecord) -> Path:

@@ -18,7 +18,7 @@ from uad_bench.cli.streams import close_broken_stdout, echo, open_streams
 from uad_bench.errors import UadBenchError
 from uad_bench.system.disk import full_disk, is_full
 from uad_bench.system.text import is_text
-from uad_bench.system.threads import wait_briefly
+from uad_bench.system.threads import set_threads
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("uad_bench.cli.commands.run:run", "Tune, train, evaluate and tabulate detectors."),
@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):  # a cluster sends SIGTERM before it kills: time enough to say how to go on
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     open_streams()
-    wait_briefly(os.environ)
+    set_threads(os.environ)
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     invoked = next((word for word in given if not word.startswith("-")), None)
     try:

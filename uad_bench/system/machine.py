@@ -18,8 +18,20 @@ def fitting_processes(asked: int | None = None) -> int:
     """
     if asked is not None:
         return asked
-    cores, free = len(os.sched_getaffinity(0)), free_memory()
-    return cores if free is None else max(1, min(cores, free // PROCESS_BYTES))
+    usable, free = cores(), free_memory()
+    return usable if free is None else max(1, min(usable, free // PROCESS_BYTES))
+
+
+def cores(root: Path = Path("/")) -> int:
+    """Return how many cores this process may use, at least one.
+
+    That is how many it may run on, and no more than the time that its control groups grant
+    (``docker run --cpus 2``, a cluster's share), rounded up.
+
+    Args:
+        root: where ``proc`` and ``sys`` are.
+    """
+    return min([len(os.sched_getaffinity(0)), *_core_limits(root)])
 
 
 def free_memory(root: Path = Path("/")) -> int | None:
@@ -41,29 +53,40 @@ def free_memory(root: Path = Path("/")) -> int | None:
 
 def _in_groups(root: Path) -> Iterator[int]:
     """Yield the bytes that the limits of this process's control groups leave."""
+    for folder, version in _folders(root, "memory"):
+        limit, used, cache = _MEMORY[version]
+        values = [*_lines(folder / limit), *_lines(folder / used)]
+        if len(values) == 2 and values[0].isdecimal():
+            kept = dict(one.split() for one in _lines(folder / "memory.stat"))
+            yield max(0, int(values[0]) - int(values[1]) + int(kept.get(cache, 0)))
+
+
+def _core_limits(root: Path) -> Iterator[int]:
+    """Yield the cores whose time the control groups of this process grant."""
+    for folder, version in _folders(root, "cpu"):
+        words = " ".join(line for name in _TIME[version] for line in _lines(folder / name)).split()
+        if len(words) == 2 and all(word.isdecimal() and int(word) for word in words):
+            yield -(-int(words[0]) // int(words[1]))
+
+
+def _folders(root: Path, controller: str) -> Iterator[tuple[Path, int]]:
+    """Yield the folders of this process's control groups, and their version, 1 or 2."""
     for line in _lines(root / "proc/self/cgroup"):
         _, controllers, group = line.split(":", 2)
-        if not controllers:
-            base, limit, used, cache = _VERSION_2
-        elif "memory" in controllers.split(","):
-            base, limit, used, cache = _VERSION_1
-        else:
+        if controllers and controller not in controllers.split(","):
             continue
+        base = root / "sys/fs/cgroup" / (controller if controllers else "")
         # In a container, its own folder is often what is mounted as the root.
-        for folder in (root / base / group.strip("/"), root / base):
-            values = [*_lines(folder / limit), *_lines(folder / used)]
-            if len(values) == 2 and values[0].isdecimal():
-                kept = dict(one.split() for one in _lines(folder / "memory.stat"))
-                yield max(0, int(values[0]) - int(values[1]) + int(kept.get(cache, 0)))
+        for folder in (base / group.strip("/"), base):
+            yield folder, 1 if controllers else 2
 
 
-_VERSION_1 = (
-    "sys/fs/cgroup/memory",
-    "memory.limit_in_bytes",
-    "memory.usage_in_bytes",
-    "total_inactive_file",
-)
-_VERSION_2 = ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file")
+_MEMORY = {
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    2: ("memory.max", "memory.current", "inactive_file"),
+}
+_TIME = {1: ("cpu.cfs_quota_us", "cpu.cfs_period_us"), 2: ("cpu.max",)}
+"""Files with the microseconds granted in a period, and those of the period."""
 
 
 def _lines(file: Path) -> list[str]:

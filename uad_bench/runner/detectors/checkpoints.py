@@ -70,8 +70,6 @@ class Checkpoints:
 
     def read(self, file: Path) -> bytes | None:
         """Return the state in a file; ``None`` where there is none that this training can use."""
-        for partial in file.parent.glob(".partial-*"):  # of a process that was killed
-            partial.unlink(missing_ok=True)
         try:
             line, _, state = file.read_bytes().partition(b"\n")
         except FileNotFoundError:
