@@ -18,18 +18,32 @@ if TYPE_CHECKING:  # the command line's progress needs no numpy
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A part of the work begins, such as ``train spa, seed 0``."""
+    """A part of the work begins, such as ``train spa, seed 0``.
+
+    Attributes:
+        text: what begins.
+        worker: who does it, where several do.
+    """
 
     text: str
+    worker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """The current part has done ``done`` of ``total``."""
+    """The current part, of a worker where there are several, has done ``done`` of ``total``."""
 
     done: int
     total: int
     detail: str = ""
+    worker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A worker, of several, has done its part."""
+
+    worker: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +102,14 @@ class JobFailed:
     reason: str
 
 
-Event = Started | Progressed | Noted | CellScored | CellWritten | JobFailed
+Event = Started | Progressed | Ended | Noted | CellScored | CellWritten | JobFailed
 
 Listener = Callable[[Event], None]
 """Is called with every event, one after the other, from any thread; it should return at once."""
+
+
+def unheard(_: Event) -> None:
+    """Listen, and do nothing: the listener of what is on its way to another process."""
 
 
 def told(listeners: Iterable[Listener]) -> Listener:

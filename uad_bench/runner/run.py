@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,15 +14,15 @@ from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.gather import Data
 from uad_bench.runner.data.readiness import fallback_note
+from uad_bench.runner.data.sources import cache_folder
 from uad_bench.runner.detectors.tuning import Tuning
-from uad_bench.runner.environment import resolve_device
 from uad_bench.runner.events import Listener, Noted, told
 from uad_bench.runner.executors.contract import Executor, Failure, refuse_unpicklable
-from uad_bench.runner.executors.local import LocalExecutor
 from uad_bench.runner.jobs.evaluate import Evaluated
 from uad_bench.runner.jobs.perform import perform
 from uad_bench.runner.jobs.setting import Setting
 from uad_bench.runner.listeners import Mlflow, pictures
+from uad_bench.runner.place import device_of, open_executor
 from uad_bench.runner.plan.job import Evaluate, Tune
 from uad_bench.runner.plan.plan import Plan, make_plan, write_plan
 from uad_bench.runner.store import CellStore, Origin
@@ -63,7 +64,7 @@ def run(
         config: what to run.
         registry: the methods and datasets.
         listeners: told about every step and every cell; none changes a number.
-        executor: what runs the jobs; one after the other in this process by default.
+        executor: what runs the jobs; by default, what the run's settings say.
         command: how to go on, for ``status``.
 
     Returns:
@@ -73,7 +74,7 @@ def run(
         UadBenchError: what was asked cannot be, the data cannot be used, the results folder holds
             these cells from other data, or the disk is full; finished cells stay.
     """
-    device = resolve_device(config.device)
+    device = device_of(config)
     plan = make_plan(config, registry, device)
     jobs = plan.jobs()
     refuse_unpicklable(jobs)
@@ -90,25 +91,29 @@ def run(
         computed = 0
         tuned: dict[tuple[str, str], Params] = {}
         data: Data | None = None
-        run_jobs = (executor or LocalExecutor()).run
-        for job, result in run_jobs(jobs, partial(perform, setting=setting), everyone):
-            if isinstance(result, Data):
-                data = result
-                _begin(plan, setting, data, command)
-            elif isinstance(job, Tune) and isinstance(result, Tuning):
-                assert data is not None
-                found = {(job.method.info.name, job.supervised_on): result.params}
-                tuned |= found
-                for line in (line for study in result.studies for line in study.lines()):
-                    tell(Noted(line))
-                _refuse_conflicts(plan, setting, data, found)
-            elif isinstance(job, Evaluate):
-                assert data is not None
-                trained = job.train.method.info.name, job.train.supervised_on
-                params = tuned.get(trained, job.train.params)
-                done = _evaluated(job, params, result, setting, data)
-                records += done.records
-                computed += done.computed
+        folders = (results.root, cache_folder(config.cache))
+        opened = open_executor(config, device, folders) if executor is None else None
+        with opened or nullcontext(executor) as workers:
+            assert workers is not None
+            work = partial(perform, setting=setting)
+            for job, result in workers.run(jobs, work, everyone):
+                if isinstance(result, Data):
+                    data = result
+                    _begin(plan, setting, data, command)
+                elif isinstance(job, Tune) and isinstance(result, Tuning):
+                    assert data is not None
+                    found = {(job.method.info.name, job.supervised_on): result.params}
+                    tuned |= found
+                    for line in (line for study in result.studies for line in study.lines()):
+                        tell(Noted(line))
+                    _refuse_conflicts(plan, setting, data, found)
+                elif isinstance(job, Evaluate):
+                    assert data is not None
+                    trained = job.train.method.info.name, job.train.supervised_on
+                    params = tuned.get(trained, job.train.params)
+                    done = _evaluated(job, params, result, setting, data)
+                    records += done.records
+                    computed += done.computed
         if mlflow is not None:
             mlflow.finish()
     return Outcome(tuple(records), computed)

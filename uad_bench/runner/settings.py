@@ -6,6 +6,7 @@ groups that it needs.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -60,6 +61,13 @@ def _texts_at_home(values: dict[str, Any]) -> dict[str, Any]:
         else value
         for key, value in values.items()
     }
+
+
+def _scheduler(address: str | None) -> str | None:
+    """Refuse what is no address of a scheduler."""
+    if address is not None and not re.fullmatch(r"(tcp|tls)://[^/\s]+:[0-9]+", address):
+        raise ValueError("write tcp://HOST:PORT, as `dask scheduler` prints it")
+    return address
 
 
 _Int = Annotated[int, BeforeValidator(_no_switch)]
@@ -239,11 +247,18 @@ class StoreSettings(Settings):
     given."""
 
     jobs: _Int | None = Field(default=None, ge=1)
-    """Processes for simulation and preparation; if not given, one per core that memory holds."""
+    """Processes for simulation and preparation; if not given, one per core that memory holds. Given
+    to `run`, that many also train and evaluate at once, if not given one."""
 
 
 class WhereSettings(StoreSettings):
     """Where detectors are trained, and where results go."""
+
+    scheduler: Annotated[str | None, AfterValidator(_scheduler)] = None
+    """Address of a Dask scheduler whose workers do all jobs, such as tcp://node1:8786."""
+
+    cluster: _UserPath | None = None
+    """YAML file that says which jobs to ask a SLURM, PBS or LSF cluster for, which do the work."""
 
     device: str = "auto"
     """Torch device: cpu, cuda, cuda:1, or auto."""

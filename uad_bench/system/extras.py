@@ -11,8 +11,9 @@ from urllib.request import url2pathname
 
 PROGRAM = "uad-bench"
 
-Extra = Literal["prepare"]
-"""What ``pip install 'uad-bench[EXTRA]'`` adds: ``prepare`` has the tools for raw scans."""
+Extra = Literal["prepare", "distributed"]
+"""What ``pip install 'uad-bench[EXTRA]'`` adds: ``prepare`` has the tools for raw scans,
+``distributed`` those for several processes and machines."""
 
 
 def is_installed(package: str) -> bool:

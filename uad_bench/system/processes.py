@@ -113,8 +113,8 @@ class Workers:
 
 
 @contextlib.contextmanager
-def _without_main() -> Iterator[None]:
-    """Hide the user's script from a process that starts: it would run it a second time.
+def without_main() -> Iterator[None]:
+    """Hide the user's script from processes that start: they would run it a second time.
 
     Workers call functions of modules. A script that calls the front door therefore needs no
     ``if __name__ == "__main__":``.
@@ -144,7 +144,7 @@ class _Worker:
         self._process = context.Process(target=_serve, args=(theirs,))
         self._is_started = False
         try:
-            with _STARTING, _without_main():
+            with _STARTING, without_main():
                 self._process.start()
         except OSError as error:  # no memory for another process, or too many of them
             raise _DeathError(f"cannot start ({error.strerror}): use fewer jobs (-j)") from None
@@ -210,13 +210,17 @@ def _answer(task: bytes) -> bytes:
         function, args = pickle.loads(task)
         return pickle.dumps((True, function(*args)))
     except Exception as error:
-        error.add_note(f"in a worker process:\n{traceback.format_exc()}")
-        try:
-            answer = pickle.dumps((False, error))
-            pickle.loads(answer)
-        except Exception:  # an error that holds what cannot travel
-            answer = pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")))
-        return answer
+        return pickle.dumps((False, sendable(error)))
+
+
+def sendable(error: Exception) -> Exception:
+    """Return a caught error with its traceback as a note, as it can be sent to another process."""
+    error.add_note(f"in a worker process:\n{traceback.format_exc()}")
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # it holds what cannot travel
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def _no_setup() -> None:

@@ -83,11 +83,11 @@ def _show_plan(config: RunConfig, messages: Console) -> None:
     from uad_bench.front.progress import LiveProgress
     from uad_bench.results import ResultsFolder, stored_cells
     from uad_bench.runner.data.gather import find_files
-    from uad_bench.runner.environment import resolve_device
+    from uad_bench.runner.place import device_of
     from uad_bench.runner.plan.plan import make_plan
     from uad_bench.runner.store import CellStore
 
-    plan = make_plan(config, open_registry(config.plugin), resolve_device(config.device))
+    plan = make_plan(config, open_registry(config.plugin), device_of(config))
     results = ResultsFolder(config.results)
     with LiveProgress(messages) as progress:
         for note in plan.notes:

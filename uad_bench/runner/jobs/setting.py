@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from uad_bench.plugins.registry import PluginSources, open_registry
+from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.gather import Data
+from uad_bench.runner.data.sources import cache_folder
 from uad_bench.runner.detectors.trainer import Trainer
-from uad_bench.runner.events import Listener
+from uad_bench.runner.events import Listener, unheard
 from uad_bench.runner.executors.contract import Slot
 from uad_bench.runner.store import CellStore
 from uad_bench.volumes.store.atlas import Atlas
@@ -30,6 +33,12 @@ class Setting:
     device: str
     atlas: Atlas | None
     tell: Listener
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel by name: plugins are loaded where it arrives, and nobody listens there yet."""
+        plugins = PluginSources.gather(self.config.plugin).paths
+        places = {"plugin": plugins, "cache": cache_folder(self.config.cache).absolute()}
+        return _found_again, (self.config.model_copy(update=places), self.device, self.atlas)
 
     def inside(self, slot: Slot) -> Setting:
         """The same for a job in a slot: other listeners, and no more processes than it may have."""
@@ -55,3 +64,16 @@ class Setting:
             self.tell,
             self.atlas,
         )
+
+
+def _found_again(config: RunConfig, device: str, atlas: Atlas | None) -> Setting:
+    """What a setting is in another process."""
+    registry = open_registry(config.plugin)
+    store = CellStore(
+        ResultsFolder(config.results),
+        config,
+        unheard,
+        tuple(registry.protocol(name) for name in config.protocol),
+        registry.postprocessings(config.postprocessing),
+    )
+    return Setting(config, store, device, atlas, unheard)

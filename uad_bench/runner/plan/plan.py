@@ -41,6 +41,7 @@ from uad_bench.runner.detectors.trainer import (
     tunable,
     validated,
 )
+from uad_bench.runner.place import place_notes, unfit_place
 from uad_bench.runner.plan.controls import default_controls, followed
 from uad_bench.runner.plan.job import CheckData, Evaluate, Job, Train, Tune, in_order
 from uad_bench.runner.plan.tuning import tuning_faults
@@ -206,6 +207,7 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
     with noted(problems):
         postprocessings = registry.postprocessings(config.postprocessing)
     problems += unwritable(config.said("results"), config.results)
+    problems += unfit_place(config)
     atlas, sources = None, None
     with noted(problems):
         atlas = _atlas(config)
@@ -214,7 +216,7 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
         problems += unfit_data(config, sources)
     refuse(problems)
     assert sources is not None
-    notes = _notes(config, methods, sources, atlas)
+    notes = (*place_notes(config), *_notes(config, methods, sources, atlas))
     return Plan(
         _supervised(methods, sources),
         tuple(protocols),
@@ -222,7 +224,7 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
         sources,
         config,
         atlas,
-        tuple(notes),
+        notes,
     )
 
 

@@ -1,0 +1,129 @@
+"""The file that says which jobs a cluster is asked for: dask-jobqueue's keys, and two more."""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from uad_bench.errors import UadBenchError
+from uad_bench.system.yaml_files import read_yaml
+
+if TYPE_CHECKING:
+    from dask_jobqueue import JobQueueCluster
+
+Kind = Literal["slurm", "pbs", "lsf"]
+
+_CLASSES: Mapping[str, str] = {"slurm": "SLURM", "pbs": "PBS", "lsf": "LSF"}
+_OURS = ("kind", "workers")
+_INTERNAL = {
+    *("self", "scheduler", "name", "config_name", "security", "protocol", "loop", "asynchronous"),
+    *("n_workers", "silence_logs", "scheduler_cls", "worker_command", "job_kwargs", "job_cls"),
+    *("base_class_kwargs", "kwargs", "shared_temp_directory"),
+}
+"""What dask-jobqueue takes that is not a file's to say."""
+_RENAMED = {
+    "extra": "worker_extra_args",
+    "job_extra": "job_extra_directives",
+    "env_extra": "job_script_prologue",
+    "header_skip": "job_directives_skip",
+    "project": "account",
+}
+_NO_DAEMON = "export DASK_DISTRIBUTED__WORKER__DAEMON=False"
+"""Preparation starts processes of its own, which a daemon may not."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFile:
+    """What a cluster is asked for.
+
+    Attributes:
+        path: the file.
+        kind: the cluster's program.
+        workers: how many workers.
+        options: what dask-jobqueue is given.
+    """
+
+    path: Path
+    kind: Kind
+    workers: int
+    options: Mapping[str, Any]
+
+    @property
+    def has_gpus(self) -> bool:
+        """Whether each worker is said to have a GPU."""
+        return "GPU=" in " ".join(map(str, self.options.get("worker_extra_args", ())))
+
+    def open(self) -> JobQueueCluster:
+        """Return the cluster, of which nothing runs yet but the scheduler, in this process."""
+        return _class(self.kind, "Cluster")(**self.options)
+
+
+def read_cluster_file(path: Path) -> ClusterFile:
+    """Read and check a file, without asking the cluster for anything.
+
+    Raises:
+        UadBenchError: naming the file, and all that is wrong in it.
+    """
+    values = dict(read_yaml(path, "--cluster", ", such as `kind: slurm`"))
+    kind = values.pop("kind", None)
+    known_kind = kind in get_args(Kind)
+    problems = list(_faults(kind, values, known_kind))
+    workers = values.pop("workers", None)
+    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
+        problems.append("workers: say how many, such as `workers: 4`")
+    if not problems:
+        values = {"processes": 1, **values}
+        prologue = values.get("job_script_prologue") or []
+        values["job_script_prologue"] = [_NO_DAEMON, *prologue]
+        try:
+            _class(kind, "Job")(scheduler="tcp://checked:1", name="checked", **values)
+        except Exception as error:  # whatever dask-jobqueue makes of a value
+            problems.append(" ".join(str(error).split()))
+    if problems:
+        raise UadBenchError(f"--cluster {path}: {'; '.join(problems)}")
+    assert isinstance(workers, int)
+    return ClusterFile(path, kind, workers, values)
+
+
+def _faults(kind: object, values: Mapping[str, object], known_kind: bool) -> Iterator[str]:
+    """Yield what is wrong with the kind and the keys."""
+    if not known_kind:
+        said = "" if kind is None else f" {kind}"
+        yield f"kind{said}: write one of {', '.join(get_args(Kind))}"
+        return
+    known = _keys(str(kind))
+    for key in values:
+        if key in _RENAMED:
+            yield f"{key}: dask-jobqueue calls it {_RENAMED[key]} now"
+        elif key not in known and key not in _OURS:
+            near = get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
+            yield f"{key}: unknown; {hint}"
+    for key, example in (("cores", "8"), ("memory", "32GB")):
+        if values.get(key) is None:
+            yield f"{key} of each job is needed, such as `{key}: {example}`"
+    for key in ("job_extra_directives", "worker_extra_args", "job_script_prologue"):
+        if not isinstance(values.get(key, []), list):
+            yield f"{key}: write a list, with one item per line"
+    command = _class(str(kind), "Job").submit_command.split()[0]
+    if shutil.which(command) is None:
+        yield f"{command} is not there: start the run where jobs can be submitted"
+
+
+def _keys(kind: str) -> set[str]:
+    """The keys that dask-jobqueue takes."""
+    classes = (_class(kind, "Job"), _class(kind, "Cluster"))
+    parents = [parent for one in classes for parent in one.__mro__]
+    made = [parent.__init__ for parent in parents if parent.__module__.startswith("dask_jobqueue")]
+    names = {name for one in made for name in inspect.signature(one).parameters}
+    return names - _INTERNAL - set(_RENAMED)
+
+
+def _class(kind: str, what: Literal["Job", "Cluster"]) -> Any:
+    return getattr(import_module(f"dask_jobqueue.{kind}"), f"{_CLASSES[kind]}{what}")
