@@ -106,7 +106,7 @@ def run(
                     tuned |= found
                     for line in (line for study in result.studies for line in study.lines()):
                         tell(Noted(line))
-                    _refuse_conflicts(plan, setting, data, found)
+                    _make_room(plan, setting, data, found)
                 elif isinstance(job, Evaluate):
                     assert data is not None
                     trained = job.train.method.info.name, job.train.supervised_on
@@ -131,7 +131,7 @@ def _begin(plan: Plan, setting: Setting, data: Data, command: str) -> None:
         for one in plan.methods
         if not one.tuned
     }
-    _refuse_conflicts(plan, setting, data, known)
+    _make_room(plan, setting, data, known)
     results = setting.store.results
     write_plan(plan, results, command)
     for dataset in (data.training, *data.evaluated.values(), *data.supervised.values()):
@@ -140,10 +140,10 @@ def _begin(plan: Plan, setting: Setting, data: Data, command: str) -> None:
             write_whole(file, f"{dataset.manifest.model_dump_json(indent=1)}\n".encode())
 
 
-def _refuse_conflicts(
+def _make_room(
     plan: Plan, setting: Setting, data: Data, params: Mapping[tuple[str, str], Params]
 ) -> None:
-    """Refuse cells that are there from other data.
+    """Refuse cells that are there from other data, or forget detectors that are to be made anew.
 
     Args:
         plan: the run.
@@ -157,6 +157,9 @@ def _refuse_conflicts(
             continue
         chosen, trainer = params[method.info.name, on], setting.trainer(data, on)
         detectors = {seed: trainer.key(method, chosen, seed) for seed in planned.seeds}
+        if setting.config.overwrite == "all":
+            for seed in planned.seeds:
+                trainer.forget(method, chosen, seed)
         setting.store.refuse_conflicts(method, on, chosen, detectors, data)
 
 

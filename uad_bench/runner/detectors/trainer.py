@@ -83,18 +83,11 @@ class Trainer:
     def detector(
         self, method: type[Method], params: Params, seed: int, tuned: StudyRecord | None
     ) -> tuple[Method, FitRecord]:
-        """Train a detector, go on with a training that was killed, or load a detector that is kept.
-
-        ``--overwrite all`` trains it again, and leaves every other detector alone.
-        """
+        """Train a detector, go on with a training that was killed, or load one that is kept."""
         key = self.key(method, params, seed)
         folder = self.results.detectors / key
         what = f"train {self.named(method)}, seed {seed}"
         checkpoints = Checkpoints(folder, what, self.device, self.tell)
-        if self.config.overwrite == "all":
-            checkpoints.remove()
-            if folder.exists():
-                shutil.rmtree(folder)
         if is_detector(folder):
             checkpoints.remove()
             return self.stored(method, params, seed)
@@ -122,6 +115,17 @@ class Trainer:
         write_detector(folder, fitted, self._described(fitted, seed, record))
         checkpoints.remove()
         return fitted, record
+
+    def forget(self, method: type[Method], params: Params, seed: int) -> None:
+        """Remove a detector, those that it is made from, and their checkpoints, to train anew."""
+        folder = self.results.detectors / self.key(method, params, seed)
+        Checkpoints(folder, "", self.device, self.tell).remove()
+        shutil.rmtree(folder, ignore_errors=True)
+        if issubclass(method, EnsembleMethod):
+            for member in method(params).detectors(seed):
+                self.forget(*member)
+        elif method.trained_as is not None:
+            self.forget(method.trained_as, shared_params(method.trained_as, params), seed)
 
     def _fitted(
         self,
