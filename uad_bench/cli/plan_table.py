@@ -11,12 +11,23 @@ from rich.table import Table
 from uad_bench.cells import CellRecord
 from uad_bench.cli.output import cells_in_words
 from uad_bench.results import ResultsFolder
+from uad_bench.runner.costs.estimate import Estimate
 from uad_bench.runner.plan.job import named
-from uad_bench.runner.plan.plan import Plan, PlanFile, PlannedCell, find_record
+from uad_bench.runner.plan.plan import KnownCells, Plan, PlanFile, PlannedCell
+from uad_bench.system.text import duration
 
 
-def print_plan(plan: Plan, records: tuple[CellRecord, ...], results: ResultsFolder) -> None:
-    """Print what a run would do: data, methods, and how many cells are there already."""
+def print_plan(
+    plan: Plan, records: tuple[CellRecord, ...], results: ResultsFolder, estimate: Estimate
+) -> None:
+    """Print what a run would do: data, methods, how many cells are there, and what the rest takes.
+
+    Args:
+        plan: the run.
+        records: the cells in the results folder.
+        results: the folder.
+        estimate: what is left takes.
+    """
     console = Console()
     data = Table(title="Data", title_justify="left")
     for column in ("role", "dataset", "from"):
@@ -39,18 +50,50 @@ def print_plan(plan: Plan, records: tuple[CellRecord, ...], results: ResultsFold
             ", ".join(f"{key}={value}" for key, value in values.items()) or "defaults",
         )
     console.print(methods)
+    if estimate.total_s:
+        console.print(_times(estimate))
     cells = tuple(plan.cells())
-    done = _states(cells, records)["done"]
+    done = _states(cells, KnownCells(records))["done"]
     console.print(
         f"{cells_in_words(len(cells))}, {done} of them done in {results.root}; "
         f"protocols: {', '.join(plan.config.protocol)}",
         highlight=False,
     )
+    console.print(_in_all(estimate), highlight=False)
+
+
+def _times(estimate: Estimate) -> Table:
+    """What each method takes, stage by stage."""
+    table = Table(title="Time left, about", title_justify="left")
+    table.add_column("", overflow="fold")
+    for column in ("tune", "train", "score", "in all"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("from", overflow="fold")
+    if estimate.to_prepare:
+        what = f"prepare {estimate.to_prepare} scans"
+        table.add_row(what, "", "", "", duration(estimate.data_s), "usual times")
+    for one in estimate.methods:
+        times = (one.tune_s, one.train_s, one.score_s, one.total_s)
+        words = [duration(seconds) if seconds else "" for seconds in times]
+        name = named(one.planned.method.info.name, one.planned.supervised_on)
+        table.add_row(name, *words, one.unknown or one.source or "done")
+    return table
+
+
+def _in_all(estimate: Estimate) -> str:
+    """What everything takes, in one line."""
+    unknown = sum(bool(one.unknown) for one in estimate.methods)
+    if not (estimate.total_s or unknown):
+        return "nothing is left to do"
+    besides = f", without {unknown} that could not be probed" if unknown else ""
+    memory = f" and {estimate.memory_mb / 1000:.1f} GB of memory" if estimate.memory_mb else ""
+    time = f"about {duration(estimate.total_s)}, one job after the other"
+    return f"{time}{memory}, on {estimate.device}{besides}"
 
 
 def print_status(file: PlanFile, records: tuple[CellRecord, ...]) -> None:
     """Print the state of every method and dataset of the last run, and how to go on."""
-    console = Console()
+    console, known = Console(), KnownCells(records)
     datasets = list(dict.fromkeys(cell.dataset for cell in file.cells))
     table = Table(title="Cells done / planned", title_justify="left")
     table.add_column("method", no_wrap=True)
@@ -61,7 +104,7 @@ def print_status(file: PlanFile, records: tuple[CellRecord, ...]) -> None:
         for dataset in datasets:
             wanted = (method, on, dataset)
             cells = [c for c in file.cells if (c.method, c.supervised_on, c.dataset) == wanted]
-            states = _states(cells, records)
+            states = _states(cells, known)
             failed = f", {states['failed']} failed" if states["failed"] else ""
             row.append(f"{states['done']}/{len(cells)}{failed}")
         table.add_row(named(method, on), *row)
@@ -70,14 +113,14 @@ def print_status(file: PlanFile, records: tuple[CellRecord, ...]) -> None:
         f"{named(record.spec.method, record.spec.supervised_on)} on {record.spec.dataset}: "
         f"{record.reason}"
         for cell in file.cells
-        if (record := find_record(cell, records)) is not None and record.state == "failed"
+        if (record := known.find(cell)) is not None and record.state == "failed"
     }
     for reason in sorted(reasons):
         console.print(f"failed: {reason}", highlight=False, soft_wrap=True)
-    if _states(file.cells, records)["done"] < len(file.cells):
+    if _states(file.cells, known)["done"] < len(file.cells):
         console.print(f"go on with: {file.command}", highlight=False, soft_wrap=True)
 
 
-def _states(cells: Iterable[PlannedCell], records: tuple[CellRecord, ...]) -> Counter[str]:
-    found = (find_record(cell, records) for cell in cells)
+def _states(cells: Iterable[PlannedCell], known: KnownCells) -> Counter[str]:
+    found = (known.find(cell) for cell in cells)
     return Counter("planned" if record is None else record.state for record in found)

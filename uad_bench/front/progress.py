@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,10 +16,31 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
+from rich.text import Text
 
-from uad_bench.runner.events import Ended, Event, JobFailed, Noted, Progressed, Started
+from uad_bench.runner.events import Ended, Event, JobFailed, Noted, Overall, Progressed, Started
+from uad_bench.system.text import duration
 
 _PLAIN_EVERY_S = 15.0
+
+_WIDTH = 12
+"""Columns of the bar, so that 80 hold it beside the longest stage."""
+
+
+class _Bars(Progress):
+    """The bar of each stage, between how far the whole run is and what a stage tells of itself."""
+
+    overall = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Yield the lines. Where stages go on beside each other, none tells more of itself."""
+        if self.overall:
+            yield Text(self.overall, style="bold", no_wrap=True, overflow="ellipsis")
+        yield from super().get_renderables()
+        details = [task.fields["detail"] for task in self.tasks]
+        if len(details) == 1 and details[0]:
+            yield Text(f"  {details[0]}", style="dim", no_wrap=True, overflow="ellipsis")
 
 
 class LiveProgress:
@@ -31,13 +53,15 @@ class LiveProgress:
         self._started = time.monotonic()
         self._last: dict[str, float] = {}
         self._stages: dict[str, str] = {}
-        self._bar = Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[detail]}"),
+        self._bar = _Bars(
+            TextColumn(
+                "{task.description}",
+                table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
+            ),
+            BarColumn(bar_width=_WIDTH),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(table_column=Column(no_wrap=True)),
             console=console,
             transient=True,
             disable=not self._is_live,
@@ -69,6 +93,9 @@ class LiveProgress:
                 self.note(text)
             case JobFailed(job, reason):
                 self.note(f"{job} failed: {reason}")
+            case Overall(done, total, left_s):
+                left = "" if left_s is None else f", about {duration(left_s)} left"
+                self._bar.overall = f"{done}/{total} cells{left}"
 
     def stage(self, text: str, worker: str = "") -> None:
         """Begin a new part of the work, which a worker does where there are several."""
@@ -76,7 +103,7 @@ class LiveProgress:
         self._last[worker] = time.monotonic()
         self._bar.reset(self._task(worker), description=text, total=None, detail="")
         if not self._is_live:
-            self._plain(text)
+            self._plain(f"{text} ({self._bar.overall})" if self._bar.overall else text)
 
     def busy(self, text: str) -> None:
         """Show on a terminal what takes a while; a pipe is told nothing."""

@@ -29,6 +29,11 @@ class Stopwatch:
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     _clock: float = field(default_factory=time.perf_counter)
 
+    @property
+    def seconds(self) -> float:
+        """Wall seconds since the start."""
+        return time.perf_counter() - self._clock
+
     def read(self) -> Environment:
         """The environment record, with the wall time since the start and the peak memory."""
         return Environment(
@@ -36,8 +41,8 @@ class Stopwatch:
             git_commit=git_commit(),
             device=describe_device(self.device),
             started=self.started.isoformat(timespec="seconds"),
-            wall_s=round(time.perf_counter() - self._clock, 3),
-            peak_memory_mb=round(_peak_bytes() / 2**20, 1),
+            wall_s=round(self.seconds, 3),
+            peak_memory_mb=round(peak_bytes() / 2**20, 1),
         )
 
 
@@ -106,6 +111,7 @@ def git_commit() -> str | None:
     return f"{commit}+" if changes else commit
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
+    """Return the most memory that this process took so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

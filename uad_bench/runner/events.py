@@ -102,7 +102,32 @@ class JobFailed:
     reason: str
 
 
-Event = Started | Progressed | Ended | Noted | CellScored | CellWritten | JobFailed
+@dataclass(frozen=True, slots=True)
+class JobEnded:
+    """The job of this key ended, whatever came of it, after ``seconds``."""
+
+    key: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Overall:
+    """How far the whole run is.
+
+    Attributes:
+        done: finished and failed cells.
+        total: all cells.
+        left_s: seconds that the rest should take; ``None`` where it is not known yet.
+    """
+
+    done: int
+    total: int
+    left_s: float | None
+
+
+Event = (
+    Started | Progressed | Ended | Noted | CellScored | CellWritten | JobFailed | JobEnded | Overall
+)
 
 Listener = Callable[[Event], None]
 """Is called with every event, one after the other, from any thread; it should return at once."""

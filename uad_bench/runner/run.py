@@ -10,7 +10,7 @@ from functools import partial
 from uad_bench.cells import CellRecord
 from uad_bench.method import Params
 from uad_bench.plugins.registry import Registry
-from uad_bench.results import ResultsFolder
+from uad_bench.results import ResultsFolder, stored_cells
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.gather import Data
 from uad_bench.runner.data.readiness import fallback_note
@@ -22,6 +22,7 @@ from uad_bench.runner.jobs.evaluate import Evaluated
 from uad_bench.runner.jobs.perform import perform
 from uad_bench.runner.jobs.setting import Setting
 from uad_bench.runner.listeners import Mlflow, pictures
+from uad_bench.runner.outlook import Outlook
 from uad_bench.runner.place import device_of, open_executor
 from uad_bench.runner.plan.job import Evaluate, Tune
 from uad_bench.runner.plan.plan import Plan, make_plan, write_plan
@@ -83,7 +84,9 @@ def run(
         tell(Noted(note))
     with results.lock():
         mlflow = Mlflow(results, tell) if config.mlflow else None
-        everyone = told((pictures(results), *([mlflow] if mlflow is not None else []), tell))
+        outlook = Outlook(plan, stored_cells(results), tell)
+        recorded: list[Listener] = [] if mlflow is None else [mlflow]
+        everyone = told([pictures(results), *recorded, tell, outlook])
         store = CellStore.of(plan, everyone)
         store.refuse_other_versions(plan.cells())
         setting = Setting(config, store, device, plan.atlas, everyone)

@@ -20,7 +20,7 @@ from uad_bench.runner.data.gather import Data
 from uad_bench.runner.events import CellWritten, Listener, Noted
 from uad_bench.runner.executors.contract import Failure
 from uad_bench.runner.plan.maps import MapsPlan
-from uad_bench.runner.plan.plan import Plan, PlannedCell
+from uad_bench.runner.plan.plan import KnownCells, Plan, PlannedCell
 from uad_bench.system.disk import write_whole
 
 
@@ -144,12 +144,8 @@ class CellStore:
         """
         if self.config.overwrite == "all":
             return
-        planned = tuple(cells)
-        found = (
-            record
-            for record in stored_cells(self.results)
-            if any(cell.matches(record.spec) for cell in planned)
-        )
+        known = KnownCells(stored_cells(self.results))
+        found = (record for cell in cells for record in known.of(cell))
         refuse_other_version(found, self.protocols, self.postprocessings)
 
     def refuse_conflicts(

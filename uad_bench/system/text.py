@@ -1,4 +1,4 @@
-"""What can be written into a text file."""
+"""Texts: what can be written, what must not be shown, and how a time is said."""
 
 import re
 
@@ -26,3 +26,12 @@ def without_passwords(text: str) -> str:
         '--storage postgresql://ann:***@db/studies -m spa'
     """
     return _PASSWORDS.sub(lambda found: f"{found[1]}:***@" if found[1] is not None else "***", text)
+
+
+def duration(seconds: float) -> str:
+    """Say a time as a person would, such as ``40 s``, ``12 min`` or ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"

@@ -26,7 +26,8 @@ def run(
     given: Given,
     config: ConfigFile = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check files, print the plan and stop.")
+        bool,
+        typer.Option("--dry-run", help="Check files, print the plan and what it takes, and stop."),
     ] = False,
 ) -> None:
     """Tune, train, evaluate and tabulate detectors on every dataset.
@@ -78,23 +79,25 @@ def _run(config: RunConfig, messages: Console) -> RunResults:
 
 
 def _show_plan(config: RunConfig, messages: Console) -> None:
-    """Check files and print what a run would do; write nothing."""
+    """Check files and print what a run would do, and what it takes; write nothing."""
     from uad_bench.cli.plan_table import print_plan
     from uad_bench.front.progress import LiveProgress
     from uad_bench.results import ResultsFolder, stored_cells
+    from uad_bench.runner.costs.estimate import estimate
     from uad_bench.runner.data.gather import find_files
     from uad_bench.runner.place import device_of
     from uad_bench.runner.plan.plan import make_plan
     from uad_bench.runner.store import CellStore
 
-    plan = make_plan(config, open_registry(config.plugin), device_of(config))
+    device = device_of(config)
+    plan = make_plan(config, open_registry(config.plugin), device)
     results = ResultsFolder(config.results)
     with LiveProgress(messages) as progress:
         for note in plan.notes:
             progress.note(note)
         CellStore.of(plan, progress).refuse_other_versions(plan.cells())
         sources = plan.sources
-        find_files(
+        orders = find_files(
             config,
             sources.training,
             sources.evaluated,
@@ -102,4 +105,6 @@ def _show_plan(config: RunConfig, messages: Console) -> None:
             supervised=sources.supervised,
             simulate=False,
         )
-    print_plan(plan, stored_cells(results), results)
+        cells = tuple(stored_cells(results))
+        expected = estimate(plan, orders, cells, device, progress.busy)
+    print_plan(plan, cells, results, expected)

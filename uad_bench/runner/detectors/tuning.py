@@ -130,7 +130,7 @@ def _study(
 
     def evaluate(place: int, chosen: Mapping[str, float], checked: Checked) -> Mapping[str, float]:
         trainer.tell(Started(f"tune {trainer.named(method)}, trial {place + 1} of {wanted.count}"))
-        trial = params.model_copy(update=_shortened(params) | dict(chosen))
+        trial = params.model_copy(update=shortened(params) | dict(chosen))
         fitted, report = trainer.fit(method, trial, wanted.seed, checked=checked)
         return {**report.validation, **_looked_at(trainer, fitted)}
 
@@ -235,7 +235,7 @@ def _looked_at(trainer: Trainer, fitted: Method) -> Mapping[str, float]:
     return {}
 
 
-def _shortened(params: Params) -> dict[str, int]:
-    """Fewer steps for a trial, where the method counts steps."""
+def shortened(params: Params) -> dict[str, int]:
+    """Return fewer steps for a trial, where the method counts steps."""
     steps = getattr(params, "steps", None)
     return {"steps": max(1, int(steps) // TRIAL_SHARE)} if steps is not None else {}

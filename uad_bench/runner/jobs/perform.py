@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from uad_bench.runner.environment import Stopwatch
-from uad_bench.runner.events import JobFailed
+from uad_bench.runner.events import JobEnded, JobFailed
 from uad_bench.runner.executors.contract import Done, Failure, Slot, refuse_unpicklable
 from uad_bench.runner.executors.local import LocalExecutor
 from uad_bench.runner.jobs.evaluate import evaluate_dataset
@@ -76,6 +76,8 @@ def perform(job: Job, done: Done, slot: Slot, setting: Setting) -> object:
         failure = Failure.of(error, watch.read())
         slot.tell(JobFailed(job.name, failure.reason))
         return failure
+    finally:
+        slot.tell(JobEnded(job.key, watch.seconds))
 
 
 def last_result(jobs: Sequence[Job], setting: Setting, kind: type[T]) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -69,9 +70,12 @@ class PlannedCell(BaseModel):
 
     def matches(self, spec: CellSpec) -> bool:
         """Whether ``spec`` is this cell after tuning, by any code."""
-        own = self.model_dump(exclude={"params", "code"})
-        same = own == spec.model_dump(exclude={"params"})
-        return same and self.params.items() <= spec.params.items()
+        return _place(self) == _place(spec) and self.params.items() <= spec.params.items()
+
+
+def _place(one: PlannedCell | CellSpec) -> tuple[object, ...]:
+    """What names a cell but for its parameters."""
+    return tuple(getattr(one, name) for name in CellSpec.model_fields if name != "params")
 
 
 class PlanFile(BaseModel):
@@ -424,7 +428,24 @@ def write_plan(plan: Plan, results: ResultsFolder, command: str) -> None:
     write_whole(results.runs / f"{plan.config.run_name}.json", f"{settings}\n".encode())
 
 
-def find_record(cell: PlannedCell, records: tuple[CellRecord, ...]) -> CellRecord | None:
-    """The record of a planned cell; a finished one before a failed one."""
-    found = [one for one in records if one.code == cell.code and cell.matches(one.spec)]
-    return min(found, key=lambda record: record.state != "done", default=None)
+class KnownCells:
+    """Cells of a results folder, to be found by what was planned."""
+
+    def __init__(self, records: Iterable[CellRecord]) -> None:
+        self._by_place: defaultdict[tuple[object, ...], list[CellRecord]] = defaultdict(list)
+        for record in records:
+            self._by_place[_place(record.spec)].append(record)
+
+    def of(self, cell: PlannedCell) -> tuple[CellRecord, ...]:
+        """The records of a planned cell, by any code."""
+        return tuple(one for one in self._by_place[_place(cell)] if cell.matches(one.spec))
+
+    def find(self, cell: PlannedCell) -> CellRecord | None:
+        """The record of a planned cell; a finished one before a failed one."""
+        found = [one for one in self.of(cell) if one.code == cell.code]
+        return min(found, key=lambda record: record.state != "done", default=None)
+
+    def is_done(self, cell: PlannedCell) -> bool:
+        """Whether a planned cell is finished."""
+        record = self.find(cell)
+        return record is not None and record.state == "done"

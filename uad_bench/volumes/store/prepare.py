@@ -203,11 +203,11 @@ def prepare(
         UadBenchError: when no scan can be used, a tool is missing, or the store cannot be written.
     """
     folder = store_root / order.folder_name
-    if (whole := _whole_store(folder)) is not None:  # another user's needs no lock
+    if (whole := whole_store(folder)) is not None:  # another user's needs no lock
         return whole
     try:
         with held(store_root / f".{folder.name}.lock"):
-            if (whole := _whole_store(folder)) is not None:
+            if (whole := whole_store(folder)) is not None:
                 return whole
             if folder.exists():
                 shutil.rmtree(folder)
@@ -226,7 +226,7 @@ def prepare(
     return PreparedDataset.open(folder)
 
 
-def _whole_store(folder: Path) -> PreparedDataset | None:
+def whole_store(folder: Path) -> PreparedDataset | None:
     """Open a store that is there and whole.
 
     Raises:

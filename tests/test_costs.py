@@ -1,0 +1,206 @@
+"""What a run should take: from earlier cells, from a probe, and while it goes on."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from uad_bench.cells import CellRecord
+from uad_bench.front.progress import LiveProgress
+from uad_bench.method import FitContext, FitReport, Method, MethodInfo, Params, Slices
+from uad_bench.plugins.registry import open_registry
+from uad_bench.runner.costs.known import Costs, cost_key, trainings
+from uad_bench.runner.costs.probe import noise, probe
+from uad_bench.runner.events import JobEnded, Overall, Progressed, Started
+from uad_bench.runner.outlook import Outlook
+from uad_bench.system.text import duration
+from uad_bench.volumes.recipe import Recipe
+
+
+def methods(*names: str) -> dict[str, type[Method]]:
+    registry = open_registry(None)
+    return {name: registry.method(name) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.2, "0 s"),
+        (89, "89 s"),
+        (90, "2 min"),
+        (3600, "60 min"),
+        (5400, "1.5 h"),
+        (2e5, "2.3 days"),
+    ],
+)
+def test_times_are_said_as_a_person_would(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_detectors_that_share_a_training_have_one_training() -> None:
+    some = methods("cevae", "cevae-gradient", "cevae-combined")
+    roots = {
+        (root.info.name, cost_key(root, params), seed)
+        for one in some.values()
+        for root, params, seed in trainings(one, one.Params(), 3)
+    }
+    assert len(roots) == 1
+    assert {(name, seed) for name, _, seed in roots} == {("cevae", 3)}
+
+
+def test_an_ensemble_has_the_trainings_of_its_members() -> None:
+    (ensemble,) = methods("spa-ensemble").values()
+    found = list(trainings(ensemble, ensemble.Params(), 1))
+    assert {root.info.name for root, _, _ in found} == {"spa"}
+    assert len({seed for _, _, seed in found}) == len(found) > 1
+
+
+@given(steps=st.integers(1, 10**6), beta=st.floats(1e-6, 1.0))
+def test_neither_steps_nor_what_is_tuned_change_what_a_step_costs(steps: int, beta: float) -> None:
+    spa = methods("spa")["spa"]
+    usual = cost_key(spa, spa.Params())
+    assert cost_key(spa, spa.Params(steps=steps, beta=beta)) == usual
+    assert cost_key(spa, spa.Params(width=8)) != usual
+
+
+class Slow(Method):
+    """Takes its time, on a clock of its own."""
+
+    info = MethodInfo("slow", "Slow")
+
+    class Params(Params):
+        steps: int = 1000
+
+    clock = 0.0
+
+    def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
+        Slow.clock += 7.0 + 2.0 * self.params.steps
+        return FitReport(steps=self.params.steps)
+
+    def score(self, slices: Slices) -> Any:
+        Slow.clock += 0.5 * len(slices)
+        return slices.image
+
+
+def test_a_probe_tells_a_step_from_what_comes_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uad_bench.runner.costs.probe.time.perf_counter", lambda: Slow.clock)
+    scan = noise(Recipe(pixel_mm=4.0, slice_mm=10.0))
+    assert scan.lesion is not None
+    assert scan.lesion.any()
+    assert (scan.image[scan.brain] > 0).all()
+    params = Slow.Params()
+    found = probe(Slow, params, Costs(), scan, "cpu")
+    key = cost_key(Slow, params)
+    assert found.unit_s[key] == pytest.approx(2.0)
+    assert found.slice_s[key] == pytest.approx(0.5)
+    assert probe(Slow, params, found, scan, "cpu").unit_s == {}
+
+
+def outlook(jobs: dict[str, tuple[str, str, str]], cells: int) -> tuple[Outlook, list[Overall]]:
+    """An outlook on jobs that are given by kind, method and dataset."""
+    told: list[Overall] = []
+    plan: Any = SimpleNamespace(
+        config=SimpleNamespace(overwrite="all"), cells=lambda: (), jobs=lambda: ()
+    )
+    found = Outlook(plan, list[CellRecord](), told.append)
+    found._left, found._total = dict(jobs), cells
+    return found, told
+
+
+def test_the_time_left_is_known_once_each_kind_of_job_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    jobs = {
+        "train a": ("Train", "a", ""),
+        "a on x": ("Evaluate", "a", "x"),
+        "a on y": ("Evaluate", "a", "y"),
+        "train b": ("Train", "b", ""),
+        "b on x": ("Evaluate", "b", "x"),
+        "b on y": ("Evaluate", "b", "y"),
+    }
+    found, told = outlook(jobs, 4)
+    monkeypatch.setattr(found, "_abreast", lambda: 1.0)
+    for key, seconds in (("train a", 10.0), ("a on x", 1.0), ("a on y", 3.0), ("train b", 20.0)):
+        found(JobEnded(key, seconds))
+    assert [one.left_s for one in told[:1]] == [None]
+    assert told[1].left_s == pytest.approx(1.0 + 10.0 + 1.0 + 1.0)
+    assert told[3].left_s == pytest.approx(1.0 + 3.0)
+    found(JobEnded("b on x", 2.0))  # twice as slow as a
+    assert told[4].left_s == pytest.approx(2.0 * 3.0 / 2.0)
+    found(JobEnded("b on y", 6.0))
+    found(JobEnded("something else", 99.0))
+    assert len(told) == 6
+    assert told[5].left_s == 0.0
+
+
+def test_workers_make_the_time_left_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("uad_bench.runner.outlook.time.monotonic", lambda: clock[0])
+    jobs = {name: ("Evaluate", name, "x") for name in "abcdefgh"}
+    found, told = outlook(jobs, 8)
+    for name in "ab":  # both began at 90
+        found(JobEnded(name, 10.0))
+    for name in "cd":
+        clock[0] = 110.0
+        found(JobEnded(name, 10.0))
+    assert told[0].left_s == pytest.approx(70.0)
+    assert told[3].left_s == pytest.approx(4 * 10.0 / 2)
+
+
+@given(
+    times=st.lists(
+        st.tuples(st.sampled_from("ab"), st.sampled_from("xyz"), st.floats(0, 1e6)), min_size=1
+    )
+)
+def test_the_time_left_is_never_below_zero_and_ends_at_zero(
+    times: list[tuple[str, str, float]],
+) -> None:
+    jobs = {str(n): ("Evaluate", method, data) for n, (method, data, _) in enumerate(times)}
+    found, told = outlook(jobs, len(times))
+    for number, (_, _, seconds) in enumerate(times):
+        found(JobEnded(str(number), seconds))
+    assert all(one.left_s is not None and one.left_s >= 0 for one in told)
+    assert told[-1].left_s == 0.0
+
+
+class Terminal(io.StringIO):
+    """What a terminal is told."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_fits_80_columns_and_says_what_is_left() -> None:
+    kept = Terminal()
+    console = Console(file=kept, width=80, force_terminal=True, color_system=None)
+    stage = "evaluate gmvae-restoration, seed 0, on msisbi"
+    with LiveProgress(console) as progress:
+        progress(Overall(12, 72, 850.0))
+        progress(Started(stage))
+        progress(Progressed(2, 8, "autoencoder loss 0.4574  autoencoder latent 0.1722  " * 3))
+        progress._bar.refresh()
+    shown = kept.getvalue()
+    assert "12/72 cells, about 14 min left" in shown
+    (line,) = {one.strip() for one in shown.splitlines() if "2/8" in one and stage in one}
+    assert len(line) <= 80
+
+
+def test_a_pipe_reads_what_is_left_at_each_stage() -> None:
+    kept = io.StringIO()
+    with LiveProgress(Console(file=kept)) as progress:
+        progress(Started("train spa, seed 0"))
+        progress(Overall(3, 4, None))
+        progress(Started("evaluate spa, seed 0, on wmh"))
+        progress(Overall(3, 4, 7000.0))
+        progress(Started("evaluate spa, seed 0, on mslub"))
+    assert [line[8:] for line in kept.getvalue().splitlines()] == [
+        "train spa, seed 0",
+        "evaluate spa, seed 0, on wmh (3/4 cells)",
+        "evaluate spa, seed 0, on mslub (3/4 cells, about 1.9 h left)",
+    ]

@@ -1,0 +1,96 @@
+"""How far a run is, and how long the rest should take: from what its jobs took so far."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+
+from uad_bench.cells import CellRecord
+from uad_bench.runner.events import CellWritten, Event, JobEnded, Listener, Overall
+from uad_bench.runner.plan.job import Evaluate, Job, Train, Tune
+from uad_bench.runner.plan.plan import KnownCells, Plan
+
+
+class Outlook:
+    """Listens to the jobs of a run, and tells after each how far the run is.
+
+    The time of a job that is still to come is that of its method and of its dataset so far, as far
+    as they are known; else the mean of the jobs of its kind. Of a kind of which none has ended
+    nothing is known, and then no time is told.
+
+    Args:
+        plan: the run.
+        records: the cells in the results folder at its beginning.
+        tell: told how far the run is.
+    """
+
+    def __init__(self, plan: Plan, records: Iterable[CellRecord], tell: Listener) -> None:
+        known = KnownCells(() if plan.config.overwrite == "all" else records)
+        cells = tuple(plan.cells())
+        left = [cell for cell in cells if not known.is_done(cell)]
+        self._total, self._done = len(cells), len(cells) - len(left)
+        wanted = {(one.method, one.supervised_on, one.seed, one.dataset) for one in left}
+        self._left = _open_jobs(plan.jobs(), wanted)
+        self._tell = tell
+        self._since: float | None = None
+        self._took: list[tuple[tuple[str, str, str], float]] = []
+
+    def __call__(self, event: Event) -> None:
+        """Take note of a job that ended, or of a cell that was written."""
+        match event:
+            case JobEnded(key, seconds) if key in self._left:
+                self._took.append((self._left.pop(key), seconds))
+                if self._since is None:
+                    self._since = time.monotonic() - seconds
+            case CellWritten():
+                self._done += 1
+            case _:
+                return
+        self._tell(Overall(self._done, self._total, self._left_s()))
+
+    def _left_s(self) -> float | None:
+        times = [self._expected(one) for one in self._left.values()]
+        known = [time for time in times if time is not None]
+        return sum(known) / self._abreast() if len(known) == len(times) else None
+
+    def _abreast(self) -> float:
+        """How many jobs were done at a time so far: one, or more where there are workers."""
+        spent = sum(seconds for _, seconds in self._took)
+        passed = 0.0 if self._since is None else time.monotonic() - self._since
+        return max(1.0, spent / passed) if passed > 0 else 1.0
+
+    def _expected(self, job: tuple[str, str, str]) -> float | None:
+        """The seconds of a job, given by its kind, method and dataset."""
+        kind, method, dataset = job
+        same = [(place, took) for place, took in self._took if place[0] == kind]
+        if not same:
+            return None
+        mean = fmean(took for _, took in same)
+        of_method = [took for place, took in same if place[1] == method]
+        of_dataset = [took for place, took in same if place[2] == dataset]
+        if of_method and of_dataset and mean > 0:
+            return fmean(of_method) * fmean(of_dataset) / mean
+        return fmean(of_method or of_dataset or [mean])
+
+
+def _open_jobs(
+    jobs: Sequence[Job], wanted: set[tuple[str, str, int, str]]
+) -> dict[str, tuple[str, str, str]]:
+    """Kind, method and dataset, by key, of the jobs that have something to do.
+
+    Args:
+        jobs: all jobs of a run.
+        wanted: method, what it is supervised on, seed and dataset of each cell that is not done.
+    """
+    found: dict[str, tuple[str, str, str]] = {}
+    for job in jobs:
+        if not isinstance(job, Evaluate):
+            continue
+        train = job.train
+        method, on = train.method.info.name, train.supervised_on
+        if (method, on, train.seed, job.label) in wanted:
+            needed: tuple[Tune | Train | None, ...] = (train.tune, train)
+            found |= {one.key: (type(one).__name__, method, "") for one in needed if one}
+            found[job.key] = ("Evaluate", method, job.label)
+    return found
