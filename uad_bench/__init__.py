@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from uad_bench.front.detector import Detector, fit, load_detector
     from uad_bench.front.maps import evaluate_folder
     from uad_bench.front.prediction import Prediction
+    from uad_bench.front.reproduce import Reproduction, reproduce
     from uad_bench.front.results import Results, import_results, load_results
     from uad_bench.front.run import run
     from uad_bench.front.tuning import tune
@@ -23,6 +24,7 @@ __all__ = [
     "Detector",
     "Method",
     "Prediction",
+    "Reproduction",
     "Results",
     "UadBenchError",
     "__version__",
@@ -33,6 +35,7 @@ __all__ = [
     "load_detector",
     "load_results",
     "prepare",
+    "reproduce",
     "run",
     "tune",
 ]
@@ -44,6 +47,7 @@ _HOMES = {
     "Detector": "uad_bench.front.detector",
     "Method": "uad_bench.method",
     "Prediction": "uad_bench.front.prediction",
+    "Reproduction": "uad_bench.front.reproduce",
     "Results": "uad_bench.front.results",
     "UadBenchError": "uad_bench.errors",
     "evaluate": "uad_bench.arrays",
@@ -53,6 +57,7 @@ _HOMES = {
     "load_detector": "uad_bench.front.detector",
     "load_results": "uad_bench.front.results",
     "prepare": "uad_bench.front.data",
+    "reproduce": "uad_bench.front.reproduce",
     "run": "uad_bench.front.run",
     "tune": "uad_bench.front.tuning",
 }

@@ -64,6 +64,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "uad_bench.cli.commands.import_:import_results",
         "Add the results in somebody's zip to a results folder.",
     ),
+    "share": (
+        "uad_bench.cli.commands.share:share",
+        "Write a detector to give away, with card and licence.",
+    ),
+    "reproduce": (
+        "uad_bench.cli.commands.reproduce:reproduce",
+        "Run the results in a zip again, and say which numbers moved.",
+    ),
     "sync": ("uad_bench.cli.commands.sync:sync", "Send to MLflow what a run could not."),
     "data": (
         "uad_bench.cli.commands.data:data",

@@ -41,6 +41,7 @@ from uad_bench.runner.settings import (
     TrainingSettings,
     TuningSettings,
 )
+from uad_bench.sharing.detector import unpacked_detector
 from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.store.atlas import refuse_existing
 
@@ -171,6 +172,28 @@ class Detector:
         write_detector(folder, self.method, self.record)
         save_histograms(folder / VALIDATION, self.validation)
 
+    def share(self, out: str | Path, *, licence: str) -> Path:
+        """Write the detector to give away, as ``uad-bench share`` does: with card and licence.
+
+        Args:
+            out: a new folder, or a file that ends in ``.zip``; ``load_detector`` takes both.
+            licence: under which it is given, by its name on spdx.org, such as ``CC-BY-4.0``.
+
+        Returns:
+            The folder or file.
+
+        Raises:
+            UadBenchError: an unknown licence, a detector that reads files of this machine when it
+                scores, or a place that is taken or cannot be written.
+        """
+        from uad_bench.sharing.detector import share_detector
+
+        out = Path(out).expanduser()
+        with tempfile.TemporaryDirectory(prefix="uad-bench-") as folder:
+            self.save(Path(folder) / "detector")
+            share_detector(Path(folder) / "detector", out, licence, self.registry)
+        return out
+
     def _level(self, postprocessing: str) -> int | None:
         variant = self.registry.postprocessing(postprocessing)
         histogram = self.validation.get(histogram_key(variant))
@@ -205,13 +228,13 @@ def load_detector(
     plugin: str | Path | Sequence[str | Path] = (),
     template: str | Path | None = None,
 ) -> Detector:
-    """Read a detector: a folder in ``detectors`` of a results folder, or one that was saved.
+    """Read a detector: a folder in ``detectors`` of a results folder, or one saved or shared.
 
     Its folder holds all that scoring needs. An atlas or a data set that it learned from may be
     gone.
 
     Args:
-        folder: the detector's.
+        folder: the detector's, or the zip of a shared one.
         device: torch device, or ``auto``.
         plugin: files or folders with the method, where it is not built in.
         template: the folder of SRI24, where the recipe registers to it and it has moved.
@@ -227,6 +250,9 @@ def load_detector(
         'median'
     """
     folder = Path(folder)
+    if folder.is_file():
+        with unpacked_detector(folder) as unpacked:
+            return load_detector(unpacked, device=device, plugin=plugin, template=template)
     record = read_record(folder)
     paths = (plugin,) if isinstance(plugin, str | Path) else plugin
     registry = open_registry(tuple(Path(path) for path in paths))

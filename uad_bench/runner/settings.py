@@ -295,6 +295,25 @@ OF_TUNING = (
 """The settings of a run that have a meaning where it only tunes."""
 
 
+OF_MACHINE = (
+    "data_root",
+    "datasets",
+    "train",
+    "supervised_on",
+    "lesion_pattern",
+    "tissues",
+    "template",
+    "anatomies",
+    "atlas",
+    "plugin",
+    "param",
+    "cache",
+    "jobs",
+    "device",
+)
+"""The settings of a run that differ from machine to machine: where files are, and what runs."""
+
+
 def heading(model: type[Settings], name: str) -> str:
     """Return what the help of a command calls the group that brought a setting into a model."""
     bases = (base for base in reversed(model.__mro__) if issubclass(base, Settings))

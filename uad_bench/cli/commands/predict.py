@@ -45,7 +45,11 @@ def predict(
     ],
     detector: Annotated[
         Path | None,
-        typer.Option("-d", "--detector", help="A detector's folder, as in results/detectors."),
+        typer.Option(
+            "-d",
+            "--detector",
+            help="A detector: a folder, as in results/detectors, or zip.",
+        ),
     ] = None,
     method: Annotated[
         str | None,

@@ -85,6 +85,15 @@ class Order:
             "simulated": self.simulated,
         }
 
+    def manifest_hash(self, left_out: Sequence[str]) -> str:
+        """Return the hash of the manifest of what becomes of this.
+
+        Args:
+            left_out: names of the scans that are not used.
+        """
+        scans = [facts(item, paths=False) for item in self.inputs]
+        return digest({**self.identity, "scans": scans, "left out": list(left_out)})
+
     @property
     def folder_name(self) -> str:
         """The name of the store that holds exactly this."""
@@ -268,13 +277,6 @@ def _build(
                 excluded.append(_excluded(item, outcome))
         if not scans:
             raise NothingLeftError(order, excluded)
-        manifest_hash = digest(
-            {
-                **order.identity,
-                "scans": [facts(item, paths=False) for item in order.inputs],
-                "left out": [item.scan for item in excluded],
-            }
-        )
         writer.finish(
             Manifest(
                 preparation=PREPARATION,
@@ -283,7 +285,7 @@ def _build(
                 recipe=preparation.recipe,
                 grid_affine=tuple(tuple(row) for row in preparation.grid.affine.tolist()),
                 grid_shape=preparation.grid.shape,
-                manifest_hash=manifest_hash,
+                manifest_hash=order.manifest_hash([item.scan for item in excluded]),
                 versions={name: version(name) for name in ("uad-bench", "nibabel", "numpy")},
                 scans=tuple(scans),
                 excluded=tuple(excluded),

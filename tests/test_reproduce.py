@@ -1,0 +1,127 @@
+"""An export that is run again: the same digits here, and in plain words what cannot be the same."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import shutil
+import zipfile
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+
+import uad_bench as ub
+from uad_bench.cli import main
+from uad_bench.sharing.zips import LISTING
+
+
+@pytest.fixture(scope="module")
+def archive(lab, prepared, tmp_path_factory) -> Path:
+    """A method without training and a short training, on one patient."""
+    root = tmp_path_factory.mktemp("reproduce")
+    done = ub.run(
+        "thresholding,ae",
+        "mslub",
+        data_root=lab,
+        cache=prepared,
+        limit=1,
+        param={"ae.steps": 2, "ae.width": 4},
+        postprocessing="none",
+        controls=(),
+        tune=False,
+        mlflow=False,
+        progress=False,
+        results=root / "results",
+    )
+    return done.export(root / "run.zip")
+
+
+@pytest.fixture(scope="module")
+def again(archive, lab, prepared) -> tuple[int, str, str]:
+    """The command, done once in ``new`` beside the archive."""
+    return uad_bench("reproduce", archive, *here(archive, lab, prepared), cwd=archive.parent)
+
+
+def here(archive: Path, lab: Path, cache: Path) -> list[object]:
+    return ["--results", archive.parent / "new", "--data-root", lab, "--cache", cache]
+
+
+def uad_bench(*arguments: object, cwd: Path) -> tuple[int, str, str]:
+    """Run a command in this process; its exit code, stdout and stderr."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(cwd), redirect_stdout(out), redirect_stderr(err):
+        code = main([str(argument) for argument in arguments])
+    return code, out.getvalue(), err.getvalue()
+
+
+def rewritten(archive: Path, path: Path, start: str, **changes: object) -> Path:
+    """A copy of an archive in which some files say something else, and the listing agrees."""
+    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(path, "w") as new:
+        listing = json.loads(old.read(LISTING))
+        for name in listing["files"]:
+            data = old.read(name)
+            if name.startswith(start):
+                data = json.dumps({**json.loads(data), **changes}).encode()
+            size, sha256 = len(data), hashlib.sha256(data).hexdigest()
+            listing["files"][name] = {"size": size, "sha256": sha256}
+            new.writestr(name, data)
+        new.writestr(LISTING, json.dumps(listing))
+    return path
+
+
+def test_here_every_digit_is_the_same(again):
+    code, out, _ = again
+    assert code == 0
+    assert out.strip().endswith("every number of 2 cells is the same")
+
+
+def test_a_number_that_moved_is_shown_with_then_and_now(again, archive, lab, prepared, tmp_path):
+    with zipfile.ZipFile(archive) as old:
+        name = next(one for one in old.namelist() if one.startswith("cells/thresholding"))
+        metrics = json.loads(old.read(name))["metrics"]
+    now = metrics["auprc"]["value"]
+    metrics["auprc"]["value"] = now + 0.125
+    edited = rewritten(archive, tmp_path / "edited.zip", name, metrics=metrics)
+    code, out, _ = uad_bench("reproduce", edited, *here(archive, lab, prepared), cwd=tmp_path)
+    assert code == 1
+    (line,) = [line for line in out.splitlines() if line.startswith("thresholding mslub")]
+    shown = [f"{now + 0.125:.6g}", f"{now:.6g}", "-0.12", "beyond", "the", "tolerance"]
+    assert line.split()[-6:] == shown
+    done = ub.reproduce(
+        edited, archive.parent / "new", data_root=lab, cache=prepared, progress=False
+    )
+    assert not done.holds
+    frame = done.to_frame()
+    assert frame[frame.moved].metric.tolist() == ["auprc"]
+
+
+def test_other_scans_are_named_before_any_training(archive, lab, prepared, tmp_path):
+    data = shutil.copytree(lab, tmp_path / "data")
+    shutil.copy(data / "MSLUB/patient12/FLAIR.nii.gz", data / "MSLUB/patient11/FLAIR.nii.gz")
+    with pytest.raises(ub.UadBenchError, match=r"other data than the archive's: 1 scan with other"):
+        ub.reproduce(archive, tmp_path / "new", data_root=data, cache=prepared, progress=False)
+    shutil.rmtree(data / "MSLUB")
+    with pytest.raises(ub.UadBenchError, match=r"dataset mslub is not in"):
+        ub.reproduce(archive, tmp_path / "new", data_root=data, cache=prepared, progress=False)
+    assert not (tmp_path / "new" / "cells").exists()
+
+
+def test_what_must_be_named_here_is_asked_for(archive, lab, prepared, tmp_path):
+    with pytest.raises(ub.UadBenchError, match=r"used --data-root lab: give yours"):
+        ub.reproduce(archive, tmp_path / "new", progress=False)
+    with pytest.raises(ub.UadBenchError, match="seeds: the archive says it"):
+        ub.reproduce(archive, tmp_path / "new", seeds=[1])
+    old = rewritten(archive, tmp_path / "old.zip", "cells/", run="")
+    with pytest.raises(ub.UadBenchError, match="does not hold the settings of its run"):
+        ub.reproduce(old, tmp_path / "new", data_root=lab, progress=False)
+
+
+def test_other_versions_are_said(again, archive, lab, prepared, tmp_path):
+    del again
+    other = rewritten(archive, tmp_path / "other.zip", "cells/ae", code="0", protocol_version=0)
+    _, _, err = uad_bench("reproduce", other, *here(archive, lab, prepared), cwd=tmp_path)
+    assert "the code of ae is another than the archive's" in err
+    assert "the protocol strict is of another version" in err

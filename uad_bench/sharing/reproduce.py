@@ -1,0 +1,151 @@
+"""An export run again: what cannot be is said first, and then every number is compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from uad_bench.cells import CellRecord, CellSpec
+from uad_bench.errors import UadBenchError
+from uad_bench.plugins.code import code_of
+from uad_bench.plugins.registry import Registry
+from uad_bench.runner.environment import versions
+from uad_bench.runner.events import Listener, Noted
+from uad_bench.runner.run import run
+from uad_bench.sharing.again import RunAgain, run_again
+from uad_bench.sharing.archive import opened_results, shareable
+from uad_bench.sharing.differences import Number, differences
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Every number of then beside that of now.
+
+    Attributes:
+        numbers: of the cells that were run again.
+        not_compared: names of the archive's other cells, and why.
+    """
+
+    numbers: tuple[Number, ...]
+    not_compared: Mapping[str, str]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every cell was run again, and every number is within its tolerance."""
+        return not self.not_compared and all(number.within for number in self.numbers)
+
+
+def reproduce(path: Path, results: Path, given: Mapping[str, Any], tell: Listener) -> Comparison:
+    """Run again what an export holds, and compare.
+
+    Args:
+        path: the zip.
+        results: the folder for the cells of now.
+        given: those settings of ``settings.OF_MACHINE`` that the user gave.
+        tell: told what cannot be, before any training, and then about every step.
+
+    Raises:
+        UadBenchError: the archive cannot be used, or none of its cells can be run again.
+    """
+    with opened_results(path) as found:
+        pass  # all that is needed of it has been read
+    reasons: dict[str, str] = {}
+    runs: list[RunAgain] = []
+    for name in dict.fromkeys(record.run for record in found.cells):
+        cells = [cell for cell in found.cells if cell.run == name and _finished(cell, reasons)]
+        if not cells:
+            continue
+        try:
+            runs.append(run_again(found, cells, {**given, "results": results}, reasons, tell))
+        except UadBenchError as error:
+            reasons |= {cell.spec.name: str(error) for cell in cells}
+    for name, reason in reasons.items():
+        tell(Noted(f"not run again: {name}: {reason}"))
+    if len(reasons) == len(found.cells):
+        first = next(iter(reasons.values()))
+        raise UadBenchError(f"{path}: none of its cells can be run again here: {first}")
+    todo = [one for one in runs if one.cells]
+    for note in dict.fromkeys(note for one in todo for note in _other_versions(one)):
+        tell(Noted(note))
+    numbers: list[Number] = []
+    for one in todo:
+        command = f"uad-bench reproduce {path} --results {results}"
+        done = run(one.config, one.registry, [tell], command=command)
+        numbers += _compared(one.cells, done.records, reasons, tell)
+    return Comparison(tuple(numbers), reasons)
+
+
+def _finished(cell: CellRecord, reasons: dict[str, str]) -> bool:
+    """Whether a cell is one that a run finished."""
+    if cell.maps is not None:
+        reasons[cell.spec.name] = "its maps were made elsewhere: score them with uad-bench evaluate"
+    elif cell.state == "failed":
+        reasons[cell.spec.name] = f"it failed in the archive: {cell.reason}"
+    return cell.spec.name not in reasons
+
+
+def _other_versions(again: RunAgain) -> Iterator[str]:
+    """Say which packages, methods, protocols and post-processings are others than then."""
+    here = versions()
+    for cell in again.cells:
+        for package, then in cell.environment.versions.items():
+            now = here.get(package, "not installed")
+            if now != then:
+                yield f"{package} is {now} here, and was {then}"
+        yield from _other_code(cell, again.registry)
+
+
+def _other_code(cell: CellRecord, registry: Registry) -> Iterator[str]:
+    spec = cell.spec
+    if code_of(registry.method(spec.method)).hash != cell.code:
+        yield f"the code of {spec.method} is another than the archive's"
+    if registry.protocol(spec.protocol).version != cell.protocol_version:
+        yield f"the protocol {spec.protocol} is of another version than the archive's"
+    (variant,) = registry.postprocessings([spec.postprocessing])
+    if variant.version != cell.postprocessing_version:
+        yield f"the post-processing {spec.postprocessing} is of another version than the archive's"
+
+
+def _compared(
+    then: Sequence[CellRecord], now: Sequence[CellRecord], reasons: dict[str, str], tell: Listener
+) -> Iterator[Number]:
+    """Yield the numbers of cells that were run again; why others have none is added to reasons."""
+    found = {_place(record.spec): record for record in now}
+    for old in then:
+        new = found.get(_place(old.spec))
+        if reason := _incomparable(old, new):
+            reasons[old.spec.name] = reason
+            continue
+        assert new is not None
+        if shareable(new).spec.params != old.spec.params:
+            tell(Noted(f"{old.spec.name}: tuning chose other parameters here"))
+        yield from differences(old, new)
+
+
+def _place(spec: CellSpec) -> tuple[str | int, ...]:
+    """What a cell is in its run, whatever tuning chose."""
+    return (
+        spec.method,
+        spec.supervised_on,
+        spec.seed,
+        spec.dataset,
+        spec.protocol,
+        spec.postprocessing,
+        spec.space,
+    )
+
+
+def _incomparable(then: CellRecord, now: CellRecord | None) -> str:
+    """Why a cell that was run again has no numbers to compare; empty where it has."""
+    if now is None:
+        return "the run of now has no such cell"
+    if now.state == "failed":
+        return f"it fails here: {now.reason}"
+    for old, new in ((then.training, now.training), (then.data, now.data)):
+        if old is None or new is None or (old.simulated and new.simulated):
+            continue
+        if old.manifest_hash != new.manifest_hash:
+            return f"{new.dataset} came out as other data than the archive's: see what is left out"
+    return ""
