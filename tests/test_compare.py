@@ -27,8 +27,8 @@ from uad_bench.histogram_files import save_histograms
 from uad_bench.phantom.layouts import write_layout
 from uad_bench.plugins.registry import open_registry
 from uad_bench.report.statistics.chosen import Question
-from uad_bench.report.statistics.listing import LISTING_FORMATS
 from uad_bench.report.statistics.ranks import ranked_methods
+from uad_bench.report.tables.formats.names import FORMATS
 from uad_bench.results import ResultsFolder, write_cell
 
 PROTOCOLS = {"strict": STRICT, "paper": PAPER}
@@ -234,7 +234,20 @@ def test_a_pooled_metric_is_compared_by_what_each_subject_adds(tmp_path):
     assert "pooled over 6 subjects" in found.sentences[0]
 
 
-@pytest.mark.parametrize("form", LISTING_FORMATS)
+def test_seeds_that_differ_between_datasets_are_said_to_leave_out_the_line_over_all(tmp_path):
+    cells = [cell(name, values, dataset=dataset, seed=seed)
+             for name, values in (("spa", HIGH), ("vae", LOW))
+             for dataset, seed in (("mslub", 0), ("wmh", int(name == "spa")))]  # fmt: skip
+    found = results(tmp_path, *cells).compare("spa", "vae")
+    assert set(found.to_frame().dataset) == {"mslub", "wmh"}
+    assert (
+        "SPA finished on all of these datasets with no seed (MSLUB: 0; WMH: 1), so that it is not "
+        "compared over them together. Run the same --seeds on each."
+    ) in found.listing.notes
+    assert "VAE finished" not in str(found)
+
+
+@pytest.mark.parametrize("form", FORMATS)
 def test_every_format_says_the_same(tmp_path, form, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     results(tmp_path, cell("spa", HIGH, simulated=True), cell("vae", LOW, simulated=True))
@@ -281,6 +294,7 @@ def test_wrong_methods_are_one_line(tmp_path, words, message):
         ({"protocol": "paper"}, "--protocol paper: not in these results"),
         ({"space": "native"}, "no results in native space"),
         ({"postprocessing": "star"}, "--postprocessing star"),
+        ({"postprocessing": "none,star"}, "--postprocessing none,star: say one, of none"),
     ],
 )
 def test_wrong_words_are_one_line(tmp_path, options, message):

@@ -218,7 +218,9 @@ def test_a_failed_cell_is_named_and_data_that_differ_are_refused(
     assert data is not None
     other = data.model_copy(update={"manifest_hash": "1"})
     mixed = records[0].model_copy(update={"data": other})
-    with pytest.raises(UadBenchError, match=r"stand on different data \(0, 1\)"):
+    with pytest.raises(
+        UadBenchError, match=r"stand on different data .*: mslub \(SPA on 0, SPA on 1\)"
+    ):
         source([mixed, *records[1:]], tmp_path)
 
 

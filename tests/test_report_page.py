@@ -28,6 +28,7 @@ from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import dice_at, quantise
 from uad_bench.evaluation.scored import ScoredScan
 from uad_bench.evaluation.tally import LEVELS
+from uad_bench.front import shown_scans
 from uad_bench.histogram_files import load_histograms, save_histograms
 from uad_bench.report.page.browser import (
     RATES,
@@ -36,6 +37,7 @@ from uad_bench.report.page.browser import (
     ShownScan,
     _codes_at,
     _cuts,
+    least_size,
     make_browser,
 )
 from uad_bench.report.page.facts import Names, worst_tables
@@ -258,6 +260,23 @@ def test_a_page_is_no_larger_than_was_said(ran: SimpleNamespace, tmp_path: Path)
     assert 0.3e6 < len(page.encode()) <= 0.5e6
 
 
+def test_scans_that_never_fit_are_not_scored(
+    ran: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shown_scans, "signed_residual", lambda *_: pytest.fail("scored"))
+    page = page_of(ran, tmp_path / "page.html", most_mb=0.05)
+    assert "scans do not fit into the size of this page (--most-mb)." in Seen(page).text
+    assert "No scan can be shown" in page
+
+
+def test_no_scan_takes_less_than_its_least_size() -> None:
+    scan = made_scan("a")
+    least = least_size(scan.image, scan.scored.brain, scan.scored.lesion)
+    assert make_browser([scan], least - 1).slices == ()
+    (slices,) = make_browser([scan], 4 * least).slices
+    assert least <= sum(map(len, slices))
+
+
 def test_a_page_without_images_has_none(ran: SimpleNamespace, tmp_path: Path) -> None:
     page = page_of(ran, tmp_path / "page.html", images=False)
     assert "<script" not in page
@@ -338,7 +357,7 @@ def test_what_has_no_map_to_show_is_said(ran: SimpleNamespace, tmp_path: Path) -
         "MSLUB (simulated): scores on the scans' own voxels (native space).",
         "Thresh.: seed 0 is shown, of 2.",
         "lost: no detector (detector.json: No such file or directory)",
-        "No scan can be shown, because no detector and its prepared data are at hand.",
+        "No scan can be shown; the reasons are below.",
     ):
         assert words in text
 
@@ -376,7 +395,7 @@ def test_two_states_of_data_are_told(ran: SimpleNamespace, tmp_path: Path) -> No
     results = ub.load_results(folder, plugin=[ran.plugin])
     page = results.report(tmp_path / "page.html", images=False).read_text()
     assert "stand on different data (0123456789abcdef, " in page
-    assert "are not drawn side by side" in page
+    assert "cells stand on different data and do not compare: mslub (" in page
 
 
 def test_a_damaged_histogram_costs_one_figure(ran: SimpleNamespace, tmp_path: Path) -> None:

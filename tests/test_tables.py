@@ -36,7 +36,8 @@ from uad_bench.evaluation.values import Metric, ScanScores
 from uad_bench.report.bercea2022 import BERCEA_2022
 from uad_bench.report.publication import load_published
 from uad_bench.report.tables import build
-from uad_bench.report.tables.formats.render import FORMATS, Format, render
+from uad_bench.report.tables.formats.names import FORMATS, Format, format_of
+from uad_bench.report.tables.formats.render import render
 from uad_bench.report.tables.formats.terminal import plain
 from uad_bench.report.tables.formats.tex import escape
 from uad_bench.report.tables.model import Cell, Column, Group, Panel, Table, format_number
@@ -816,13 +817,27 @@ def test_the_command_writes_a_file_and_says_which(
     results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "new" / "table.tex"
-    options = ["-f", "latex", "--metrics", "auprc, hd95", "--intervals", "--compare", "spa"]
+    options = ["--metrics", "auprc, hd95", "--intervals", "--compare", "spa"]
     assert main(["table", "--results", str(results), *options, "-o", str(target)]) == 0
     assert target.read_text() == (GOLDEN / "table.tex").read_text()
     assert capsys.readouterr().out == f"{target}\n"
     below = target / "table.tex"
     assert main(["table", "--results", str(results), "-o", str(below)]) == 2
     assert capsys.readouterr().err == f"error: cannot write {below}: {target} is a file\n"
+
+
+@pytest.mark.parametrize(
+    ("ending", "form"), [("md", "markdown"), ("HTML", "html"), ("csv", "csv"), ("txt", "terminal")]
+)
+def test_a_file_s_ending_says_its_format(ending: str, form: Format) -> None:
+    assert format_of(None, Path(f"a/table.{ending}")) == form
+    assert format_of("latex", Path(f"a/table.{ending}")) == "latex"
+    assert format_of(None, None) == format_of(None, Path("/dev/stdout")) == "terminal"
+    for name in ("table.xls", "table"):
+        with pytest.raises(
+            UadBenchError, match=rf"{name}: its ending means no format; write \.tex"
+        ):
+            format_of(None, Path(name))
 
 
 def test_the_papers_tables_need_no_results(

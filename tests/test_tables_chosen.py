@@ -162,6 +162,11 @@ def test_a_folder_has_the_order_of_its_last_run(tmp_path: Path) -> None:
         ({"methods": "control-mean"}, "it is a control: say --controls control-mean"),
         ({"controls": "vae"}, "--controls vae: it is no control: say --methods vae"),
         ({"datasets": "brats"}, "--datasets brats: not in these results.* Available: mslub, wmh"),
+        (
+            {"controls": "none,control-mean"},
+            "none,control-mean: say none alone, or leave it out: --controls control-mean",
+        ),
+        ({"compare": "spa", "methods": "spa", "controls": "none"}, "nothing shown can be compared"),
         ({"postprocessing": "stars"}, "--postprocessing stars: .* Did you mean 'star'"),
         ({"methods": " , "}, "--methods: names nothing"),
         ({"rows": "patients"}, "--rows patients: unknown; available: datasets, methods"),

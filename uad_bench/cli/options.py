@@ -47,12 +47,20 @@ PostProcessingName = Annotated[
     ),
 ]
 FormatName = Annotated[
-    str, typer.Option("--format", "-f", help="terminal, latex, markdown, csv or html.")
+    str | None,
+    typer.Option(
+        "--format",
+        "-f",
+        help="terminal, latex, markdown, html or csv.  [default: as the file's ending says]",
+    ),
 ]
 OutputFile = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a file.")
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Write to a file, .tex, .md, .html, .csv or .txt."
+    ),
 ]
-"""The types of the parameters of commands that answer one question about results."""
+"""The types of the parameters of commands that show results in words and numbers."""
 
 ConfigFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="YAML file with options of `run`; flags win.")

@@ -12,17 +12,17 @@ from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
 from uad_bench.front.progress import LiveProgress
 from uad_bench.front.searched import Searched
-from uad_bench.front.shown_scans import shown_scans
+from uad_bench.front.shown_scans import Room, shown_scans
 from uad_bench.front.tuning import write_tuning_page
 from uad_bench.plugins.registry import open_registry
-from uad_bench.report.page.results import Images, results_page
+from uad_bench.report.page.results import Images, draft_page
 from uad_bench.runner.data.readiness import refuse, unwritable
 from uad_bench.runner.environment import resolve_device
 from uad_bench.runner.plan.plan import PlanFile
 from uad_bench.system.disk import write_whole
 
 WITHOUT_IMAGES = "This report was made without images of scans (--no-images)."
-NOT_AT_HAND = "No scan can be shown, because no detector and its prepared data are at hand."
+NOT_AT_HAND = "No scan can be shown; the reasons are below."
 _MB = 1_000_000
 
 
@@ -60,22 +60,23 @@ def write_report(
     file = searched.root / "report.html" if path is None else path
     refuse(list(unwritable("-o", file.parent)))
     resolve_device(searched.device)
-    registry, found = open_registry(searched.plugin), Images(why=WITHOUT_IMAGES)
+    tuning = write_tuning_page(searched.root, file.parent)
+    draft = draft_page(
+        cells,
+        searched.root,
+        open_registry(searched.plugin),
+        command=_command(searched.root),
+        tuning="" if tuning is None else tuning.name,
+    )
+    found, most = Images(why=WITHOUT_IMAGES), int(most_mb * _MB)
     if images:
         with ExitStack() as stack:
             shown = LiveProgress(Console(stderr=True, force_jupyter=False))
             tell = stack.enter_context(shown) if progress else lambda _: None
-            scans, notes = shown_scans(cells, searched, patients, tell)
-        found = Images(scans, int(most_mb * _MB), notes, NOT_AT_HAND)
-    tuning = write_tuning_page(searched.root, file.parent)
-    page = results_page(
-        cells,
-        searched.root,
-        registry,
-        command=_command(searched.root),
-        images=found,
-        tuning="" if tuning is None else tuning.name,
-    )
+            room = Room(patients, draft.room(most))
+            scans, notes = shown_scans(cells, searched, room, tell)
+        found = Images(scans, most, notes, NOT_AT_HAND)
+    page = draft.page(found)
     write_whole(file, page.encode())
     return file
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from uad_bench.front.detector import Detector
-    from uad_bench.report.statistics.listing import Listing, ListingFormat
+    from uad_bench.report.statistics.listing import Listing
     from uad_bench.report.tables.choice import Names
-    from uad_bench.report.tables.formats.render import Format
+    from uad_bench.report.tables.formats.names import Format
     from uad_bench.report.tables.model import Table
 
 _MOST_LISTED = 4
@@ -572,7 +572,7 @@ class ResultListing:
         """Return one line per row, at full precision."""
         return self._as("csv")
 
-    def _as(self, form: ListingFormat) -> str:
+    def _as(self, form: Format) -> str:
         from uad_bench.report.statistics.listing import render_listing
 
         return render_listing(self.listing, form)

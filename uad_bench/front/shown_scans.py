@@ -15,7 +15,13 @@ from uad_bench.evaluation.histograms import ScoreHistogram, quantise
 from uad_bench.front.detector import Detector
 from uad_bench.front.searched import Searched
 from uad_bench.histogram_files import load_histograms
-from uad_bench.report.page.browser import ShownMap, ShownMethod, ShownScan, thresholds_at
+from uad_bench.report.page.browser import (
+    ShownMap,
+    ShownMethod,
+    ShownScan,
+    least_size,
+    thresholds_at,
+)
 from uad_bench.report.page.facts import Names
 from uad_bench.runner.detectors.folder import histogram_key
 from uad_bench.runner.detectors.scoring import brain_on, scored_scan, signed_residual
@@ -49,15 +55,28 @@ class _Shown:
     names: Names
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many scans there is room for.
+
+    Attributes:
+        patients: scans of each dataset.
+        size: bytes of all of them.
+    """
+
+    patients: int
+    size: int
+
+
 def shown_scans(
-    records: Iterable[CellRecord], searched: Searched, patients: int, tell: Listener
+    records: Iterable[CellRecord], searched: Searched, room: Room, tell: Listener
 ) -> tuple[tuple[ShownScan, ...], tuple[str, ...]]:
     """Choose scans, and score them with every detector that is at hand.
 
     Args:
         records: the cells.
         searched: where detectors and prepared data are.
-        patients: scans of each dataset.
+        room: how many; a scan that is too large by itself is not scored.
         tell: told about every scan.
 
     Returns:
@@ -65,9 +84,14 @@ def shown_scans(
     """
     cells, notes = tuple(records), list[str]()
     names = Names.of(cells)
-    datasets = tuple(_datasets(cells, names, searched, patients, notes))
+    datasets = tuple(_datasets(cells, names, searched, room, notes))
     made: dict[tuple[str, str], list[ShownMethod]] = {}
-    cells_of = {some[0].fit.detector: some for one in datasets for some in one.cells if some[0].fit}
+    cells_of = {
+        some[0].fit.detector: some
+        for one in datasets
+        for some in one.cells
+        if some[0].fit and one.scans
+    }
     for key, (first, *_) in cells_of.items():
         tell(Started(f"score scans with {names.method(first)}"))
         try:
@@ -90,7 +114,7 @@ def shown_scans(
 
 
 def _datasets(
-    records: Cells, names: Names, searched: Searched, patients: int, notes: list[str]
+    records: Cells, names: Names, searched: Searched, room: Room, notes: list[str]
 ) -> Iterator[_Shown]:
     """Find the prepared data and the detectors of every dataset, and choose its scans."""
     usable = [r for r in records if r.state == "done" and r.group != "control"]
@@ -118,14 +142,26 @@ def _datasets(
         cells = _detectors(
             [r for r in kept if r.data and r.data.manifest_hash == state], names, notes
         )
-        scans = _chosen(data, cells, patients)
+        scans = _chosen(data, cells, room.patients)
         total = len(data.scans_of("test"))
         if len(scans) < total:
             notes.append(
                 f"{title}: {len(scans)} of {total} scans, the worst, the median and the best of "
                 "each method first (--patients)."
             )
-        yield _Shown(title, data, scans, cells, names)
+        small = tuple(scan for scan in scans if _least_size(data, scan) <= room.size)
+        if len(small) < len(scans):
+            notes.append(
+                f"{title}: {len(scans) - len(small)} of {len(scans)} scans do not fit into the "
+                "size of this page (--most-mb)."
+            )
+        yield _Shown(title, data, small, cells, names)
+
+
+def _least_size(data: PreparedDataset, scan: PreparedScan) -> int:
+    """Bytes that a scan takes at least on the page."""
+    slices = data.slices(scan)
+    return least_size(slices.image[:, 0], slices.brain[:, 0], np.asarray(data.lesion(scan)))
 
 
 def _on_the_grid(

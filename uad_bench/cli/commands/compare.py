@@ -33,7 +33,7 @@ def compare(
     protocol: ProtocolName = None,
     space: SpaceName = "template",
     postprocessing: PostProcessingName = None,
-    form: FormatName = "terminal",
+    form: FormatName = None,
     output: OutputFile = None,
     plugin: PluginPaths = None,
 ) -> None:
@@ -42,13 +42,13 @@ def compare(
     Per dataset and over all of them: the difference with its interval, a p-value after correction
     for all comparisons, and a sentence that says what may be claimed.
     """
-    from uad_bench.cli.listings import listing_format, put_listing
-    from uad_bench.front.results import Results
+    from uad_bench.cli.listings import put_listing
+    from uad_bench.front.results import load_results
     from uad_bench.report.tables.choice import names
-    from uad_bench.results import load_cells
+    from uad_bench.report.tables.formats.names import format_of
 
-    chosen = listing_format(form)
-    found = Results(results, load_cells(results), plugin=tuple(plugin or ())).compare(
+    chosen = format_of(form, output)
+    found = load_results(results, plugin=plugin or ()).compare(
         *(name for some in methods for name in names("methods", some)),
         metric=metric,
         datasets=datasets,

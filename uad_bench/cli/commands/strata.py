@@ -36,7 +36,7 @@ def strata(
     space: SpaceName = "template",
     postprocessing: PostProcessingName = None,
     fewest: Annotated[int, typer.Option(metavar="N", help="Show no group of fewer subjects.")] = 5,
-    form: FormatName = "terminal",
+    form: FormatName = None,
     output: OutputFile = None,
     plugin: PluginPaths = None,
 ) -> None:
@@ -44,12 +44,12 @@ def strata(
 
     Site, scanner, age and sex come from participants.tsv, lesion volume and number from the masks.
     """
-    from uad_bench.cli.listings import listing_format, put_listing
-    from uad_bench.front.results import Results
-    from uad_bench.results import load_cells
+    from uad_bench.cli.listings import put_listing
+    from uad_bench.front.results import load_results
+    from uad_bench.report.tables.formats.names import format_of
 
-    chosen = listing_format(form)
-    found = Results(results, load_cells(results), plugin=tuple(plugin or ())).strata(
+    chosen = format_of(form, output)
+    found = load_results(results, plugin=plugin or ()).strata(
         by,
         metric=metric,
         methods=methods,

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from uad_bench.cli.options import RESULTS, PluginPaths, ResultsPath
+from uad_bench.cli.options import RESULTS, FormatName, OutputFile, PluginPaths, ResultsPath
 from uad_bench.cli.output import say_written
 from uad_bench.cli.streams import echo
-from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import open_registry
 from uad_bench.system.disk import write_whole
 
@@ -20,9 +19,7 @@ if TYPE_CHECKING:
 
 def table(
     results: ResultsPath = RESULTS,
-    form: Annotated[
-        str, typer.Option("--format", "-f", help="terminal, latex, markdown, html or csv.")
-    ] = "terminal",
+    form: FormatName = None,
     like: Annotated[
         str | None,
         typer.Option(metavar="TABLE", help="In the form of the paper's table2 to table5."),
@@ -68,19 +65,16 @@ def table(
             help="Add this method's average improvement and paired tests against every other.",
         ),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a file.")
-    ] = None,
+    output: OutputFile = None,
     plugin: PluginPaths = None,
 ) -> None:
     """Write the tables of a results folder: datasets by methods, or methods by datasets."""
     from uad_bench.cli.tables import print_tables
     from uad_bench.report.tables.chosen import chosen_tables
-    from uad_bench.report.tables.formats.render import FORMATS, render
+    from uad_bench.report.tables.formats.names import format_of
+    from uad_bench.report.tables.formats.render import render
 
-    chosen = next((one for one in FORMATS if one == form), None)
-    if chosen is None:
-        raise UadBenchError(f"--format {form}: unknown; available: {', '.join(FORMATS)}")
+    chosen = format_of(form, output)
     tables = chosen_tables(
         _records(results, optional=published),
         open_registry(plugin),

@@ -159,6 +159,20 @@ def make_browser(scans: Sequence[ShownScan], most: int, notes: Sequence[str] = (
     return Browser(facts, slices, tuple(said))
 
 
+def least_size(image: FloatArray, brain: NDArray[np.bool_], lesion: Bytes) -> int:
+    """Return how many bytes a scan takes at least, whatever methods made of it.
+
+    Args:
+        image: float32 ``[N, H, W]`` in [0, 1].
+        brain: bool ``[N, H, W]``.
+        lesion: ``[N, H, W]``.
+    """
+    box, stride = _box(brain | (lesion > 0)), STRIDES[-1]
+    first = _most_lesion(lesion) % stride
+    layers = (_grey(image[first::stride]), _kinds(brain[first::stride], lesion[first::stride]))
+    return sum(map(len, _slices([layer[:, *box] for layer in layers])))
+
+
 @dataclass(frozen=True, slots=True)
 class _Packed:
     """A scan with every slice packed."""
@@ -214,22 +228,32 @@ def _packed(scan: ShownScan, tops: Mapping[tuple[str, str], int]) -> _Packed:
             }
             layers.append(np.searchsorted(cuts, scores, side="right").astype(np.uint8))
         methods.append({"title": method.title, "reconstruction": rebuilt, "maps": maps})
-    cut = np.stack([layer[:, *box] for layer in layers], axis=1)
+    cut = [layer[:, *box] for layer in layers]
     affine = scan.grid.affine
     facts = {
         "dataset": scan.dataset,
         "simulated": scan.simulated,
         "name": truth.name,
         "left": "R" if affine[0, 2] < 0 else "L",
-        "width": cut.shape[3],
-        "height": cut.shape[2],
-        "count": len(cut),
-        "start": int((lesion == LESION).sum(axis=(1, 2)).argmax()),
+        "width": cut[0].shape[2],
+        "height": cut[0].shape[1],
+        "count": len(cut[0]),
+        "start": _most_lesion(lesion),
         "voxel_ml": prod(truth.spacing) / 1000.0,
         "methods": methods,
     }
-    packed = tuple(b64encode(zlib.compress(one.tobytes())).decode() for one in cut)
-    return _Packed(facts, packed, int(facts["start"]))
+    return _Packed(facts, _slices(cut), _most_lesion(lesion))
+
+
+def _slices(layers: Sequence[Bytes]) -> tuple[str, ...]:
+    """All layers of each slice, packed."""
+    stacked = np.stack(layers, axis=1)
+    return tuple(b64encode(zlib.compress(one.tobytes())).decode() for one in stacked)
+
+
+def _most_lesion(lesion: Bytes) -> int:
+    """The slice with most lesion."""
+    return int((lesion == LESION).sum(axis=(1, 2)).argmax())
 
 
 def _box(shown: NDArray[np.bool_]) -> tuple[slice, slice]:

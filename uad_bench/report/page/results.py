@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from uad_bench import __version__
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import Registry
 from uad_bench.report.page import facts
-from uad_bench.report.page.browser import ShownScan, make_browser
+from uad_bench.report.page.browser import Browser, ShownScan, make_browser
 from uad_bench.report.page.chart import Chart
 from uad_bench.report.page.template import rendered, source
+
+NO_ROOM = "No scan fits into the size of this page."
+"""Why a page has no scans where they would be too large."""
 
 _REST_SHARE = 0.5
 """Of a page with scans, all else may take this share before figures are left out."""
@@ -40,23 +44,76 @@ class Images:
     why: str = "No scans are shown."
 
 
-def results_page(
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A report without its scans.
+
+    Attributes:
+        values: what its template is given.
+    """
+
+    values: Mapping[str, Any]
+
+    def room(self, most: int) -> int:
+        """Return how many bytes scans may have at most, without figures.
+
+        Args:
+            most: bytes that the whole page may have.
+        """
+        return most - len(self._without_charts().rendered().encode())
+
+    def rendered(
+        self, browser: Browser | None = None, why: str = "", notes: Sequence[str] = ()
+    ) -> str:
+        """Return the page.
+
+        Args:
+            browser: its scans.
+            why: why there are none.
+            notes: what is left out.
+        """
+        return rendered(
+            "results.html.j2", browser=browser, no_images=why, left_out=notes, **self.values
+        )
+
+    def page(self, images: Images) -> str:
+        """Return the page with scans, as far as they fit.
+
+        Args:
+            images: the scans, or why there are none.
+        """
+        if not images.scans:
+            return self.rendered(why=images.why, notes=images.notes)
+        draft, rest = self, len(self.rendered().encode())
+        if self.values["charts"] and rest > images.most * _REST_SHARE:
+            draft = self._without_charts()
+            rest = len(draft.rendered().encode())
+        browser = make_browser(images.scans, images.most - rest, images.notes)
+        if not browser.slices:
+            return draft.rendered(why=NO_ROOM, notes=images.notes)
+        return draft.rendered(browser, notes=browser.notes)
+
+    def _without_charts(self) -> Draft:
+        if not self.values["charts"]:
+            return self
+        return Draft({**self.values, "charts": [], "missing_charts": [_NO_CHARTS]})
+
+
+def draft_page(
     records: Sequence[CellRecord],
     root: Path,
     registry: Registry,
     *,
     command: str,
-    images: Images,
     tuning: str = "",
-) -> str:
-    """Write the report.
+) -> Draft:
+    """Make all of a report but its scans.
 
     Args:
         records: the cells.
         root: the results folder.
         registry: where their protocols and post-processings are found.
         command: what made the last of them.
-        images: the scans of the patient browser, or why there are none.
         tuning: the address of the page of its studies; empty without any.
 
     Raises:
@@ -78,41 +135,26 @@ def results_page(
     )
     script = source("browser.js")
     charts, missing = _charts(records, root, registry)
-    values = {
-        "title": root.absolute().name,
-        "summary": _summary(records),
-        "simulated": _simulated(records),
-        "warnings": facts.several_states(records),
-        "tables": [(table.protocol, Markup(html(table))) for table in tables],
-        "charts": charts,
-        "missing_charts": missing,
-        "worst": facts.worst_tables(records, names),
-        "ran": [one for one in ran if one.rows],
-        "failures": facts.failures_table(records, names),
-        "exclusions": facts.exclusions_table(records, names),
-        "remarks": facts.remarks_table(records, names),
-        "command": command,
-        "tuning": tuning,
-        "version": __version__,
-        "script": Markup(script),
-        "script_hash": b64encode(sha256(script.encode()).digest()).decode(),
-    }
-    empty = {"browser": None, "no_images": "", "left_out": ()}
-    rest = rendered("results.html.j2", **empty, **values)
-    if images.scans and charts and len(rest.encode()) > images.most * _REST_SHARE:
-        values |= {"charts": [], "missing_charts": [_NO_CHARTS]}
-        rest = rendered("results.html.j2", **empty, **values)
-    browser = None
-    if images.scans:
-        browser = make_browser(images.scans, images.most - len(rest.encode()), images.notes)
-    shown = browser if browser is not None and browser.slices else None
-    why = images.notes if browser is None else browser.notes
-    return rendered(
-        "results.html.j2",
-        browser=shown,
-        no_images=images.why if browser is None else "No scan fits into the size of this page.",
-        left_out=why if browser is None or shown is not None else images.notes,
-        **values,
+    return Draft(
+        {
+            "title": root.absolute().name,
+            "summary": _summary(records),
+            "simulated": _simulated(records),
+            "warnings": facts.several_states(records),
+            "tables": [(table.protocol, Markup(html(table))) for table in tables],
+            "charts": charts,
+            "missing_charts": missing,
+            "worst": facts.worst_tables(records, names),
+            "ran": [one for one in ran if one.rows],
+            "failures": facts.failures_table(records, names),
+            "exclusions": facts.exclusions_table(records, names),
+            "remarks": facts.remarks_table(records, names),
+            "command": command,
+            "tuning": tuning,
+            "version": __version__,
+            "script": Markup(script),
+            "script_hash": b64encode(sha256(script.encode()).digest()).decode(),
+        }
     )
 
 

@@ -20,6 +20,7 @@ from uad_bench.report.tables.arrange import (
     Order,
     arrange,
     dataset_titles,
+    different_data,
     method_title,
 )
 from uad_bench.report.tables.versions import refuse_other_version
@@ -153,7 +154,9 @@ def make_source(
         if metric not in known:
             raise UadBenchError(f"--metric {metric}: no scan has it; there are: {', '.join(known)}")
     arrangement = arrange(done, (), variants, paper, order)
-    _refuse_different_data(arrangement)
+    everywhere = range(len(arrangement.rows)), range(len(arrangement.columns))
+    if text := different_data(arrangement, *everywhere):
+        raise NothingToDrawError(text)
     shown = {column.postprocessing for column in arrangement.columns}
     marks = tuple(
         f"{one.mark}: {one.caption}." for one in variants if one.mark and one.name in shown
@@ -171,15 +174,3 @@ def make_source(
     return Source(
         root, registry, chosen, space, arrangement, detectors, tuple(facts), marks, metric
     )
-
-
-def _refuse_different_data(arrangement: Arrangement) -> None:
-    """Refuse cells of one dataset that were computed on different data."""
-    for at, row in enumerate(arrangement.rows):
-        states = {one.data.manifest_hash for one in arrangement.records_of(at) if one.data}
-        if len(states) > 1:
-            raise NothingToDrawError(
-                f"cells of {row.dataset} stand on different data ({', '.join(sorted(states))}) and "
-                "are not drawn side by side; run them again with --overwrite all, or choose with "
-                "--methods or --datasets"
-            )

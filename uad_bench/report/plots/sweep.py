@@ -19,7 +19,7 @@ from uad_bench.report.tables.notes import people_in_words
 
 _SMALL = 7
 
-_MOST_SIDE = 1.3
+_MOST_SIDE, _MOST_HEIGHT = 1.3, 8.8
 _LEFT, _RIGHT, _HEAD, _CURVES, _BELOW, _LINE = 0.72, 0.08, 0.42, 1.2, 0.78, 0.14
 """Inches: margins, the title's strip, the curves, the gap below them, and a line of the foot."""
 _GAP = 0.03
@@ -51,12 +51,18 @@ def sweep_figure(sweep: Sweep) -> Figure:
     if any(view.tissues is not None for view in sweep.shown.views.values()):
         rows += TISSUES
     columns = len(sweep.values) + 1
-    side = min(_MOST_SIDE, (PAGE - _LEFT - _RIGHT) / columns)
-    high, across = (one.stop - one.start for one in box)
-    tall = len(rows) * side * high / across
     lines = wrap(_foot(sweep), int(PAGE * LETTERS_PER_INCH))
     foot = 0.1 + _LINE * len(lines)
-    height = _HEAD + _CURVES + _BELOW + tall + foot
+    above = _HEAD + _CURVES + _BELOW
+    high, across = (one.stop - one.start for one in box)
+    rows_per_side = len(rows) * high / across
+    side = min(
+        _MOST_SIDE,
+        (PAGE - _LEFT - _RIGHT) / columns,
+        (_MOST_HEIGHT - above - foot) / rows_per_side,
+    )
+    tall, left = rows_per_side * side, max(_LEFT, (PAGE - columns * side) / 2)
+    height = above + tall + foot
     figure = Figure(figsize=(PAGE, height))
     title = figure.text(0.5, 1 - 0.12 / height, sweep.heading, ha="center", va="center")
     title.set_parse_math(False)
@@ -78,8 +84,8 @@ def sweep_figure(sweep: Sweep) -> Figure:
     grid = figure.add_gridspec(
         len(rows),
         columns,
-        left=_LEFT / PAGE,
-        right=(_LEFT + columns * side) / PAGE,
+        left=left / PAGE,
+        right=(left + columns * side) / PAGE,
         top=(tall + foot) / height,
         bottom=foot / height,
         wspace=_GAP,

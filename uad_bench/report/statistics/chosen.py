@@ -12,7 +12,7 @@ from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.protocol import MetricInfo, Protocol
 from uad_bench.plugins.registry import Registry
 from uad_bench.report.bercea2022 import BERCEA_2022
-from uad_bench.report.tables.arrange import Arrangement, arrange
+from uad_bench.report.tables.arrange import Arrangement, arrange, different_data
 from uad_bench.report.tables.choice import Names, names
 from uad_bench.report.tables.chosen import one_space
 from uad_bench.report.tables.model import Column, Row
@@ -154,7 +154,8 @@ def choose(records: Sequence[CellRecord], registry: Registry, question: Question
         methods=methods,
         datasets=_datasets(arrangement, question.datasets),
     )
-    _refuse_different_data(chosen)
+    if text := different_data(chosen.arrangement, chosen.datasets, chosen.methods):
+        raise UadBenchError(text)
     return chosen
 
 
@@ -163,6 +164,8 @@ def _one(flag: str, asked: str | None, there: set[str], usual: str) -> str:
     listed = ", ".join(sorted(there))
     if asked is not None:
         if asked not in there:
+            if len(asked.split(",")) > 1:
+                raise UadBenchError(f"--{flag} {asked}: say one, of {listed}")
             raise UadBenchError(f"--{flag} {asked}: not in these results; available: {listed}")
         return asked
     if usual in there:
@@ -233,22 +236,3 @@ def _datasets(arrangement: Arrangement, asked: Names | None) -> tuple[int, ...]:
             f"{', '.join(sorted(known))}"
         )
     return tuple(at for at, row in enumerate(arrangement.rows) if row.dataset in wanted)
-
-
-def _refuse_different_data(chosen: Chosen) -> None:
-    """Refuse cells of one dataset that were computed on different data."""
-    mixed = []
-    for at, row in enumerate(chosen.rows):
-        states: dict[str, str] = {}
-        for place, column in enumerate(chosen.columns):
-            for record in chosen.cells(at, place):
-                if record.data is not None:
-                    states.setdefault(record.data.manifest_hash, column.label)
-        if len(states) > 1:
-            parts = ", ".join(f"{label} on {state}" for state, label in sorted(states.items()))
-            mixed.append(f"{row.dataset} ({parts})")
-    if mixed:
-        raise UadBenchError(
-            f"cells stand on different data and do not compare: {'; '.join(mixed)}; run them again "
-            "with --overwrite all, or leave the dataset out with --datasets"
-        )

@@ -126,6 +126,7 @@ def compare(
     for at, other in enumerate(others, start=1):
         pairs = _pairs(chosen, source, at)
         notes += _left_out(chosen, other, pairs)
+        notes += _not_together(chosen, at, pairs)
         own = list(_compared(chosen, source, at, pairs))
         if not own:
             raise UadBenchError(
@@ -164,7 +165,7 @@ def _compared(
 ) -> Iterator[Comparison]:
     """One comparison per dataset, and one over all where there are several."""
     titles = chosen.columns[0].label, chosen.columns[other].label
-    usable = {at: pair for at, pair in pairs.items() if pair.values is not None}
+    usable = _usable(pairs)
     for at, pair in usable.items():
         row = chosen.rows[at]
         yield _comparison(chosen.metric, row.dataset, row.title, titles, [pair])
@@ -182,6 +183,30 @@ def _compared(
             for at in usable
         ]
         yield _comparison(chosen.metric, "", f"{len(shared)} datasets together", titles, shared)
+
+
+def _usable(pairs: dict[int, Pair]) -> dict[int, Pair]:
+    """The datasets on which the methods have a subject in common."""
+    return {at: pair for at, pair in pairs.items() if pair.values is not None}
+
+
+def _not_together(chosen: Chosen, other: int, pairs: dict[int, Pair]) -> Iterator[str]:
+    """Say why there is no comparison over the datasets where there are several."""
+    usable = list(_usable(pairs))
+    if len(usable) < 2:
+        return
+    for method in (0, other):
+        if not _seeds_everywhere(chosen, usable, method):
+            places = "; ".join(
+                f"{chosen.rows[at].title}: "
+                f"{', '.join(str(one.spec.seed) for one in chosen.cells(at, method))}"
+                for at in usable
+            )
+            yield (
+                f"{chosen.columns[method].label} finished on all of these datasets with no seed "
+                f"({places}), so that it is not compared over them together. Run the same --seeds "
+                "on each."
+            )
 
 
 def _seeds_everywhere(chosen: Chosen, datasets: Sequence[int], method: int) -> set[int]:

@@ -8,20 +8,18 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape as html_escape
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from uad_bench.report.tables.formats.names import Format
 from uad_bench.report.tables.formats.tex import escape as tex_escape
 
 if TYPE_CHECKING:
     import pandas as pd
-
-ListingFormat = Literal["terminal", "latex", "markdown", "csv", "html"]
-LISTING_FORMATS: tuple[ListingFormat, ...] = get_args(ListingFormat)
 
 Value = str | int | float | bool | None
 
@@ -66,7 +64,7 @@ class Listing:
         return frame.astype(dict.fromkeys(numbers, float))
 
 
-def render_listing(listing: Listing, form: ListingFormat) -> str:
+def render_listing(listing: Listing, form: Format) -> str:
     """Write a listing as text that ends in a line end.
 
     Args:

@@ -64,6 +64,33 @@ class Arrangement:
         return [one for (at, _), some in self.own.items() if at == row for one in some]
 
 
+def different_data(arrangement: Arrangement, rows: Iterable[int], columns: Iterable[int]) -> str:
+    """Say which datasets' finished cells stand on different data; nothing where none do.
+
+    Args:
+        arrangement: the cells.
+        rows: the datasets that are looked at, by position.
+        columns: the methods, likewise.
+    """
+    mixed, places = [], tuple(columns)
+    for row in rows:
+        states: dict[str, str] = {}
+        for column in places:
+            for record in arrangement.own.get((row, column), ()):
+                if record.state == "done" and record.data is not None:
+                    label = arrangement.columns[column].label
+                    states.setdefault(record.data.manifest_hash, label)
+        if len(states) > 1:
+            parts = ", ".join(f"{label} on {state}" for state, label in sorted(states.items()))
+            mixed.append(f"{arrangement.rows[row].dataset} ({parts})")
+    if not mixed:
+        return ""
+    return (
+        f"cells stand on different data and do not compare: {'; '.join(mixed)}; run them again "
+        "with --overwrite all, or leave the dataset out with --datasets"
+    )
+
+
 def arrange(
     records: Sequence[CellRecord],
     published: Sequence[PublishedNumber],

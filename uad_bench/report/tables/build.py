@@ -13,7 +13,7 @@ from uad_bench.evaluation.values import Direction
 from uad_bench.report.bercea2022 import BERCEA_2022
 from uad_bench.report.publication import PrintedTable, Publication, PublishedNumber
 from uad_bench.report.tables.arrange import Arrangement, Order, arrange
-from uad_bench.report.tables.compare import method_label, paired_tests, with_improvement
+from uad_bench.report.tables.compare import paired_tests, refuse_lonely, with_improvement
 from uad_bench.report.tables.metrics import chosen_metrics, published_metrics
 from uad_bench.report.tables.model import Cell, Column, Panel, Rows, Table
 from uad_bench.report.tables.notes import (
@@ -104,7 +104,7 @@ def build_table(
     notes = Footnotes()
     arrangement = _marked(arrangement, notes)
     if compare is not None:
-        method_label(arrangement.columns, compare)  # also where nothing below compares
+        refuse_lonely(arrangement.columns, compare)
     panels = []
     for metric in chosen:
         panel = _panel(arrangement, metric, notes, intervals=intervals)

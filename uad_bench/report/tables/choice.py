@@ -48,11 +48,10 @@ class Choice:
         Raises:
             UadBenchError: something that was given names nothing.
         """
-        none = controls in (NO_CONTROLS, (), [])
         return cls(
             methods=_given("methods", methods),
             postprocessings=_given("postprocessing", postprocessing),
-            controls=() if none else _given("controls", controls),
+            controls=_given_controls(controls),
             datasets=_given("datasets", datasets),
         )
 
@@ -164,6 +163,21 @@ def names(flag: str, given: Names) -> tuple[str, ...]:
 
 def _given(flag: str, value: Names | None) -> tuple[str, ...] | None:
     return None if value is None else names(flag, value)
+
+
+def _given_controls(value: Names | None) -> tuple[str, ...] | None:
+    if value in ((), []):
+        return ()
+    found = _given("controls", value)
+    if found is None or NO_CONTROLS not in found:
+        return found
+    if len(found) > 1:
+        more = ",".join(name for name in found if name != NO_CONTROLS)
+        raise UadBenchError(
+            f"--controls {','.join(found)}: say {NO_CONTROLS} alone, or leave it out: "
+            f"--controls {more}"
+        )
+    return ()
 
 
 def _wanted(name: str, asked: Sequence[str] | None) -> bool:

@@ -142,6 +142,23 @@ def _values(panel: Panel, column: int) -> dict[str, float]:
     }
 
 
+def refuse_lonely(columns: Sequence[Column], method: str) -> None:
+    """Refuse a method that has no column, or no other to be compared with.
+
+    Raises:
+        UadBenchError: saying which.
+    """
+    label = method_label(columns, method)
+    for index, column in enumerate(columns):
+        if column.method != method and _partner(columns, column, method) not in (None, index):
+            return
+    raise UadBenchError(
+        f"--compare {method}: nothing shown can be compared with {label}, which needs another "
+        "method under the same post-processing: choose more with --methods, --postprocessing or "
+        "--controls"
+    )
+
+
 def method_label(columns: Sequence[Column], method: str) -> str:
     """How the table writes ``method``.
 

@@ -6,17 +6,14 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Literal, get_args
 
 from uad_bench.report.tables.formats.characters import CHARACTERS, head_lines
 from uad_bench.report.tables.formats.html import html, marked, marks
 from uad_bench.report.tables.formats.latex import latex
+from uad_bench.report.tables.formats.names import Format
 from uad_bench.report.tables.formats.terminal import plain
 from uad_bench.report.tables.layout import WIDTH, Heading, Sheet, arrange_sheets
 from uad_bench.report.tables.model import GROUPS, Cell, Column, Panel, Row, Table
-
-Format = Literal["terminal", "latex", "markdown", "html", "csv"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 
 CSV_HEADER = (
     "protocol",
