@@ -1,6 +1,7 @@
 """Records are there whole or not at all, and what cannot be written or read is one line."""
 
 import errno
+import gc
 import json
 import os
 import stat
@@ -15,6 +16,7 @@ from uad_bench.cells import CellRecord, CellSpec, Environment
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.values import Metric, ScanScores
 from uad_bench.results import ResultsFolder, load_cells, stored_cells, write_cell
+from uad_bench.system.collector import collector_paused
 from uad_bench.system.disk import write_whole
 
 
@@ -123,6 +125,25 @@ def test_a_number_that_is_none_is_named_with_its_place(tmp_path: Path, old, new,
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(UadBenchError, match=rf"is not a cell record \({where}"):
         load_cells(tmp_path)
+
+
+def test_numbers_whose_sum_is_too_large_are_numbers(tmp_path: Path):
+    most = {name: Metric(value=1.7e308) for name in ("dice", "hd95")}
+    folder = ResultsFolder(tmp_path)
+    write_cell(folder, finished().model_copy(update={"metrics": most}))
+    (found,) = stored_cells(folder)
+    assert found.metrics == most
+
+
+def test_garbage_is_searched_for_again_after_a_failure():
+    @collector_paused()
+    def fail() -> None:
+        assert not gc.isenabled()
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert gc.isenabled()
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])

@@ -18,6 +18,9 @@ EvaluationSpace = Literal["template", "native"]
 """The voxels that scores and masks are compared on: the template grid's, or each scan's own."""
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str)
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", ser_json_inf_nan="null", defer_build=True
@@ -248,8 +251,7 @@ class CellRecord(_Record):
 
 def short_hash(value: Any) -> str:
     """Eight hexadecimal digits of the SHA-256 of ``value`` as canonical JSON."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return hashlib.sha256(_CANONICAL.encode(value).encode()).hexdigest()[:8]
 
 
 def shortened(name: str, most: int) -> str:

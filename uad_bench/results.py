@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
+from uad_bench.system.collector import collector_paused
 from uad_bench.system.disk import write_whole
 from uad_bench.system.locks import HeldError, held
 
@@ -156,6 +157,10 @@ def parsed_cell(data: bytes, path: Path) -> CellRecord:
 
 def _refuse_not_finite(record: CellRecord, path: Path) -> None:
     """Refuse numbers that no run writes: nan and infinity, by which nothing can be ranked."""
+    total = sum(one.value or 0.0 for one in record.metrics.values())
+    total += sum(sum(filter(None, scan.metrics.values())) for scan in record.scans)
+    if isfinite(total):  # so is every number
+        return
     numbers = [(name, metric.value) for name, metric in record.metrics.items()]
     numbers += [item for scan in record.scans for item in scan.metrics.items()]
     for name, value in numbers:
@@ -168,7 +173,9 @@ def _refuse_not_finite(record: CellRecord, path: Path) -> None:
 
 def stored_cells(folder: ResultsFolder) -> tuple[CellRecord, ...]:
     """All cell records of a results folder, sorted by name; none where there is none."""
-    return tuple(read_cell(file) for file in sorted(folder.cells.glob("*.json")))
+    files = sorted(folder.cells.glob("*.json"), key=lambda file: file.name)
+    with collector_paused():
+        return tuple(map(read_cell, files))
 
 
 class _Planned(BaseModel):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 from uad_bench.cells import CellRecord, DatasetUse
+from uad_bench.system.collector import collector_paused
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +29,11 @@ _CELL = (
 _DATA = ("simulated", "elsewhere", "training", "recipe")
 _TRAITS = ("site", "scanner", "age", "sex", "lesion_ml", "lesions")
 _NUMBER = ("value", "low", "high", "unit", "better", "subjects", "penalised", "skipped")
+_PARAM = "param."
+_FLOATS = ("value", "low", "high")
 
 
+@collector_paused()
 def cells_frame(records: Sequence[CellRecord]) -> pd.DataFrame:
     """One row per cell and metric; a failed cell is one row without a metric, with its reason.
 
@@ -40,35 +45,37 @@ def cells_frame(records: Sequence[CellRecord]) -> pd.DataFrame:
         ``param.NAME``, that is empty for methods without it.
     """
     names = sorted({name for record in records for name in record.spec.params})
-    params = tuple(f"param.{name}" for name in names)
+    params = tuple(f"{_PARAM}{name}" for name in names)
     columns = (*_CELL, *_DATA, "metric", *_NUMBER, "state", "reason", *params)
-    frame = _frame([row for record in records for row in _cell_rows(record)], columns)
-    for name in params:
-        frame[name] = frame[name].convert_dtypes()  # a whole number stays one beside an empty cell
-    return frame
+    counts = [len(record.metrics) or 1 for record in records]
+    numbers: dict[str, list[Any]] = {
+        "metric": [name for record in records for name in record.metrics or (nan,)]
+    }
+    metrics = [one for record in records for one in record.metrics.values() or (None,)]
+    for key in _NUMBER:
+        numbers[key] = [nan if one is None else getattr(one, key) for one in metrics]
+    return _frame([_facts(record) for record in records], counts, numbers, columns)
 
 
+@collector_paused()
 def scans_frame(records: Sequence[CellRecord]) -> pd.DataFrame:
     """One row per cell, scan and metric, of the cells that finished.
 
     Args:
         records: the cells.
     """
-    rows = [
-        {
-            **_cell(record),
-            "subject": scan.subject,
-            "session": scan.session,
-            **traits.get((scan.subject, scan.session), {}),
-            "metric": metric,
-            "value": value,
-        }
-        for record in records
-        for traits in [_traits(record)]
-        for scan in record.scans
-        for metric, value in scan.metrics.items()
-    ]
-    return _frame(rows, (*_CELL, "simulated", "subject", "session", *_TRAITS, "metric", "value"))
+    facts, counts = list[dict[str, Any]](), list[int]()
+    numbers: dict[str, list[Any]] = {"metric": [], "value": []}
+    for record in records:
+        cell, traits = _cell(record), _traits(record)
+        for scan in record.scans:
+            who = scan.subject, scan.session
+            facts.append({**cell, "subject": who[0], "session": who[1], **traits.get(who, {})})
+            counts.append(len(scan.metrics))
+            numbers["metric"] += scan.metrics.keys()
+            numbers["value"] += scan.metrics.values()
+    columns = (*_CELL, "simulated", "subject", "session", *_TRAITS, "metric", "value")
+    return _frame(facts, counts, numbers, columns)
 
 
 def _traits(record: CellRecord) -> dict[tuple[str, str | None], dict[str, Any]]:
@@ -79,28 +86,46 @@ def _traits(record: CellRecord) -> dict[tuple[str, str | None], dict[str, Any]]:
     }
 
 
-def _frame(rows: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+def _frame(
+    facts: Sequence[Mapping[str, Any]],
+    counts: Sequence[int],
+    numbers: Mapping[str, Sequence[Any]],
+    columns: Sequence[str],
+) -> pd.DataFrame:
+    """Repeat facts beside numbers. Dictionaries of every row would take ten times as long.
+
+    Args:
+        facts: of each cell or scan.
+        counts: how many rows of numbers each of them has.
+        numbers: the rows, by column.
+        columns: of the frame, in order.
+    """
+    import numpy as np
     import pandas as pd
 
-    frame = pd.DataFrame(rows, columns=list(columns))
-    numbers = [name for name in ("value", "low", "high") if name in columns]
-    return frame.astype(dict.fromkeys(numbers, float))
+    own = [name for name in columns if name not in numbers]
+    rows = np.repeat(np.arange(len(facts)), counts)
+    known = pd.DataFrame(facts, columns=own)
+    for name in own:
+        if name.startswith(_PARAM):  # a whole number stays one beside an empty cell
+            known[name] = known[name].convert_dtypes()
+    frame = known.take(rows).reset_index(drop=True)
+    for name, values in numbers.items():
+        frame[name] = pd.Series(values, dtype=float if name in _FLOATS else None)
+    return frame[list(columns)]
 
 
-def _cell_rows(record: CellRecord) -> Iterator[dict[str, Any]]:
-    cell = {
+def _facts(record: CellRecord) -> dict[str, Any]:
+    """What each row of a cell says of it."""
+    return {
         **_cell(record),
         "elsewhere": record.maps is not None,
         "training": _title(record.training),
         "recipe": None if record.data is None else record.data.recipe,
         "state": record.state,
         "reason": record.reason,
-        **{f"param.{name}": value for name, value in record.spec.params.items()},
+        **{f"{_PARAM}{name}": value for name, value in record.spec.params.items()},
     }
-    if not record.metrics:
-        yield cell
-    for name, metric in record.metrics.items():
-        yield {**cell, "metric": name, **{key: getattr(metric, key) for key in _NUMBER}}
 
 
 def _cell(record: CellRecord) -> dict[str, Any]:
