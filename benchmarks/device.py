@@ -123,7 +123,7 @@ def paid(name: str, batch: int, data: Slices, device: str) -> list[Row]:
     def loop(
         *, half: bool = False, nchw: bool = False, graphs: bool = False
     ) -> Callable[[], float]:
-        batches = cycle(resident(data, rows, torch.device(device)))
+        batches = cycle(resident(data, rows, torch.device(device), lambda batch: batch))
         one = PlainLoop(name, batches, context(device), half=half, perceptual_weight=0.0)
         if nchw:
             as_torch_has_it(one.network)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from uad_bench.method import FitContext, MethodInfo, Slices
 from uad_bench.models.batches import SIZE, Batch, in_batches
 from uad_bench.models.gaussians import Gaussian, Sampler
 from uad_bench.models.losses import absolute_error
+from uad_bench.models.self_supervision import clean
 from uad_bench.models.variational import GaussianLatent, GaussianNetwork
 from uad_bench.runner.detectors.trainer import validated
 from uad_bench.runner.failures import failure_reason
@@ -174,21 +176,26 @@ class Waits(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("corruption", ["rectangles", "noise"])
-def test_no_step_waits_for_the_device(corruption):
+@pytest.mark.parametrize("given", [{}, {"corruption": "noise"}, {"clean_target": True}], ids=str)
+def test_no_step_waits_for_the_device(given, monkeypatch):
+    monkeypatch.setattr("uad_bench.training.feed.free_memory", lambda _: 1 << 40)
+    data = brains(24)
+    data.image[::2, 0, 15:17, 15:17] = 1.0
     waits = []
     for steps in (2, 9):
         with Waits() as counted:
-            fit(steps=steps, corruption=corruption, checks=1, perceptual_weight=0.1)
+            fit(train=data, steps=steps, checks=1, perceptual_weight=0.1, **given)
         waits.append(counted.count)
     assert waits[0] == waits[1] > 0
 
 
 @pytest.mark.gpu
-def test_no_step_waits_for_a_gpu():
+@pytest.mark.parametrize("clean_target", [False, True])
+def test_no_step_waits_for_a_gpu(clean_target):
     waits = []
     for steps in (2, 9):
-        method = Tiny(VariationalParams(steps=steps, batch_size=4, checks=1))
+        given = {"steps": steps, "batch_size": 4, "checks": 1, "clean_target": clean_target}
+        method = Tiny(VariationalParams(**given))
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             torch.cuda.set_sync_debug_mode("warn")
@@ -212,25 +219,37 @@ def test_a_gpu_learns_what_the_cpu_learns():
 
 def test_slices_on_the_device_make_the_same_batches():
     data, device = brains(600), torch.device("cpu")
+    data.image[:, 0, 15:17, 15:17] = 1.0
+
+    def cleaned(batch: Batch) -> Batch:
+        return replace(batch, target=clean(batch.image, batch.brain))
+
     order = np.random.default_rng(0).integers(600, size=(5, 4))
-    for rows, batch in zip(order, resident(data, order, device), strict=True):
-        expected = Batch.read(data, rows, device)
+    for rows, batch in zip(order, resident(data, order, device, cleaned), strict=True):
+        expected = cleaned(Batch.read(data, rows, device))
+        assert not torch.equal(expected.target, expected.image)
         assert all(
             torch.equal(getattr(batch, name), getattr(expected, name))
-            for name in ("image", "brain", "z")
+            for name in ("image", "brain", "z", "target")
         )
         assert batch.spacing == expected.spacing
 
 
 def test_slices_stay_on_the_device_where_they_fit_with_room_to_spare(monkeypatch):
     data, device = brains(8), torch.device("cpu")
-    size = data.image.nbytes + data.brain.nbytes
     made = []
     monkeypatch.setattr("uad_bench.training.feed.resident", lambda *_: made.append(1) or iter(()))
-    for free in (0, 4 * size - 1, 4 * size):
-        monkeypatch.setattr("uad_bench.training.feed.free_memory", lambda _, free=free: free)
-        feed(data, np.zeros((1, 2), np.int64), device)
-    assert len(made) == 1
+    size = data.image.nbytes + data.brain.nbytes
+    with_targets = size + data.image.nbytes
+    for needed, prepare in (
+        (size, lambda batch: batch),
+        (with_targets, lambda batch: replace(batch, target=batch.image)),
+    ):
+        made.clear()
+        for free in (0, 4 * needed - 1, 4 * needed):
+            monkeypatch.setattr("uad_bench.training.feed.free_memory", lambda _, free=free: free)
+            feed(data, np.zeros((1, 2), np.int64), device, prepare)
+        assert len(made) == 1
 
 
 @pytest.mark.parametrize("task", ["fit", "score"])

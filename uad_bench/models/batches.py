@@ -30,6 +30,8 @@ class Batch:
         spacing: voxel size ``(z, y, x)`` in mm.
         lesion: uint8 ``[B, 1, H, W]``: 0 healthy, 1 lesion, 2 ignored; ``None`` where the slices
             have no masks.
+        target: ``[B, 1, H, W]`` in [0, 1], what a network should make of the slices; ``None`` where
+            it is the slices themselves.
     """
 
     image: Tensor
@@ -37,6 +39,7 @@ class Batch:
     z: Tensor
     spacing: tuple[float, float, float]
     lesion: Tensor | None = None
+    target: Tensor | None = None
 
     @classmethod
     def read(cls, slices: Slices, rows: NDArray[np.int64], device: torch.device) -> Batch:

@@ -87,7 +87,7 @@ def train_players(
         context.checkpoint() as checkpoint,
     ):
         step = 0 if checkpoint is None else progress.resume(checkpoint)
-        batches = feed(train, order[step * len(turns) :], generator.device)
+        batches = feed(train, order[step * len(turns) :], generator.device, trainable.prepared)
         while step < params.steps and selection.since != params.patience:
             step += 1
             for player in players:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self
@@ -99,6 +100,12 @@ class ReconstructionTraining(Trainable):
         """The network."""
         return (Player("network", self.network),)
 
+    def prepared(self, batch: Batch) -> Batch:
+        """Return slices with cleaned targets, where the method wants them."""
+        if not self.params.clean_target:
+            return batch
+        return replace(batch, target=clean(batch.image, batch.brain))
+
     def loss(self, batch: Batch, turn: Turn) -> Loss:
         """Return the loss of a batch, and its L1."""
         image, target = self.example(batch, turn.generator)
@@ -152,7 +159,7 @@ class ReconstructionTraining(Trainable):
         """
         spacing = batch.spacing[1:]
         image = corrupt(batch.image, batch.brain, spacing, self.params.corruption, generator)
-        return image, clean(batch.image, batch.brain) if self.params.clean_target else batch.image
+        return image, batch.image if batch.target is None else batch.target
 
     def count_cleaned(self, image: Tensor, target: Tensor) -> None:
         """Count the pixels of which the targets ``[B, 1, H, W]`` of training were cleaned."""

@@ -56,7 +56,7 @@ class Selection:
         device = torch.device(context.device)
         rows = spread(len(validation), VALIDATION_SLICES)
         parts = np.array_split(rows, -(-len(rows) // batch_size))
-        batches = tuple(Batch.read(validation, part, device) for part in parts)
+        batches = tuple(trainable.prepared(Batch.read(validation, part, device)) for part in parts)
         return cls(trainable, batches, device, context.seed + 1)
 
     def check(self, step: int) -> Mapping[str, float]:

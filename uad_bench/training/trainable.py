@@ -70,6 +70,14 @@ class Trainable(ABC):
     def players(self) -> tuple[Player, ...]:
         """Who is trained."""
 
+    def prepared(self, batch: Batch) -> Batch:
+        """Return slices with what depends on nothing else, such as their targets.
+
+        Asked for once for each slice that stays on a GPU, before the first step, so that no step
+        waits for it.
+        """
+        return batch
+
     @abstractmethod
     def loss(self, batch: Batch, turn: Turn) -> Loss:
         """Return the loss of the player whose turn it is."""
