@@ -136,7 +136,7 @@ def _settings_table(points: Sequence[Point]) -> Iterator[str]:
     for one in points:
         numbers = [*one.trial.params.values(), *(one.trial.metrics[name] for name in metrics)]
         found = " | ".join(f"{value:.4g}" for value in numbers)
-        yield f"| {found} | {' | '.join(f'{one.auprc[name]:.3f}' for name in datasets)} |"
+        yield f"| {found} | {' | '.join(f'{one.auprc[name]:.4f}' for name in datasets)} |"
     ranks = []
     for name in metrics:
         sign = 1 if name == AUPRC else -1
@@ -156,12 +156,12 @@ def _picks_table(points: Sequence[Point]) -> Iterator[str]:
         chosen = choose([one.trial for one in points], metrics, default)
         rows[f"tuned by {objective}"] = points[chosen.number - 1]
     rows["best for these patients"] = max(points, key=_mean)
-    yield f"| | beta | snr | {' | '.join(datasets)} | mean |"
+    yield f"| | beta | snr | {' | '.join(datasets)} | geometric mean |"
     yield "|---" + "|--:" * (3 + len(datasets)) + "|"
     for title, one in rows.items():
         params = " | ".join(f"{value:g}" for value in one.trial.params.values())
-        found = " | ".join(f"{one.auprc[name]:.3f}" for name in datasets)
-        yield f"| {title} | {params} | {found} | {_mean(one):.3f} |"
+        found = " | ".join(f"{one.auprc[name]:.4f}" for name in datasets)
+        yield f"| {title} | {params} | {found} | {_mean(one):.4f} |"
 
 
 def _at(points: Sequence[Point], setting: Mapping[str, float]) -> Point:
@@ -169,7 +169,8 @@ def _at(points: Sequence[Point], setting: Mapping[str, float]) -> Point:
 
 
 def _mean(point: Point) -> float:
-    return float(np.mean(list(point.auprc.values())))
+    """The geometric mean over datasets, in which each counts alike: a plain one is BraTS."""
+    return float(np.exp(np.mean(np.log(list(point.auprc.values())))))
 
 
 if __name__ == "__main__":

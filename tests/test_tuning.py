@@ -311,6 +311,8 @@ def test_a_study_that_others_made_is_not_gone_on_with(tmp_path):
         ("postgresql://ann:se%40cret@127.0.0.1:1/team", "Connection refused"),
         ("no address", "Could not parse"),
         ("nothing://host/team", "Can't load plugin"),
+        ("mysql+nobody_has_it://host/team", "Can't load plugin"),
+        ("oracle+cx_oracle://host/team", "needs the Python package cx_Oracle"),
     ],
 )
 def test_a_database_that_cannot_be_reached_is_one_line_without_its_password(url, reason):

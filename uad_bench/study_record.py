@@ -128,7 +128,8 @@ class StudyRecord(_Record):
     def lines(self) -> Iterator[str]:
         """What was chosen and why, for a screen."""
         yield self.heading
-        yield f"  chosen: {values(self.params)}, {self.reason}"
+        yield f"  chosen: {values(self.params)}"
+        yield f"  why: {self.reason}"
         for metric, shares in self.importances.items():
             parts = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
             yield f"  what moves {metric}: {parts}"

@@ -107,8 +107,8 @@ def run(
                     assert data is not None
                     found = {(job.method.info.name, job.supervised_on): result.params}
                     tuned |= found
-                    for line in (line for study in result.studies for line in study.lines()):
-                        tell(Noted(line))
+                    for study in result.studies:
+                        tell(Noted("\n".join(study.lines())))
                     _make_room(plan, setting, data, found)
                 elif isinstance(job, Evaluate):
                     assert data is not None

@@ -42,10 +42,8 @@ def choose(
     limit = best + TOLERANCE * abs(best)
     close = [trial for trial in finished if fidelity.cost(trial.metrics) <= limit]
     if kept := [trial for trial in close if trial.params == dict(default)]:
-        return Choice(
-            kept[0].number,
-            f"the defaults: no trial is better in {fidelity.name} by more than {TOLERANCE:.0%}",
-        )
+        worse = f"no trial is better in {fidelity.name} by more than {TOLERANCE:.0%}"
+        return Choice(kept[0].number, f"the defaults, because {worse}")
     reference = finished[0].metrics
 
     def mean(trial: Trial) -> tuple[float, int]:

@@ -104,7 +104,13 @@ class Database:
             UadBenchError: in one line, why that cannot be.
         """
         with self._in_one_line("cannot be opened"):
-            engine = create_engine(self._address, **_engine_options(self._address))
+            try:
+                engine = create_engine(self._address, **_engine_options(self._address))
+            except ModuleNotFoundError as error:
+                raise UadBenchError(
+                    f"storage {self} needs the Python package {error.name}: "
+                    "pip install 'uad-bench[tuning]' brings psycopg for PostgreSQL"
+                ) from None
             try:
                 engine.connect().close()
             finally:
@@ -144,11 +150,6 @@ class Database:
             found = getattr(cause, "orig", None) or cause or error
             reason = next(iter(str(found).splitlines()), type(found).__name__)
             raise UadBenchError(f"storage {self} {what}: {self._safe(reason)}") from None
-        except ModuleNotFoundError as error:
-            raise UadBenchError(
-                f"storage {self} needs the Python package {error.name}: "
-                "pip install 'uad-bench[tuning]' brings psycopg for PostgreSQL"
-            ) from None
 
     def _connected(self) -> RDBStorage:
         """Open the storage. Of two processes that make its tables at once, one has to try again."""
