@@ -392,10 +392,10 @@ def test_tuning_that_only_diverges_fails_one_method_and_no_finished_cell(
     command = [*quick(lab, cache, box), *DEEP]
     assert uad_bench(*command, "--no-tune", cwd=tmp_path).returncode == 0
 
-    def diverged(*_: object) -> None:
+    def diverged(*_: object, **__: object) -> None:
         raise DivergenceError("the loss is no longer finite")
 
-    monkeypatch.setattr(Trainer, "_fit", diverged)
+    monkeypatch.setattr(Trainer, "fit", diverged)
     kept = uad_bench(*command, cwd=tmp_path)
     assert kept.returncode == 0, kept.stderr
     assert "spa failed: every tuning trial diverged" in kept.stderr
