@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -25,12 +26,18 @@ from typer.testing import CliRunner
 import uad_bench.tracking.tracker as tracker_module
 from uad_bench.cells import CellRecord, CellSpec, DatasetUse, Environment, FitRecord
 from uad_bench.cli.commands.sync import sync as sync_command
+from uad_bench.cli.commands.ui import ui as ui_command
+from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.protocols.strict import STRICT
 from uad_bench.evaluation.values import Metric
-from uad_bench.results import ResultsFolder, write_cell
-from uad_bench.tracking import Tracker, TrackingError, default_tracker, sync
+from uad_bench.results import ResultsFolder, load_cells, write_cell
+from uad_bench.study_record import Searched, StudyMetric, StudyRecord, Trial, write_study
+from uad_bench.system.disk import write_whole
+from uad_bench.tracking import Tracker, TrackingError, default_tracker, entries
+from uad_bench.tracking import sync as sync_folder
 from uad_bench.tracking.connection import artifact_location, public_uri
-from uad_bench.tracking.run import run_metrics, run_params, run_tags, run_times
+from uad_bench.tracking.entry import Entry
+from uad_bench.tracking.sync import SyncResult
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
@@ -161,13 +168,35 @@ def picture(results: Path, record: CellRecord) -> Path:
     return path
 
 
-def runs_of(tracker: Tracker, deleted: bool = False) -> list[Any]:
+def told(results: Path, record: CellRecord, kind: str = "cell") -> Entry:
+    """What MLflow is told of a cell, or of what is behind it."""
+    if not ResultsFolder(results).cell(record.spec.name).is_file():
+        put(results, record)
+    return next(one for one in entries([record], ResultsFolder(results)) if one.kind == kind)
+
+
+def send(tracker: Tracker, record: CellRecord, results: Path) -> None:
+    tracker.send(told(results, record), results)
+
+
+def unsent(tracker: Tracker, results: Path) -> tuple[str, ...]:
+    folder = ResultsFolder(results)
+    wanted = [one for one in entries(load_cells(results), folder) if one.kind == "cell"]
+    return tuple(one.key for one in tracker.unsent(wanted, results))
+
+
+def sync(results: Path, tracker: Tracker) -> SyncResult:
+    return sync_folder(ResultsFolder(results), tracker, lambda records: {"table.md": "|a table|"})
+
+
+def runs_of(tracker: Tracker, deleted: bool = False, kind: str = "cell") -> list[Any]:
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=tracker.uri)
     experiment = client.get_experiment_by_name(tracker.experiment)
     assert experiment is not None
-    return list(client.search_runs([experiment.experiment_id], run_view_type=2 if deleted else 1))
+    query, view = f"tags.kind = '{kind}'", 2 if deleted else 1
+    return list(client.search_runs([experiment.experiment_id], query, run_view_type=view))
 
 
 def files_of(tracker: Tracker, run: Any) -> dict[str, bytes]:
@@ -183,24 +212,37 @@ def files_of(tracker: Tracker, run: Any) -> dict[str, bytes]:
 # What a run says
 
 
-def test_every_number_of_a_cell_becomes_a_metric_and_undefined_ones_are_left_out() -> None:
-    points = {(name, step): value for name, value, step in run_metrics(cell())}
-    assert points[("auprc", 0)] == 0.4
-    assert points[("auprc.low", 0)] == 0.25
-    assert points[("auprc.high", 0)] == 0.5
-    assert points[("threshold/fpr1", 0)] == 0.25
-    assert points[("validation/l1", 0)] == 0.1
-    assert [points[("training/l1", step)] for step in (1, 2, 3)] == [0.9, 0.5, 0.25]
-    assert not [name for name, _ in points if name.startswith("hd")]
+def test_every_number_of_a_cell_becomes_a_metric_and_undefined_ones_are_left_out(
+    results: Path,
+) -> None:
+    points = {name: value for name, value, _ in told(results, cell()).metrics}
+    assert points["auprc"] == 0.4
+    assert points["interval/auprc.low"] == 0.25
+    assert points["interval/auprc.high"] == 0.5
+    assert points["threshold/fpr1"] == 0.25
+    assert points["validation/l1"] == 0.1
+    assert not [name for name in points if "hd" in name]
 
 
-def test_infinite_numbers_never_reach_mlflow() -> None:
+def test_infinite_numbers_never_reach_mlflow(results: Path) -> None:
     wild = cell(metrics={"auprc": Metric(value=float("inf"), low=float("nan"))})
-    assert not [name for name, _, _ in run_metrics(wild) if name.startswith("auprc")]
+    assert not [name for name, _, _ in told(results, wild).metrics if "auprc" in name]
 
 
-def test_parameters_of_the_method_are_flattened_and_kept_apart_from_the_cell() -> None:
-    params = run_params(cell(seed=3))
+def test_a_curve_is_the_detectors_and_no_cell_repeats_it(results: Path) -> None:
+    points = told(results, cell(), "detector").metrics
+    assert [point for point in points if point[0] == "training/l1"] == [
+        ("training/l1", 0.9, 1),
+        ("training/l1", 0.5, 2),
+        ("training/l1", 0.25, 3),
+    ]
+    assert not [name for name, _, _ in told(results, cell()).metrics if "training/" in name]
+
+
+def test_parameters_of_the_method_are_flattened_and_kept_apart_from_the_cell(
+    results: Path,
+) -> None:
+    params = told(results, cell(seed=3)).params
     assert params["method"] == "spa"
     assert params["seed"] == "3"
     assert params["method.beta"] == "0.001"
@@ -211,57 +253,74 @@ def test_parameters_of_the_method_are_flattened_and_kept_apart_from_the_cell() -
     assert params["tuned"] == "beta"
 
 
-def test_tags_say_simulated_and_name_which_data_is(tmp_path: Path) -> None:
-    tags = run_tags(cell(), tmp_path, "00")
+def test_tags_say_simulated_and_name_which_data_is(results: Path) -> None:
+    tags = told(results, cell()).tags
     assert tags["simulated"] == "true"
     assert tags["mlflow.note.content"] == "**Simulated data**: trained on hi."
     real = cell(training=use("hi", simulated=False))
-    assert run_tags(real, tmp_path, "00")["simulated"] == "false"
-    assert "mlflow.note.content" not in run_tags(real, tmp_path, "00")
+    assert told(results, real).tags["simulated"] == "false"
+    assert "mlflow.note.content" not in told(results, real).tags
 
 
-def test_times_are_those_of_the_cell_not_of_the_sending() -> None:
-    start, end = run_times(cell())
-    assert end - start == 12_500
+def test_a_name_says_method_seed_dataset_and_postprocessing(results: Path) -> None:
+    assert told(results, cell(seed=2)).name == "spa s2 mslub none (simulated)"
+    assert told(results, cell(seed=2), "detector").name == "detector spa s2 (simulated)"
+    spec = cell().spec.model_copy(update={"supervised_on": "wmh", "protocol": "paper"})
+    real = cell(spec=spec, training=use("hi", simulated=False))
+    assert told(results, real).name == "spa on wmh s0 mslub none paper"
+
+
+def test_times_are_those_of_the_cell_not_of_the_sending(results: Path) -> None:
+    one = told(results, cell())
+    assert one.end - one.start == 12_500
     naive = cell().environment.model_copy(update={"started": "2026-11-22T10:00:00"})
-    assert run_times(cell(environment=naive)) == (start, end)
+    assert told(results, cell(environment=naive)).start == one.start
+    wrong = cell().environment.model_copy(update={"started": "yesterday"})
+    with pytest.raises(UadBenchError, match="'yesterday', which is no time"):
+        told(results, cell(environment=wrong))
 
 
-def test_names_that_mlflow_would_refuse_are_made_acceptable() -> None:
+def test_names_that_mlflow_would_refuse_are_made_acceptable(results: Path) -> None:
     odd = cell(metrics={"dice@5%": Metric(value=0.5)})
-    assert ("dice_5_", 0.5, 0) in run_metrics(odd)
+    assert ("dice_5_", 0.5, 0) in told(results, odd).metrics
 
 
 # Sending
 
 
-def test_a_run_holds_parameters_metrics_curve_tags_json_and_picture(
+def test_a_run_holds_parameters_metrics_tags_json_histograms_and_picture(
     tracker: Tracker, results: Path
 ) -> None:
-    record = cell()
+    record = cell(histograms="histograms/some.npz")
     put(results, record)
-    tracker.send(record, results, picture(results, record))
+    picture(results, record)
+    (results / "histograms").mkdir()
+    (results / "histograms" / "some.npz").write_bytes(b"counts")
+    send(tracker, record, results)
     (run,) = runs_of(tracker)
-    assert run.info.run_name == f"{record.spec.name} (simulated)"
+    assert run.info.run_name == "spa s0 mslub none (simulated)"
     assert run.info.status == "FINISHED"
     assert run.info.end_time - run.info.start_time == 12_500
-    assert run.data.params == run_params(record)
-    assert run.data.metrics["auprc.high"] == 0.5
-    assert run.data.metrics["training/l1"] == 0.25
+    assert run.data.params == told(results, record).params
+    assert run.data.metrics["interval/auprc.high"] == 0.5
     datasets = {entry.dataset.name: entry.tags[0].value for entry in run.inputs.dataset_inputs}
     assert datasets == {"mslub": "evaluation", "hi simulated": "training"}
-    assert run.data.tags["cell"] == record.spec.name
+    assert run.data.tags["key"] == record.spec.name
     assert run.data.tags["git_commit"] == "c0ffee"
     assert run.data.tags["control"] == run.data.tags["supervised"] == "false"
     stored = ResultsFolder(results).cell(record.spec.name)
     files = files_of(tracker, run)
-    assert files == {stored.name: stored.read_bytes(), f"{record.spec.name}.png": PNG}
+    assert files == {
+        stored.name: stored.read_bytes(),
+        f"{record.spec.name}.png": PNG,
+        "some.npz": b"counts",
+    }
 
 
 def test_a_failed_cell_is_a_failed_run_with_its_reason(tracker: Tracker, results: Path) -> None:
     record = failed_cell()
     put(results, record)
-    tracker.send(record, results, None)
+    send(tracker, record, results)
     (run,) = runs_of(tracker)
     assert run.info.status == "FAILED"
     assert run.data.tags["reason"] == "the loss is NaN at step 7"
@@ -271,9 +330,9 @@ def test_a_failed_cell_is_a_failed_run_with_its_reason(tracker: Tracker, results
 def test_the_same_json_is_sent_once(tracker: Tracker, results: Path) -> None:
     put(results, cell())
     for _ in range(2):
-        tracker.send(cell(), results, None)
+        send(tracker, cell(), results)
     assert len(runs_of(tracker)) == 1
-    assert tracker.unsent(results) == ()
+    assert unsent(tracker, results) == ()
 
 
 def test_a_changed_cell_replaces_its_run_and_the_old_one_stays_restorable(
@@ -281,7 +340,7 @@ def test_a_changed_cell_replaces_its_run_and_the_old_one_stays_restorable(
 ) -> None:
     for record in (failed_cell(), cell(auprc=0.5)):
         put(results, record)
-        tracker.send(record, results, None)
+        send(tracker, record, results)
     (run,) = runs_of(tracker)
     assert run.data.metrics["auprc"] == 0.5
     (old,) = runs_of(tracker, deleted=True)
@@ -293,29 +352,39 @@ def test_the_same_cell_of_another_results_folder_is_left_alone(
 ) -> None:
     for name, auprc in (("mine", 0.4), ("yours", 0.5)):
         put(tmp_path / name, cell(auprc=auprc))
-        tracker.send(cell(auprc=auprc), tmp_path / name, None)
+        send(tracker, cell(auprc=auprc), tmp_path / name)
     assert {run.data.metrics["auprc"] for run in runs_of(tracker)} == {0.4, 0.5}
-    assert tracker.unsent(tmp_path / "mine") == ()
+    assert unsent(tracker, tmp_path / "mine") == ()
 
 
-def test_a_half_sent_run_is_completed_not_doubled(tracker: Tracker, results: Path) -> None:
-    record = cell()
-    put(results, record)
-    with pytest.raises(TrackingError):
-        tracker.send(record, results, results / "no such picture.png")
-    (half,) = runs_of(tracker)
-    assert half.info.status == "RUNNING"
-    assert tracker.unsent(results) == (record,)
-    tracker.send(record, results, picture(results, record))
-    (run,) = runs_of(tracker)
-    assert run.info.run_id == half.info.run_id
-    assert run.info.status == "FINISHED"
+def test_a_half_sent_run_is_completed_not_doubled(
+    tracker: Tracker, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from mlflow import MlflowClient
 
-    history = MlflowClient(tracking_uri=tracker.uri).get_metric_history(
-        run.info.run_id, "training/l1"
-    )
-    assert len(history) == 3
+    curve = tuple((step, 0.5) for step in range(1000))
+    record = cell(fit=FitRecord(detector="spa-1", curves={"l1": curve}))
+    original, calls = MlflowClient.log_batch, []
+
+    def broken(self: Any, *args: Any, **kwargs: Any) -> None:
+        calls.append(args)
+        if len(calls) == 2:
+            raise RuntimeError("the cable is out")
+        original(self, *args, **kwargs)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", broken)
+    detector = told(results, record, "detector")
+    with pytest.raises(TrackingError, match="the cable is out"):
+        tracker.send(detector, results)
+    (half,) = runs_of(tracker, kind="detector")
+    assert "complete" not in half.data.tags
+    assert tracker.unsent([detector], results) == (detector,)
+    tracker.send(detector, results)
+    (run,) = runs_of(tracker, kind="detector")
+    assert run.info.run_id == half.info.run_id
+    assert run.data.tags["complete"] == "true"
+    client = MlflowClient(tracking_uri=tracker.uri)
+    assert len(client.get_metric_history(run.info.run_id, "training/l1")) == 1000
 
 
 def test_metrics_travel_in_one_batch_and_long_curves_still_arrive(
@@ -332,12 +401,10 @@ def test_metrics_travel_in_one_batch_and_long_curves_still_arrive(
 
     monkeypatch.setattr(MlflowClient, "log_batch", counted)
     put(results, cell())
-    tracker.send(cell(), results, None)
+    send(tracker, cell(), results)
     assert len(calls) == 1
     fit = FitRecord(detector="d", curves={"l1": tuple((step, 0.5) for step in range(2000))})
-    long = cell(seed=1, fit=fit)
-    put(results, long)
-    tracker.send(long, results, None)
+    tracker.send(told(results, cell(seed=1, fit=fit), "detector"), results)
     assert calls[1:] == [900, 900, sum(calls[1:]) - 1800]
     assert sum(calls[1:]) >= 2000
 
@@ -360,26 +427,102 @@ def test_sync_sends_what_is_missing_or_changed_and_pictures_with_it(
 ) -> None:
     put(results, cell(0), cell(1), cell(2))
     picture(results, cell(1))
-    tracker.send(cell(0), results, None)
-    tracker.send(cell(2), results, None)
+    send(tracker, cell(0), results)
+    send(tracker, cell(2), results)
     put(results, cell(2, auprc=0.9))
     done = sync(results, tracker)
     assert done.sent == (cell(1).spec.name, cell(2).spec.name)
     assert done.already == (cell(0).spec.name,)
     assert done.failed == ()
-    by_cell = {run.data.tags["cell"]: run for run in runs_of(tracker)}
+    by_cell = {run.data.tags["key"]: run for run in runs_of(tracker)}
     assert f"{cell(1).spec.name}.png" in files_of(tracker, by_cell[cell(1).spec.name])
 
 
-def test_one_refused_cell_does_not_hold_up_the_others(tracker: Tracker, results: Path) -> None:
-    environment = cell().environment.model_copy(update={"started": "yesterday"})
-    put(results, cell(0, environment=environment), cell(1))
+def test_what_is_refused_does_not_hold_up_the_rest(tracker: Tracker, results: Path) -> None:
+    odd = cell(0, fit=None, metrics={"x" * 300: Metric(value=0.5)})
+    put(results, odd, cell(1))
     done = sync(results, tracker)
     assert done.sent == (cell(1).spec.name,)
     ((name, reason),) = done.failed
-    assert name == cell(0).spec.name
-    assert "yesterday" in reason
+    assert name == "spa s0 mslub none (simulated)"
     assert "\n" not in reason
+
+
+def study(**changes: Any) -> StudyRecord:
+    """What chose the parameters of ``cell()``."""
+    tried = [
+        Trial(number=1, params={"beta": 1e-2}, metrics={"l1": 0.3}),
+        Trial(number=2, params={"beta": 1e-1}, state="diverged"),
+        Trial(number=3, params={"beta": 1e-3}, metrics={"l1": 0.2}),
+        Trial(number=4, params={"beta": 1e-4}, metrics={"l1": 0.4}, state="stopped"),
+    ]
+    facts: dict[str, Any] = {
+        "name": "spa-12345678",
+        "method": "spa",
+        "title": "SPA",
+        "objective": "reconstruction",
+        "metrics": (StudyMetric(name="l1"),),
+        "sampler": "tpe",
+        "seed": 0,
+        "space": {"beta": Searched(low=1e-5, high=1.0, log=True)},
+        "default": {"beta": 1e-2},
+        "trials": tuple(tried),
+        "front": (3,),
+        "chosen": 3,
+        "reason": "the lowest l1",
+        "importances": {},
+        "simulated": True,
+    }
+    return StudyRecord(**(facts | changes))
+
+
+def test_a_command_is_the_parent_of_its_trials_detectors_and_cells(
+    tracker: Tracker, results: Path
+) -> None:
+    folder = ResultsFolder(results)
+    put(results, cell(0, run="abc"), cell(1, run="abc"), cell(2, run="other"))
+    write_whole(
+        folder.runs / "abc.json",
+        json.dumps({"methods": ["spa"], "datasets": ["all"], "seeds": [0, 1], "limit": 5}).encode(),
+    )
+    write_whole(folder.detectors / "spa-1" / "detector.json", b"{}")
+    write_study(folder.tuning, study())
+    write_study(folder.tuning, study(name="gmvae-1", method="gmvae", chosen=1))
+
+    done = sync(results, tracker)
+    assert (len(done.sent), done.failed) == (3, ())
+    commands = {run.data.tags["key"]: run for run in runs_of(tracker, kind="command")}
+    assert sorted(commands) == ["abc", "other", "tune gmvae-1"]
+    command = commands["abc"]
+    assert command.info.run_name == "2026-11-22 10:00 spa on all (simulated)"
+    assert command.info.status == "FINISHED"
+    assert command.data.params["seed"] == "0, 1"
+    assert command.data.params["setting.limit"] == "5"
+    assert command.data.metrics["cells"] == 2
+    assert command.data.tags["mlflow.note.content"] == "|a table|"
+    assert files_of(tracker, command) == {"table.md": b"|a table|"}
+
+    def below(kind: str) -> dict[str, Any]:
+        """Runs of a kind below the command, by name."""
+        return {
+            run.info.run_name.removesuffix(" (simulated)"): run
+            for run in runs_of(tracker, kind=kind)
+            if run.data.tags["mlflow.parentRunId"] == command.info.run_id
+        }
+
+    assert sorted(below("cell")) == ["spa s0 mslub none", "spa s1 mslub none"]
+    (detector,) = below("detector").values()
+    assert files_of(tracker, detector) == {"detector.json": b"{}"}
+    trials = below("trial")
+    assert sorted(trials) == [f"trial {number} of spa" for number in (1, 2, 3, 4)]
+    assert trials["trial 3 of spa"].data.tags["chosen"] == "true"
+    assert trials["trial 3 of spa"].data.params["method.beta"] == "0.001"
+    assert trials["trial 3 of spa"].data.metrics["validation/l1"] == 0.2
+    assert trials["trial 2 of spa"].info.status == "FAILED"
+    assert trials["trial 4 of spa"].data.tags["state"] == "stopped"
+
+    assert sync(results, tracker).sent == ()
+    assert len(runs_of(tracker, kind="command")) == 3
 
 
 @pytest.mark.slow
@@ -393,7 +536,7 @@ def test_a_server_that_comes_and_goes_loses_nothing(
     put(results, cell(0), failed_cell(1))
     started = time.monotonic()
     with pytest.raises(TrackingError, match="does not answer") as caught:
-        away.send(cell(0), results, None)
+        send(away, cell(0), results)
     assert time.monotonic() - started < 20
     assert f"uad-bench sync --results '{results}'" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -411,13 +554,13 @@ def test_a_server_that_comes_and_goes_loses_nothing(
         assert answer.exit_code == 0, answer.output
         assert "2 cells sent, 0 were there, 0 refused" in answer.output
         assert sync(results, tracker).sent == ()
-        by_cell = {run.data.tags["cell"]: run for run in runs_of(tracker)}
+        by_cell = {run.data.tags["key"]: run for run in runs_of(tracker)}
         done = by_cell[cell(0).spec.name]
         assert done.data.metrics["auprc"] == 0.4
         assert sorted(Path(name).suffix for name in files_of(tracker, done)) == [".json", ".png"]
         assert by_cell[failed_cell(1).spec.name].info.status == "FAILED"
     with pytest.raises(TrackingError, match="does not answer"):
-        tracker.unsent(results)
+        unsent(tracker, results)
 
 
 def test_a_server_that_accepts_and_never_answers_is_given_up(
@@ -431,7 +574,7 @@ def test_a_server_that_accepts_and_never_answers_is_given_up(
         mute.listen(5)
         started = time.monotonic()
         with pytest.raises(TrackingError, match="does not answer"):
-            Tracker(f"http://127.0.0.1:{mute.getsockname()[1]}").send(cell(), results, None)
+            send(Tracker(f"http://127.0.0.1:{mute.getsockname()[1]}"), cell(), results)
     assert time.monotonic() - started < 15
 
 
@@ -448,12 +591,13 @@ def test_without_a_server_the_database_and_files_lie_in_the_results_folder(
     code = (
         "import logging, os, sys\n"
         "from pathlib import Path\n"
+        "from uad_bench.results import ResultsFolder\n"
         "from uad_bench.tracking import default_tracker, sync\n"
         "assert not {'mlflow', 'torch'} & set(sys.modules)\n"
         "before = dict(os.environ)\n"
         "logging.getLogger('alembic').setLevel(logging.WARNING)\n"
         "folder = Path(sys.argv[1])\n"
-        "done = sync(folder, default_tracker(folder))\n"
+        "done = sync(ResultsFolder(folder), default_tracker(folder), lambda _: {})\n"
         "assert (len(done.sent), done.failed) == (1, ()), done\n"
         "changed = dict(os.environ).items() ^ before.items()\n"
         "assert not changed, changed\n"
@@ -495,7 +639,7 @@ def test_the_active_run_and_uri_of_the_callers_own_mlflow_stay_as_they_are(
 
     before = (mlflow.get_tracking_uri(), mlflow.active_run(), logging.getLogger("mlflow").level)
     put(results, cell())
-    tracker.send(cell(), results, None)
+    send(tracker, cell(), results)
     after = (mlflow.get_tracking_uri(), mlflow.active_run(), logging.getLogger("mlflow").level)
     assert after == before
 
@@ -504,11 +648,53 @@ def test_a_deleted_experiment_is_named_with_what_to_do(tracker: Tracker, results
     from mlflow import MlflowClient
 
     put(results, cell())
-    tracker.send(cell(), results, None)
+    send(tracker, cell(), results)
     client = MlflowClient(tracking_uri=tracker.uri)
     client.delete_experiment(client.get_experiment_by_name(tracker.experiment).experiment_id)
     with pytest.raises(TrackingError, match=r"was deleted in MLflow .* restore it"):
-        tracker.unsent(results)
+        unsent(Tracker(tracker.uri, tracker.experiment), results)
+
+
+def ui(*arguments: str) -> Any:
+    app = typer.Typer()
+    app.command()(ui_command)
+    return CliRunner().invoke(app, arguments)
+
+
+def test_ui_names_a_server_and_a_store_that_is_not_there(
+    results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = ui("--results", str(results)).exception
+    assert isinstance(found, UadBenchError)
+    assert f"{results / 'mlflow.db'}: no MLflow store" in str(found)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ann:secret@mlflow.lab.example")
+    answer = ui("--results", str(results))
+    assert answer.exit_code == 0
+    assert answer.output == "MLflow is at https://mlflow.lab.example (MLFLOW_TRACKING_URI)\n"
+
+
+@pytest.mark.slow
+def test_ui_serves_the_cells_until_ctrl_c(results: Path, tmp_path: Path) -> None:
+    put(results, cell())
+    tracker = default_tracker(results)
+    sync(results, tracker)
+    code = "import sys; from uad_bench.cli import main; sys.exit(main())"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "ui", "--results", str(results)],
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    address = url.partition("/#/")[0]
+    assert url.endswith("/runs?viewStateShareKey=cells")
+    urllib.request.urlopen(address, timeout=10).close()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(address, timeout=10)
 
 
 MLFLOW = tuple(int(part) for part in version("mlflow").split(".")[:2])
@@ -521,7 +707,7 @@ refused = pytest.param(
 def test_a_place_that_cannot_be_used_is_one_line_at_once(uri: str, results: Path) -> None:
     put(results, cell())
     with pytest.raises(TrackingError) as caught:
-        Tracker(uri).send(cell(), results, None)
+        send(Tracker(uri), cell(), results)
     assert "\n" not in str(caught.value)
     assert uri in str(caught.value)
 
@@ -530,14 +716,14 @@ def test_a_file_that_is_no_database_is_one_line_at_once(results: Path, tmp_path:
     put(results, cell())
     (tmp_path / "x.db").write_bytes(b"not a database, but long enough to look like one" * 100)
     with pytest.raises(TrackingError, match="not a database"):
-        Tracker(f"sqlite:///{tmp_path / 'x.db'}").send(cell(), results, None)
+        send(Tracker(f"sqlite:///{tmp_path / 'x.db'}"), cell(), results)
 
 
 def test_a_password_in_the_uri_is_never_shown(results: Path) -> None:
     put(results, cell())
     tracker = Tracker("postgresql+psycopg2://lab:secret@127.0.0.1:9/mlflow")
     with pytest.raises(TrackingError) as caught:
-        tracker.send(cell(), results, None)
+        send(tracker, cell(), results)
     assert "secret" not in str(caught.value)
     assert tracker.where == "postgresql+psycopg2://127.0.0.1:9/mlflow"
     assert public_uri("databricks") == "databricks"
@@ -570,10 +756,10 @@ def test_a_store_that_another_process_is_at_is_tried_once_more(
     record = cell()
     write_cell(ResultsFolder(results), record)
     if times == 1:
-        tracker.send(record, results, None)
+        send(tracker, record, results)
     else:
         with pytest.raises(TrackingError, match=said):
-            tracker.send(record, results, None)
+            send(tracker, record, results)
     assert len(calls) == 2
 
 
@@ -583,7 +769,7 @@ def test_who_may_read_the_database_and_its_files_the_umask_decides(results: Path
     before = os.umask(umask)
     try:
         write_cell(ResultsFolder(results), record)
-        default_tracker(results).send(record, results, None)
+        send(default_tracker(results), record, results)
     finally:
         os.umask(before)
     files = [results / "mlflow.db", *results.glob("mlartifacts/*/artifacts/*.json")]

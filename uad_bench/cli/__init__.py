@@ -73,6 +73,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Run the results in a zip again, and say which numbers moved.",
     ),
     "sync": ("uad_bench.cli.commands.sync:sync", "Send to MLflow what a run could not."),
+    "ui": ("uad_bench.cli.commands.ui:ui", "Open MLflow on a results folder."),
     "data": (
         "uad_bench.cli.commands.data:data",
         "Show which datasets are found, and what is missing.",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 
+from uad_bench.cells import CellRecord
+from uad_bench.errors import UadBenchError
+from uad_bench.plugins.registry import Registry
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.events import CellScored, CellWritten, Event, Listener, Noted
 from uad_bench.runner.plan.job import named
 from uad_bench.system.disk import write_whole
-from uad_bench.tracking import TrackingError, default_tracker, sync
+from uad_bench.tracking import Tables, TrackingError, default_tracker, entries, sync
 
 
 def pictures(results: ResultsFolder) -> Listener:
@@ -37,41 +41,60 @@ def pictures(results: ResultsFolder) -> Listener:
 
 
 class Mlflow:
-    """Sends every cell that is written to MLflow.
+    """Sends every cell that is written to MLflow, and the detector and trials behind it.
 
-    MLflow that is away is told to the user once; the run goes on, and ``sync`` sends the rest.
+    MLflow that is away is told to the user once; the run goes on, and its end, or ``sync``, sends
+    the rest.
     """
 
     __name__ = "mlflow"
 
-    def __init__(self, results: ResultsFolder, tell: Listener) -> None:
+    def __init__(self, results: ResultsFolder, registry: Registry, tell: Listener) -> None:
         """Send the cells of ``results``, and tell what does not arrive."""
         self._results = results
+        self._registry = registry
         self._tell = tell
         self._tracker = default_tracker(results.root)
+        self._sent: set[tuple[str, str]] = set()
         self._missed = False
 
     def __call__(self, event: Event) -> None:
         """Send a cell that was written."""
         if self._missed or not isinstance(event, CellWritten):
             return
-        picture = self._results.picture(event.record.spec.name)
         try:
-            self._tracker.send(
-                event.record, self._results.root, picture if picture.is_file() else None
-            )
+            for entry in entries([event.record], self._results):
+                if (which := (entry.kind, entry.key)) not in self._sent or entry.kind == "cell":
+                    self._tracker.send(entry, self._results.root)
+                    self._sent.add(which)
         except TrackingError as error:
             self._missed = True
             self._tell(Noted(f"{error}; the run goes on"))
 
     def finish(self) -> None:
-        """Send what a run that was killed may have left unsent, or say how to send it."""
+        """Send what is missing, with the tables, or say how to send it."""
         root = self._results.root
-        if not self._missed:
-            try:
-                sync(root, self._tracker)
-            except TrackingError:
-                self._missed = True
-        if self._missed:
+        try:
+            done = sync(self._results, self._tracker, tables_in(self._registry))
+            is_whole = not done.failed
+        except TrackingError:
+            is_whole = False
+        if not is_whole:
             again = shlex.join(["uad-bench", "sync", "--results", str(root)])
             self._tell(Noted(f"not everything is in MLflow: `{again}` sends the rest"))
+
+
+def tables_in(registry: Registry) -> Tables:
+    """Return what makes the tables of a command: Markdown and LaTeX."""
+
+    def tables(records: Sequence[CellRecord]) -> dict[str, str]:
+        from uad_bench.report.tables.chosen import chosen_tables
+        from uad_bench.report.tables.formats.render import render
+
+        try:
+            made = chosen_tables(records, registry)
+        except UadBenchError:  # a cell of another version; `table` says which
+            return {}
+        return {"table.md": render(made, "markdown"), "table.tex": render(made, "latex")}
+
+    return tables

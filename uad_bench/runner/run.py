@@ -83,7 +83,7 @@ def run(
     for note in plan.notes:
         tell(Noted(note))
     with results.lock():
-        mlflow = Mlflow(results, tell) if config.mlflow else None
+        mlflow = Mlflow(results, registry, tell) if config.mlflow else None
         outlook = Outlook(plan, stored_cells(results), tell)
         recorded: list[Listener] = [] if mlflow is None else [mlflow]
         everyone = told([pictures(results), *recorded, tell, outlook])

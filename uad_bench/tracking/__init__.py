@@ -1,6 +1,15 @@
-"""The MLflow sink: one run per cell, sent when the cell is done or when the server is back."""
+"""The MLflow sink: a run per command, and below it one per detector, tuning trial and cell."""
 
 from uad_bench.tracking.connection import TrackingError
-from uad_bench.tracking.tracker import SyncResult, Tracker, default_tracker, sync
+from uad_bench.tracking.sync import SyncResult, Tables, entries, sync
+from uad_bench.tracking.tracker import Tracker, default_tracker
 
-__all__ = ["SyncResult", "Tracker", "TrackingError", "default_tracker", "sync"]
+__all__ = [
+    "SyncResult",
+    "Tables",
+    "Tracker",
+    "TrackingError",
+    "default_tracker",
+    "entries",
+    "sync",
+]

@@ -34,7 +34,7 @@ _BUSY = ("already exists", "database is locked")
 
 
 class TrackingError(UadBenchError):
-    """MLflow did not take a cell. The cell's JSON is whole, and ``sync`` sends it later."""
+    """MLflow did not take something. The results are whole, and ``sync`` sends it later."""
 
 
 class BusyError(TrackingError):
@@ -65,7 +65,6 @@ def connect(uri: str, results: Path) -> Iterator[Any]:
             with _quiet():
                 with _alone(uri):
                     client = MlflowClient(tracking_uri=uri)
-                    client.search_experiments(max_results=1)
                 yield client
         except UadBenchError:
             raise
@@ -91,19 +90,23 @@ def artifact_location(uri: str, results: Path) -> str | None:
     A database has no place for files, and MLflow's own choice would be ``mlruns`` in the working
     directory. So it is ``mlartifacts``, beside an SQLite file, else in the results folder.
     """
-    parts = urlsplit(uri)
-    if _is_sqlite(parts):
-        return (_sqlite_file(parts).parent / "mlartifacts").resolve().as_uri()
-    if _dialect(parts) in _DATABASE_PORTS:
+    if (file := sqlite_file(uri)) is not None:
+        return (file.parent / "mlartifacts").resolve().as_uri()
+    if _dialect(urlsplit(uri)) in _DATABASE_PORTS:
         return (results / "mlartifacts").resolve().as_uri()
     return None
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of ``sqlite:///relative.db`` or ``sqlite:////absolute.db``; ``None`` of another."""
+    parts = urlsplit(uri)
+    return Path(parts.path[1:]) if _dialect(parts) == "sqlite" else None
 
 
 def _probe(uri: str) -> None:
     """Fail at once where a database cannot be opened; MLflow would retry for 100 seconds."""
     parts = urlsplit(uri)
-    if _is_sqlite(parts):
-        file = _sqlite_file(parts)
+    if (file := sqlite_file(uri)) is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()  # by the user's umask, which SQLite's own way of creating it narrows
         with closing(sqlite3.connect(file, timeout=_PROBE_S)) as database:
@@ -121,10 +124,8 @@ def _alone(uri: str) -> Iterator[None]:
     Raises:
         TrackingError: the lock beside the file cannot be had.
     """
-    parts = urlsplit(uri)
     with ExitStack() as stack:
-        if _is_sqlite(parts):
-            file = _sqlite_file(parts)
+        if (file := sqlite_file(uri)) is not None:
             try:
                 stack.enter_context(held(file.with_name(f".{file.name}.lock")))
             except UadBenchError as error:
@@ -135,15 +136,6 @@ def _alone(uri: str) -> Iterator[None]:
 def _dialect(parts: SplitResult) -> str:
     """``mysql`` of ``mysql+pymysql://``."""
     return parts.scheme.partition("+")[0]
-
-
-def _is_sqlite(parts: SplitResult) -> bool:
-    return _dialect(parts) == "sqlite"
-
-
-def _sqlite_file(parts: SplitResult) -> Path:
-    """The file of ``sqlite:///relative.db`` or ``sqlite:////absolute.db``."""
-    return Path(parts.path[1:])
 
 
 def _why(error: BaseException, uri: str) -> str:

@@ -1,33 +1,25 @@
-"""Sending cells to MLflow, each exactly once, and finding those that it does not have."""
+"""Sending entries to MLflow, each exactly once, and finding those that it does not have."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
-from uad_bench.cells import CellRecord
-from uad_bench.results import ResultsFolder, load_cells
-from uad_bench.system.disk import sha256_of
 from uad_bench.tracking.connection import (
     BusyError,
     TrackingError,
     artifact_location,
     connect,
     public_uri,
+    sqlite_file,
 )
-from uad_bench.tracking.run import (
-    run_datasets,
-    run_metrics,
-    run_name,
-    run_params,
-    run_tags,
-    run_times,
-)
+from uad_bench.tracking.entry import Entry
+from uad_bench.tracking.views import experiment_tags
 
 # What MLflow takes in one batch: 100 parameters, 1000 values of all kinds together.
 _PARAMS_PER_BATCH = 100
@@ -42,26 +34,11 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class SyncResult:
-    """What became of the cells of a results folder.
-
-    Attributes:
-        sent: names of the cells that were sent now.
-        already: names of the cells that were there before.
-        failed: the cells that MLflow refused: name and reason.
-    """
-
-    sent: tuple[str, ...]
-    already: tuple[str, ...]
-    failed: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Tracker:
-    """Where cells are recorded. It holds no connection and no state.
+    """Where entries are recorded. It holds no connection.
 
-    MLflow itself remembers what it has: a run carries the SHA-256 of its cell's JSON from the
-    start, and the tag ``complete`` once all of it has arrived.
+    MLflow itself remembers what it has: a run carries the SHA-256 of what it was made from since
+    it began, and the tag ``complete`` once all of it has arrived.
 
     Attributes:
         uri: an MLflow tracking URI: a server or a database.
@@ -70,90 +47,136 @@ class Tracker:
 
     uri: str
     experiment: str = "uad-bench"
+    _known: dict[tuple[str, ...], str] = field(default_factory=dict, repr=False, compare=False)
+    """Identifiers that MLflow was asked for, so that it is asked once."""
 
     @property
     def where(self) -> str:
         """The URI without a user's name and password, fit to be printed."""
         return public_uri(self.uri)
 
-    def send(self, record: CellRecord, folder: Path, picture: Path | None) -> None:
-        """Record one cell as one MLflow run; a failed cell becomes a failed run.
+    @property
+    def is_server(self) -> bool:
+        """Whether it is a server, with pages of its own."""
+        return self.uri.startswith(("http://", "https://"))
 
-        Nothing happens where MLflow has this very JSON. A run that an interruption left half-sent
-        is completed. Runs of earlier JSONs of this cell from this folder are deleted, in MLflow's
-        restorable way, once the new one is whole.
+    @property
+    def missing(self) -> Path | None:
+        """The SQLite file that is to be made yet; ``None`` for one that is there, and elsewhere."""
+        file = sqlite_file(self.uri)
+        return None if file is None or file.is_file() else file
+
+    def send(self, entry: Entry, folder: Path) -> None:
+        """Record an entry as one MLflow run below its command's; a failed one becomes a failed run.
+
+        Nothing happens where MLflow has this very content. A run that an interruption left
+        half-sent is completed. Runs of earlier content of this entry from this folder are deleted,
+        in MLflow's restorable way, once the new one is whole.
 
         Args:
-            record: the cell.
-            folder: the results folder, which holds the cell's JSON.
-            picture: a PNG to attach, where there is one.
+            entry: a detector, a trial or a cell.
+            folder: the results folder that it was made from.
 
         Raises:
-            TrackingError: if MLflow cannot be reached or refuses the cell, twice where it was busy.
+            TrackingError: if MLflow cannot be reached or refuses it, twice where it was busy.
         """
-        _twice_if_busy(lambda: self._send(record, folder, picture))
+        _twice_if_busy(lambda: self._send(entry, folder))
 
-    def _send(self, record: CellRecord, folder: Path, picture: Path | None) -> None:
-        source = ResultsFolder(folder).cell(record.spec.name)
+    def _send(self, entry: Entry, folder: Path) -> None:
         with connect(self.uri, folder) as client:
-            tags = run_tags(record, folder, sha256_of(source))
             experiment = self._experiment_id(client, folder)
-            runs = _search(client, experiment, f"tags.cell = '{record.spec.name}'")
-            same = [run for run in runs if _tag(run, "sha256") == tags["sha256"]]
+            runs = self._runs_of(client, experiment, entry)
+            same = [run for run in runs if _tag(run, "sha256") == entry.sha256]
             if any(_tag(run, "complete") for run in same):
                 return
-            own = [run.info.run_id for run in runs if _tag(run, "results") == tags["results"]]
+            own = [run.info.run_id for run in runs if _tag(run, "results") == _place(folder)]
             partial = [run.info.run_id for run in same if run.info.run_id in own]
-            start, end = run_times(record)
-            run_id = (
-                partial[0]
-                if partial
-                else client.create_run(experiment, start, tags, run_name(record)).info.run_id
-            )
-            client.log_inputs(run_id, _datasets(record))
-            log_numbers(client, run_id, record, end)
-            for file in (source, picture):
-                if file is not None:
-                    client.log_artifact(run_id, str(file))
-            client.set_terminated(run_id, "FINISHED" if record.state == "done" else "FAILED", end)
-            client.set_tag(run_id, "complete", "true")
+            run_id = partial[0] if partial else self._begin(client, experiment, entry, folder)
+            _complete(client, run_id, entry)
             for old in own:
                 if old != run_id:
                     client.set_tag(old, "superseded_by", run_id)
                     client.delete_run(old)
 
-    def unsent(self, folder: Path) -> tuple[CellRecord, ...]:
-        """The cells of a results folder that MLflow does not have in their present form.
+    def close(self, command: Entry, folder: Path) -> None:
+        """Bring a command up to date and end it; nothing happens where nothing was sent below it.
+
+        Args:
+            command: with all that it computed.
+            folder: its results folder.
+
+        Raises:
+            TrackingError: as :meth:`send`.
+        """
+        _twice_if_busy(lambda: self._close(command, folder))
+
+    def _close(self, command: Entry, folder: Path) -> None:
+        with connect(self.uri, folder) as client:
+            experiment = self._experiment_id(client, folder)
+            for run in self._own(client, experiment, command, folder)[:1]:
+                if _tag(run, "complete") != command.sha256:
+                    _complete(client, run.info.run_id, command)
+
+    def unsent(self, entries: Iterable[Entry], folder: Path) -> tuple[Entry, ...]:
+        """Those entries that MLflow does not have in their present form.
 
         Raises:
             TrackingError: if MLflow cannot be reached.
-            UadBenchError: if the folder holds no cells, or one of them cannot be read.
         """
-        return _twice_if_busy(lambda: self._unsent(folder))
+        return _twice_if_busy(lambda: self._unsent(entries, folder))
 
-    def _unsent(self, folder: Path) -> tuple[CellRecord, ...]:
-        records = load_cells(folder)
-        files = ResultsFolder(folder)
+    def _unsent(self, entries: Iterable[Entry], folder: Path) -> tuple[Entry, ...]:
         with connect(self.uri, folder) as client:
             runs = _search(client, self._experiment_id(client, folder), "tags.complete = 'true'")
-            there = {(_tag(run, "cell"), _tag(run, "sha256")) for run in runs}
-            return tuple(
-                record
-                for record in records
-                if (record.spec.name, sha256_of(files.cell(record.spec.name))) not in there
+            there = {(_tag(run, "kind"), _tag(run, "key"), _tag(run, "sha256")) for run in runs}
+            return tuple(one for one in entries if (one.kind, one.key, one.sha256) not in there)
+
+    def _begin(self, client: Any, experiment: str, entry: Entry, folder: Path) -> str:
+        """Create an entry's run, with all that it is found by."""
+        tags = dict(entry.tags) | {
+            "kind": entry.kind,
+            "key": entry.key,
+            "results": _place(folder),
+            "mlflow.source.name": "uad-bench",
+        }
+        if entry.parent is None:
+            # A command changes until it ends, and has no content before.
+            return str(client.create_run(experiment, entry.start, tags, entry.name).info.run_id)
+        tags["sha256"] = entry.sha256
+        tags["mlflow.parentRunId"] = self._parent_id(client, experiment, entry.parent, folder)
+        return str(client.create_run(experiment, entry.start, tags, entry.name).info.run_id)
+
+    def _parent_id(self, client: Any, experiment: str, command: Entry, folder: Path) -> str:
+        """The run of a command, which is created where there is none."""
+        key = (experiment, _place(folder), command.key)
+        if key not in self._known:
+            found = self._own(client, experiment, command, folder)
+            self._known[key] = (
+                found[0].info.run_id if found else self._begin(client, experiment, command, folder)
             )
+        return self._known[key]
+
+    def _own(self, client: Any, experiment: str, entry: Entry, folder: Path) -> list[Any]:
+        """The runs of an entry that came from this folder."""
+        runs = self._runs_of(client, experiment, entry)
+        return [run for run in runs if _tag(run, "results") == _place(folder)]
+
+    def _runs_of(self, client: Any, experiment: str, entry: Entry) -> list[Any]:
+        return _search(
+            client, experiment, f"tags.kind = '{entry.kind}' and tags.key = '{entry.key}'"
+        )
 
     def _experiment_id(self, client: Any, folder: Path) -> str:
+        key = (self.experiment,)
+        if key not in self._known:
+            self._known[key] = self._found_experiment(client, folder)
+        return self._known[key]
+
+    def _found_experiment(self, client: Any, folder: Path) -> str:
         experiment = client.get_experiment_by_name(self.experiment)
         if experiment is None:
-            # The kind decides which pages MLflow shows; without it the user is asked.
-            return str(
-                client.create_experiment(
-                    self.experiment,
-                    artifact_location(self.uri, folder),
-                    {"mlflow.experimentKind": "custom_model_development"},
-                )
-            )
+            place = artifact_location(self.uri, folder)
+            return str(client.create_experiment(self.experiment, place, experiment_tags()))
         if experiment.lifecycle_stage == "deleted":
             raise TrackingError(
                 f"the experiment {self.experiment!r} was deleted in MLflow at "
@@ -161,6 +184,45 @@ class Tracker:
                 "MLFLOW_TRACKING_URI"
             )
         return str(experiment.experiment_id)
+
+
+def default_tracker(results: Path) -> Tracker:
+    """The tracker of a results folder: ``MLFLOW_TRACKING_URI``, else a database inside it."""
+    database = results.resolve() / "mlflow.db"
+    return Tracker(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database}")
+
+
+def log_numbers(client: Any, run_id: str, entry: Entry, tags: Mapping[str, str]) -> None:
+    """All parameters, metrics and some tags in one call, or a few where there are more.
+
+    Metrics have the entry's own end as their time rather than now, so that completing a half-sent
+    run repeats no point of it. The tags go with the last call.
+    """
+    from mlflow.entities import Metric, Param, RunTag
+
+    metrics = [Metric(name, value, entry.end, step) for name, value, step in entry.metrics]
+    params = [Param(name, value) for name, value in entry.params.items()]
+    batches = list(
+        zip_longest(_chunks(metrics, _METRICS_PER_BATCH), _chunks(params, _PARAMS_PER_BATCH))
+    )
+    for number, (some_metrics, some_params) in enumerate(batches or [(None, None)], 1):
+        last = [RunTag(*item) for item in tags.items()] if number >= len(batches) else []
+        client.log_batch(run_id, some_metrics or [], some_params or [], last, synchronous=True)
+
+
+def _complete(client: Any, run_id: str, entry: Entry) -> None:
+    """Send everything of an entry; the mark of a whole run last."""
+    if entry.datasets:
+        client.log_inputs(run_id, _datasets(entry))
+    for file in entry.files:
+        client.log_artifact(run_id, str(file))
+    for name, text in entry.texts.items():
+        client.log_text(run_id, text, name)
+    client.set_terminated(run_id, "FAILED" if entry.failed else "FINISHED", entry.end)
+    if entry.parent is None:
+        log_numbers(client, run_id, entry, {**entry.tags, "complete": entry.sha256})
+    else:
+        log_numbers(client, run_id, entry, {"complete": "true"})
 
 
 def _twice_if_busy(action: Callable[[], T]) -> T:
@@ -172,58 +234,8 @@ def _twice_if_busy(action: Callable[[], T]) -> T:
         return action()
 
 
-def default_tracker(results: Path) -> Tracker:
-    """The tracker of a results folder: ``MLFLOW_TRACKING_URI``, else a database inside it."""
-    database = results.resolve() / "mlflow.db"
-    return Tracker(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database}")
-
-
-def sync(folder: Path, tracker: Tracker) -> SyncResult:
-    """Send the cells of a results folder that MLflow does not have yet, with their pictures.
-
-    A cell that MLflow refuses does not hold up the others.
-
-    Raises:
-        TrackingError: if MLflow cannot be reached.
-        UadBenchError: if the folder holds no cells, or one of them cannot be read.
-    """
-    files = ResultsFolder(folder)
-    missing = tracker.unsent(folder)
-    sent, failed = [], []
-    for record in missing:
-        name = record.spec.name
-        picture = files.picture(name)
-        try:
-            tracker.send(record, folder, picture if picture.is_file() else None)
-        except TrackingError as error:
-            tracker.unsent(folder)  # raises if it is the server that is away
-            failed.append((name, str(error)))
-        else:
-            sent.append(name)
-    absent = {record.spec.name for record in missing}
-    names = (record.spec.name for record in load_cells(folder))
-    already = tuple(name for name in names if name not in absent)
-    return SyncResult(tuple(sent), already, tuple(failed))
-
-
-def log_numbers(client: Any, run_id: str, record: CellRecord, when: int) -> None:
-    """All parameters and metrics in one call, or a few where there are more than MLflow takes.
-
-    ``when`` is the cell's own end rather than now, so that completing a half-sent run repeats
-    no point of it.
-    """
-    from mlflow.entities import Metric, Param
-
-    metrics = [Metric(name, value, when, step) for name, value, step in run_metrics(record)]
-    params = [Param(name, value) for name, value in run_params(record).items()]
-    for some_metrics, some_params in zip_longest(
-        _chunks(metrics, _METRICS_PER_BATCH), _chunks(params, _PARAMS_PER_BATCH)
-    ):
-        client.log_batch(run_id, some_metrics or [], some_params or [], synchronous=True)
-
-
-def _datasets(record: CellRecord) -> list[Any]:
-    """The datasets behind a cell, for MLflow's column of data sets. No path leaves the machine."""
+def _datasets(entry: Entry) -> list[Any]:
+    """The datasets behind an entry, for MLflow's column of them. No path leaves the machine."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     return [
@@ -231,8 +243,13 @@ def _datasets(record: CellRecord) -> list[Any]:
             Dataset(name, digest[:_DIGEST_LENGTH], "uad-bench", source="{}"),
             [InputTag("mlflow.data.context", purpose)],
         )
-        for name, digest, purpose in run_datasets(record)
+        for name, digest, purpose in entry.datasets
     ]
+
+
+def _place(folder: Path) -> str:
+    """What runs have for the results folder that they were made from."""
+    return str(folder.resolve())
 
 
 def _chunks(items: list[Any], size: int) -> list[list[Any]]:

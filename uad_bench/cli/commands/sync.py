@@ -14,13 +14,14 @@ def sync(
     results: ResultsPath = RESULTS,
     plugin: PluginPaths = None,
 ) -> None:
-    """Send to MLflow the cells that it does not have yet.
+    """Send to MLflow what it does not have yet: commands, detectors, tuning trials and cells.
 
     The server is MLFLOW_TRACKING_URI, else the database mlflow.db in the results folder.
     """
     from uad_bench import tracking
     from uad_bench.report.tables.versions import refuse_other_version
-    from uad_bench.results import load_cells
+    from uad_bench.results import ResultsFolder, load_cells
+    from uad_bench.runner.listeners import tables_in
 
     records, registry = load_cells(results), open_registry(plugin)
     refuse_other_version(
@@ -29,7 +30,7 @@ def sync(
         registry.postprocessings({one.spec.postprocessing for one in records}),
     )
     tracker = tracking.default_tracker(results)
-    done = tracking.sync(results, tracker)
+    done = tracking.sync(ResultsFolder(results), tracker, tables_in(registry))
     echo(
         f"MLflow at {tracker.where}: {cells_in_words(len(done.sent))} sent, "
         f"{len(done.already)} were there, {len(done.failed)} refused",
