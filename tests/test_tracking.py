@@ -19,10 +19,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
+import uad_bench
 import uad_bench.tracking.tracker as tracker_module
 from uad_bench.cells import CellRecord, CellSpec, DatasetUse, Environment, FitRecord
 from uad_bench.cli.commands.sync import sync as sync_command
@@ -33,11 +35,12 @@ from uad_bench.evaluation.values import Metric
 from uad_bench.results import ResultsFolder, load_cells, write_cell
 from uad_bench.study_record import Searched, StudyMetric, StudyRecord, Trial, write_study
 from uad_bench.system.disk import write_whole
-from uad_bench.tracking import Tracker, TrackingError, default_tracker, entries
+from uad_bench.tracking import Tracker, TrackingError, default_tracker, entries, sync_models
 from uad_bench.tracking import sync as sync_folder
 from uad_bench.tracking.connection import artifact_location, public_uri
 from uad_bench.tracking.entry import Entry
 from uad_bench.tracking.sync import SyncResult
+from uad_bench.volumes.steps.space import template_grid
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
@@ -671,6 +674,37 @@ def test_ui_names_a_server_and_a_store_that_is_not_there(
     answer = ui("--results", str(results))
     assert answer.exit_code == 0
     assert answer.output == "MLflow is at https://mlflow.lab.example (MLFLOW_TRACKING_URI)\n"
+
+
+def test_a_detector_is_a_model_that_takes_paths_and_arrays(
+    database: str, results: Path, lab: Path, prepared: Path
+) -> None:
+    import mlflow
+    from mlflow import MlflowClient
+
+    tracker = Tracker(database, experiment="models")
+    made = uad_bench.fit("thresholding", data_root=lab, cache=prepared, progress=False)
+    made.save(results / "detectors" / "spa-1")
+    put(results, cell())
+    sync(results, tracker)
+    for register in (False, True, True):
+        assert sync_models(ResultsFolder(results), tracker, register=register) == ("spa-1",)
+
+    client = MlflowClient(tracking_uri=database)
+    (version,) = client.search_model_versions("name = 'uad-bench-spa'")
+    (run,) = runs_of(tracker, kind="detector")
+    (output,) = run.outputs.model_outputs
+    model = client.get_logged_model(output.model_id)
+    assert model.status.value == "READY"
+    assert (version.run_id, version.source) == (run.info.run_id, model.artifact_location)
+    loaded = mlflow.pyfunc.load_model(model.artifact_location)
+    scan = lab / "MSLUB" / "patient11" / "FLAIR.nii.gz"
+    (found,) = loaded.predict({"scan": str(scan)})
+    np.testing.assert_array_equal(found, made.predict(scan).map)
+    image = np.zeros(template_grid(made.recipe).shape, np.float32)
+    image[20:30, 40:80, 40:80] = 0.5
+    (found,) = loaded.predict({"scan": [image]})
+    np.testing.assert_array_equal(found, made.predict(image).map)
 
 
 @pytest.mark.slow

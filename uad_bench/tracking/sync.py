@@ -98,6 +98,31 @@ def sync(folder: ResultsFolder, tracker: Tracker, tables: Tables) -> SyncResult:
     )
 
 
+def sync_models(folder: ResultsFolder, tracker: Tracker, *, register: bool) -> tuple[str, ...]:
+    """Log the detectors of a results folder as MLflow models, once each; controls are left out.
+
+    Args:
+        folder: the results folder, all of which was sent.
+        tracker: where to.
+        register: whether each becomes a version of the registered model ``uad-bench-METHOD``.
+
+    Returns:
+        The names of the detectors whose folder is there.
+
+    Raises:
+        TrackingError: if MLflow cannot be reached or refuses one.
+        UadBenchError: if a cell cannot be read.
+    """
+    sent = []
+    for entry in entries(load_cells(folder.root), folder):
+        home = folder.detectors / entry.key
+        if entry.kind == "detector" and entry.tags["control"] == "false" and home.is_dir():
+            name = f"uad-bench-{entry.params['method']}" if register else None
+            tracker.send_model(entry, home, folder.root, name)
+            sent.append(entry.key)
+    return tuple(sent)
+
+
 def _by_command(records: Sequence[CellRecord]) -> dict[str, list[CellRecord]]:
     """The cells of each command, in their order."""
     found: dict[str, list[CellRecord]] = {}

@@ -19,6 +19,7 @@ from uad_bench.tracking.connection import (
     sqlite_file,
 )
 from uad_bench.tracking.entry import Entry
+from uad_bench.tracking.model import log_model, register_model
 from uad_bench.tracking.views import experiment_tags
 
 # What MLflow takes in one batch: 100 parameters, 1000 values of all kinds together.
@@ -116,6 +117,29 @@ class Tracker:
             for run in self._own(client, experiment, command, folder)[:1]:
                 if _tag(run, "complete") != command.sha256:
                     _complete(client, run.info.run_id, command)
+
+    def send_model(self, detector: Entry, home: Path, folder: Path, registered: str | None) -> None:
+        """Log a detector that was sent as an MLflow model of its run, once.
+
+        Args:
+            detector: its entry.
+            home: its folder.
+            folder: the results folder.
+            registered: the registered model that it becomes a version of, ``None`` for none.
+
+        Raises:
+            TrackingError: if MLflow cannot be reached or refuses it.
+        """
+        with connect(self.uri, folder) as client:
+            experiment = self._experiment_id(client, folder)
+            for run in self._own(client, experiment, detector, folder):
+                run_id, model = run.info.run_id, _tag(run, "model")
+                if model is None:
+                    model = log_model(client, experiment, run_id, home)
+                    client.set_tag(run_id, "model", model)
+                if registered is not None and _tag(run, "registered") is None:
+                    register_model(client, registered, model, run_id)
+                    client.set_tag(run_id, "registered", registered)
 
     def unsent(self, entries: Iterable[Entry], folder: Path) -> tuple[Entry, ...]:
         """Those entries that MLflow does not have in their present form.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from uad_bench.cli.options import RESULTS, PluginPaths, ResultsPath
@@ -12,6 +14,15 @@ from uad_bench.plugins.registry import open_registry
 
 def sync(
     results: ResultsPath = RESULTS,
+    models: Annotated[
+        bool, typer.Option("--models", help="Log detectors as MLflow models too.")
+    ] = False,
+    register: Annotated[
+        bool,
+        typer.Option(
+            "--register", help="And make each a version of the registered model uad-bench-METHOD."
+        ),
+    ] = False,
     plugin: PluginPaths = None,
 ) -> None:
     """Send to MLflow what it does not have yet: commands, detectors, tuning trials and cells.
@@ -38,5 +49,8 @@ def sync(
     )
     for name, reason in done.failed:
         echo(f"{name}: {reason}", err=True)
+    if models or register:
+        logged = tracking.sync_models(ResultsFolder(results), tracker, register=register)
+        echo(f"MLflow models: {', '.join(logged) or 'no detector is kept'}", err=True)
     if done.failed:
         raise typer.Exit(1)
