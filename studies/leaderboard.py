@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 import uad_bench as ub
+from studies.submissions import FOLDER, Submission, read_submissions, sections
 from uad_bench.errors import UadBenchError
 from uad_bench.method import Method, member_field, members_of
 from uad_bench.plugins.registry import Registry, open_registry
@@ -78,7 +79,8 @@ def main() -> None:
     size += "".join(f" --param {one}" for one in options.param)
     if options.recipe != "median":
         size += f" --recipe {options.recipe}"
-    (options.docs / "leaderboard.md").write_text(page(found, options.slices, size))
+    submitted = read_submissions(FOLDER)
+    (options.docs / "leaderboard.md").write_text(page(found, options.slices, size, submitted))
 
 
 def _link(source: str, target: str) -> None:
@@ -117,13 +119,16 @@ def _steps(method: type[Method], slices: int) -> int:
     return -(-slices // getattr(params, "batch_size", slices)) if hasattr(params, "steps") else 0
 
 
-def page(found: Sequence[ub.Results], slices: int, size: str) -> str:
+def page(
+    found: Sequence[ub.Results], slices: int, size: str, submitted: Sequence[Submission]
+) -> str:
     """Return the page in Markdown: simulated and real people apart.
 
     Args:
         found: the results, the simulated people's first.
         slices: what each network saw in training.
         size: the flags that repeat it.
+        submitted: results of others, which stay apart.
     """
     parts = [
         "# Leaderboard",
@@ -135,6 +140,8 @@ def page(found: Sequence[ub.Results], slices: int, size: str) -> str:
     ]
     for results in found:
         parts += _standings(results)
+    parts += sections(submitted, [one for results in found for one in results.cells], _METRICS)
+    parts.append("Add yours: [submit results](how-to/submit-results.md).")
     parts += ["## What it took", _costs(found[0])]
     parts += ["## One lesion through every method", f"![one lesion](images/{_PICTURE})"]
     return "\n\n".join(parts) + "\n"
