@@ -12,13 +12,14 @@ from typing import Literal
 from uad_bench.cells import CellRecord, CellSpec
 
 TOLERANCES = Path(__file__).with_name("tolerances.json")
-"""The largest difference of each metric that other processors made, by what a method learns.
+"""The largest difference of each metric that other processors made, by what they change.
 
 ``python -m studies.processors`` measures and writes it.
 """
 
-Kind = Literal["fixed", "trained"]
-"""What a method learns: nothing by steps, or a network's weights."""
+Kind = Literal["fixed", "phantoms", "trained"]
+"""What another processor changes: arithmetic on the same scans; phantoms too, which it simulates
+otherwise; or the weights of a trained network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +71,16 @@ def differences(then: CellRecord, now: CellRecord) -> Iterator[Number]:
             unit,
             None if old is None else old.value,
             None if new is None else new.value,
-            tolerance(then, name),
+            tolerance(kind(then, now), name),
         )
 
 
-def kind(record: CellRecord) -> Kind:
-    """Return what a cell's method learns."""
-    return "trained" if record.fit is not None and record.fit.steps else "fixed"
+def kind(then: CellRecord, now: CellRecord) -> Kind:
+    """Return what another processor changes in a cell."""
+    if then.fit is not None and then.fit.steps:
+        return "trained"
+    same = (then.training, then.data) == (now.training, now.data)
+    return "fixed" if same else "phantoms"
 
 
 @cache
@@ -84,11 +88,11 @@ def _measured() -> dict[str, dict[str, float]]:
     return dict(json.loads(TOLERANCES.read_bytes()))
 
 
-def tolerance(record: CellRecord, metric: str) -> float:
+def tolerance(changed: Kind, metric: str) -> float:
     """Return how far another processor may bring a number; a metric nobody measured may not move.
 
     Args:
-        record: the number's cell.
-        metric: its name.
+        changed: what is another there.
+        metric: the number's name.
     """
-    return _measured()[kind(record)].get(metric, 0.0)
+    return _measured()[changed].get(metric, 0.0)
