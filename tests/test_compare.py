@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_cells import made_cell, made_use
 
 import uad_bench as ub
-from uad_bench.cells import CellRecord, CellSpec, DatasetUse, Environment, ScanTraits
+from uad_bench.cells import CellRecord, ScanTraits
 from uad_bench.cli import main
 from uad_bench.discovery.people.traits import PersonTraits, age_band, read_traits
 from uad_bench.errors import UadBenchError
@@ -48,15 +49,6 @@ def cell(
     params: Mapping[str, Any] | None = None,
     simulated: bool = False,
 ) -> CellRecord:
-    use = DatasetUse(
-        dataset=dataset,
-        simulated=simulated,
-        manifest_hash=manifest,
-        recipe="median",
-        subjects=len(values),
-        scans=len(values),
-        slices=9,
-    )
     better = PROTOCOLS[protocol].metric(metric).better
     known = [value for value in values if value is not None]
     whole = Metric(
@@ -64,29 +56,19 @@ def cell(
         better=better,
         subjects=len(known) if protocol == "strict" else 0,
     )
-    spec = CellSpec(
-        method=method,
-        params=dict(params or {}),
-        seed=seed,
-        dataset=dataset,
+    return made_cell(
+        method,
+        dataset,
         protocol=protocol,
-        postprocessing=post,
-    )
-    return CellRecord(
-        spec=spec,
-        protocol_version=PROTOCOLS[protocol].version,
-        state="failed" if reason else "done",
+        post=post,
+        seed=seed,
+        params=dict(params or {}),
         reason=reason,
-        method_title={"spa": "SPA", "vae": "VAE", "gmvae": "GMVAE"}.get(method, method),
-        data=None if reason else use,
-        metrics={} if reason else {metric: whole, "patient_auroc": Metric(value=0.9, subjects=8)},
-        scans=()
-        if reason
-        else tuple(
+        protocol_version=PROTOCOLS[protocol].version,
+        data=made_use(dataset, len(values), manifest_hash=manifest, simulated=simulated),
+        metrics={metric: whole, "patient_auroc": Metric(value=0.9, subjects=8)},
+        scans=tuple(
             ScanScores(subject=f"p{at}", metrics={metric: value}) for at, value in enumerate(values)
-        ),
-        environment=Environment(
-            versions={}, git_commit=None, device="cpu", started="", wall_s=0, peak_memory_mb=0
         ),
     )
 

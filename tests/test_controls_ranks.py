@@ -8,15 +8,13 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from made_cells import made_cell
 
-from uad_bench.cells import CellRecord, CellSpec, Environment
+from uad_bench.cells import CellRecord
 from uad_bench.evaluation.values import Metric
 from uad_bench.results import ResultsFolder, write_cell
 
 SCRIPT = Path(__file__).parents[1] / "studies" / "controls_ranks.py"
-ENVIRONMENT = Environment(
-    versions={}, git_commit=None, device="cpu", started="", wall_s=0, peak_memory_mb=0
-)
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +26,7 @@ def benchmark() -> ModuleType:
 
 
 def cell(method: str, **metrics: Metric) -> CellRecord:
-    return CellRecord(
-        spec=CellSpec(
-            method=method, seed=0, dataset="mslub", protocol="strict", postprocessing="none"
-        ),
-        state="done",
-        method_title=method,
-        metrics=metrics,
-        environment=ENVIRONMENT,
-    )
+    return made_cell(method, metrics=metrics)
 
 
 def test_equal_values_share_a_rank_and_each_metric_has_its_own_best_side(benchmark):

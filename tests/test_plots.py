@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_cells import made_cell, made_use
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from uad_bench.cells import CellRecord, CellSpec, DatasetUse, Environment, FitRecord
+from uad_bench.cells import CellRecord, FitRecord
 from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import ScoreHistogram, average_precision, precision_recall
@@ -31,9 +32,6 @@ from uad_bench.results import ResultsFolder, load_cells, write_cell
 PATIENTS = 12
 REGISTRY = open_registry(None)
 GRID = np.linspace(0.005, 1, 200)
-ENVIRONMENT = Environment(
-    versions={}, git_commit=None, device="cpu", started="", wall_s=1.0, peak_memory_mb=1.0
-)
 
 
 def scan(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -46,32 +44,22 @@ def scan(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def put(root: Path, method: str, dataset: str, seed: int, *, control: bool = False) -> CellRecord:
     """Write a cell of 12 patients, ``p0`` to ``p11``, and a healthy person."""
-    spec = CellSpec(
-        method=method, seed=seed, dataset=dataset, protocol="strict", postprocessing="none"
-    )
-    file = root / "histograms" / f"{spec.name}.npz"
+    file = root / "histograms" / f"{method}-{seed}-{dataset}.npz"
     file.parent.mkdir(parents=True, exist_ok=True)
     whole = {f"p{k}/slice": ScoreHistogram.of(*scan(100 * seed + k)) for k in range(PATIENTS)}
     brain = {name.replace("slice", "brain"): ScoreHistogram.pooled([]) for name in whole}
     save_histograms(file, whole | brain)
-    use = DatasetUse(
-        dataset=dataset,
-        simulated=True,
-        manifest_hash="0",
-        recipe="median",
-        subjects=PATIENTS,
-        scans=PATIENTS,
-        slices=PATIENTS,
-    )
+    use = made_use(dataset, PATIENTS, simulated=True, manifest_hash="0")
     numbers = [
         {"auprc": (k + seed) / 20, "dice": k / 20, "prevalence": 0.001 * k, "patient_score": k / 20}
         for k in range(PATIENTS)
     ]
     people = [ScanScores(subject=f"p{k}", metrics=one) for k, one in enumerate(numbers)]
     healthy = {"healthy_volume": 2.0, "patient_score": 0.1}
-    record = CellRecord(
-        spec=spec,
-        state="done",
+    record = made_cell(
+        method,
+        dataset,
+        seed=seed,
         protocol_version=STRICT.version,
         method_title=method.upper(),
         control=control,
@@ -87,7 +75,6 @@ def put(root: Path, method: str, dataset: str, seed: int, *, control: bool = Fal
         },
         scans=(*people, ScanScores(subject="h", metrics=healthy)),
         histograms=str(file.relative_to(root)),
-        environment=ENVIRONMENT,
     )
     write_cell(ResultsFolder(root), record)
     return record

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_cells import made_cell
 
-from uad_bench.cells import CellRecord, CellSpec, Environment
+from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.values import Metric, ScanScores
 from uad_bench.results import ResultsFolder, load_cells, stored_cells, write_cell
@@ -79,21 +80,15 @@ def test_a_damaged_record_is_named_with_what_to_do(tmp_path: Path):
 
 
 def finished() -> CellRecord:
-    return CellRecord(
-        spec=CellSpec(
-            method="spa", seed=0, dataset="wmh", protocol="strict", postprocessing="none"
-        ),
-        state="done",
-        method_title="SPA",
+    return made_cell(
+        "spa",
+        "wmh",
         metrics={
             "dice": Metric(value=0.1 + 0.2, low=0.25, high=0.5, subjects=4),
             "hd95": Metric(value=None, unit="mm", better="lower", skipped=3),
             "fpr": Metric(value=0.01, better=None, target=0.01),
         },
         scans=(ScanScores(subject="a", session="1", metrics={"dice": 0.3, "hd95": None}),),
-        environment=Environment(
-            versions={}, git_commit=None, device="cpu", started="", wall_s=0.0, peak_memory_mb=0.0
-        ),
     )
 
 

@@ -16,13 +16,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_cells import made_cell, made_use
 from scipy import stats
 
 from uad_bench.cells import (
     CellRecord,
-    CellSpec,
     DatasetUse,
-    Environment,
     Exclusion,
     FitRecord,
 )
@@ -62,17 +61,8 @@ def build_table(records: Sequence[CellRecord], protocol: str = "strict", **optio
     return build.build_table(records, PROTOCOLS[protocol], [NONE, STAR], **options)
 
 
-def use(dataset: str, *, simulated: bool = True, **changes: Any) -> DatasetUse:
-    values: dict[str, Any] = {
-        "dataset": dataset,
-        "simulated": simulated,
-        "manifest_hash": f"{dataset}-1",
-        "recipe": "median",
-        "subjects": 6,
-        "scans": 6,
-        "slices": 400,
-    }
-    return DatasetUse(**{**values, **changes})
+def use(dataset: str, **changes: Any) -> DatasetUse:
+    return made_use(dataset, **{"simulated": True, "slices": 400, **changes})
 
 
 def record(
@@ -102,30 +92,24 @@ def record(
     values["hd95"] = Metric(
         value=auprc and round(60 * (1 - auprc), 3), unit="mm", better="lower", subjects=6
     )
-    return CellRecord(
-        spec=CellSpec(
-            method=method,
-            params=params or {},
-            seed=seed,
-            dataset=dataset,
-            protocol=protocol,
-            postprocessing=post,
-        ),
-        protocol_version=PROTOCOLS[protocol].version,
-        state="failed" if reason else "done",
+    return made_cell(
+        method,
+        dataset,
+        protocol=protocol,
+        post=post,
+        seed=seed,
+        params=params,
         reason=reason,
+        protocol_version=PROTOCOLS[protocol].version,
         method_title=title or titles.get(method, method),
         control=method.startswith("control"),
         supervised=method == "unet",
-        training=None if reason else training or use("hi", subjects=20),
-        data=None if reason else data or use(dataset),
-        metrics={} if reason else values | (metrics or {}),
+        training=training or use("hi", subjects=20),
+        data=data or use(dataset),
+        metrics=values | (metrics or {}),
         scans=tuple(
             ScanScores(subject=f"p{index}", metrics={"auprc": value})
             for index, value in enumerate(scans)
-        ),
-        environment=Environment(
-            versions={}, git_commit=None, device="cpu", started="", wall_s=0, peak_memory_mb=0
         ),
     )
 

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_cells import made_cell, made_use
 
 from uad_bench import load_results
-from uad_bench.cells import CellRecord, CellSpec, DatasetUse, Environment
+from uad_bench.cells import CellRecord
 from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.values import Metric
@@ -48,39 +49,21 @@ def cell(
     protocol: str = "paper",
     seed: int = 0,
 ) -> CellRecord:
-    use = DatasetUse(
-        dataset=dataset,
-        title=dataset_title,
-        simulated=True,
-        manifest_hash=dataset,
-        recipe="median",
-        subjects=6,
-        scans=6,
-        slices=9,
-    )
     names = ("auprc", "max_dice", "hd", "hd_coverage", "dice", "prevalence")
-    return CellRecord(
-        spec=CellSpec(
-            method=method,
-            supervised_on=on,
-            seed=seed,
-            dataset=dataset,
-            protocol=protocol,
-            postprocessing=post,
-        ),
-        protocol_version=2,
-        state="failed" if reason else "done",
+    return made_cell(
+        method,
+        dataset,
+        protocol=protocol,
+        post=post,
+        seed=seed,
+        on=on,
         reason=reason,
+        protocol_version=2,
         method_title=title or TITLES.get(method, method),
         control=method.startswith("control"),
         supervised=bool(on),
-        data=None if reason else use,
-        metrics={}
-        if reason
-        else {name: Metric(value=value, low=value / 2, high=0.9, subjects=6) for name in names},
-        environment=Environment(
-            versions={}, git_commit=None, device="cpu", started="", wall_s=0, peak_memory_mb=0
-        ),
+        data=made_use(dataset, title=dataset_title, simulated=True, manifest_hash=dataset),
+        metrics={name: Metric(value=value, low=value / 2, high=0.9, subjects=6) for name in names},
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_cells import made_use
 
 from uad_bench.cells import CellRecord, CellSpec, DatasetUse, Environment
 from uad_bench.discovery.titles import own_title
@@ -56,16 +57,7 @@ def test_a_title_is_one_short_line_whatever_the_name(
 
 
 def use(dataset: str, title: str = "", *, simulated: bool = False) -> DatasetUse:
-    return DatasetUse(
-        dataset=dataset,
-        title=title,
-        simulated=simulated,
-        manifest_hash="0",
-        recipe="median",
-        subjects=1,
-        scans=1,
-        slices=1,
-    )
+    return made_use(dataset, 1, title=title, simulated=simulated)
 
 
 def cell(dataset: str, data: DatasetUse | None) -> CellRecord:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from made_cells import made_use
 from typer.testing import CliRunner
 
 import uad_bench
@@ -49,15 +50,7 @@ PNG = bytes.fromhex(
 
 
 def use(dataset: str, *, simulated: bool) -> DatasetUse:
-    return DatasetUse(
-        dataset=dataset,
-        simulated=simulated,
-        manifest_hash="0123abcd",
-        recipe="median",
-        subjects=5,
-        scans=6,
-        slices=300,
-    )
+    return made_use(dataset, 5, simulated=simulated, manifest_hash="0123abcd", scans=6, slices=300)
 
 
 def cell(seed: int = 0, auprc: float = 0.4, **changes: Any) -> CellRecord:
