@@ -182,6 +182,20 @@ def test_too_many_panels_are_refused_before_anything_is_scored(
         results.plot("lesions", tmp_path / "a.pdf", cache=prepared, progress=False)
 
 
+@pytest.mark.parametrize("name", ["froc", "lesions"])
+def test_a_detector_that_cannot_be_loaded_is_told_before_anything_is_scored(
+    ran, prepared, tmp_path, monkeypatch, name
+):
+    for module in (lesion_counts, lesion_slices):
+        scores = "anomaly_maps" if module is lesion_counts else "signed_residual"
+        monkeypatch.setattr(module, scores, lambda *_: pytest.fail("scored"))
+    last = ran.cells[-1]
+    lost = last.model_copy(update={"fit": last.fit.model_copy(update={"detector": "zzz"})})
+    results = ub.Results(ran.folder, (*ran.cells[:-1], lost), plugin=ran.plugin)
+    with pytest.raises(ub.UadBenchError, match="zzz"):
+        results.plot(name, tmp_path / "a.pdf", cache=prepared, progress=False)
+
+
 def test_options_of_other_figures_are_one_line(ran, tmp_path, capsys, prepared):
     here = ["--results", str(ran.folder), "-o", str(tmp_path / "a.pdf"), "--cache", str(prepared)]
     here += ["--plugin", str(ran.plugin[0])]

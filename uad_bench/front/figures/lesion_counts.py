@@ -48,11 +48,12 @@ def draw_froc(source: Source, searched: Searched, tell: Listener) -> Figure:
         record = first_seed(some)
         assert record.fit is not None
         groups.setdefault((row, record.fit.detector), {})[column] = record
+    detectors = {key: searched.detector(key) for _, key in groups}
     curves: dict[Place, Curve] = {}
     for (row, key), records in groups.items():
-        detector = searched.detector(key)
-        tell(Started(f"score {shown.rows[row].label} with {detector.method.info.title}"))
-        for column, curve in _curves(source, records, data[row], detector.method, tell):
+        method = detectors[key].method
+        tell(Started(f"score {shown.rows[row].label} with {method.info.title}"))
+        for column, curve in _curves(source, records, data[row], method, tell):
             curves[row, column] = curve
     if not curves:
         raise NothingToDrawError(f"{source.root}: no test scan with a lesion")

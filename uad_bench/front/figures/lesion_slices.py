@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from uad_bench.cells import CellRecord
+from uad_bench.front.detector import Detector
 from uad_bench.front.figures.stored import data_of_row, first_seed, is_stored
 from uad_bench.front.searched import Searched
 from uad_bench.method import FloatArray
@@ -53,13 +54,18 @@ def draw_lesions(source: Source, searched: Searched, tell: Listener) -> Figure:
     classes = (source.registry.method(shown.columns[column].method) for column in columns)
     refuse_too_many(sum(2 if scores_by_residual(cls) else 1 for cls in classes))
     data = [data_of_row(source, searched, row) for row in range(len(shown.rows))]
+    cells = [
+        {column: first_seed(shown.own[row, column]) for column in columns}
+        for row in range(len(shown.rows))
+    ]
+    keys = {one.fit.detector for some in cells for one in some.values() if one.fit}
+    detectors = {key: searched.detector(key) for key in sorted(keys)}
     tell(Started("score a patient of each dataset"))
     views = []
     for row, one in enumerate(data):
         scan = typical_scan(one.scans_of("test"), one)
         if scan is not None:
-            cells = {column: first_seed(shown.own[row, column]) for column in columns}
-            view = _view(source, cells, one, scan, searched)
+            view = _view(source, cells[row], one, scan, detectors)
             views.append(replace(view, title=shown.rows[row].label))
         tell(Progressed(row + 1, len(data), shown.rows[row].label))
     if not views:
@@ -72,7 +78,7 @@ def _view(
     cells: Mapping[int, CellRecord],
     data: PreparedDataset,
     scan: PreparedScan,
-    searched: Searched,
+    detectors: Mapping[str, Detector],
 ) -> SliceView:
     """The slice with most lesion of a scan, scored by the detectors behind some cells."""
     slices, lesion = data.slices(scan), np.asarray(data.lesion(scan))
@@ -83,7 +89,7 @@ def _view(
         assert record.fit is not None
         key = record.fit.detector
         if key not in residuals:
-            residuals[key] = signed_residual(searched.detector(key).method, slices)
+            residuals[key] = signed_residual(detectors[key].method, slices)
         residual, rebuilt = residuals[key]
         variant = source.registry.postprocessing(record.spec.postprocessing)
         found = variant.apply(residual, brain_on(slices))
