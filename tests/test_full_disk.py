@@ -49,12 +49,14 @@ RUN = (
     *("run", "--methods", "thresholding", "--controls", "", "--datasets", "wmh", "--limit", "1"),
     *("--data-root", "{lab}", "--no-mlflow", "--results", "{box}/results"),
 )
+TUNED = ("run", "--methods", "vae", "--param", "vae.perceptual_weight=0", *RUN[3:])
 COMMANDS = {
     "results": (*RUN, "--cache", "{cache}"),
     "results/detectors": (*RUN, "--cache", "{cache}"),
     "results/cells": (*RUN, "--cache", "{cache}"),
     "results/histograms": (*RUN, "--cache", "{cache}"),
     "results/pictures": (*RUN, "--cache", "{cache}"),
+    "results/tuning": (*TUNED, "--cache", "{cache}"),
     "cache": (*RUN, "--cache", "{box}/cache"),
     "phantoms": ("phantom", "{box}/phantoms", "--datasets", "wmh", "--subjects", "1"),
     "raw phantoms": (

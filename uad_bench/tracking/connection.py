@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import socket
 import sqlite3
 from collections.abc import Iterator
@@ -62,6 +63,8 @@ def connect(uri: str, results: Path) -> Iterator[Any]:
             # Imported here because it takes over a second.
             from mlflow import MlflowClient
 
+            with _quiet(), _alone(uri):
+                _make_tables(uri)
             with _quiet():
                 with _alone(uri):
                     client = MlflowClient(tracking_uri=uri)
@@ -186,3 +189,22 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)
+
+
+def _make_tables(uri: str) -> None:
+    """Give an empty SQLite file MLflow's tables all at once.
+
+    MLflow makes them in many steps, and cannot go on where a kill came in the midst of one.
+    """
+    from mlflow import MlflowClient
+
+    parts = urlsplit(uri)
+    if _dialect(parts) != "sqlite" or (file := Path(parts.path[1:])).stat().st_size:
+        return
+    start = f".partial-{file.name}-"
+    for left in file.parent.glob(f"{start}*"):
+        left.unlink(missing_ok=True)
+    partial = file.with_name(start + secrets.token_hex(8))  # MLflow keeps what it knows of a name
+    partial.touch()
+    MlflowClient(tracking_uri=f"sqlite:///{partial}").search_experiments(max_results=1)
+    partial.replace(file)

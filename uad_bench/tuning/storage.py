@@ -22,7 +22,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from uad_bench.errors import UadBenchError
-from uad_bench.system.disk import write_whole
+from uad_bench.system.disk import write_whole, writing
 from uad_bench.system.locks import held
 from uad_bench.system.text import without_passwords
 
@@ -62,14 +62,14 @@ class Journal:
         """
         with held(self.file.with_name(f".{self.file.name}.lock")):
             _drop_cut_line(self.file)
-            backend = JournalFileBackend(str(self.file), _NoLock(str(self.file)))
+            backend = _Lines(self.file)
             try:
                 study = make(name, JournalStorage(backend))
+            except (OSError, UadBenchError):
+                raise
             except (
                 Exception
             ) as error:  # Optuna reads the lines as they come, and fails in many ways
-                if isinstance(error, OSError):
-                    raise
                 raise UadBenchError(
                     f"{self.file}: its lines are no whole study ({type(error).__name__}): delete "
                     "it, and the next run tunes again"
@@ -195,6 +195,19 @@ def _engine_options(address: URL) -> dict[str, Any]:
     if address.get_backend_name() != "sqlite":
         options["connect_args"] = {"connect_timeout": _CONNECT_S}
     return options
+
+
+class _Lines(JournalFileBackend):
+    """The lines of a journal; what the disk refuses is said with the journal's name."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(str(file), _NoLock(str(file)))
+        self._file = file
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Add lines to the file."""
+        with writing(self._file):
+            super().append_logs(logs)
 
 
 class _NoLock(JournalFileOpenLock):
