@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import signal
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -201,4 +202,5 @@ def _without_interrupts() -> Iterator[None]:
 def _line(error: BaseException) -> str:
     """What an error of Dask says, in one line."""
     cause: BaseException = error.__cause__ or error
-    return next(iter(str(cause).strip().splitlines()), "no answer")
+    text = next(iter(str(cause).strip().splitlines()), "no answer")
+    return re.sub(r"^in <.*?>: ", "", text)  # Dask names an object of its own
