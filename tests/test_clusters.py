@@ -75,7 +75,7 @@ job_script_prologue: [module load cuda]
 def test_a_file_becomes_the_script_of_its_jobs(tmp_path, slurm):
     file = read_cluster_file(written(tmp_path, GOOD))
     assert (file.kind, file.workers, file.has_gpus) == ("slurm", 2, True)
-    with file.open() as cluster:
+    with file.open(print) as cluster:
         script = cluster.job_script()
     lines = script.splitlines()
     assert {"#SBATCH -p gpu", "#SBATCH --cpus-per-task=4", "#SBATCH --mem=15G"} <= set(lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -59,9 +59,23 @@ class ClusterFile:
         """Whether each worker is said to have a GPU."""
         return "GPU=" in " ".join(map(str, self.options.get("worker_extra_args", ())))
 
-    def open(self) -> JobQueueCluster:
-        """Return the cluster, of which nothing runs yet but the scheduler, in this process."""
-        return _class(self.kind, "Cluster")(**self.options)
+    def open(self, refused: Callable[[Exception], object]) -> JobQueueCluster:
+        """Return the cluster, of which nothing runs yet but the scheduler, in this process.
+
+        Args:
+            refused: told why a job could not be submitted, which Dask would only log.
+        """
+        from distributed.deploy.spec import ProcessInterface
+
+        class SubmittedJob(_class(self.kind, "Job")):  # type: ignore[misc]
+            async def start(self) -> None:
+                try:
+                    await super().start()
+                except Exception as error:
+                    refused(error)
+                    await ProcessInterface.start(self)
+
+        return _class(self.kind, "Cluster")(job_cls=SubmittedJob, **self.options)
 
 
 def read_cluster_file(path: Path) -> ClusterFile:

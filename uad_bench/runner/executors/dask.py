@@ -10,7 +10,7 @@ import pickle
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -73,6 +73,7 @@ class Pool:
         patience_s: how long to wait for a worker where there is none.
         hint: what to do where none comes.
         refill: asks for new workers in the place of those that were lost for good.
+        faults: why workers could not be asked for; grows.
     """
 
     client: Client
@@ -80,6 +81,7 @@ class Pool:
     patience_s: float
     hint: str
     refill: Callable[[], object] = lambda: None
+    faults: Sequence[str] = ()
 
 
 class DaskExecutor:
@@ -393,6 +395,10 @@ class _Crew(Generic[J]):
         """Stop where no worker came that could do what is left."""
         if self._tasks:
             self._busy = time.monotonic()
+        elif self._pool.faults and not self._members:
+            raise UadBenchError(
+                f"{self._pool.name}: no job could be submitted: {self._pool.faults[0]}"
+            )
         elif time.monotonic() - self._busy > self._pool.patience_s:
             kind = "worker with a GPU" if self._is_on_gpu and self._members else "worker"
             raise UadBenchError(

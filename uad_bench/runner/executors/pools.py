@@ -108,28 +108,25 @@ def running_pool(address: str) -> Iterator[Pool]:
 
 @contextmanager
 def cluster_pool(file: ClusterFile) -> Iterator[Pool]:
-    """Submit jobs to a cluster, each of which is one or several workers.
-
-    Raises:
-        UadBenchError: the cluster does not take them.
-    """
+    """Submit jobs to a cluster, each of which is one or several workers."""
     from distributed import Client
 
     with ExitStack() as stack:
         stack.enter_context(_settings({"distributed.scheduler.worker-ttl": "30 minutes"}))
-        cluster = stack.enter_context(file.open())
+        faults: list[str] = []
+
+        def refused(error: Exception) -> None:
+            faults.append(" ".join(str(error).split()))
+
+        cluster = stack.enter_context(file.open(refused))
         client = stack.enter_context(Client(cluster, set_as_default=False))
         cluster.scale(file.workers)
-
-        async def submitted() -> None:
-            await cluster
-
-        try:
-            cluster.sync(submitted)
-        except (OSError, RuntimeError) as error:
-            raise UadBenchError(f"{file.path}: no job could be submitted: {_line(error)}") from None
         hint = f"see what became of the jobs of {file.kind}, and of their logs (log_directory)"
-        yield Pool(client, str(file.path), _QUEUE_S, hint, lambda: cluster.scale(file.workers))
+
+        def refill() -> None:
+            cluster.scale(file.workers)
+
+        yield Pool(client, str(file.path), _QUEUE_S, hint, refill, faults)
 
 
 def _reach(address: str) -> None:
