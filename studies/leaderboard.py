@@ -79,6 +79,8 @@ def main() -> None:
     size += "".join(f" --param {one}" for one in options.param)
     if options.recipe != "median":
         size += f" --recipe {options.recipe}"
+    if options.data_root is not None:
+        size += " --data-root DIR"
     submitted = read_submissions(FOLDER)
     (options.docs / "leaderboard.md").write_text(page(found, options.slices, size, submitted))
 
@@ -133,9 +135,10 @@ def page(
     parts = [
         "# Leaderboard",
         "Every built-in method that needs no file of yours, untuned, with its default parameters "
-        f"but for the length of its training: each network saw {slices} slices of simulated "
-        "healthy people. Few people and short trainings rank nothing for good: read the "
-        "intervals. A control is no detector: a method below it has not been shown to work.",
+        f"but for what the command says and the length of its training: each network saw {slices} "
+        "slices of simulated healthy people. Adversarial networks saw more, because their critics "
+        "learn several times a step. Few people and short trainings rank nothing for good: read "
+        "the intervals. A control is no detector: a method below it has not been shown to work.",
         f"Repeat it with `python -m studies.leaderboard --results RESULTS {size}`.",
     ]
     for results in found:
@@ -161,14 +164,16 @@ def _standings(results: ub.Results) -> list[str]:
     mean = ranks.groupby("metric").mean().T
     order = [metric for metric in _METRICS if metric in mean]
     mean = mean[order].sort_values(order[0])
+    controls = {cell.spec.method for cell in results.cells if cell.control}
     rows = [
-        [title, *(f"{rank:.1f}" for rank in row)]
-        for title, row in zip(mean.index.get_level_values(1), mean.to_numpy(), strict=True)
+        [f"*{title}*†" if name in controls else title, *(f"{rank:.1f}" for rank in row)]
+        for (name, title), row in zip(mean.index, mean.to_numpy(), strict=True)
     ]
     parts = [
         f"## {people}",
         f"### {people}: mean rank over the datasets, 1 is best",
         _table(["method", *order], rows),
+        "† Control.",
     ]
     for number, metric in enumerate(order):
         text = results.table(metric, intervals=True).markdown()
@@ -191,7 +196,7 @@ def _costs(results: ub.Results) -> str:
                 f"`{cell.spec.method}`",
                 f"{cell.fit.wall_s:.0f}",
                 str(cell.fit.slices_seen),
-                *(weights or [""]),
+                " + ".join(weights),
                 f"{a_scan:.2g}",
                 str(card.get("memory_mb", "")),
             ]

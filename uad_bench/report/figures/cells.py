@@ -202,7 +202,7 @@ def lesion_picture(view: SliceView, columns: int = 6) -> bytes:
     for panel in panels[2 + len(view.methods) :]:
         panel.set_axis_off()
     name = f"{view.title} (simulated)" if view.simulated else view.title
-    figure.suptitle(name, fontsize=10)
+    figure.suptitle(name, fontsize=10, y=1 - 0.06 / figure.get_figheight())  # above all panels
     return png(figure)
 
 
