@@ -196,6 +196,7 @@ def given(lab: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     }
 
 
+@pytest.mark.slow
 def test_the_cells_are_the_same_as_in_one_process(given, tmp_path):
     alone = ub.run(**given, results=tmp_path / "one")
     done = ub.run(**given, results=tmp_path / "two", jobs=2)

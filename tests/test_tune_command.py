@@ -240,6 +240,7 @@ def postgres():
         shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_a_team_tunes_in_postgresql_and_its_password_is_written_nowhere(
     toy, tmp_path, postgres, capfd
 ):
