@@ -287,7 +287,7 @@ def test_a_detector_whose_training_was_stopped_is_the_one_that_it_would_have_bee
 
     broken = fit(lab, prepared, "broken")  # the checkpoint is gone, or there were two folders
     told = " ".join(capsys.readouterr().err.split())
-    assert "train vae, seed 0: goes on from its checkpoint, after 16.7 min" in told
+    assert "train vae, seed 0: goes on from its checkpoint, after 17 min" in told
     assert broken.sha256 == whole.sha256
     assert broken.fit.wall_s > 1000
     assert broken.fit == whole.fit.model_copy(update={"wall_s": broken.fit.wall_s})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,12 +17,17 @@ from uad_bench.cells import CellRecord
 from uad_bench.front.progress import LiveProgress
 from uad_bench.method import FitContext, FitReport, Method, MethodInfo, Params, Slices
 from uad_bench.plugins.registry import open_registry
+from uad_bench.runner.config import load_config
+from uad_bench.runner.costs.amounts import START_S, find_amount
 from uad_bench.runner.costs.known import Costs, cost_key, trainings
 from uad_bench.runner.costs.probe import noise, probe
+from uad_bench.runner.data.gather import STORES, phantom_folder, source_order
+from uad_bench.runner.data.sources import Source, cache_folder
 from uad_bench.runner.events import JobEnded, Overall, Progressed, Started
 from uad_bench.runner.outlook import Outlook
 from uad_bench.system.text import duration
 from uad_bench.volumes.recipe import Recipe
+from uad_bench.volumes.store.prepare import prepare
 
 
 def methods(*names: str) -> dict[str, type[Method]]:
@@ -100,6 +107,27 @@ def test_a_probe_tells_a_step_from_what_comes_before_it(monkeypatch: pytest.Monk
     assert found.unit_s[key] == pytest.approx(2.0)
     assert found.slice_s[key] == pytest.approx(0.5)
     assert probe(Slow, params, found, scan, "cpu").unit_s == {}
+
+
+def test_data_that_are_simulated_and_prepared_already_cost_nothing(
+    lab: Path, tmp_path: Path
+) -> None:
+    """Also without a data root, where the run would simulate what the cache lacks."""
+    cache = cache_folder(tmp_path / "cache")
+    config = load_config(None, {"methods": "thresholding", "cache": tmp_path / "cache"})
+    source = Source("wmh", open_registry(None).dataset("wmh")(), None)
+    before = find_amount(config, source, None)
+    assert before.to_do == sum(before.scans.values()) == 3
+    assert before.prepare_s > START_S
+    folder, _ = phantom_folder(config, source)
+    folder.parent.mkdir(parents=True)
+    shutil.copytree(lab / "WMH", folder)
+    order = source_order(config, source.dataset, folder, None, simulated=True)
+    assert find_amount(config, source, None).to_do == len(order.inputs)
+    prepare(order, cache / STORES, jobs=1)
+    after = find_amount(config, source, None)
+    assert (after.to_do, after.prepare_s) == (0, 0.0)
+    assert after.scans["test"] == len(order.inputs)
 
 
 def outlook(jobs: dict[str, tuple[str, str, str]], cells: int) -> tuple[Outlook, list[Overall]]:

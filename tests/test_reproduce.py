@@ -12,9 +12,13 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+from made_cells import made_cell
 
 import uad_bench as ub
+from uad_bench.cells import CellRecord
 from uad_bench.cli import main
+from uad_bench.evaluation.values import Metric
+from uad_bench.sharing.differences import differences
 from uad_bench.sharing.zips import LISTING
 
 
@@ -125,3 +129,13 @@ def test_other_versions_are_said(again, archive, lab, prepared, tmp_path):
     _, _, err = uad_bench("reproduce", other, *here(archive, lab, prepared), cwd=tmp_path)
     assert "the code of ae is another than the archive's" in err
     assert "the protocol strict is of another version" in err
+
+
+def test_a_number_that_neither_has_is_none_and_one_that_either_has_is_compared() -> None:
+    def cell(**values: float | None) -> CellRecord:
+        return made_cell("thresholding", metrics={k: Metric(value=v) for k, v in values.items()})
+
+    found = differences(cell(dice=0.5, patient_auroc=None), cell(dice=None, patient_auroc=None))
+    assert [(one.metric, one.then, one.now, one.within) for one in found] == [
+        ("dice", 0.5, None, False)
+    ]

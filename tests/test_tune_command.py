@@ -117,6 +117,9 @@ def test_what_cannot_be_is_one_line_before_any_training(toy, tmp_path, capsys):
         error = said(command, *toy, "--storage", secret)
         assert "storage postgresql://ann:***@127.0.0.1:1/team cannot be opened" in error
         assert "secret" not in error
+    (tmp_path / "bad.db").write_text("garbage, and no database" * 100)
+    error = said("tune", *toy, "--storage", f"sqlite:///{tmp_path / 'bad.db'}")
+    assert "bad.db cannot be opened: file is not a database" in error
     assert "ssim: toy makes no reconstruction" in said("tune", *toy, "--objective", "ssim")
     assert "thresholding: nothing to tune" in said("tune", "-m", "thresholding", *toy[2:])
     all_given = ("--param", "toy.level=0.5", "--param", "toy.gain=1")

@@ -82,6 +82,9 @@ _SPELLINGS = {
     "jobs": ("-j", "--jobs"),
 }
 _ENVIRONMENT = {"data_root": "UAD_BENCH_DATA", "storage": "UAD_BENCH_STORAGE"}
+_FILES = ("cluster",)
+"""Settings with a path that is a file's."""
+
 _REPEATED: Mapping[str, tuple[Any, str]] = {
     "param": (list[str], "METHOD.NAME=VALUE"),
     "plugin": (list[Path], "FILE|DIR"),
@@ -129,6 +132,7 @@ def _options(names: set[str], no_default: set[str]) -> Iterator[inspect.Paramete
     for name, field in RunConfig.model_fields.items():
         if name in names:
             kind, metavar = _REPEATED.get(name) or _read_as(field.annotation)
+            metavar = "FILE" if name in _FILES else metavar
             flag = f"--{name.replace('_', '-')}"
             usual = f"{flag}/--no-{name}" if kind is bool else flag
             text = meaning(field) + (" Repeatable." if name in _REPEATED else "")

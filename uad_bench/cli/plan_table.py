@@ -70,7 +70,7 @@ def _times(estimate: Estimate) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("from", overflow="fold")
     if estimate.to_prepare:
-        what = f"prepare {estimate.to_prepare} scans"
+        what = f"data of {estimate.to_prepare} scans"
         table.add_row(what, "", "", "", duration(estimate.data_s), "usual times")
     for one in estimate.methods:
         times = (one.tune_s, one.train_s, one.score_s, one.total_s)

@@ -64,6 +64,8 @@ def differences(then: CellRecord, now: CellRecord) -> Iterator[Number]:
     """Yield every number of a cell, then and now."""
     for name in dict.fromkeys((*then.metrics, *now.metrics)):
         old, new = then.metrics.get(name), now.metrics.get(name)
+        if all(one is None or one.value is None for one in (old, new)):
+            continue  # there is no number
         unit = next(one.unit for one in (old, new) if one is not None)
         yield Number(
             then.spec,

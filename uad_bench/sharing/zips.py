@@ -217,7 +217,9 @@ def _read_listing(path: Path, archive: zipfile.ZipFile, what: What) -> Listing:
     try:
         member = archive.getinfo(LISTING)
     except KeyError:
-        raise UadBenchError(f"{path}: has no {LISTING}; give a zip that {made_by} wrote") from None
+        raise UadBenchError(
+            f"{path}: has no {LISTING}: it is damaged, or no zip that {made_by} wrote; get it again"
+        ) from None
     if member.file_size > LARGEST_TEXT_MB << 20:
         raise UadBenchError(f"{path}: its {LISTING} has over {LARGEST_TEXT_MB} MB: it is not used")
     text = archive.read(LISTING)
@@ -236,7 +238,8 @@ def _read_listing(path: Path, archive: zipfile.ZipFile, what: What) -> Listing:
             f"{path}: its {LISTING} is damaged ({where}: {first['msg']}); get it again"
         ) from None
     if listing.what != what:
-        raise UadBenchError(f"{path}: is of a {listing.what}; give a zip that {made_by} wrote")
+        what_it_is = {"results": "results", "detector": "a detector"}[listing.what]
+        raise UadBenchError(f"{path}: is of {what_it_is}; give a zip that {made_by} wrote")
     return listing
 
 

@@ -17,7 +17,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -98,7 +98,7 @@ class Database:
         return without_passwords(self.url)
 
     def refuse_unreachable(self) -> None:
-        """Connect once.
+        """Connect once, and look at the tables.
 
         Raises:
             UadBenchError: in one line, why that cannot be.
@@ -112,7 +112,8 @@ class Database:
                     "pip install 'uad-bench[tuning]' brings psycopg for PostgreSQL"
                 ) from None
             try:
-                engine.connect().close()
+                with engine.connect() as connection:  # a file that is no database opens too
+                    inspect(connection).get_table_names()
             finally:
                 engine.dispose()
 

@@ -60,6 +60,8 @@ def _front(study: StudyRecord) -> Figure:
         axis.set_label_text(_label(metric), parse_math=False)
         if _is_far(_of(study.finished, metric)):
             plain_logarithm(axis)
+        else:
+            axis.set_major_locator(MaxNLocator(4))
     panel.legend(frameon=False)
     return figure
 
@@ -122,7 +124,8 @@ def _importance(shares: Mapping[str, float]) -> Figure:
 
 def _ring(panel: Axes, x: float, y: float) -> None:
     """Mark what is chosen."""
-    panel.plot(x, y, "o", ms=9, mfc="none", mec=_ORANGE, mew=1.3, label="chosen")
+    ring = panel.plot(x, y, "o", ms=9, mfc="none", mec=_ORANGE, mew=1.3, label="chosen")
+    ring[0].set_clip_on(False)  # at the end of a range it is whole
 
 
 def _of(trials: Sequence[Trial], metric: StudyMetric) -> list[float]:

@@ -9,7 +9,7 @@ from uad_bench.dataset import Split
 from uad_bench.evaluation.scored import slices_with_brain
 from uad_bench.phantom.specs import dataset_spec, split_of
 from uad_bench.runner.config import RunConfig
-from uad_bench.runner.data.gather import STORES, phantom_folder
+from uad_bench.runner.data.gather import STORES, phantom_folder, source_order, tissue_source
 from uad_bench.runner.data.sources import Source, cache_folder
 from uad_bench.runner.preparation.orders import SECONDS, expected_seconds, plan_scans
 from uad_bench.system.machine import fitting_processes
@@ -19,7 +19,10 @@ from uad_bench.volumes.store.prepare import Order, whole_store
 from uad_bench.volumes.store.prepared import SPLITS
 
 SIMULATE_S = 1.5
-"""What simulating a scan took on one core; the first of a process takes 7 s."""
+"""What simulating a scan took on one core."""
+
+START_S = 7.0
+"""What the first scan of a process that simulates took: it reads and compiles what all need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +48,23 @@ def template_slices(recipe: Recipe) -> int:
     return len(slices_with_brain(brain, (recipe.slice_mm, recipe.pixel_mm, recipe.pixel_mm)))
 
 
-def find_amount(config: RunConfig, source: Source, order: Order | None) -> Amount:
+def find_amount(
+    config: RunConfig, source: Source, order: Order | None, *, is_learned: bool = False
+) -> Amount:
     """Return how much there is of a dataset, without simulating or preparing it.
 
     Args:
         config: the run.
         source: the dataset.
-        order: what is to be prepared; ``None`` where it is not simulated yet.
+        order: what is to be prepared; ``None`` where the run simulates it.
+        is_learned: whether healthy tissue is learned from it.
     """
     if order is None:
-        return _of_phantoms(config, source)
+        folder, _ = phantom_folder(config, source)
+        if not folder.is_dir():
+            return _of_phantoms(config, source)
+        tissues = tissue_source(config.tissues) if is_learned else None
+        order = source_order(config, source.dataset, folder, tissues, simulated=True)
     store = whole_store(cache_folder(config.cache) / STORES / order.folder_name)
     if store is not None:
         scans = {split: len(store.scans_of(split)) for split in SPLITS}
@@ -77,7 +87,7 @@ def _of_phantoms(config: RunConfig, source: Source) -> Amount:
         for _ in range(spec.session_count(subject))
     ]
     work = len(splits) * (SIMULATE_S + SECONDS["slice"])
-    return _unprepared(config, splits, work / fitting_processes(config.jobs))
+    return _unprepared(config, splits, START_S + work / fitting_processes(config.jobs))
 
 
 def _unprepared(config: RunConfig, splits: Iterable[Split], seconds: float) -> Amount:

@@ -198,7 +198,7 @@ class _Left:
             one.label: find_amount(config, one, orders.supervised.get(one.label))
             for one in sources.supervised
         }
-        healthy = find_amount(config, sources.training, orders.training)
+        healthy = find_amount(config, sources.training, orders.training, is_learned=True)
         return cls(plan, _open_cells(plan, cells), tested, {"": healthy, **taught})
 
     def cells(self, planned: PlannedMethod) -> tuple[tuple[int, str], ...]:

@@ -19,6 +19,7 @@ from uad_bench.runner.environment import versions
 from uad_bench.runner.events import Listener, Noted
 from uad_bench.system.disk import write_whole
 from uad_bench.system.signals import Interrupt, interrupts_noted
+from uad_bench.system.text import duration
 
 EVERY_S = 60.0
 """Seconds between two checkpoints."""
@@ -85,7 +86,7 @@ class Checkpoints:
             self.tell(f"its checkpoint is of {others}, so it begins anew")
             return None
         self.earlier_s = max(self.earlier_s, header.trained_s)
-        self.tell(f"goes on from its checkpoint, after {header.trained_s / 60:.3g} min")
+        self.tell(f"goes on from its checkpoint, after {duration(header.trained_s)}")
         return state
 
     def write(self, file: Path, state: bytes) -> None:
