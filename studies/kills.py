@@ -19,6 +19,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -52,6 +53,9 @@ PER_RUN = 4
 
 _HEAVY = ("uad_bench", "torch", "mlflow", "optuna", "matplotlib", "pandas", "scipy", "sqlalchemy")
 """What takes seconds to import."""
+
+_STARTED = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d ")
+"""When a command began, in the name of its run in MLflow."""
 
 _FORK = multiprocessing.get_context("fork")
 
@@ -135,11 +139,12 @@ def came_to(results: Path) -> Mapping[str, Any]:
         str(file) for file in hidden if not file.name.endswith(".lock")
     )
     with sqlite3.connect(results / "mlflow.db") as store:
-        found["MLflow"] = store.execute(
+        numbers = store.execute(
             "select r.name, r.status, m.key, m.step, m.value from runs r join metrics m "
             "using (run_uuid) where r.lifecycle_stage = 'active' and m.key not like 'cost/%' "
             "order by r.name, m.key, m.step"
         ).fetchall()
+        found["MLflow"] = [(_STARTED.sub("", name), *others) for name, *others in numbers]
     return found
 
 
