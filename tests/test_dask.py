@@ -183,7 +183,7 @@ def test_a_gpu_that_a_worker_cannot_use_is_one_line(ran):
     import torch
 
     if torch.cuda.is_available():
-        pytest.skip("there is one")
+        pytest.skip("this machine has a GPU, and the test is of one without")
     with pytest.raises(UadBenchError, match=r"^worker tcp://.* --device cuda:0: not usable here"):
         ran(Step("train", uses_device=True), device="cuda:0")
 
