@@ -67,7 +67,7 @@ def main() -> None:
         tables[title] = measured(piece)
         print(screen(title, tables[title]), flush=True)
     if options.page:
-        options.page.write_text(page(tables))
+        options.page.write_text(page(tables), encoding="utf-8")
         print(f"page: {options.page}")
 
 

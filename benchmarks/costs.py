@@ -42,7 +42,11 @@ def main() -> None:
     if options.one:
         print(json.dumps(measured(options.methods[0])))
         return
-    known = json.loads(options.file.read_text()) if options.file.is_file() else {"methods": {}}
+    known = (
+        json.loads(options.file.read_text(encoding="utf-8"))
+        if options.file.is_file()
+        else {"methods": {}}
+    )
     for name in options.methods or open_registry(None).names("method"):
         command = [sys.executable, "-m", "benchmarks.costs", "--one", name]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -53,7 +57,9 @@ def main() -> None:
         print(f"{name}: {known['methods'][name]}")
         known["machine"] = machine()
         known["slices"] = " x ".join(map(str, slices(1).image.shape[2:]))
-        options.file.write_text(f"{json.dumps(known, indent=1, sort_keys=True)}\n")
+        options.file.write_text(
+            f"{json.dumps(known, indent=1, sort_keys=True)}\n", encoding="utf-8"
+        )
 
 
 def measured(name: str) -> dict[str, float]:

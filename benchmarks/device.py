@@ -64,7 +64,7 @@ def main() -> None:
     rows = list(measured(options.device, time.monotonic() + 60 * _MINUTES))
     title = f"On {torch.cuda.get_device_name(options.device)}"
     print(screen(title, rows))
-    options.page.write_text(page({title: rows}))
+    options.page.write_text(page({title: rows}), encoding="utf-8")
     print(f"page: {options.page}")
 
 

@@ -88,14 +88,16 @@ def peak_growth(work: Callable[[], Any]) -> float:
     Do some of it before, so that what is loaded and compiled the first time does not count.
     """
     ctypes.CDLL(None).malloc_trim(0)  # what is free goes back
-    Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is in use
+    Path("/proc/self/clear_refs").write_text(
+        "5", encoding="utf-8"
+    )  # the peak is now what is in use
     before = _peak_mb()
     work()
     return _peak_mb() - before
 
 
 def _peak_mb() -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
 
 

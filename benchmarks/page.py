@@ -69,7 +69,7 @@ def page(tables: Mapping[str, Sequence[Row]]) -> str:
 def machine() -> str:
     """Say on what was measured."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
         processor = names[0] if names else platform.processor()
     except OSError:

@@ -72,7 +72,7 @@ def carry_out(words: list[str], log: Path, modules: Path) -> None:
     for standard in (1, 2):
         os.dup2(stream, standard)
     code = uad_bench(words)
-    modules.write_text(json.dumps(sorted(sys.modules)))
+    modules.write_text(json.dumps(sorted(sys.modules)), encoding="utf-8")
     sys.exit(code)
 
 
@@ -110,7 +110,7 @@ def kill(words: list[str], work: Path, results: Path, after_s: float) -> str | N
         return None
     if process.exitcode != -signal.SIGKILL:
         raise SystemExit(f"the run ended with {process.exitcode}: see {log}")
-    return _at_work(log.read_text().splitlines())
+    return _at_work(log.read_text(encoding="utf-8").splitlines())
 
 
 def _at_work(lines: list[str]) -> str:
@@ -155,7 +155,7 @@ def study(kills: int, seed: int, work: Path) -> int:
     for results in (whole, broken):
         shutil.rmtree(results, ignore_errors=True)
     finish(command(cache, whole), work)
-    for name in json.loads((work / "modules").read_text()):
+    for name in json.loads((work / "modules").read_text(encoding="utf-8")):
         if name.partition(".")[0] in _HEAVY:
             with suppress(Exception):  # some can only be imported by others
                 importlib.import_module(name)

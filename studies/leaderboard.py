@@ -82,7 +82,9 @@ def main() -> None:
     if options.data_root is not None:
         size += " --data-root DIR"
     submitted = read_submissions(FOLDER)
-    (options.docs / "leaderboard.md").write_text(page(found, options.slices, size, submitted))
+    (options.docs / "leaderboard.md").write_text(
+        page(found, options.slices, size, submitted), encoding="utf-8"
+    )
 
 
 def _link(source: str, target: str) -> None:
@@ -185,7 +187,7 @@ def _standings(results: ub.Results) -> list[str]:
 
 def _costs(results: ub.Results) -> str:
     """What each method took here, and what its card says of scoring."""
-    cards = json.loads((_DOCS / "reference" / "costs.json").read_text())["methods"]
+    cards = json.loads((_DOCS / "reference" / "costs.json").read_text(encoding="utf-8"))["methods"]
     rows = {}
     for cell in results.cells:
         if cell.fit is not None and cell.data is not None:

@@ -114,8 +114,8 @@ def main() -> None:
         for steps in STEPS:
             run(options.results, arm, steps)
     found = list(moved(options.results))
-    (options.docs / "studies" / "processors.md").write_text(page(found))
-    TOLERANCES.write_text(f"{json.dumps(tolerances(found), indent=1)}\n")
+    (options.docs / "studies" / "processors.md").write_text(page(found), encoding="utf-8")
+    TOLERANCES.write_text(f"{json.dumps(tolerances(found), indent=1)}\n", encoding="utf-8")
 
 
 def run(results: Path, arm: str, steps: int) -> None:

@@ -35,7 +35,7 @@ sys.meta_path.insert(0, NotInstalled())
 
 
 def imports(file: Path) -> set[str]:
-    tree = ast.parse(file.read_text())
+    tree = ast.parse(file.read_text(encoding="utf-8"))
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -48,6 +48,22 @@ def imports(file: Path) -> set[str]:
 def test_plugin_folders_never_shadow_a_package_of_the_same_name():
     assert not (ROOT / "methods" / "__init__.py").exists()
     assert not (ROOT / "datasets" / "__init__.py").exists()
+
+
+def test_text_is_always_utf_8():
+    """ruff knows a path only where it is made; a call by name is found anywhere."""
+    bare = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for part in ("uad_bench", "methods", "datasets", "studies", "benchmarks")
+        for file in ROOT.glob(f"{part}/**/*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in {"read_text", "write_text"}
+        and len(node.args) <= ["read_text", "write_text"].index(node.func.attr)
+        and "encoding" not in {keyword.arg for keyword in node.keywords}
+    ]
+    assert not bare
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.name}")

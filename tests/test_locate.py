@@ -250,7 +250,7 @@ def test_data_shows_two_folders_of_one_dataset_and_goes_on(tmp_path: Path) -> No
 def test_data_names_at_its_end_what_needs_a_look_and_nothing_where_all_is_well(
     tmp_path: Path, clinic: Path
 ) -> None:
-    clinic.write_text(PLUGIN.replace('site="Bonn"', 'site="Bonn", healthy=True'))
+    clinic.write_text(PLUGIN.replace('site="Bonn"', 'site="Bonn", healthy=True'), encoding="utf-8")
     folder = tmp_path / "clinic"
     for person in ("p1", "p2", "p3"):
         make(folder / person, "flair1.nii", "flair2.nii")
@@ -274,7 +274,7 @@ def test_data_refuses_a_wrong_root_and_an_unknown_name(tmp_path: Path) -> None:
 
 
 def test_data_lists_a_dataset_that_does_not_import_and_goes_on(clinic: Path) -> None:
-    clinic.write_text(f"import no_such_module\n{PLUGIN}")
+    clinic.write_text(f"import no_such_module\n{PLUGIN}", encoding="utf-8")
     text = show("--plugin", str(clinic))
     assert "no_such_module" in row(text, "problem")
     assert "\nmslub  " in text

@@ -48,7 +48,7 @@ class Dogs(Dataset):
 
 def write(path: Path, name: str = "toy", cls: str = "Toy", title: str = "A toy") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(METHOD.format(name=name, cls=cls, title=title))
+    path.write_text(METHOD.format(name=name, cls=cls, title=title), encoding="utf-8")
     return path
 
 

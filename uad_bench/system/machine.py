@@ -92,6 +92,6 @@ _TIME = {1: ("cpu.cfs_quota_us", "cpu.cfs_period_us"), 2: ("cpu.max",)}
 def _lines(file: Path) -> list[str]:
     """The lines of a file of the kernel's; none where it cannot be read."""
     try:
-        return file.read_text().splitlines()
+        return file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []

@@ -113,7 +113,7 @@ def shared_files(folders: Iterable[Path]) -> Iterator[dict[Path, str]]:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 stack.callback(file.unlink, missing_ok=True)
-                file.write_text(word)
+                file.write_text(word, encoding="utf-8")
             except OSError as error:
                 raise UadBenchError(
                     f"{folder}: {error.strerror}, and workers write there"
@@ -177,7 +177,7 @@ def _make_ready(topic: str, asked: MakeReady, worker: Worker) -> Ready:
         ) from None
     for file, word in asked.files.items():
         with suppress(OSError):
-            if file.read_text() == word and os.access(file.parent, os.W_OK):
+            if file.read_text(encoding="utf-8") == word and os.access(file.parent, os.W_OK):
                 continue
         raise UadBenchError(
             f"{where} does not see {file.parent}, or may not write there: name a folder that all "
