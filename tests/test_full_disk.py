@@ -49,6 +49,12 @@ RUN = (
     *("run", "--methods", "thresholding", "--controls", "", "--datasets", "wmh", "--limit", "1"),
     *("--data-root", "{lab}", "--no-mlflow", "--results", "{box}/results"),
 )
+FOUND = ("--cache", "{cache}", "--data-root", "{lab}")
+SWEEP = (
+    *("sweep", "vae.width", "--values", "4", "--param", "vae.steps=1"),
+    *("--param", "vae.perceptual_weight=0"),
+    *("--results", "{box}/sweeps"),
+)
 TUNED = ("run", "--methods", "vae", "--param", "vae.perceptual_weight=0", *RUN[3:])
 COMMANDS = {
     "results": (*RUN, "--cache", "{cache}"),
@@ -65,6 +71,13 @@ COMMANDS = {
     ),
     "plugins": ("new", "method", "mine", "--dir", "{box}/plugins"),
     "tables": ("table", "--results", "{made}", "-o", "{box}/tables/table.md", "-f", "markdown"),
+    "pages": ("report", "--results", "{made}", "--no-images", "-o", "{box}/pages/report.html"),
+    "figures": ("plot", "patients", "--results", "{made}", "-o", "{box}/figures/patients.pdf"),
+    "exports": ("export", "{box}/exports/run.zip", "--results", "{made}"),
+    "imported": ("import", "{archive}", "--results", "{box}/imported"),
+    "shared": ("share", "{detector}", "{box}/shared/detector.zip", "--licence", "MIT"),
+    "maps": ("predict", "{scan}", "-d", "{detector}", "-o", "{box}/maps/map.nii.gz"),
+    "sweeps": (*SWEEP, *FOUND),
 }
 
 
@@ -80,6 +93,7 @@ def made(lab: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     box = tmp_path_factory.mktemp("made")
     words = (*RUN, "--cache", str(cache))
     assert main([word.format(lab=lab, box=box) for word in words]) == 0
+    assert main(["export", str(box / "run.zip"), "--results", str(box / "results")]) == 0
     return box / "results"
 
 
@@ -94,8 +108,11 @@ def test_a_full_disk_is_one_line_of_the_same_words(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     disk = full(tmp_path / place)
+    (detector,) = (one for one in (made / "detectors").iterdir() if one.is_dir())
+    scan, archive = sorted(lab.rglob("*FLAIR*.nii.gz"))[0], made.parent / "run.zip"
     capsys.readouterr()
-    words = [w.format(lab=lab, box=tmp_path, cache=cache, made=made) for w in COMMANDS[place]]
+    paths = {"lab": lab, "box": tmp_path, "cache": cache, "made": made, "archive": archive}
+    words = [w.format(**paths, detector=detector, scan=scan) for w in COMMANDS[place]]
     assert main(words) == 2
     (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error")]
     assert line.startswith(f"{FULL}{disk}"), line
