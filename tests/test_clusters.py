@@ -122,7 +122,8 @@ def test_only_one_place_is_named_and_all_that_is_wrong_is_said(tmp_path, monkeyp
     both = settings(jobs=2, scheduler="tcp://node:8786")
     (fault,) = unfit_place(both)
     assert fault == "--jobs 2 and --scheduler tcp://node:8786: each says where jobs run; keep one"
-    assert not list(unfit_place(settings(jobs=1, scheduler="tcp://node:8786")))
+    (fault,) = unfit_place(settings(jobs=1, scheduler="tcp://127.0.0.1:1"))
+    assert fault.startswith("--scheduler tcp://127.0.0.1:1: cannot be reached within 10 s (")
     assert not list(unfit_place(settings()))
     with pytest.raises(UadBenchError, match=r"^--scheduler: write tcp://HOST:PORT"):
         settings(scheduler="node:8786")
@@ -286,11 +287,13 @@ def test_an_interrupted_run_says_how_to_go_on_and_leaves_no_process(
     assert not alive
 
 
-@pytest.mark.slow
-def test_a_scheduler_that_is_not_there_is_said_before_any_training(given, tmp_path, capsys):
-    words = ["--methods", "thresholding", "--data-root", str(given["data_root"])]
-    code = main(["run", *words, "--scheduler", "tcp://127.0.0.1:9", "--cache", str(given["cache"])])
-    assert code == 2
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("error: --scheduler tcp://127.0.0.1:9: cannot be reached within 10 s")
-    assert not (tmp_path / "results" / "detectors").exists()
+@pytest.mark.parametrize("command", [["run"], ["run", "--dry-run"], ["tune"]])
+def test_a_scheduler_that_is_not_there_is_all_that_is_said_and_nothing_is_written(
+    given, tmp_path, capsys, command
+):
+    words = ["--methods", "vae", "--data-root", str(given["data_root"])]
+    words += ["--scheduler", "tcp://127.0.0.1:9", "--cache", str(given["cache"])]
+    assert main([*command, *words]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("error: --scheduler tcp://127.0.0.1:9: cannot be reached within 10 s")
+    assert not (tmp_path / "results").exists()

@@ -31,6 +31,7 @@ from uad_bench.volumes.store.prepared import PreparedDataset
 FADE = '''
 """A darker copy as reconstruction, and three bands of intensity as tissues."""
 import os
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -54,6 +55,14 @@ class Fade(ReconstructionMethod, TissueMapping):
     def fit(self, train, validation, context):
         with open(os.environ["FADE_LOG"], "a") as log:
             log.write(f"{self.params.gain} {context.seed}\\n")
+        if "FADE_MEET" in os.environ:  # until another value is being trained too
+            folder = Path(os.environ["FADE_MEET"])
+            (folder / f"{self.params.gain}").touch()
+            ends = time.monotonic() + 60
+            while len(list(folder.iterdir())) < 2:
+                if time.monotonic() > ends:
+                    raise DivergenceError("alone")
+                time.sleep(0.05)
         if self.params.gain == 0.75:
             raise DivergenceError("the loss is no longer finite")
         if self.params.gain == 0.625 and "FADE_STOP" in os.environ:
@@ -91,9 +100,11 @@ class Bench:
     plugin: Path
     log: Path
 
-    def sweep(self, *arguments: object, cwd: Path, root: Path | None = None) -> Done:
-        given = [*arguments, "--data-root", root or self.root, "--cache", self.cache, "--jobs", 1]
-        given += ["--recipe", self.recipe]
+    def sweep(
+        self, *arguments: object, cwd: Path, root: Path | None = None, jobs: int = 1
+    ) -> Done:
+        given = [*arguments, "--data-root", root or self.root, "--cache", self.cache]
+        given += ["--recipe", self.recipe, "--jobs", jobs]
         out, err = io.StringIO(), io.StringIO()
         with contextlib.chdir(cwd), redirect_stdout(out), redirect_stderr(err):
             code = main(["sweep", *map(str, given), "--plugin", str(self.plugin)])
@@ -221,6 +232,30 @@ def test_an_interrupted_sweep_goes_on_with_what_is_left(
     assert bench.trained() == ["0.5 0", "0.625 0", "0.625 0", "1.0 0"]
 
 
+@pytest.mark.slow
+def test_two_workers_train_two_values_at_once_and_come_to_the_same(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("uad_bench.runner.place.cores", lambda: 2)
+    one, two, met = (tmp_path / name for name in ("one", "two", "met"))
+    for folder in (one, two, met):
+        folder.mkdir()
+    arguments = ("fade.gain", "--values", "0.5,0.875,1")  # the second fails
+    alone = bench.sweep(*arguments, cwd=one)
+    monkeypatch.setenv("FADE_MEET", str(met))
+    done = bench.sweep(*arguments, cwd=two, jobs=2)
+    assert done.returncode == alone.returncode == 1, done.stderr
+    assert done.stdout == alone.stdout
+    for kind in ("csv", "png"):
+        file = f"results/sweeps/fade-gain/sweep.{kind}"
+        assert (one / file).read_bytes() == (two / file).read_bytes(), kind
+    detectors = [
+        sorted(str(file.relative_to(root)) for file in (root / "results/detectors").rglob("*"))
+        for root in (one, two)
+    ]
+    assert detectors[0] == detectors[1]
+
+
 def test_a_training_that_fails_is_a_row_with_its_reason_and_the_others_go_on(
     bench: Bench, tmp_path: Path
 ):
@@ -273,6 +308,10 @@ def test_the_swept_value_wins_over_the_preset_and_param_over_both_else(
         (("fade.gain", "--seeds", "x"), "--seeds"),
         (("fade.gain", "--train", "mslub"), "a dataset of patients"),
         (("fade.gain", "--atlas", "nowhere"), "nowhere"),
+        (
+            ("fade.gain", "--scheduler", "tcp://127.0.0.1:1"),
+            "--scheduler tcp://127.0.0.1:1: cannot be reached",
+        ),
         (("fade",), "fade: write METHOD.NAME, such as spa.beta"),
         (("thresholding.variant",), "learns nothing"),
         (("spa.beta", "--values=-1"), "--values -1: Input should be greater"),

@@ -90,6 +90,36 @@ def test_a_run_takes_what_tune_found_and_says_what_was_chosen_and_why(toy, tmp_p
     assert '<a href="tuning.html">' in report.read_text()
 
 
+@pytest.mark.slow
+def test_two_workers_tune_two_methods_at_once_and_come_to_the_same(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr("uad_bench.runner.place.cores", lambda: 2)
+    meet = """
+        import os, time
+        from uad_bench.errors import DivergenceError
+        if "TOY_MEET" in os.environ:  # until the other method is being tuned too
+            folder = Path(os.environ["TOY_MEET"])
+            (folder / self.info.name).touch()
+            ends = time.monotonic() + 60
+            while len(list(folder.iterdir())) < 2:
+                if time.monotonic() > ends:
+                    raise DivergenceError("alone")
+                time.sleep(0.05)
+"""
+    text = TOY.replace("        self.level_ =", f"{meet}        self.level_ =")
+    (tmp_path / "toy.py").write_text(text)
+    other = text.replace("class Toy", "class Other").replace('"toy", "Toy"', '"other", "Other"')
+    (tmp_path / "other.py").write_text(other)
+    options = ["-m", "toy,other", *toy[2:], "--plugin", "other.py", "--trials", "4"]
+    (tmp_path / "met").mkdir()
+    assert main(["tune", *options, "--results", "one", "--jobs", "1"]) == 0
+    monkeypatch.setenv("TOY_MEET", str(tmp_path / "met"))
+    assert main(["tune", *options, "--results", "two", "--jobs", "2"]) == 0
+    files = sorted(file.name for file in Path("one/tuning").glob("*.json"))
+    assert len(files) == 2
+    for name in files:
+        assert Path("one/tuning", name).read_text() == Path("two/tuning", name).read_text()
+
+
 def test_painted_lesions_are_found_in_healthy_validation_scans_only(toy, tmp_path, monkeypatch):
     seen = []
 

@@ -53,7 +53,7 @@ def local_workers(config: RunConfig) -> int:
 
 
 def unfit_place(config: RunConfig) -> Iterator[str]:
-    """Yield what is wrong with where the jobs are to run; nothing is started or asked for."""
+    """Yield what is wrong with where the jobs are to run; nothing is started."""
     several = config.jobs is not None and config.jobs > 1
     given = {
         "jobs": str(config.jobs) if several else None,
@@ -70,7 +70,15 @@ def unfit_place(config: RunConfig) -> Iterator[str]:
             f"{' and '.join(said)}: {', '.join(absent)} is not installed; get it with "
             f"{install_command('distributed')}"
         )
-    elif config.cluster is not None:
+        return
+    if config.scheduler is not None and len(said) == 1:
+        from uad_bench.runner.executors.pools import refuse_unreachable
+
+        try:
+            refuse_unreachable(config.scheduler)
+        except UadBenchError as error:
+            yield str(error)
+    if config.cluster is not None:
         try:
             file = read_cluster_file(config.cluster)
         except UadBenchError as error:

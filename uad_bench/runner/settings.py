@@ -248,7 +248,8 @@ class StoreSettings(Settings):
 
     jobs: _Int | None = Field(default=None, ge=1)
     """Processes for simulation and preparation; if not given, one per core that memory holds. Given
-    to `run`, that many also train and evaluate at once, if not given one."""
+    to `run`, `sweep` or `tune`, that many also tune, train and evaluate at once, if not given
+    one."""
 
 
 class WhereSettings(StoreSettings):
@@ -288,6 +289,8 @@ OF_TUNING = (
     *(name for name in TuningSettings.model_fields if name != "tune"),
     *StoreSettings.model_fields,
     "methods",
+    "scheduler",
+    "cluster",
     "device",
     "results",
     "overwrite",

@@ -15,55 +15,54 @@ from uad_bench.report.plots.style import encoded, styled
 from uad_bench.report.plots.sweep import sweep_figure
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.data.gather import Data
-from uad_bench.runner.events import Listener, told
-from uad_bench.runner.executors.contract import Executor, Failure, refuse_unpicklable
-from uad_bench.runner.executors.local import LocalExecutor
+from uad_bench.runner.data.sources import cache_folder
+from uad_bench.runner.events import Listener, Noted, told
+from uad_bench.runner.executors.contract import Failure, refuse_unpicklable
 from uad_bench.runner.jobs.measure import HeldOut, Measured
 from uad_bench.runner.jobs.perform import perform
 from uad_bench.runner.jobs.setting import Setting
+from uad_bench.runner.place import open_executor, place_notes
 from uad_bench.runner.plan.job import Measure
 from uad_bench.runner.plan.sweep import SweepPlan
 from uad_bench.runner.store import CellStore
 from uad_bench.system.disk import write_whole
 
 
-def run_sweep(
-    plan: SweepPlan,
-    device: str,
-    listeners: Sequence[Listener] = (),
-    *,
-    executor: Executor | None = None,
-) -> Sweep:
+def run_sweep(plan: SweepPlan, device: str, listeners: Sequence[Listener] = ()) -> Sweep:
     """Train what is not trained yet, and measure it. A training that diverges stops no other.
 
     Args:
         plan: what to do.
         device: the resolved torch device.
         listeners: told about every step.
-        executor: what runs the jobs; one after the other in this process by default.
 
     Raises:
-        UadBenchError: the data cannot be used, another run holds the results folder, or the disk is
-            full; trained detectors stay.
+        UadBenchError: the data cannot be used, no worker comes, another run holds the results
+            folder, or the disk is full; trained detectors stay.
     """
-    jobs = plan.jobs()
+    config, jobs = plan.config, plan.jobs()
     refuse_unpicklable(jobs)
-    results, tell = ResultsFolder(plan.config.results), told(listeners)
-    setting = Setting(plan.config, CellStore(results, plan.config, tell), device, plan.atlas, tell)
-    trainings: list[Training] = []
-    views: dict[Value, ValueView] = {}
+    results, tell = ResultsFolder(config.results), told(listeners)
+    for note in place_notes(config):
+        tell(Noted(note))
+    setting = Setting(config, CellStore(results, config, tell), device, plan.atlas, tell)
+    found: dict[str, object] = {}
     held_out: HeldOut | None = None
-    run_jobs = (executor or LocalExecutor()).run
-    with results.lock():
-        for job, result in run_jobs(jobs, partial(perform, setting=setting), tell):
+    folders = (results.root, cache_folder(config.cache))
+    with results.lock(), open_executor(config, device, folders) as workers:
+        for job, result in workers.run(jobs, partial(perform, setting=setting), tell):
             if isinstance(result, Data):
                 held_out = HeldOut.of(result.training)
-            elif isinstance(job, Measure):
-                value = plan.value_of(job)
-                trainings.append(_training(value, job.train.seed, result))
-                if isinstance(result, Measured):
-                    views.setdefault(value, result.view)
+            found[job.key] = result
     assert held_out is not None  # without data, the first job raised
+    trainings: list[Training] = []
+    views: dict[Value, ValueView] = {}
+    for job in jobs:  # workers end them in any order
+        if isinstance(job, Measure):
+            value, result = plan.value_of(job), found[job.key]
+            trainings.append(_training(value, job.train.seed, result))
+            if isinstance(result, Measured):
+                views.setdefault(value, result.view)
     return Sweep(
         method=plan.method.info.name,
         title=plan.method.info.title,

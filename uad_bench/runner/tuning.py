@@ -8,13 +8,14 @@ from functools import partial
 from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import Registry
 from uad_bench.runner.config import RunConfig
+from uad_bench.runner.data.readiness import refuse
+from uad_bench.runner.data.sources import cache_folder
 from uad_bench.runner.detectors.tuning import Tuning
-from uad_bench.runner.environment import resolve_device
 from uad_bench.runner.events import Listener, Noted, told
-from uad_bench.runner.executors.contract import Executor, Failure, refuse_unpicklable
-from uad_bench.runner.executors.local import LocalExecutor
+from uad_bench.runner.executors.contract import Failure, refuse_unpicklable
 from uad_bench.runner.jobs.perform import perform
 from uad_bench.runner.jobs.setting import Setting
+from uad_bench.runner.place import device_of, open_executor, place_notes, unfit_place
 from uad_bench.runner.plan.job import Tune
 from uad_bench.runner.plan.plan import plan_training
 from uad_bench.runner.store import CellStore
@@ -22,45 +23,47 @@ from uad_bench.study_record import StudyRecord
 
 
 def tune(
-    config: RunConfig,
-    registry: Registry,
-    listeners: Sequence[Listener] = (),
-    *,
-    executor: Executor | None = None,
+    config: RunConfig, registry: Registry, listeners: Sequence[Listener] = ()
 ) -> tuple[StudyRecord, ...]:
     """Do the studies of some methods, or what is left of them; ``run`` finds them done.
+
+    Methods are tuned at the same time where there are workers. The trials of one method are not:
+    each is drawn from those before it, and the same command is to come to the same study.
 
     Args:
         config: the run that they are part of.
         registry: the methods and datasets.
         listeners: told about every step.
-        executor: what runs the jobs; one after the other in this process by default.
 
     Raises:
         UadBenchError: what was asked cannot be, or a study failed; trials that ended stay.
     """
-    device, tell = resolve_device(config.device), told(listeners)
+    device, tell = device_of(config), told(listeners)
+    refuse(unfit_place(config))
     plan = plan_training(config, registry, device)
     if nothing := [one.method.info.name for one in plan.methods if not one.tuned]:
         raise UadBenchError(
             f"{', '.join(nothing)}: nothing to tune; `uad-bench show NAME` says which parameters "
             "of a method are tuned"
         )
-    for note in plan.notes:
+    for note in (*place_notes(config), *plan.notes):
         tell(Noted(note))
     jobs = plan.tunings()
     refuse_unpicklable(jobs)
     store = CellStore.of(plan, tell)
     setting = Setting(config, store, device, plan.atlas, tell)
+    folders = (store.results.root, cache_folder(config.cache))
+    with store.results.lock(), open_executor(config, device, folders) as workers:
+        work = partial(perform, setting=setting)
+        found = {job.key: result for job, result in workers.run(jobs, work, tell)}
     studies: dict[str, StudyRecord] = {}
     failed: list[str] = []
-    run_jobs = (executor or LocalExecutor()).run
-    with store.results.lock():
-        for job, result in run_jobs(jobs, partial(perform, setting=setting), tell):
-            if isinstance(result, Tuning):
-                studies |= {study.name: study for study in result.studies}
-            elif isinstance(result, Failure) and isinstance(job, Tune):
-                failed.append(f"{job.name}: {result.reason}")
+    for job in jobs:  # workers end them in any order
+        result = found[job.key]
+        if isinstance(result, Tuning):
+            studies |= {study.name: study for study in result.studies}
+        elif isinstance(result, Failure) and isinstance(job, Tune):
+            failed.append(f"{job.name}: {result.reason}")
     if failed:
         raise UadBenchError("; ".join(failed))
     if not studies:

@@ -15,7 +15,7 @@ from uad_bench.results import ResultsFolder
 from uad_bench.runner.settings import DataSettings, StoreSettings, TrainingSettings
 
 
-@takes(DataSettings, TrainingSettings, StoreSettings, "device", "results")
+@takes(DataSettings, TrainingSettings, StoreSettings, "scheduler", "cluster", "device", "results")
 def sweep(
     given: Given,
     swept: Annotated[
@@ -45,12 +45,12 @@ def sweep(
 
     from uad_bench.front.progress import LiveProgress
     from uad_bench.report.figures.sweep import sweep_rows
-    from uad_bench.runner.environment import resolve_device
+    from uad_bench.runner.place import device_of
     from uad_bench.runner.plan.sweep import plan_sweep
     from uad_bench.runner.sweep import run_sweep, write_sweep
     from uad_bench.system.yaml_files import Written
 
-    on = resolve_device(settings.device)
+    on = device_of(settings)
     chosen = None if values is None else [Written(text) for text in _split(values)]
     plan = plan_sweep(settings, name, chosen, open_registry(settings.plugin), on)
     folder = ResultsFolder(settings.results)

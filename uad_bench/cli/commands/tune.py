@@ -20,6 +20,9 @@ def tune(given: Given, config: ConfigFile = None) -> None:
 
     A run with the same settings and results folder takes what is found. Trials that ended are
     kept: the same command goes on where an interrupted one stopped. No lesion is seen.
+
+    With --jobs, --scheduler or --cluster several methods are tuned at once. The trials of one
+    method follow one another, because each is drawn from those before it.
     """
     from rich.console import Console
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -126,6 +126,18 @@ class Trainer:
                 self.forget(*member)
         elif method.trained_as is not None:
             self.forget(method.trained_as, shared_params(method.trained_as, params), seed)
+
+    def trainings(self, method: type[Method], params: Params, seed: int) -> Iterator[str]:
+        """Yield the keys of the detectors that are trained for one: itself, or those it shares."""
+        if issubclass(method, EnsembleMethod):
+            for member in method(params).detectors(seed):
+                yield from self.trainings(*member)
+        elif method.trained_as is not None:
+            yield from self.trainings(
+                method.trained_as, shared_params(method.trained_as, params), seed
+            )
+        else:
+            yield self.key(method, params, seed)
 
     def _fitted(
         self,

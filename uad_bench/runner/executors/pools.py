@@ -92,15 +92,9 @@ def running_pool(address: str) -> Iterator[Pool]:
     from distributed import Client
 
     with _settings({}):
-        try:
-            _reach(address)
+        with _reaching(address):
+            _shake_hands(address)
             client = Client(address, timeout=REACH_S, set_as_default=False)
-        except (OSError, ValueError, ImportError) as error:
-            raise UadBenchError(
-                f"--scheduler {address}: cannot be reached within {REACH_S:g} s "
-                f"({_line(error)}): start one with `dask scheduler`, and workers with "
-                "`dask worker`"
-            ) from None
         with client:
             hint = f"start some with `dask worker {address}`"
             yield Pool(client, f"--scheduler {address}", START_S, hint)
@@ -129,8 +123,30 @@ def cluster_pool(file: ClusterFile) -> Iterator[Pool]:
         yield Pool(client, str(file.path), _QUEUE_S, hint, refill, faults)
 
 
-def _reach(address: str) -> None:
-    """Shake hands with a scheduler; a client of Dask would wait for ever for one that is silent.
+def refuse_unreachable(address: str) -> None:
+    """Connect once to a scheduler.
+
+    Raises:
+        UadBenchError: it cannot be reached.
+    """
+    with _settings({}), _reaching(address):
+        _shake_hands(address)
+
+
+@contextmanager
+def _reaching(address: str) -> Iterator[None]:
+    """Say in one line why a scheduler cannot be reached."""
+    try:
+        yield
+    except (OSError, ValueError, ImportError) as error:
+        raise UadBenchError(
+            f"--scheduler {address}: cannot be reached within {REACH_S:g} s ({_line(error)}): "
+            "start one with `dask scheduler`, and workers with `dask worker`"
+        ) from None
+
+
+def _shake_hands(address: str) -> None:
+    """Greet a scheduler; a client of Dask would wait for ever for one that is silent.
 
     Raises:
         OSError: there is none.

@@ -38,7 +38,12 @@ class Setting:
         """Travel by name: plugins are loaded where it arrives, and nobody listens there yet."""
         plugins = PluginSources.gather(self.config.plugin).paths
         places = {"plugin": plugins, "cache": cache_folder(self.config.cache).absolute()}
-        return _found_again, (self.config.model_copy(update=places), self.device, self.atlas)
+        named = [
+            tuple(one.name for one in some)
+            for some in (self.store.protocols, self.store.postprocessings)
+        ]
+        config = self.config.model_copy(update=places)
+        return _found_again, (config, self.device, self.atlas, *named)
 
     def inside(self, slot: Slot) -> Setting:
         """The same for a job in a slot: other listeners, and no more processes than it may have."""
@@ -66,14 +71,20 @@ class Setting:
         )
 
 
-def _found_again(config: RunConfig, device: str, atlas: Atlas | None) -> Setting:
+def _found_again(
+    config: RunConfig,
+    device: str,
+    atlas: Atlas | None,
+    protocols: tuple[str, ...],
+    postprocessings: tuple[str, ...],
+) -> Setting:
     """What a setting is in another process."""
     registry = open_registry(config.plugin)
     store = CellStore(
         ResultsFolder(config.results),
         config,
         unheard,
-        tuple(registry.protocol(name) for name in config.protocol),
-        registry.postprocessings(config.postprocessing),
+        tuple(registry.protocol(name) for name in protocols),
+        registry.postprocessings(postprocessings),
     )
     return Setting(config, store, device, atlas, unheard)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from uad_bench.method import Method, Params, members_of
+from uad_bench.method import Params
 from uad_bench.plugins.code import code_of
 from uad_bench.runner.data.gather import Data
-from uad_bench.runner.detectors.tuning import Tuning
+from uad_bench.runner.detectors.tuning import Tuning, studied
 from uad_bench.runner.detectors.tuning import tune as tune_method
 from uad_bench.runner.events import Started
 from uad_bench.runner.executors.contract import Done
@@ -29,7 +29,7 @@ class Trained:
 def tune(job: Tune, done: Done, setting: Setting) -> Tuning:
     """Choose the parameters of a method; its study keeps every trial."""
     trainer = setting.trainer(done.of(job.data, Data), job.supervised_on)
-    with _alone(job.method, "tune", setting):
+    with _alone(setting, (f"{one.info.name}-tune" for one in studied(job.method))):
         return tune_method(trainer, job.method, job.params)
 
 
@@ -55,23 +55,16 @@ def train(job: Train, done: Done, setting: Setting) -> Trained:
     if job.place:
         setting.tell(Started(job.place))
     trainer = setting.trainer(done.of(job.data, Data), job.supervised_on)
-    with _alone(job.method, f"s{job.seed}", setting):
+    with _alone(setting, trainer.trainings(job.method, tuning.params, job.seed)):
         detector, fit = trainer.detector(job.method, tuning.params, job.seed, tuning.found)
         trainer.validation(detector, fit, variants, setting.config.space)
     return Trained(tuning.params, fit.detector)
 
 
 @contextmanager
-def _alone(method: type[Method], what: str, setting: Setting) -> Iterator[None]:
-    """Keep other workers from the trainings that a method shares with others."""
+def _alone(setting: Setting, names: Iterable[str]) -> Iterator[None]:
+    """Keep other workers from the studies or trainings that a method shares with others."""
     with ExitStack() as stack:
-        for name in sorted(_own_trainings(method)):
-            lock = setting.store.results.root / ".locks" / f"{name}-{what}"
-            stack.enter_context(held(lock, wait=True))
+        for name in sorted(set(names)):  # all in one order, so that no two wait for each other
+            stack.enter_context(held(setting.store.results.root / ".locks" / name))
         yield
-
-
-def _own_trainings(method: type[Method]) -> set[str]:
-    """The methods whose trainings a method takes over, or itself."""
-    shared = (*members_of(method), *filter(None, [method.trained_as]))
-    return {name for one in shared for name in _own_trainings(one)} or {method.info.name}

@@ -17,6 +17,7 @@ from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.readiness import refuse, unfit_data, unwritable
 from uad_bench.runner.data.sources import Source, Sources, find_training, refuse_useless_pattern
 from uad_bench.runner.detectors.trainer import given_params, unknown_parameter
+from uad_bench.runner.place import unfit_place
 from uad_bench.runner.plan.job import CheckData, Job, Measure, Train, in_order
 from uad_bench.tuning.grid import points
 from uad_bench.volumes.recipe import find_recipe
@@ -102,6 +103,7 @@ def plan_sweep(
     refuse(
         (
             *unwritable(config.said("results"), config.results),
+            *unfit_place(config),
             *unfit_data(config, Sources(training, (), ())),
         )
     )
