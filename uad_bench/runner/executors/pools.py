@@ -167,6 +167,7 @@ def _shake_hands(address: str) -> None:
 def _settings(more: Mapping[str, object]) -> Iterator[None]:
     """Set what of Dask must be as it is here, and silence its log: errors are told here."""
     import dask
+    import distributed  # noqa: F401  # its defaults would go with the settings at the end
 
     names = ("distributed", "distributed.nanny", "tornado.application", "dask_jobqueue", "asyncio")
     loggers = [logging.getLogger(name) for name in names]
