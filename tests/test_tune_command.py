@@ -117,7 +117,7 @@ def test_two_workers_tune_two_methods_at_once_and_come_to_the_same(toy, tmp_path
     files = sorted(file.name for file in Path("one/tuning").glob("*.json"))
     assert len(files) == 2
     for name in files:
-        assert Path("one/tuning", name).read_text() == Path("two/tuning", name).read_text()
+        assert Path("one/tuning", name).read_bytes() == Path("two/tuning", name).read_bytes()
 
 
 def test_painted_lesions_are_found_in_healthy_validation_scans_only(toy, tmp_path, monkeypatch):
