@@ -100,9 +100,7 @@ class Bench:
     plugin: Path
     log: Path
 
-    def sweep(
-        self, *arguments: object, cwd: Path, root: Path | None = None, jobs: int = 1
-    ) -> Done:
+    def sweep(self, *arguments: object, cwd: Path, root: Path | None = None, jobs: int = 1) -> Done:
         given = [*arguments, "--data-root", root or self.root, "--cache", self.cache]
         given += ["--recipe", self.recipe, "--jobs", jobs]
         out, err = io.StringIO(), io.StringIO()
