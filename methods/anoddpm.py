@@ -10,7 +10,7 @@ from torch import Tensor
 
 from uad_bench.method import MethodInfo
 from uad_bench.models.batches import Batch
-from uad_bench.models.diffusion import TIMES, centred, noised, reverse, shown, times_down
+from uad_bench.models.diffusion.schedule import TIMES, centred, noised, reverse, shown, times_down
 from uad_bench.training.diffusion import DiffusionMethod, DiffusionParams
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from uad_bench.method import FitContext, FitReport, MethodInfo, Slices
 from uad_bench.models.adversarial import Encoder, Generator, critic_loss
 from uad_bench.models.batches import Batch
-from uad_bench.models.losses import absolute_error
+from uad_bench.models.losses.pixelwise import absolute_error
 from uad_bench.training import (
     DeepReconstruction,
     Loss,

@@ -9,7 +9,7 @@ from torch import nn
 
 from uad_bench.method import MethodInfo
 from uad_bench.models.blocks import UNet, image_head
-from uad_bench.models.self_supervision import Corruption
+from uad_bench.models.corruption.self_supervision import Corruption
 from uad_bench.training import PAPER_TRAINING, NetworkReconstruction, ReconstructionParams
 
 

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from uad_bench.method import FitContext, FloatArray, MethodInfo, Slices
 from uad_bench.models.batches import Batch, in_batches
-from uad_bench.models.denoiser import Denoiser
-from uad_bench.models.diffusion import TIMES
-from uad_bench.models.losses import absolute_error, squared_error
-from uad_bench.models.synthetic import synthesise
+from uad_bench.models.corruption.synthetic import synthesise
+from uad_bench.models.diffusion.denoiser import Denoiser
+from uad_bench.models.diffusion.schedule import TIMES
+from uad_bench.models.losses.pixelwise import absolute_error, squared_error
 from uad_bench.training import NetworkTraining, Trainable
 from uad_bench.training.diffusion import DenoiserMethod, DenoiserParams
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from uad_bench.method import FitContext, MethodInfo
 from uad_bench.models.backbones import SliceName
 from uad_bench.models.batches import Batch
-from uad_bench.models.feature_autoencoder import FeatureAutoencoder
-from uad_bench.models.ssim import ssim
+from uad_bench.models.features.autoencoder import FeatureAutoencoder
+from uad_bench.models.losses.ssim import ssim
 from uad_bench.training.feature_method import (
     TrainedFeatureMethod,
     TrainedFeatureParams,

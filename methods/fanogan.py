@@ -15,7 +15,7 @@ from torch import Tensor
 from uad_bench.method import FitContext, FitReport, MethodInfo, Slices
 from uad_bench.models.adversarial import Critic, Encoder, Generator, refuse_collapse
 from uad_bench.models.batches import Batch, spread
-from uad_bench.models.losses import absolute_error
+from uad_bench.models.losses.pixelwise import absolute_error
 from uad_bench.training import (
     VALIDATION_SLICES,
     DeepReconstruction,

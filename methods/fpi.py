@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from uad_bench.method import FitContext, FitReport, FloatArray, MethodInfo, Slices
 from uad_bench.models.batches import Batch, in_batches
 from uad_bench.models.blocks import UNet
-from uad_bench.models.foreign_patch import OtherPeople, interpolate
+from uad_bench.models.corruption.foreign_patch import OtherPeople, interpolate
 from uad_bench.training import DeepMethod, NetworkTraining, Trainable, TrainingParams
 
 

@@ -14,14 +14,19 @@ from torch import Tensor, nn
 
 from uad_bench.method import MethodInfo
 from uad_bench.models.blocks import Expanding, Trunk, image_head
-from uad_bench.models.gaussians import Gaussian, GaussianHead, Sampler, divergence_from_standard
-from uad_bench.models.mixture import (
+from uad_bench.models.latent.gaussians import (
+    Gaussian,
+    GaussianHead,
+    Sampler,
+    divergence_from_standard,
+)
+from uad_bench.models.latent.mixture import (
     MixturePrior,
     component_divergence,
     conditional_divergence,
     log_responsibilities,
 )
-from uad_bench.models.variational import VariationalNetwork
+from uad_bench.models.latent.variational import VariationalNetwork
 from uad_bench.training import PAPER, VariationalParams, VariationalReconstruction
 
 LOG_PRECISION = (0.0, 16.0 * math.log(10.0))

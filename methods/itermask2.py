@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from uad_bench.method import FitContext, FitReport, FloatArray, MethodInfo, Slices
 from uad_bench.models.batches import Batch, in_batches, spread
 from uad_bench.models.blocks import UNet, image_head
-from uad_bench.models.masking import shrinking
-from uad_bench.models.noise import noise_of_slices
+from uad_bench.models.corruption.masking import shrinking
+from uad_bench.models.diffusion.noise import noise_of_slices
 from uad_bench.training import VALIDATION_SLICES, DeepReconstruction, Trainable, TrainingParams
 from uad_bench.training.masked import MaskedTraining, filled_in
 

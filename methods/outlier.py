@@ -15,8 +15,8 @@ from pydantic import Field
 from uad_bench import method
 from uad_bench.errors import UadBenchError
 from uad_bench.method import FitContext, FitReport, FloatArray, MethodInfo, Slices
-from uad_bench.models.bright_regions import bright_regions, filled, smoothed
-from uad_bench.models.tissue_mixture import (
+from uad_bench.models.intensity.bright_regions import bright_regions, filled, smoothed
+from uad_bench.models.intensity.tissue_mixture import (
     TissueIntensities,
     blurred,
     expectation,

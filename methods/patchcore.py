@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from uad_bench.method import FitContext, FitReport, MethodInfo, Slices
 from uad_bench.models.batches import Batch
-from uad_bench.models.coreset import coreset, distance_to_nearest
+from uad_bench.models.features.coreset import coreset, distance_to_nearest
 from uad_bench.training.feature_method import FeatureMethod, FeatureParams
 
 

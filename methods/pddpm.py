@@ -13,8 +13,8 @@ from torch import Tensor
 
 from uad_bench.method import FitContext, MethodInfo
 from uad_bench.models.batches import Batch
-from uad_bench.models.denoiser import Denoiser
-from uad_bench.models.diffusion import centred, noised, shown, without_velocity
+from uad_bench.models.diffusion.denoiser import Denoiser
+from uad_bench.models.diffusion.schedule import centred, noised, shown, without_velocity
 from uad_bench.training import NetworkTraining, Trainable
 from uad_bench.training.diffusion import DiffusionMethod, DiffusionParams, noisy_example
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from uad_bench.method import FitContext, MethodInfo
 from uad_bench.models.backbones import STRIDE, LayeredName
 from uad_bench.models.batches import Batch
-from uad_bench.models.distillation import Student
+from uad_bench.models.features.distillation import Student
 from uad_bench.training.feature_method import (
     TrainedFeatureMethod,
     TrainedFeatureParams,

@@ -15,9 +15,9 @@ from uad_bench.errors import UadBenchError
 from uad_bench.method import TISSUES, FitContext, FitReport, FloatArray, Slices, TissueMapping
 from uad_bench.models.batches import in_batches, spread
 from uad_bench.models.blocks import UNet, image_head
-from uad_bench.models.gaussians import Activation, ProbabilityHead, divergence
-from uad_bench.models.shape_prior import ShapePrior
-from uad_bench.models.variational import GaussianLatent, GaussianNetwork
+from uad_bench.models.latent.gaussians import Activation, ProbabilityHead, divergence
+from uad_bench.models.latent.shape_prior import ShapePrior
+from uad_bench.models.latent.variational import GaussianLatent, GaussianNetwork
 from uad_bench.training import PAPER, VALIDATION_SLICES, Trainable
 from uad_bench.training.variational import VariationalParams, VariationalReconstruction
 

@@ -8,10 +8,10 @@ from pydantic import Field
 from torch import Tensor
 
 from uad_bench.method import Method, MethodInfo
+from uad_bench.models.backbones.efficientnet import find_lite0
 from uad_bench.models.batches import Batch
-from uad_bench.models.diffusion import centred, noised, reverse, shown, times_down
-from uad_bench.models.harmonisation import difference, harmonic_mean, share_replaced
-from uad_bench.models.perceptual import find_lite0
+from uad_bench.models.diffusion.harmonisation import difference, harmonic_mean, share_replaced
+from uad_bench.models.diffusion.schedule import centred, noised, reverse, shown, times_down
 from uad_bench.training.scaled_score import ScaledScore
 
 from .anoddpm import AnoDDPM

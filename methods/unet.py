@@ -15,7 +15,7 @@ from uad_bench.errors import UadBenchError
 from uad_bench.method import FitContext, FloatArray, MethodInfo, Slices
 from uad_bench.models.batches import Batch, in_batches
 from uad_bench.models.blocks import UNet
-from uad_bench.models.losses import dice_cross_entropy
+from uad_bench.models.losses.pixelwise import dice_cross_entropy
 from uad_bench.training import DeepMethod, Loss, Trainable, TrainingParams, Turn
 from uad_bench.training.trainable import Player
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from uad_bench.method import MethodInfo
 from uad_bench.models.blocks import Expanding, Trunk, UNet, image_head
-from uad_bench.models.gaussians import GaussianHead, divergence_from_standard
-from uad_bench.models.variational import GaussianLatent, GaussianNetwork
+from uad_bench.models.latent.gaussians import GaussianHead, divergence_from_standard
+from uad_bench.models.latent.variational import GaussianLatent, GaussianNetwork
 from uad_bench.training import PAPER, VariationalParams, VariationalReconstruction
 
 FULL_RESOLUTION_MAPS = 4

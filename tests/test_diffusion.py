@@ -23,8 +23,8 @@ from uad_bench.cli import main
 from uad_bench.errors import DivergenceError
 from uad_bench.method import FitContext, Slices
 from uad_bench.models.batches import Batch
-from uad_bench.models.denoiser import Attention, Denoiser, sinusoids
-from uad_bench.models.diffusion import (
+from uad_bench.models.diffusion.denoiser import Attention, Denoiser, sinusoids
+from uad_bench.models.diffusion.schedule import (
     TIMES,
     centred,
     noise_between,

@@ -18,10 +18,16 @@ from uad_bench.methods.rd4ad import RD4AD
 
 from uad_bench.errors import UadBenchError
 from uad_bench.method import FitContext, Slices
-from uad_bench.models import perceptual
-from uad_bench.models.backbones import CHANNELS, STRIDE, load_backbone, on_grid, share_inside
+from uad_bench.models.backbones import (
+    CHANNELS,
+    STRIDE,
+    efficientnet,
+    load_backbone,
+    on_grid,
+    share_inside,
+)
 from uad_bench.models.batches import Batch
-from uad_bench.models.coreset import coreset, distance_to_nearest
+from uad_bench.models.features.coreset import coreset, distance_to_nearest
 from uad_bench.plugins.conformance import check_method
 
 MEMORIES = (PatchCore, PaDiM)
@@ -109,7 +115,7 @@ def test_missing_weights_are_told_when_a_run_is_planned(monkeypatch):
     def missing(name):
         raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr(perceptual, "files", missing)
+    monkeypatch.setattr(efficientnet, "files", missing)
     with pytest.raises(UadBenchError, match="not installed"):
         PatchCore.resolve(PatchCore.Params())
 

@@ -12,7 +12,7 @@ from uad_bench.methods.fpi import FPI
 
 from uad_bench.errors import UadBenchError
 from uad_bench.method import FitContext, Slices
-from uad_bench.models.foreign_patch import OtherPeople, interpolate
+from uad_bench.models.corruption.foreign_patch import OtherPeople, interpolate
 from uad_bench.plugins.conformance import check_method
 
 

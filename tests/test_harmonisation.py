@@ -11,8 +11,13 @@ from uad_bench.methods.thor import THOR
 
 from uad_bench.models.backbones.lite0 import unlikeness
 from uad_bench.models.batches import Batch
-from uad_bench.models.diffusion import TIMES, centred
-from uad_bench.models.harmonisation import difference, harmonic_mean, share_replaced, smoothed
+from uad_bench.models.diffusion.harmonisation import (
+    difference,
+    harmonic_mean,
+    share_replaced,
+    smoothed,
+)
+from uad_bench.models.diffusion.schedule import TIMES, centred
 
 SPACING = (4.0, 5.0)
 

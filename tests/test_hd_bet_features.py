@@ -18,8 +18,8 @@ from uad_bench.methods.rd4ad import RD4AD
 from uad_bench.errors import UadBenchError
 from uad_bench.method import FitContext, Slices
 from uad_bench.models.backbones import CHANNELS, hd_bet, load_backbone
+from uad_bench.models.backbones.weights import read_weights
 from uad_bench.models.batches import Batch
-from uad_bench.models.weights import read_weights
 
 HEIGHT, WIDTH = 32, 48
 

@@ -9,10 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 
-from uad_bench.models.gaussians import Gaussian, Sampler, divergence, divergence_from_standard
-from uad_bench.models.losses import (
-    absolute_error,
+from uad_bench.models.latent.gaussians import (
+    Gaussian,
+    Sampler,
+    divergence,
+    divergence_from_standard,
     negative_log_likelihood,
+)
+from uad_bench.models.losses.pixelwise import (
+    absolute_error,
     squared_error,
     total_variation,
 )

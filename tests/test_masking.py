@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uad_bench.models.batches import Batch
-from uad_bench.models.masking import draw_masks, fine_structure, shrinking
+from uad_bench.models.corruption.masking import draw_masks, fine_structure, shrinking
 from uad_bench.training.masked import filled_in
 
 SPACING = (2.5, 2.0)

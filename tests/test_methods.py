@@ -26,7 +26,7 @@ from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
 from uad_bench.method import FitContext, Slices, TissuePrior, search_space
 from uad_bench.models.batches import Batch
-from uad_bench.models.gaussians import Gaussian, divergence, divergence_from_standard
+from uad_bench.models.latent.gaussians import Gaussian, divergence, divergence_from_standard
 from uad_bench.phantom.datasets import simulate_subject
 from uad_bench.plugins.conformance import check_method
 from uad_bench.runner.detectors.trainer import validated

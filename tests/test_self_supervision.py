@@ -9,7 +9,12 @@ from scipy.ndimage import label
 from scipy.stats import median_abs_deviation
 from torch import Tensor, nn
 
-from uad_bench.models.self_supervision import clean, corrupt, paint_noise, paint_rectangles
+from uad_bench.models.corruption.self_supervision import (
+    clean,
+    corrupt,
+    paint_noise,
+    paint_rectangles,
+)
 from uad_bench.phantom.datasets import simulate_subject
 from uad_bench.volumes.recipe import RECIPES
 from uad_bench.volumes.steps.normalise import normalise

@@ -27,7 +27,7 @@ from uad_bench.dataset import Reading, Scan
 from uad_bench.discovery.people.splits import divided_for_supervision
 from uad_bench.errors import UadBenchError
 from uad_bench.method import FitContext, Slices
-from uad_bench.models.losses import dice_cross_entropy
+from uad_bench.models.losses.pixelwise import dice_cross_entropy
 from uad_bench.phantom.layouts import write_layout
 from uad_bench.plugins.conformance import check_method
 from uad_bench.plugins.registry import open_registry

@@ -11,7 +11,7 @@ from uad_bench.methods.disyre import DISYRE
 
 from uad_bench.method import FitContext, Slices
 from uad_bench.models.batches import Batch
-from uad_bench.models.synthetic import draw_shapes, synthesise
+from uad_bench.models.corruption.synthetic import draw_shapes, synthesise
 from uad_bench.training import Turn
 
 SPACING = (2.0, 3.0)

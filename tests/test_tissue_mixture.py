@@ -13,7 +13,7 @@ from scipy.stats import norm
 from skimage.filters import apply_hysteresis_threshold
 from sklearn.mixture import GaussianMixture
 
-from uad_bench.models.bright_regions import (
+from uad_bench.models.intensity.bright_regions import (
     REACH_MM,
     _ball,
     _depth,
@@ -23,7 +23,7 @@ from uad_bench.models.bright_regions import (
     filled,
     smoothed,
 )
-from uad_bench.models.tissue_mixture import (
+from uad_bench.models.intensity.tissue_mixture import (
     ITERATIONS,
     LEVELS,
     SMALLEST_SD,
@@ -37,7 +37,7 @@ from uad_bench.models.tissue_mixture import (
     fit_tissues,
     surprise,
 )
-from uad_bench.models.total_variation import total_variation
+from uad_bench.models.intensity.total_variation import total_variation
 
 TRUTH = TissueIntensities(np.array([0.25, 0.6, 0.5]), np.array([0.05, 0.03, 0.025]))
 START = TissueIntensities(np.array([0.3, 0.65, 0.53]), np.array([0.1, 0.06, 0.06]))

@@ -14,9 +14,9 @@ from uad_bench.methods.rd4ad import RD4AD
 
 from uad_bench.method import FitContext, Slices
 from uad_bench.models.batches import Batch
-from uad_bench.models.distillation import Student
-from uad_bench.models.feature_autoencoder import FeatureAutoencoder
-from uad_bench.models.ssim import ssim
+from uad_bench.models.features.autoencoder import FeatureAutoencoder
+from uad_bench.models.features.distillation import Student
+from uad_bench.models.losses.ssim import ssim
 from uad_bench.training.feature_method import mean_inside
 
 EVERY = (FAE, RD4AD)

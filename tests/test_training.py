@@ -16,10 +16,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from uad_bench.errors import DeviceMemoryError, DivergenceError, UadBenchError
 from uad_bench.method import FitContext, MethodInfo, Slices
 from uad_bench.models.batches import SIZE, Batch, in_batches
-from uad_bench.models.gaussians import Gaussian, Sampler
-from uad_bench.models.losses import absolute_error
-from uad_bench.models.self_supervision import clean
-from uad_bench.models.variational import GaussianLatent, GaussianNetwork
+from uad_bench.models.corruption.self_supervision import clean
+from uad_bench.models.latent.gaussians import Gaussian, Sampler
+from uad_bench.models.latent.variational import GaussianLatent, GaussianNetwork
+from uad_bench.models.losses.pixelwise import absolute_error
 from uad_bench.runner.detectors.trainer import validated
 from uad_bench.runner.failures import failure_reason
 from uad_bench.training import Loss, VariationalParams, VariationalReconstruction

@@ -17,7 +17,7 @@ import uad_bench as ub
 from uad_bench.cells import short_hash
 from uad_bench.evaluation.latent import tissue_dice
 from uad_bench.method import Slices
-from uad_bench.models.perceptual import load_lite0
+from uad_bench.models.losses.perceptual import load_lite0_distance
 from uad_bench.report.bercea2022 import BERCEA_2022
 from uad_bench.volumes.store.prepared import PreparedDataset, PreparedScan
 from uad_bench.volumes.store.tissue_prior import tissue_prior
@@ -190,7 +190,7 @@ def _distance(unseen: PreparedDataset) -> tuple[tuple[float, ...], float]:
     brain = np.concatenate([one.brain for _, one in first_scans(unseen)])
     rows = np.unique(np.linspace(0, len(image) - 1, 32).round().astype(np.int64))
     healthy, flat = torch.from_numpy(image[rows]), 0.5 * torch.from_numpy(brain[rows]).float()
-    network = load_lite0("cpu")
+    network = load_lite0_distance("cpu")
     with torch.inference_mode():
         pairs = zip(network.features(healthy), network.features(flat), strict=True)
         layers = tuple(float((one - other).square().mean()) for one, other in pairs)

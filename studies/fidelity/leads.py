@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from uad_bench.models.perceptual import LITE0_SCALES
+from uad_bench.models.losses.perceptual import LITE0_SCALES
 from uad_bench.report.bercea2022 import BERCEA_2022
 from uad_bench.report.publication import load_published
 

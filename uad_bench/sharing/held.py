@@ -15,7 +15,7 @@ from uad_bench.plugins.code import modules_of
 from uad_bench.runner.detectors.folder import STATE, DetectorRecord
 from uad_bench.sharing.paths import has_root
 
-_MEMORY_BLOCK = "uad_bench.models.coreset"
+_MEMORY_BLOCK = "uad_bench.models.features.coreset"
 """The building block of methods that keep features of single places of training scans."""
 
 

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from uad_bench.method import FitContext, FitReport, Params, Slices
 from uad_bench.models.batches import Batch
-from uad_bench.models.denoiser import Denoiser
-from uad_bench.models.diffusion import TIMES, centred, noised, shown, without_noise
-from uad_bench.models.losses import absolute_error
-from uad_bench.models.noise import NoiseName, draw_noise, noise_of_slices
+from uad_bench.models.diffusion.denoiser import Denoiser
+from uad_bench.models.diffusion.noise import NoiseName, draw_noise, noise_of_slices
+from uad_bench.models.diffusion.schedule import TIMES, centred, noised, shown, without_noise
+from uad_bench.models.losses.pixelwise import absolute_error
 from uad_bench.training.deep import DeepReconstruction
 from uad_bench.training.params import TrainingParams
 from uad_bench.training.trainable import Loss, Player, Trainable, Turn

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from uad_bench.models.batches import Batch
-from uad_bench.models.losses import absolute_error, squared_error
-from uad_bench.models.masking import draw_masks, fine_structure
-from uad_bench.models.noise import draw_noise
+from uad_bench.models.corruption.masking import draw_masks, fine_structure
+from uad_bench.models.diffusion.noise import draw_noise
+from uad_bench.models.losses.pixelwise import absolute_error, squared_error
 from uad_bench.training.network import NetworkTraining
 
 _WHOLE = 0.5

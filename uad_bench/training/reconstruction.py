@@ -15,17 +15,17 @@ from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
 from uad_bench.method import FitContext, Params
+from uad_bench.models.backbones.efficientnet import find_lite0
+from uad_bench.models.backbones.weights import file_checksum
 from uad_bench.models.batches import Batch
-from uad_bench.models.losses import absolute_error, squared_error, total_variation
-from uad_bench.models.perceptual import (
+from uad_bench.models.corruption.self_supervision import Corruption, clean, corrupt
+from uad_bench.models.losses.perceptual import (
     PerceptualDistance,
     PerceptualName,
-    find_lite0,
-    load_lite0,
+    load_lite0_distance,
     load_vgg19,
 )
-from uad_bench.models.self_supervision import Corruption, clean, corrupt
-from uad_bench.models.weights import file_checksum
+from uad_bench.models.losses.pixelwise import absolute_error, squared_error, total_variation
 from uad_bench.training.deep import DeepReconstruction
 from uad_bench.training.params import TrainingParams
 from uad_bench.training.trainable import Loss, Player, Trainable, Turn
@@ -240,7 +240,7 @@ def _load_perceptual(params: ReconstructionParams, device: str) -> PerceptualDis
         return None
     if params.perceptual == "vgg19" and params.vgg19_weights is not None:
         return load_vgg19(params.vgg19_weights, params.vgg19_sha256, device)
-    return load_lite0(device)
+    return load_lite0_distance(device)
 
 
 PAPER_TRAINING: Mapping[str, Any] = MappingProxyType(

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from uad_bench.method import FitContext, Slices
 from uad_bench.models.batches import Batch, spread
-from uad_bench.models.restoration import Restoration
-from uad_bench.models.variational import VariationalNetwork
+from uad_bench.models.latent.restoration import Restoration
+from uad_bench.models.latent.variational import VariationalNetwork
 from uad_bench.training.variational import VariationalParams, VariationalReconstruction
 
 

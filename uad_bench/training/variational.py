@@ -13,9 +13,9 @@ from torch import Tensor
 
 from uad_bench.method import FitContext, Params, tunable
 from uad_bench.models.batches import Batch
-from uad_bench.models.gaussians import Gaussian, NormScope, Sampler
-from uad_bench.models.losses import absolute_error
-from uad_bench.models.variational import VariationalNetwork
+from uad_bench.models.latent.gaussians import Gaussian, NormScope, Sampler
+from uad_bench.models.latent.variational import VariationalNetwork
+from uad_bench.models.losses.pixelwise import absolute_error
 from uad_bench.training.reconstruction import (
     PAPER_TRAINING,
     NetworkReconstruction,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from uad_bench.evaluation.histograms import ScoreHistogram, average_precision
 from uad_bench.method import FloatArray, Slices
-from uad_bench.models.synthetic import draw_shapes
+from uad_bench.models.corruption.synthetic import draw_shapes
 
 AUPRC = "AUPRC of painted lesions"
 

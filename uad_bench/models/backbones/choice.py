@@ -13,9 +13,9 @@ from torch import Tensor
 from uad_bench.errors import UadBenchError
 from uad_bench.models.backbones import hd_bet, lite0, resnet, vit
 from uad_bench.models.backbones.contract import Backbone
+from uad_bench.models.backbones.efficientnet import find_lite0
 from uad_bench.models.backbones.transformers_layout import in_authors_layout
-from uad_bench.models.perceptual import find_lite0
-from uad_bench.models.weights import read_weights
+from uad_bench.models.backbones.weights import read_weights
 
 LayeredName = Literal["efficientnet-lite0", "resnet18", "resnet50", "wide-resnet50-2"]
 """Networks that have four layers, at up to a sixteenth of the size."""

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from uad_bench.models.backbones.contract import Backbone
+from uad_bench.models.backbones.efficientnet import LITE0_BLOCKS, load_lite0
 from uad_bench.models.batches import Batch
-from uad_bench.models.perceptual import LITE0_BLOCKS, load_lite0
 
 CHANNELS = (16, 24, 40, 112)
 

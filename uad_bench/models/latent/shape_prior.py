@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from uad_bench.method import TissuePrior
-from uad_bench.models.gaussians import Gaussian
+from uad_bench.models.latent.gaussians import Gaussian
 
 
 class ShapePrior(nn.Module):

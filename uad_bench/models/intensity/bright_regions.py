@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from uad_bench.kernels import compiled_or
-from uad_bench.models.total_variation import total_variation
+from uad_bench.models.intensity.total_variation import total_variation
 
 FloatArray = NDArray[np.float64]
 

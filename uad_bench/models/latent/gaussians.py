@@ -1,4 +1,4 @@
-"""Diagonal Gaussians: heads that predict them, their divergences, and how to sample them."""
+"""Diagonal Gaussians: heads, divergences and likelihood, and how to sample them."""
 
 from __future__ import annotations
 
@@ -79,6 +79,15 @@ def divergence(q: Gaussian, p: Gaussian) -> Tensor:
 def divergence_from_standard(q: Gaussian) -> Tensor:
     """Return KL(q || N(0, 1)) per element, in nats (Kingma and Welling 2014, appendix B)."""
     return 0.5 * (q.mean.square() + q.log_variance.exp() - q.log_variance - 1.0)
+
+
+def negative_log_likelihood(image: Tensor, predicted: Gaussian, brain: Tensor) -> Tensor:
+    """Return ``-log N(image)`` summed over the brain of each sample, ``[B, 1, H, W] -> [B]``.
+
+    ``((x - m)^2 / v + log v) / 2`` in nats; the constant ``log(2 pi) / 2`` per pixel is left out.
+    """
+    distance = (image - predicted.mean).square() * (-predicted.log_variance).exp()
+    return (0.5 * (distance + predicted.log_variance) * brain).sum(dim=(1, 2, 3))
 
 
 @dataclass(frozen=True, slots=True)

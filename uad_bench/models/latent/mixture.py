@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from uad_bench.models.gaussians import Gaussian
+from uad_bench.models.latent.gaussians import Gaussian
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,21 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from uad_bench.models.gaussians import Gaussian
-
 
 def absolute_error(image: Tensor, reconstruction: Tensor) -> Tensor:
     """Return the mean absolute error over the pixels of each sample, ``[B, 1, H, W] -> [B]``."""
     return (image - reconstruction).abs().mean(dim=(1, 2, 3))
-
-
-def negative_log_likelihood(image: Tensor, predicted: Gaussian, brain: Tensor) -> Tensor:
-    """Return ``-log N(image)`` summed over the brain of each sample, ``[B, 1, H, W] -> [B]``.
-
-    ``((x - m)^2 / v + log v) / 2`` in nats; the constant ``log(2 pi) / 2`` per pixel is left out.
-    """
-    distance = (image - predicted.mean).square() * (-predicted.log_variance).exp()
-    return (0.5 * (distance + predicted.log_variance) * brain).sum(dim=(1, 2, 3))
 
 
 def squared_error(image: Tensor, reconstruction: Tensor, brain: Tensor) -> Tensor:

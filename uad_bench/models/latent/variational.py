@@ -9,8 +9,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from uad_bench.models.gaussians import Gaussian, Sampler
-from uad_bench.models.losses import negative_log_likelihood
+from uad_bench.models.latent.gaussians import Gaussian, Sampler, negative_log_likelihood
 
 Latent = TypeVar("Latent")
 

@@ -1,0 +1,1 @@
+"""Diffusion: the schedule, the noise, the network that takes it off, and what follows from it."""

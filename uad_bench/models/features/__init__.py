@@ -1,0 +1,1 @@
+"""Networks and memories over the features of a pretrained network."""

@@ -1,0 +1,1 @@
+"""Latent distributions: their heads, priors and divergences, and the restoration by them."""

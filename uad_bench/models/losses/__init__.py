@@ -1,0 +1,1 @@
+"""How far a reconstruction or a segmentation is from what it should be."""
