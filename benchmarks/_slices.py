@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from uad_bench.method import TISSUES, FitContext, Slices, TissuePrior
 from uad_bench.models.batches import Batch
 from uad_bench.training import Turn, VariationalReconstruction
-from uad_bench.training.loop import MAX_GRADIENT_NORM
+from uad_bench.training.loop.train import MAX_GRADIENT_NORM
 
 SHAPE = (128, 112)
 DEPTH = 32

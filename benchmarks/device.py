@@ -28,8 +28,8 @@ from benchmarks.scoring import near, ours, plain
 from uad_bench.method import Slices
 from uad_bench.models.batches import Batch
 from uad_bench.training import train_players
-from uad_bench.training.feed import resident
-from uad_bench.training.loop import REPORT_EVERY
+from uad_bench.training.loop.feed import resident
+from uad_bench.training.loop.train import REPORT_EVERY
 
 SLICES = 2048
 STEPS = {2: 300, 32: 100}

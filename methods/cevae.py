@@ -13,8 +13,7 @@ from uad_bench.method import FitContext, MethodInfo
 from uad_bench.models.batches import Batch
 from uad_bench.models.corruption.self_supervision import Corruption, cut_squares
 from uad_bench.models.losses.pixelwise import absolute_error
-from uad_bench.training import PAPER, Trainable, VariationalTraining
-from uad_bench.training.trainable import Loss, Turn
+from uad_bench.training import PAPER, Loss, Trainable, Turn, VariationalTraining
 
 from .vae import VAE
 

@@ -18,7 +18,7 @@ from uad_bench.training.feature_method import (
     TrainedFeatureParams,
     mean_inside,
 )
-from uad_bench.training.trainable import Loss, Player, Trainable, Turn
+from uad_bench.training.loop.trainable import Loss, Player, Trainable, Turn
 
 DEVIATIONS = 6
 """Standard deviations of a channel that make up the range of 1 that SSIM's constants are for."""

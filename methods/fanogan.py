@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from uad_bench.method import FitContext, FitReport, MethodInfo, Slices
-from uad_bench.models.adversarial import Critic, Encoder, Generator, refuse_collapse
+from uad_bench.models.adversarial import Critic, Encoder, Generator
 from uad_bench.models.batches import Batch, spread
 from uad_bench.models.losses.pixelwise import absolute_error
 from uad_bench.training import (
@@ -27,6 +27,7 @@ from uad_bench.training import (
     train_players,
 )
 from uad_bench.training.adversarial import COVERING, AdversarialTraining, adversarial_adam
+from uad_bench.training.loop.collapse import refuse_collapse
 
 
 class FAnoGAN(DeepReconstruction):

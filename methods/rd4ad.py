@@ -16,8 +16,8 @@ from uad_bench.training.feature_method import (
     TrainedFeatureParams,
     mean_inside,
 )
-from uad_bench.training.network import NetworkTraining
-from uad_bench.training.trainable import Player, Trainable
+from uad_bench.training.loop.network import NetworkTraining
+from uad_bench.training.loop.trainable import Player, Trainable
 
 
 class RD4AD(TrainedFeatureMethod):

@@ -16,8 +16,7 @@ from uad_bench.method import FitContext, FloatArray, MethodInfo, Slices
 from uad_bench.models.batches import Batch, in_batches
 from uad_bench.models.blocks import UNet
 from uad_bench.models.losses.pixelwise import dice_cross_entropy
-from uad_bench.training import DeepMethod, Loss, Trainable, TrainingParams, Turn
-from uad_bench.training.trainable import Player
+from uad_bench.training import DeepMethod, Loss, Player, Trainable, TrainingParams, Turn
 
 _SOFTNESS = 4.0
 """The score is the sigmoid of the logit divided by this: ranks stay, and 16 bits tell apart what

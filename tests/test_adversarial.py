@@ -18,11 +18,11 @@ from uad_bench.models.adversarial import (
     Critic,
     critic_loss,
     gradient_penalty,
-    refuse_collapse,
 )
 from uad_bench.models.batches import Batch
 from uad_bench.plugins.conformance import check_method
 from uad_bench.training import Turn
+from uad_bench.training.loop.collapse import refuse_collapse
 
 TINY = {"width": 2, "steps": 3, "batch_size": 4, "latent": 8, "critic_turns": 2}
 EVERY = (FAnoGAN, CAAE)

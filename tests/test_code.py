@@ -118,7 +118,7 @@ def test_an_edited_file_is_imported_again_in_the_same_process(folder):
     assert loaded(folder) is loaded(folder)
 
 
-@pytest.mark.parametrize("block", ["models/blocks.py", "training/loop.py"])
+@pytest.mark.parametrize("block", ["models/blocks.py", "training/loop/train.py"])
 def test_a_changed_building_block_changes_the_networks_made_of_it_and_nothing_else(
     monkeypatch, block
 ):

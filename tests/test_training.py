@@ -23,7 +23,7 @@ from uad_bench.models.losses.pixelwise import absolute_error
 from uad_bench.runner.detectors.trainer import validated
 from uad_bench.runner.failures import failure_reason
 from uad_bench.training import Loss, VariationalParams, VariationalReconstruction
-from uad_bench.training.feed import feed, resident
+from uad_bench.training.loop.feed import feed, resident
 from uad_bench.training.variational import VariationalTraining
 
 WIDE = 32
@@ -178,7 +178,7 @@ class Waits(TorchDispatchMode):
 
 @pytest.mark.parametrize("given", [{}, {"corruption": "noise"}, {"clean_target": True}], ids=str)
 def test_no_step_waits_for_the_device(given, monkeypatch):
-    monkeypatch.setattr("uad_bench.training.feed.free_memory", lambda _: 1 << 40)
+    monkeypatch.setattr("uad_bench.training.loop.feed.free_memory", lambda _: 1 << 40)
     data = brains(24)
     data.image[::2, 0, 15:17, 15:17] = 1.0
     waits = []
@@ -238,7 +238,9 @@ def test_slices_on_the_device_make_the_same_batches():
 def test_slices_stay_on_the_device_where_they_fit_with_room_to_spare(monkeypatch):
     data, device = brains(8), torch.device("cpu")
     made = []
-    monkeypatch.setattr("uad_bench.training.feed.resident", lambda *_: made.append(1) or iter(()))
+    monkeypatch.setattr(
+        "uad_bench.training.loop.feed.resident", lambda *_: made.append(1) or iter(())
+    )
     size = data.image.nbytes + data.brain.nbytes
     with_targets = size + data.image.nbytes
     for needed, prepare in (
@@ -247,7 +249,9 @@ def test_slices_stay_on_the_device_where_they_fit_with_room_to_spare(monkeypatch
     ):
         made.clear()
         for free in (0, 4 * needed - 1, 4 * needed):
-            monkeypatch.setattr("uad_bench.training.feed.free_memory", lambda _, free=free: free)
+            monkeypatch.setattr(
+                "uad_bench.training.loop.feed.free_memory", lambda _, free=free: free
+            )
             feed(data, np.zeros((1, 2), np.int64), device, prepare)
         assert len(made) == 1
 

@@ -7,7 +7,6 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from uad_bench.errors import DivergenceError
 from uad_bench.models.blocks import SHRINKAGE, Expanding, Trunk, image_head
 
 PENALTY_WEIGHT = 10.0
@@ -15,10 +14,6 @@ PENALTY_WEIGHT = 10.0
 
 BETAS = (0.5, 0.9)
 """Adam's decay rates, as in the published code of both methods that use this."""
-
-COLLAPSED = 0.1
-"""Generated slices that differ from each other by less than this share of what healthy ones differ
-by are one slice."""
 
 
 class Generator(nn.Module):
@@ -123,34 +118,3 @@ def gradient_penalty(
     (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     penalty: Tensor = (slope.flatten(1).norm(dim=1) - 1).square()
     return penalty
-
-
-def refuse_collapse(
-    made: Tensor, healthy: Tensor, maker: str = "the generator", brain: Tensor | None = None
-) -> None:
-    """Stop where a network makes one slice, whatever it is given.
-
-    Args:
-        made: generated slices, ``[B, 1, H, W]``.
-        healthy: real ones, ``[N, 1, H, W]``.
-        maker: what the message calls the network.
-        brain: bool, where the ones were made of the others: only differences inside the brain
-            count, because the brains differ in shape whatever the network makes.
-
-    Raises:
-        DivergenceError: if the generated ones differ from each other by less than a tenth of what
-            the real ones do.
-    """
-    ours, theirs = spread_of(made, brain), spread_of(healthy, brain)
-    if not ours >= COLLAPSED * theirs:
-        raise DivergenceError(
-            f"{maker} collapsed: its slices differ by {ours:.2g} on average, healthy ones by "
-            f"{theirs:.2g}; lower learning_rate, or take more steps or another seed"
-        )
-
-
-def spread_of(images: Tensor, where: Tensor | None = None) -> float:
-    """Return the mean absolute difference between an image and the mean of all, where it counts."""
-    counts = torch.ones_like(images) if where is None else where.to(images.dtype)
-    mean = (images * counts).sum(dim=0) / counts.sum(dim=0).clamp(min=1)
-    return float(((images - mean).abs() * counts).sum() / counts.sum().clamp(min=1))

@@ -1,16 +1,16 @@
 """One training loop for every deep method, and the base classes that tie it to the contract."""
 
 from uad_bench.training.deep import DeepMethod, DeepReconstruction
-from uad_bench.training.loop import train_players
-from uad_bench.training.network import NetworkTraining
-from uad_bench.training.params import TrainingParams
+from uad_bench.training.loop.network import NetworkTraining
+from uad_bench.training.loop.params import TrainingParams
+from uad_bench.training.loop.selection import VALIDATION_SLICES
+from uad_bench.training.loop.train import train_players
+from uad_bench.training.loop.trainable import Loss, Player, Trainable, Turn
 from uad_bench.training.reconstruction import (
     PAPER_TRAINING,
     NetworkReconstruction,
     ReconstructionParams,
 )
-from uad_bench.training.selection import VALIDATION_SLICES
-from uad_bench.training.trainable import Loss, Player, Trainable, Turn
 from uad_bench.training.variational import (
     PAPER,
     VariationalParams,

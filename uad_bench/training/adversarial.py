@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from uad_bench.models.adversarial import BETAS, critic_loss
 from uad_bench.models.batches import Batch
-from uad_bench.training.trainable import Loss, Player, Trainable, Turn
+from uad_bench.training.loop.trainable import Loss, Player, Trainable, Turn
 
 COVERING = 32
 """Generated slices among which the nearest to a healthy one is looked for."""

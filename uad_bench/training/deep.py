@@ -18,11 +18,11 @@ from uad_bench.method import (
     ReconstructionMethod,
     Slices,
 )
-from uad_bench.models.adversarial import refuse_collapse
 from uad_bench.models.batches import Batch, in_batches, spread
-from uad_bench.training.loop import train_players
-from uad_bench.training.params import TrainingParams
-from uad_bench.training.trainable import Trainable
+from uad_bench.training.loop.collapse import refuse_collapse
+from uad_bench.training.loop.params import TrainingParams
+from uad_bench.training.loop.train import train_players
+from uad_bench.training.loop.trainable import Trainable
 
 _LOOKED_AT = 8
 """Healthy validation slices on which a collapse is looked for."""

@@ -17,8 +17,8 @@ from uad_bench.models.diffusion.noise import NoiseName, draw_noise, noise_of_sli
 from uad_bench.models.diffusion.schedule import TIMES, centred, noised, shown, without_noise
 from uad_bench.models.losses.pixelwise import absolute_error
 from uad_bench.training.deep import DeepReconstruction
-from uad_bench.training.params import TrainingParams
-from uad_bench.training.trainable import Loss, Player, Trainable, Turn
+from uad_bench.training.loop.params import TrainingParams
+from uad_bench.training.loop.trainable import Loss, Player, Trainable, Turn
 
 
 class DenoiserParams(TrainingParams):

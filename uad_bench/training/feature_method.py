@@ -28,10 +28,11 @@ from uad_bench.models.backbones import (
     share_inside,
 )
 from uad_bench.models.batches import Batch, enough_memory, in_batches
+from uad_bench.models.features.normaliser import Normaliser
 from uad_bench.models.scores import bounded, typical
 from uad_bench.training.deep import DeepMethod
-from uad_bench.training.loop import train_players
-from uad_bench.training.params import TrainingParams
+from uad_bench.training.loop.params import TrainingParams
+from uad_bench.training.loop.train import train_players
 
 _AT_ONCE = 8
 _LEAST_SD = 1e-6
@@ -53,29 +54,6 @@ class FeatureParams(Params):
 
 class TrainedFeatureParams(FeatureParams, TrainingParams):
     """Hyper-parameters of the methods that train a network on features."""
-
-
-class Normaliser(nn.Module):
-    """Brings every channel to mean 0 and standard deviation 1 over healthy brains.
-
-    Args:
-        channels: how many there are.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.mean = nn.Parameter(torch.zeros(channels), requires_grad=False)
-        self.sd = nn.Parameter(torch.ones(channels), requires_grad=False)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map ``[B, C, h, w]`` to the same shape."""
-        return (features - self.mean[:, None, None]) / self.sd[:, None, None]
-
-    def each(self, layers: list[Tensor]) -> list[Tensor]:
-        """Map layers, whose channels follow each other, each in its own size."""
-        sizes = [layer.shape[1] for layer in layers]
-        parts = zip(layers, *(torch.split(of, sizes) for of in (self.mean, self.sd)), strict=True)
-        return [(layer - mean[:, None, None]) / sd[:, None, None] for layer, mean, sd in parts]
 
 
 class FeatureMethod(Method):

@@ -11,7 +11,7 @@ from uad_bench.models.batches import Batch
 from uad_bench.models.corruption.masking import draw_masks, fine_structure
 from uad_bench.models.diffusion.noise import draw_noise
 from uad_bench.models.losses.pixelwise import absolute_error, squared_error
-from uad_bench.training.network import NetworkTraining
+from uad_bench.training.loop.network import NetworkTraining
 
 _WHOLE = 0.5
 

@@ -27,8 +27,8 @@ from uad_bench.models.losses.perceptual import (
 )
 from uad_bench.models.losses.pixelwise import absolute_error, squared_error, total_variation
 from uad_bench.training.deep import DeepReconstruction
-from uad_bench.training.params import TrainingParams
-from uad_bench.training.trainable import Loss, Player, Trainable, Turn
+from uad_bench.training.loop.params import TrainingParams
+from uad_bench.training.loop.trainable import Loss, Player, Trainable, Turn
 
 
 class ReconstructionParams(TrainingParams):

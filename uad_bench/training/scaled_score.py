@@ -12,7 +12,7 @@ from uad_bench.method import FitContext, FloatArray, Slices
 from uad_bench.models.batches import Batch, in_batches, spread
 from uad_bench.models.scores import bounded, typical
 from uad_bench.training.deep import DeepReconstruction
-from uad_bench.training.selection import VALIDATION_SLICES
+from uad_bench.training.loop.selection import VALIDATION_SLICES
 
 
 class ScaledScore(DeepReconstruction):

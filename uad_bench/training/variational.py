@@ -16,13 +16,13 @@ from uad_bench.models.batches import Batch
 from uad_bench.models.latent.gaussians import Gaussian, NormScope, Sampler
 from uad_bench.models.latent.variational import VariationalNetwork
 from uad_bench.models.losses.pixelwise import absolute_error
+from uad_bench.training.loop.trainable import Loss, Trainable, Turn
 from uad_bench.training.reconstruction import (
     PAPER_TRAINING,
     NetworkReconstruction,
     ReconstructionParams,
     ReconstructionTraining,
 )
-from uad_bench.training.trainable import Loss, Trainable, Turn
 
 
 class VariationalParams(ReconstructionParams):

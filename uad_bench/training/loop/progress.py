@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from uad_bench.method import Checkpoint
-from uad_bench.training.selection import Selection
-from uad_bench.training.trainable import Trainable
+from uad_bench.training.loop.selection import Selection
+from uad_bench.training.loop.trainable import Trainable
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from uad_bench.method import FitContext, Slices
 from uad_bench.models.batches import Batch, spread
-from uad_bench.training.trainable import Trainable
+from uad_bench.training.loop.trainable import Trainable
 
 VALIDATION_SLICES = 40
 """How many validation slices, evenly spread, each check sees."""

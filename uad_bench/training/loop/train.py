@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from uad_bench.errors import DivergenceError, UadBenchError
 from uad_bench.method import FitContext, FitReport, Slices
 from uad_bench.models.batches import enough_memory, shuffled
-from uad_bench.training.feed import feed
-from uad_bench.training.params import TrainingParams
-from uad_bench.training.progress import Progress
-from uad_bench.training.selection import Selection
-from uad_bench.training.trainable import Loss, Player, Trainable, Turn
+from uad_bench.training.loop.feed import feed
+from uad_bench.training.loop.params import TrainingParams
+from uad_bench.training.loop.progress import Progress
+from uad_bench.training.loop.selection import Selection
+from uad_bench.training.loop.trainable import Loss, Player, Trainable, Turn
 
 PARTS = 100
 """Parts of a run after each of which the learning rate decays, however long the run is."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from uad_bench.models.batches import Batch
-from uad_bench.training.trainable import Loss, Player, Trainable, Turn
+from uad_bench.training.loop.trainable import Loss, Player, Trainable, Turn
 
 
 class NetworkTraining(Trainable):

@@ -1,0 +1,1 @@
+"""The training loop: what it asks for, what it is fed, what it keeps and where it stops."""
