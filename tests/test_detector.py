@@ -290,6 +290,7 @@ def test_a_scan_that_is_none_is_one_line(kept, flair, tmp_path, name, said):
         (["-d", "kept", "-o", "folder.nii"], "is a folder"),
         (["-d", "kept", "-o", "file/m.nii"], "is a file"),
         (["-d", "kept", "-o", "scan.nii.gz"], "would replace a scan"),
+        (["-d", "no.zip", "-o", "m.nii"], "no.zip: no such file; name the zip that"),
         (["-d", "nothing", "-o", "m.nii"], "nothing: no detector"),
         (["-d", "other", "-o", "m.nii"], "a detector of another version of uad-bench"),
         (["-d", "cut", "-o", "m.nii"], "damaged, its SHA-256 is another"),

@@ -77,8 +77,10 @@ def rewritten(archive: Path, path: Path, start: str, **changes: object) -> Path:
 
 
 def test_here_every_digit_is_the_same(again):
-    code, out, _ = again
+    code, out, err = again
     assert code == 0
+    assert err.count("check the files of every dataset") == 1
+    assert "train ae" in err
     assert out.strip().endswith("every number of 2 cells is the same")
 
 
@@ -111,6 +113,27 @@ def test_other_scans_are_named_before_any_training(archive, lab, prepared, tmp_p
     with pytest.raises(ub.UadBenchError, match=r"dataset mslub is not in"):
         ub.reproduce(archive, tmp_path / "new", data_root=data, cache=prepared, progress=False)
     assert not (tmp_path / "new" / "cells").exists()
+
+
+def test_what_an_archive_says_falsely_of_itself_is_told_before_any_training(
+    archive, lab, prepared, tmp_path
+):
+    def said(**changes):
+        edited = rewritten(archive, tmp_path / "edited.zip", **changes)
+        with pytest.raises(ub.UadBenchError, match=r"none of its cells can be run again") as caught:
+            ub.reproduce(edited, tmp_path / "new", data_root=lab, cache=prepared, progress=False)
+        assert not (tmp_path / "new").exists()
+        return str(caught.value)
+
+    with zipfile.ZipFile(archive) as old:
+        name = next(one for one in old.namelist() if one.startswith("cells/thresholding"))
+        data = json.loads(old.read(name))["data"]
+    forged = {**data, "manifest_hash": "0123456789abcdef"}
+    text = said(start="cells/", data=forged)
+    assert "mslub is other data than the archive's: not those of the manifest 01234" in text
+    assert "the settings of its run do not lead to it" in said(start="runs/", seeds=[3, 4])
+    assert "settings of its run cannot be used (seeds.0: " in said(start="runs/", seeds=["x"])
+    assert "settings of its run cannot be used (methods: " in said(start="runs/", methods=[])
 
 
 def test_what_must_be_named_here_is_asked_for(archive, lab, prepared, tmp_path):

@@ -235,7 +235,14 @@ def test_an_edited_archive_is_refused_whole(archive, tmp_path, edit, said):
         (lambda f: f.pop(first(f, "histograms/")), "histograms of cells/"),
         (lambda f: f.update({"report.html": b"<script>"}), "which no export does"),
         (lambda f: f.update({".lock": b""}), "which no export does"),
-        (lambda f: change(f, "cells/", b"0.25", b"1e999"), "is no number"),
+        (lambda f: change(f, "cells/", b"0.25", b"1e999"), "is no number); get it again"),
+        (lambda f: change(f, "cells/", b'"seed": 0', b'"seed": "x"'), "as an integer"),
+        (lambda f: change(f, "histograms/", b"PK", b"KP"), "is damaged (File is not a zip"),
+        (lambda f: change(f, "histograms/", b"lesion_sizes", b"lesion_sixes"), "KeyError"),
+        (lambda f: change(f, "runs/", b"{", b""), "holds no settings; get it again"),
+        (lambda f: f.update({"plan.json": b"{}"}), "plan.json is damaged"),
+        (lambda f: f.update({"tuning/a-1.log": b"{}\n1\n"}), "line 2 is no entry"),
+        (lambda f: f.update({"detectors/a/validation.npz": b""}), "no detector.json beside it"),
         (lambda f: [f.pop(n) for n in list(f) if n.startswith("cells/")], "holds no cell"),
         (lambda f: f.update({"manifests/0.json": b"{}"}), "no manifest"),
         (lambda f: f.update({"detectors/a/detector.json": b"{}"}), "is no detector's"),
@@ -244,7 +251,30 @@ def test_an_edited_archive_is_refused_whole(archive, tmp_path, edit, said):
 def test_an_archive_that_lies_well_is_refused_too(archive, tmp_path, edit, said):
     files = members(archive)
     edit(files)
-    assert said in refused(zipped(tmp_path / "lie.zip", files), tmp_path / "into")
+    text = refused(zipped(tmp_path / "lie.zip", files), tmp_path / "into")
+    assert said in text
+    assert "delete" not in text
+
+
+def test_a_detector_whose_weights_are_none_is_refused(mean, archive, tmp_path):
+    files, state = members(archive), b"no weights"
+    mean.save(tmp_path / "kept")
+    record = json.loads((tmp_path / "kept/detector.json").read_text())
+    record["sha256"] = hashlib.sha256(state).hexdigest()
+    files["detectors/a/detector.json"] = json.dumps(record).encode()
+    files["detectors/a/state.safetensors"] = state
+    said = refused(zipped(tmp_path / "lie.zip", files), tmp_path / "into")
+    assert "detectors/a/state.safetensors is damaged" in said
+
+
+def test_small_histograms_that_unpack_to_much_are_refused(archive, tmp_path, monkeypatch):
+    files, stream = members(archive), io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as out:
+        out.writestr("names.npy", bytes(3_000_000))
+    files[first(files, "histograms/")] = stream.getvalue()
+    monkeypatch.setattr("uad_bench.sharing.archive.LARGEST_TEXT_MB", 1)
+    said = refused(zipped(tmp_path / "bomb.zip", files), tmp_path / "into")
+    assert "it unpacks to more than 1 MB" in said
 
 
 PARTS = st.sampled_from(["..", ".", "", "a", "cells", "C:", "\\", "\0", "~", "a b", "\u202e", "\n"])

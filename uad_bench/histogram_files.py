@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +18,12 @@ from uad_bench.system.archives import npz_bytes
 from uad_bench.system.disk import write_whole
 
 _PARTS = ("sizes", "levels", "counts")
+
+_DAMAGED = (
+    *(EOFError, KeyError, ValueError, TypeError, IndexError, AttributeError, MemoryError),
+    *(OSError, NotImplementedError, zipfile.BadZipFile, zlib.error),
+)
+"""What numpy comes to where a file is not what it says."""
 
 
 def save_histograms(path: Path, histograms: Mapping[str, ScoreHistogram]) -> None:
@@ -44,9 +52,24 @@ def load_histograms(path: Path) -> dict[str, ScoreHistogram]:
     Raises:
         UadBenchError: if the file cannot be read or is not a histogram file.
     """
+    try:
+        return parsed_histograms(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UadBenchError(
+            f"cannot read the score histograms in {path} ({error}): delete the "
+            "file and run its cell again"
+        ) from None
+
+
+def parsed_histograms(data: bytes) -> dict[str, ScoreHistogram]:
+    """Return the histograms in the content of a file.
+
+    Raises:
+        ValueError: it is not that of a histogram file.
+    """
     tallies: list[list[Tally]] = []
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
             names = [str(name) for name in file["names"]]
             for kind in ("healthy", "lesion"):
                 tallies.append(_tallies(*(file[f"{kind}_{what}"] for what in _PARTS)))
@@ -54,11 +77,8 @@ def load_histograms(path: Path) -> dict[str, ScoreHistogram]:
             name: ScoreHistogram(healthy, lesion)
             for name, healthy, lesion in zip(names, *tallies, strict=True)
         }
-    except (OSError, EOFError, KeyError, ValueError, IndexError, zipfile.BadZipFile) as error:
-        raise UadBenchError(
-            f"cannot read the score histograms in {path} ({type(error).__name__}): delete the "
-            "file and run its cell again"
-        ) from None
+    except _DAMAGED as error:
+        raise ValueError(f"no score histograms, {type(error).__name__}") from error
 
 
 def _tallies(

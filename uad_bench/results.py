@@ -128,6 +128,14 @@ def read_cell(path: Path) -> CellRecord:
         raise UadBenchError(f"cannot read {path}: {error.strerror or error}") from None
 
 
+class NoCellError(UadBenchError):
+    """A file is not the cell that its name says; ``fault`` says why without naming the file."""
+
+    def __init__(self, path: Path, fault: str, remedy: str = "delete it and run again") -> None:
+        self.fault = fault
+        super().__init__(f"{path} {fault}: {remedy}")
+
+
 def parsed_cell(data: bytes, path: Path) -> CellRecord:
     """Return the cell in the content of a file.
 
@@ -136,21 +144,20 @@ def parsed_cell(data: bytes, path: Path) -> CellRecord:
         path: the file, for messages. Its name must be the cell's, or a copy would count twice.
 
     Raises:
-        UadBenchError: if it is not a cell record, or has the name of another cell.
+        NoCellError: it is not a cell record, or has the name of another cell.
     """
     try:
         record = CellRecord.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UadBenchError(
-            f"{path} is not a cell record ({where}: {first['msg']}): delete it and run again"
-        ) from None
+        raise NoCellError(path, f"is not a cell record ({where}: {first['msg']})") from None
     _refuse_not_finite(record, path)
     if path.name != f"{record.spec.name}.json":
-        raise UadBenchError(
-            f"{path} is not its own cell: what is in it belongs in {record.spec.name}.json; "
-            "delete the copy, or give it its name back"
+        raise NoCellError(
+            path,
+            f"is not its own cell: what is in it belongs in {record.spec.name}.json",
+            "delete the copy, or give it its name back",
         )
     return record
 
@@ -165,10 +172,7 @@ def _refuse_not_finite(record: CellRecord, path: Path) -> None:
     numbers += [item for scan in record.scans for item in scan.metrics.items()]
     for name, value in numbers:
         if value is not None and not isfinite(value):
-            raise UadBenchError(
-                f"{path} is not a cell record ({name}: {value} is no number): delete it and run "
-                "again"
-            )
+            raise NoCellError(path, f"is not a cell record ({name}: {value} is no number)")
 
 
 def stored_cells(folder: ResultsFolder) -> tuple[CellRecord, ...]:

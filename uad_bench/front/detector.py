@@ -253,6 +253,8 @@ def load_detector(
     if folder.is_file():
         with unpacked_detector(folder) as unpacked:
             return load_detector(unpacked, device=device, plugin=plugin, template=template)
+    if folder.suffix == ".zip" and not folder.exists():
+        raise UadBenchError(f"{folder}: no such file; name the zip that `uad-bench share` wrote")
     record = read_record(folder)
     paths = (plugin,) if isinstance(plugin, str | Path) else plugin
     registry = open_registry(tuple(Path(path) for path in paths))

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
-from uad_bench.cells import CellRecord
+from uad_bench.cells import CellRecord, DatasetUse
 from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import Registry, open_registry
 from uad_bench.runner.config import RunConfig, load_config
@@ -105,6 +106,14 @@ def _settings(
     if said is None:
         raise UadBenchError("the archive does not hold the settings of its run")
     values = {name: value for name, value in said.items() if name in RunConfig.model_fields}
+    try:
+        values = RunConfig.model_validate(values).repeatable
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UadBenchError(
+            f"the settings of its run cannot be used ({where}: {first['msg']})"
+        ) from None
     if strange := sorted(said.keys() - values.keys()):
         tell(Noted(f"settings that this uad-bench does not have: {', '.join(strange)}"))
     mine = dict(given)
@@ -208,20 +217,22 @@ def _other_data(
     tested = orders.supervised.get(label) if label == on else orders.evaluated.get(label)
     for order, use in ((learned, cell.training), (tested, cell.data)):
         manifest = None if use is None else found.manifests.get(use.manifest_hash)
-        if order is None or use is None or manifest is None:
+        if order is None or use is None:
             continue  # known once it is prepared
-        if text := _difference(order, manifest):
+        if text := _difference(order, use, manifest):
             if use.dataset in made:
                 tell(Noted(f"phantoms of {use.dataset} come out otherwise here ({text})"))
             else:
                 yield f"{use.dataset} is other data than the archive's: {text}"
 
 
-def _difference(order: Order, manifest: Manifest) -> str:
-    """Say how the files of a dataset differ from those in a manifest; empty where they do not."""
-    left_out = [one.scan for one in manifest.excluded]
-    if order.manifest_hash(left_out) == manifest.manifest_hash:
+def _difference(order: Order, use: DatasetUse, manifest: Manifest | None) -> str:
+    """Say how the files of a dataset differ from the archive's; empty where they do not."""
+    left_out = [one.scan for one in (use if manifest is None else manifest).excluded]
+    if order.manifest_hash(left_out) == use.manifest_hash:
         return ""
+    if manifest is None:
+        return f"not those of the manifest {use.manifest_hash}, which the archive does not hold"
     then = {one.name: {(file.role, file.sha256) for file in one.files} for one in manifest.scans}
     now = {one.scan.name: {(file.role, file.sha256) for file in one.files} for one in order.inputs}
     fewer = sorted(then.keys() - now.keys())

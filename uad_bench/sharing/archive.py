@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load
 
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
+from uad_bench.histogram_files import parsed_histograms
 from uad_bench.plugins.registry import Registry
-from uad_bench.results import ResultsFolder, parsed_cell, read_cell
+from uad_bench.results import NoCellError, ResultsFolder, parsed_cell, read_cell
 from uad_bench.runner.detectors.folder import (
     RECORD,
     STATE,
@@ -26,7 +31,14 @@ from uad_bench.runner.detectors.folder import (
 from uad_bench.runner.plan.plan import PlanFile
 from uad_bench.sharing.held import files_of_user, held_of_people
 from uad_bench.sharing.paths import without_paths
-from uad_bench.sharing.zips import LISTING, Archive, list_files, opened_archive, write_zip
+from uad_bench.sharing.zips import (
+    LARGEST_TEXT_MB,
+    LISTING,
+    Archive,
+    list_files,
+    opened_archive,
+    write_zip,
+)
 from uad_bench.system.disk import sha256_of
 from uad_bench.volumes.store.prepared import Manifest
 
@@ -260,14 +272,16 @@ def opened_results(path: Path) -> Iterator[ArchivedResults]:
         if not found.cells:
             raise UadBenchError(f"{path}: holds no cell")
         for name in names:
-            if name.endswith(f"/{RECORD}"):
-                _refuse_detector(archive, name)
+            _refuse_unusable(archive, name)
         yield found
 
 
 def _cell(archive: Archive, name: str) -> CellRecord:
     """Read a cell whose parts are where it says."""
-    record = parsed_cell(archive.read(name), archive.path / name)
+    try:
+        record = parsed_cell(archive.read(name), Path(name))
+    except NoCellError as error:
+        raise UadBenchError(f"{archive.path}: {name} {error.fault}; get it again") from None
     if record.histograms not in (None, f"histograms/{record.spec.name}.npz"):
         raise UadBenchError(f"{archive.path}: {name} names another cell's histograms")
     if record.histograms is not None and record.histograms not in archive.listing.files:
@@ -279,9 +293,12 @@ def _cell(archive: Archive, name: str) -> CellRecord:
 
 
 def _settings(archive: Archive, name: str) -> dict[str, Any]:
-    values = json.loads(archive.read(name))
+    try:
+        values = json.loads(archive.read(name))
+    except ValueError:
+        values = None
     if not isinstance(values, dict):
-        raise UadBenchError(f"{archive.path}: {name} holds no settings")
+        raise UadBenchError(f"{archive.path}: {name} holds no settings; get it again")
     return values
 
 
@@ -295,6 +312,42 @@ def _manifest(archive: Archive, name: str) -> Manifest:
     if manifest.manifest_hash != Path(name).stem:
         raise UadBenchError(f"{archive.path}: {name} is the manifest {manifest.manifest_hash}")
     return manifest
+
+
+def _refuse_unusable(archive: Archive, name: str) -> None:
+    """Refuse a file that could not be read once it is in a results folder."""
+    whose, file = Path(name).parent, Path(name).name
+    if name.startswith("detectors/") and f"{whose}/{RECORD}" not in archive.listing.files:
+        raise UadBenchError(f"{archive.path}: {name} has no {RECORD} beside it; get it again")
+    try:
+        if file == RECORD:
+            _refuse_detector(archive, name)
+        elif file == STATE:
+            load(archive.read(name))
+        elif file.endswith(".npz"):
+            _refuse_bomb(archive.read(name))
+            parsed_histograms(archive.read(name))
+        elif file == "plan.json":
+            PlanFile.model_validate_json(archive.read(name))
+        elif file.endswith(".log"):
+            _refuse_lines(archive.read(name))
+    except (ValueError, SafetensorError, zipfile.BadZipFile) as error:
+        reason = next(iter(str(error).splitlines()), "")
+        raise UadBenchError(f"{archive.path}: {name} is damaged ({reason}); get it again") from None
+
+
+def _refuse_bomb(data: bytes) -> None:
+    """Refuse arrays that unpack to more than histograms have."""
+    with zipfile.ZipFile(io.BytesIO(data)) as arrays:
+        if sum(one.file_size for one in arrays.infolist()) > LARGEST_TEXT_MB << 20:
+            raise ValueError(f"it unpacks to more than {LARGEST_TEXT_MB} MB")
+
+
+def _refuse_lines(data: bytes) -> None:
+    """Refuse a tuning journal with a line that is no entry."""
+    for number, line in enumerate(data.splitlines(), 1):
+        if not isinstance(json.loads(line), dict):
+            raise ValueError(f"line {number} is no entry of a tuning journal")
 
 
 def _refuse_detector(archive: Archive, name: str) -> None:

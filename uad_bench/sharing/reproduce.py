@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ from uad_bench.errors import UadBenchError
 from uad_bench.plugins.code import code_of
 from uad_bench.plugins.registry import Registry
 from uad_bench.runner.environment import versions
-from uad_bench.runner.events import Listener, Noted
+from uad_bench.runner.events import Event, Listener, Noted, Started
+from uad_bench.runner.place import device_of
+from uad_bench.runner.plan.plan import PlannedCell, make_plan
 from uad_bench.runner.run import run
 from uad_bench.sharing.again import RunAgain, run_again
 from uad_bench.sharing.archive import opened_results, shareable
@@ -51,6 +53,17 @@ def reproduce(path: Path, results: Path, given: Mapping[str, Any], tell: Listene
     """
     with opened_results(path) as found:
         pass  # all that is needed of it has been read
+    told: set[Event] = set()
+
+    def check(event: Event) -> None:
+        if isinstance(event, Noted | Started):
+            told.add(event)
+        tell(event)
+
+    def go_on(event: Event) -> None:
+        if not isinstance(event, Noted | Started) or event not in told:  # the run checks again
+            tell(event)
+
     reasons: dict[str, str] = {}
     runs: list[RunAgain] = []
     for name in dict.fromkeys(record.run for record in found.cells):
@@ -58,7 +71,8 @@ def reproduce(path: Path, results: Path, given: Mapping[str, Any], tell: Listene
         if not cells:
             continue
         try:
-            runs.append(run_again(found, cells, {**given, "results": results}, reasons, tell))
+            one = run_again(found, cells, {**given, "results": results}, reasons, check)
+            runs.append(_without_strays(one, reasons))
         except UadBenchError as error:
             reasons |= {cell.spec.name: str(error) for cell in cells}
     for name, reason in reasons.items():
@@ -72,9 +86,20 @@ def reproduce(path: Path, results: Path, given: Mapping[str, Any], tell: Listene
     numbers: list[Number] = []
     for one in todo:
         command = f"uad-bench reproduce {path} --results {results}"
-        done = run(one.config, one.registry, [tell], command=command)
+        done = run(one.config, one.registry, [go_on], command=command)
         numbers += _compared(one.cells, done.records, reasons, tell)
     return Comparison(tuple(numbers), reasons)
+
+
+def _without_strays(again: RunAgain, reasons: dict[str, str]) -> RunAgain:
+    """Leave out cells to which a run's settings do not lead; why is added to reasons."""
+    if not again.cells:
+        return again
+    plan = make_plan(again.config, again.registry, device_of(again.config))
+    planned = {_place(cell) for cell in plan.cells()}
+    strays = [cell.spec.name for cell in again.cells if _place(cell.spec) not in planned]
+    reasons |= dict.fromkeys(strays, "the settings of its run do not lead to it")
+    return replace(again, cells=tuple(c for c in again.cells if c.spec.name not in strays))
 
 
 def _finished(cell: CellRecord, reasons: dict[str, str]) -> bool:
@@ -124,7 +149,7 @@ def _compared(
         yield from differences(old, new)
 
 
-def _place(spec: CellSpec) -> tuple[str | int, ...]:
+def _place(spec: CellSpec | PlannedCell) -> tuple[str | int, ...]:
     """What a cell is in its run, whatever tuning chose."""
     return (
         spec.method,
