@@ -40,6 +40,7 @@ from uad_bench.tracking import Tracker, TrackingError, default_tracker, entries,
 from uad_bench.tracking import sync as sync_folder
 from uad_bench.tracking.connection import artifact_location, public_uri
 from uad_bench.tracking.entry import Entry
+from uad_bench.tracking.server import serving
 from uad_bench.tracking.sync import SyncResult
 from uad_bench.volumes.steps.space import template_grid
 
@@ -680,8 +681,9 @@ def test_a_detector_is_a_model_that_takes_paths_and_arrays(
     made.save(results / "detectors" / "spa-1")
     put(results, cell())
     sync(results, tracker)
-    for register in (False, True, True):
-        assert sync_models(ResultsFolder(results), tracker, register=register) == ("spa-1",)
+    for register, is_new in ((False, True), (False, False), (True, True), (True, False)):
+        found = sync_models(ResultsFolder(results), tracker, register=register)
+        assert (found.sent, found.already) == ((("spa-1",), ()) if is_new else ((), ("spa-1",)))
 
     client = MlflowClient(tracking_uri=database)
     (version,) = client.search_model_versions("name = 'uad-bench-spa'")
@@ -706,8 +708,13 @@ def test_ui_serves_the_cells_until_ctrl_c(results: Path, tmp_path: Path) -> None
     tracker = default_tracker(results)
     sync(results, tracker)
     code = "import sys; from uad_bench.cli import main; sys.exit(main())"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = pytest.raises(UadBenchError, match=f"^--port {port}: Address already in use; give")
+        with said, contextlib.ExitStack() as stack:
+            stack.enter_context(serving(tracker, port))
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "ui", "--results", str(results)],
+        [sys.executable, "-c", code, "ui", "--results", str(results), "--port", str(port)],
         cwd=tmp_path,
         env={name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"},
         stdout=subprocess.PIPE,
@@ -716,6 +723,7 @@ def test_ui_serves_the_cells_until_ctrl_c(results: Path, tmp_path: Path) -> None
     assert process.stdout is not None
     url = process.stdout.readline().strip()
     address = url.partition("/#/")[0]
+    assert address == f"http://127.0.0.1:{port}"
     assert url.endswith("/runs?viewStateShareKey=cells")
     urllib.request.urlopen(address, timeout=10).close()
     process.send_signal(signal.SIGINT)

@@ -198,8 +198,7 @@ def _make_tables(uri: str) -> None:
     """
     from mlflow import MlflowClient
 
-    parts = urlsplit(uri)
-    if _dialect(parts) != "sqlite" or (file := Path(parts.path[1:])).stat().st_size:
+    if (file := sqlite_file(uri)) is None or file.stat().st_size:
         return
     start = f".partial-{file.name}-"
     for left in file.parent.glob(f"{start}*"):

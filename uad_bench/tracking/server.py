@@ -46,17 +46,25 @@ class Pages:
 
 
 @contextmanager
-def serving(tracker: Tracker) -> Iterator[Pages]:
+def serving(tracker: Tracker, port: int | None = None) -> Iterator[Pages]:
     """Serve MLflow's pages on a database while the block runs.
 
     Args:
         tracker: of a database.
+        port: where; any that is free if not given.
 
     Raises:
-        UadBenchError: the server does not start, with the last thing that it said.
+        UadBenchError: the port is taken, or the server does not start, with the last thing that it
+            said.
     """
     with socket.socket() as free:
-        free.bind((_HOST, 0))
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # it may have just been free
+        try:
+            free.bind((_HOST, port or 0))
+        except OSError as error:
+            raise UadBenchError(
+                f"--port {port}: {error.strerror}; give another, or none for one that is free"
+            ) from None
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
     command += ["--host", _HOST, "--port", str(port), "--backend-store-uri", tracker.uri]

@@ -98,7 +98,20 @@ def sync(folder: ResultsFolder, tracker: Tracker, tables: Tables) -> SyncResult:
     )
 
 
-def sync_models(folder: ResultsFolder, tracker: Tracker, *, register: bool) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What became of the detectors of a results folder, by name.
+
+    Attributes:
+        sent: those that were logged or registered now.
+        already: those of which MLflow had all before.
+    """
+
+    sent: tuple[str, ...]
+    already: tuple[str, ...]
+
+
+def sync_models(folder: ResultsFolder, tracker: Tracker, *, register: bool) -> Models:
     """Log the detectors of a results folder as MLflow models, once each; controls are left out.
 
     Args:
@@ -106,21 +119,19 @@ def sync_models(folder: ResultsFolder, tracker: Tracker, *, register: bool) -> t
         tracker: where to.
         register: whether each becomes a version of the registered model ``uad-bench-METHOD``.
 
-    Returns:
-        The names of the detectors whose folder is there.
-
     Raises:
         TrackingError: if MLflow cannot be reached or refuses one.
         UadBenchError: if a cell cannot be read.
     """
-    sent = []
+    sent: list[str] = []
+    already: list[str] = []
     for entry in entries(load_cells(folder.root), folder):
         home = folder.detectors / entry.key
         if entry.kind == "detector" and entry.tags["control"] == "false" and home.is_dir():
             name = f"uad-bench-{entry.params['method']}" if register else None
-            tracker.send_model(entry, home, folder.root, name)
-            sent.append(entry.key)
-    return tuple(sent)
+            is_new = tracker.send_model(entry, home, folder.root, name)
+            (sent if is_new else already).append(entry.key)
+    return Models(tuple(sent), tuple(already))
 
 
 def _by_command(records: Sequence[CellRecord]) -> dict[str, list[CellRecord]]:

@@ -24,7 +24,7 @@ from uad_bench.tracking.views import experiment_tags
 
 # What MLflow takes in one batch: 100 parameters, 1000 values of all kinds together.
 _PARAMS_PER_BATCH = 100
-_METRICS_PER_BATCH = 900
+_METRICS_PER_BATCH = 800
 _RUNS_PER_PAGE = 1000
 _DIGEST_LENGTH = 36
 
@@ -118,7 +118,7 @@ class Tracker:
                 if _tag(run, "complete") != command.sha256:
                     _complete(client, run.info.run_id, command)
 
-    def send_model(self, detector: Entry, home: Path, folder: Path, registered: str | None) -> None:
+    def send_model(self, detector: Entry, home: Path, folder: Path, registered: str | None) -> bool:
         """Log a detector that was sent as an MLflow model of its run, once.
 
         Args:
@@ -127,9 +127,13 @@ class Tracker:
             folder: the results folder.
             registered: the registered model that it becomes a version of, ``None`` for none.
 
+        Returns:
+            Whether something was sent: it was not logged, or not registered.
+
         Raises:
             TrackingError: if MLflow cannot be reached or refuses it.
         """
+        is_new = False
         with connect(self.uri, folder) as client:
             experiment = self._experiment_id(client, folder)
             for run in self._own(client, experiment, detector, folder):
@@ -137,9 +141,12 @@ class Tracker:
                 if model is None:
                     model = log_model(client, experiment, run_id, home)
                     client.set_tag(run_id, "model", model)
+                    is_new = True
                 if registered is not None and _tag(run, "registered") is None:
                     register_model(client, registered, model, run_id)
                     client.set_tag(run_id, "registered", registered)
+                    is_new = True
+        return is_new
 
     def unsent(self, entries: Iterable[Entry], folder: Path) -> tuple[Entry, ...]:
         """Those entries that MLflow does not have in their present form.

@@ -50,7 +50,9 @@ def sync(
     for name, reason in done.failed:
         echo(f"{name}: {reason}", err=True)
     if models or register:
-        logged = tracking.sync_models(ResultsFolder(results), tracker, register=register)
-        echo(f"MLflow models: {', '.join(logged) or 'no detector is kept'}", err=True)
+        found = tracking.sync_models(ResultsFolder(results), tracker, register=register)
+        told = [*filter(None, [", ".join(found.sent)])]
+        told += [f"{len(found.already)} were there"] if found.already else []
+        echo(f"MLflow models: {'; '.join(told) or 'no detector is kept'}", err=True)
     if done.failed:
         raise typer.Exit(1)

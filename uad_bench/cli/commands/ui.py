@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from uad_bench.cli.options import RESULTS, ResultsPath
@@ -9,7 +11,12 @@ from uad_bench.cli.streams import echo
 from uad_bench.errors import UadBenchError
 
 
-def ui(results: ResultsPath = RESULTS) -> None:
+def ui(
+    results: ResultsPath = RESULTS,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port.  [default: any that is free]")
+    ] = None,
+) -> None:
     """Serve MLflow's pages on the runs of a results folder, on this machine only, until Ctrl-C.
 
     Where MLFLOW_TRACKING_URI names a server, it says so and ends.
@@ -27,7 +34,7 @@ def ui(results: ResultsPath = RESULTS) -> None:
             f"--results {results}` makes it from the results"
         )
     echo("MLflow starts, which takes some seconds ...", err=True)
-    with serving(tracker) as pages:
+    with serving(tracker, port) as pages:
         echo(pages.url)
         echo("Ctrl-C ends it", err=True)
         pages.process.wait()
