@@ -113,7 +113,9 @@ def test_all_mistakes_of_a_file_are_said_at_once_and_nothing_is_submitted(tmp_pa
 def test_what_the_library_cannot_use_is_one_line(tmp_path, slurm, wrong):
     key = wrong.partition(":")[0]
     text = re.sub(rf"^{key}:.*$", wrong, GOOD, flags=re.MULTILINE)
-    with pytest.raises(UadBenchError, match=rf"^--cluster {tmp_path}/slurm\.yaml: \S") as caught:
+    unfit = "processes" if "processes" in wrong else key
+    said = rf"^--cluster {tmp_path}/slurm\.yaml: {unfit}: \S"
+    with pytest.raises(UadBenchError, match=said) as caught:
         read_cluster_file(written(tmp_path, text))
     assert "\n" not in str(caught.value)
 

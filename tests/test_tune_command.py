@@ -155,6 +155,10 @@ def test_what_cannot_be_is_one_line_before_any_training(toy, tmp_path, capsys):
     all_given = ("--param", "toy.level=0.5", "--param", "toy.gain=1")
     assert "nothing is left to tune" in said("tune", *toy, *all_given)
     assert "--param vae.beta: its method is not part" in said("tune", *toy, "--param", "vae.beta=1")
+    for command in ("tune", "run"):
+        error = said(command, "-m", "toi", *toy[2:], "--param", "toy.level=0.5")
+        assert "Did you mean 'toy'?" in error
+        assert "not part" not in error, "of a name that is told to be mistaken"
     with pytest.raises(UadBenchError, match="tune: datasets is for run"):
         ub.tune("toy", datasets="wmh")
     assert not (tmp_path / "trainings.txt").exists()

@@ -2,6 +2,7 @@
 
 import errno
 import math
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -321,6 +322,22 @@ def test_a_database_that_cannot_be_reached_is_one_line_without_its_password(url,
     text = str(caught.value)
     assert "\n" not in text
     assert "cret" not in text + repr(Database(url))
+
+
+def test_a_database_says_whether_there_is_something_to_go_on_with(tmp_path):
+    file = tmp_path / "team.db"
+    file.touch()
+    closed = Database(f"sqlite:///file:{file}?mode=ro&uri=true")
+    with pytest.raises(UadBenchError, match=r"cannot be used: .*readonly database$"):
+        study(closed, trials=2)
+
+    def lose(number, params):
+        with sqlite3.connect(file) as database:
+            database.execute("DROP TABLE trial_user_attributes")
+        return bowl(number, params)
+
+    with pytest.raises(UadBenchError, match=r"failed: no such table.*; trials that ended are in"):
+        study(Database(f"sqlite:///{file}"), lose, trials=2)
 
 
 def test_a_file_that_is_no_database_is_one_line(tmp_path):

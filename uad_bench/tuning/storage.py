@@ -26,6 +26,7 @@ from uad_bench.system.disk import write_whole, writing
 from uad_bench.system.locks import held
 from uad_bench.system.text import without_passwords
 
+_FAILURES = (SQLAlchemyError, StorageInternalError)
 _CONNECT_S = 10
 _BEAT_S = 60
 _QUIET_S = 180
@@ -127,10 +128,14 @@ class Database:
         Raises:
             UadBenchError: the database cannot be opened, or fails later.
         """
-        with self._in_one_line("failed; finished trials are kept, and the same command goes on"):
+        with self._in_one_line("cannot be used"):
             storage = self._connected()
+        later = "; trials that ended are in it, and the same command goes on once it works again"
+        with self._in_one_line("failed", later):
             try:
-                yield make(name, storage)
+                with self._in_one_line("cannot be used"):
+                    study = make(name, storage)
+                yield study
             finally:
                 storage.remove_session()
                 storage.engine.dispose()
@@ -143,14 +148,18 @@ class Database:
         return address
 
     @contextmanager
-    def _in_one_line(self, what: str) -> Iterator[None]:
+    def _in_one_line(self, what: str, then: str = "") -> Iterator[None]:
         try:
             yield
-        except (SQLAlchemyError, StorageInternalError) as error:
+        except (*_FAILURES, UnboundLocalError) as found:
+            # Where a trial cannot be written, Optuna trips over a variable of its own.
+            error = found.__context__ if isinstance(found, UnboundLocalError) else found
+            if not isinstance(error, _FAILURES):
+                raise
             cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-            found = getattr(cause, "orig", None) or cause or error
-            reason = next(iter(str(found).splitlines()), type(found).__name__)
-            raise UadBenchError(f"storage {self} {what}: {self._safe(reason)}") from None
+            first = getattr(cause, "orig", None) or cause or error
+            reason = next(iter(str(first).splitlines()), type(first).__name__)
+            raise UadBenchError(f"storage {self} {what}: {self._safe(reason)}{then}") from None
 
     def _connected(self) -> RDBStorage:
         """Open the storage. Of two processes that make its tables at once, one has to try again."""

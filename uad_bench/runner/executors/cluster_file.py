@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from dask_jobqueue import JobQueueCluster
 
 Kind = Literal["slurm", "pbs", "lsf"]
+_Part = Literal["Job", "Cluster"]
+_PARTS: tuple[_Part, ...] = get_args(_Part)
 
 _CLASSES: Mapping[str, str] = {"slurm": "SLURM", "pbs": "PBS", "lsf": "LSF"}
 _OURS = ("kind", "workers")
@@ -95,10 +97,7 @@ def read_cluster_file(path: Path) -> ClusterFile:
         values = {"processes": 1, **values}
         prologue = values.get("job_script_prologue") or []
         values["job_script_prologue"] = [_NO_DAEMON, *prologue]
-        try:
-            _class(kind, "Job")(scheduler="tcp://checked:1", name="checked", **values)
-        except Exception as error:  # whatever dask-jobqueue makes of a value
-            problems.append(" ".join(str(error).split()))
+        problems += _refused(kind, values)
     if problems:
         raise UadBenchError(f"--cluster {path}: {'; '.join(problems)}")
     assert isinstance(workers, int)
@@ -132,12 +131,35 @@ def _faults(kind: object, values: Mapping[str, object], known_kind: bool) -> Ite
 
 def _keys(kind: str) -> set[str]:
     """The keys that dask-jobqueue takes."""
-    classes = (_class(kind, "Job"), _class(kind, "Cluster"))
-    parents = [parent for one in classes for parent in one.__mro__]
+    return {name for what in _PARTS for name in _taken(_class(kind, what))}
+
+
+def _refused(kind: str, values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what dask-jobqueue says of values that it cannot use, with their keys."""
+    job = _class(kind, "Job")
+    of_job = {key: value for key, value in values.items() if key in _taken(job)}
+    good = {"cores": 1, "memory": "1GB", "processes": 1}
+    tried = {f"{key}: ": {**good, key: value} for key, value in of_job.items()}
+    found = [f"{said}{fault}" for said, some in tried.items() if (fault := _fault(job, some))]
+    yield from found or filter(None, [_fault(job, of_job)])
+
+
+def _fault(job: Any, values: Mapping[str, Any]) -> str:
+    """What keeps a job from being made, in one line; empty where nothing does."""
+    try:
+        job(scheduler="tcp://checked:1", name="checked", **values)
+    except Exception as error:  # whatever dask-jobqueue makes of a value
+        return " ".join(str(error).split()) or type(error).__name__
+    return ""
+
+
+def _taken(one: Any) -> set[str]:
+    """The keys that a class of dask-jobqueue takes."""
+    parents = one.__mro__
     made = [parent.__init__ for parent in parents if parent.__module__.startswith("dask_jobqueue")]
     names = {name for one in made for name in inspect.signature(one).parameters}
     return names - _INTERNAL - set(_RENAMED)
 
 
-def _class(kind: str, what: Literal["Job", "Cluster"]) -> Any:
+def _class(kind: str, what: _Part) -> Any:
     return getattr(import_module(f"dask_jobqueue.{kind}"), f"{_CLASSES[kind]}{what}")

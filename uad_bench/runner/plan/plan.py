@@ -194,6 +194,7 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
     for name in list(names)[len(config.methods) :]:
         with noted(problems):
             control = registry.method(name)
+            settable.add(name)
             taken_over = followed(control, beside, config.param)
             methods += _planned(control, config, taken_over, lacking)
     problems += _lacked(lacking)
@@ -202,7 +203,7 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
     problems += tuning_faults(config, [one.method for one in methods if one.tuned])
     if len(methods) == len(names):
         problems += _unused(config, methods)
-    problems += _of_nobody(config, settable | set(names))
+    problems += _of_nobody(config, settable, names)
     protocols: list[Protocol] = []
     for name in config.protocol:
         with noted(problems):
@@ -266,7 +267,7 @@ def plan_training(config: RunConfig, registry: Registry, device: str) -> Plan:
                 problems += _unmet(planned.method, config, device)
     if len(methods) == len(config.methods):
         problems += _unused(config, methods)
-    problems += _of_nobody(config, settable | set(config.methods))
+    problems += _of_nobody(config, settable, config.methods)
     problems += tuning_faults(config, [one.method for one in methods if one.tuned])
     problems += _lacked(lacking)
     postprocessings: tuple[PostProcessing, ...] = ()
@@ -356,13 +357,21 @@ def _lacked(lacking: Mapping[str, list[str]]) -> Iterator[str]:
         yield f"{', '.join(names)}: {text}"
 
 
-def _of_nobody(config: RunConfig, settable: Collection[str]) -> Iterator[str]:
-    """Say which given parameters are no method's, or that of one that takes no part."""
+def _of_nobody(config: RunConfig, settable: set[str], methods: Collection[str]) -> Iterator[str]:
+    """Say which given parameters are no method's, or that of one that takes no part.
+
+    Where a method is unknown, which is told already, they may be its own.
+
+    Args:
+        config: the run.
+        settable: the names of all methods that are known and take part.
+        methods: the names of all that should.
+    """
     for key in config.param:
         said = config.said("param", key)
         if "." not in key:
             yield f"{said}: write METHOD.NAME=VALUE, such as spa.beta=1e-4"
-        elif key.partition(".")[0] not in settable:
+        elif settable.issuperset(methods) and key.partition(".")[0] not in settable:
             yield f"{said}: its method is not part of this run"
 
 
