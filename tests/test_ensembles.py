@@ -167,6 +167,25 @@ def test_above_every_healthy_score_the_order_stays_and_an_exponential_tail_goes_
     np.testing.assert_allclose(found, asked / 0.02 / np.log(10), rtol=0.06, atol=0.01)
 
 
+def test_healthy_scores_that_a_method_caps_go_on_as_they_fell_off_before():
+    """`outlier` caps what is no lesion: not one healthy score is above, and lesions' are."""
+    rng = np.random.default_rng(0)
+    free = rng.exponential(0.02, 400_000)
+    cap = np.quantile(free, 0.94)
+    curve = SurpriseCurve.of(np.minimum(free, cap).astype(np.float32))
+    asked = np.linspace(cap + 1e-3, 1, 200)
+    expected = 3 + (asked - cap) / 0.02 / np.log(10)
+    np.testing.assert_allclose(curve(asked), expected, rtol=0.02)
+
+
+@pytest.mark.parametrize("healthy", [0.0, 0.25])
+def test_equal_healthy_scores_leave_the_order_of_all_above(healthy):
+    curve = SurpriseCurve.of(np.full(5000, healthy, np.float32))
+    found = curve(np.linspace(healthy, 1, 100))
+    assert (np.diff(found) > 0).all()
+    assert found[-1] == pytest.approx(20)
+
+
 class Noisy(Method):
     """The image with noise of its own."""
 
@@ -225,6 +244,42 @@ def test_the_map_is_the_fused_surprise_over_20(fusion, fuse):
     each = [curve(member.score(scan)) for curve, member in zip(curves, team.joined, strict=True)]
     np.testing.assert_allclose(team.score(scan), fuse(each, axis=0) / 20, atol=1e-6)
     assert [member.seed_ for member in team.joined] == [15, 16, 17, 18, 19]
+
+
+class Sure(Noisy):
+    """Says nothing of healthy tissue, and the same of every lesion."""
+
+    info = MethodInfo("sure", "Sure")
+
+    def score(self, slices: Slices) -> np.ndarray:
+        return np.where(slices.image > 0.5, 0.4, np.minimum(0.02, slices.image / 20)).astype("f4")
+
+
+class Pair(Ensemble):
+    """A detector that caps healthy scores, and one that does not."""
+
+    class Params(EnsembleParams):
+        """Hyper-parameters."""
+
+        sure: Params = Params()
+        noisy: Params = Params()
+
+    info = MethodInfo("pair", "Pair")
+    members = (Sure, Noisy)
+
+
+def test_a_detector_that_caps_healthy_scores_does_not_silence_the_other():
+    pair, scan = Pair(), slices(2)
+    pair.fit(slices(0), slices(1), FitContext(0))
+    pair.calibrate(slices(1), FitContext(0))
+    lesion = np.random.default_rng(5).random(scan.image.shape) < 0.02
+    scan.image[lesion] = 0.55
+    found = pair.score(scan)
+    assert found.max() < 1
+    assert found[lesion].min() > found[~lesion].max()
+    order = np.argsort(pair.joined[1].score(scan)[lesion])
+    assert (np.diff(found[lesion][order]) >= 0).all()
+    assert len(np.unique(found[lesion])) > 100
 
 
 def test_healthy_voxels_are_needed():

@@ -49,7 +49,8 @@ class SurpriseCurve:
 
     Counted up to a surprise of 3, one healthy voxel in 1,000. What exceeds that score is taken to
     fall off exponentially, by its mean excess there (Pickands 1975, with a shape of 0), so that
-    scores above every healthy one keep their order.
+    scores above every healthy one keep their order. Where no healthy score exceeds it, because a
+    method caps them, they go on falling off as fast as they do between their median and the cap.
     """
 
     def __init__(self, scores: NDArray[np.float64], excess: float) -> None:
@@ -65,7 +66,7 @@ class SurpriseCurve:
         shares = 1.0 - 10.0 ** -_surprises()
         scores = np.asarray(np.quantile(values, shares, method="higher"), dtype=np.float64)
         above = values[values > scores[-1]]
-        excess = float((above - scores[-1]).mean()) if above.size else 0.0
+        excess = float((above - scores[-1]).mean()) if above.size else _decay(values, scores[-1])
         return cls(scores, max(excess, _LEAST_EXCESS))
 
     def __call__(self, score: FloatArray) -> NDArray[np.float64]:
@@ -74,6 +75,18 @@ class SurpriseCurve:
         known = np.interp(score, at, _surprises()[first])
         beyond = _KNOWN + (score - at[-1]) / (self.excess * np.log(10.0))
         return np.where(score > at[-1], beyond, known)
+
+
+def _decay(values: NDArray[np.float64], cap: np.float64) -> float:
+    """The mean of the exponential distribution that has the values' median and share at the cap.
+
+    Where half of the values are at the cap, they do not say it: a score of 1 then has the surprise
+    of a score of 1.
+    """
+    median = np.median(values)
+    if median >= cap:
+        return float((1 - cap) / ((_MOST - _KNOWN) * np.log(10.0)))
+    return float((cap - median) / np.log(0.5 / np.mean(values >= cap)))
 
 
 def _surprises() -> NDArray[np.float64]:
