@@ -167,6 +167,8 @@ def moved(results: Path) -> Iterator[Moved]:
         for arm in others:
             for cell in load_cells(place(results, arm) / str(steps)):
                 for one in differences(base[cell.spec.name], cell):
+                    if one.part != "value":
+                        continue  # its tolerance follows from the value's
                     by = 0.0 if not one.moved else abs(one.difference or math.inf)
                     yield Moved(
                         arm,

@@ -14,6 +14,7 @@ from uad_bench.evaluation.intervals import (
     mean_interval,
     pooled_intervals,
     ratio_interval,
+    reach_of_ends,
 )
 
 SHARES = st.lists(st.floats(0, 1), min_size=4, max_size=12)
@@ -129,6 +130,21 @@ def test_a_ratio_of_amounts_is_inside_its_interval_or_has_none(pairs):
     interval = ratio_interval(above, below, "amount")
     if interval is not None:
         assert 0 <= interval.low < sum(above) / sum(below) < interval.high < np.inf
+
+
+@pytest.mark.parametrize("scale", ["share", "amount"])
+@pytest.mark.parametrize("count", [4, 10, 30])
+def test_ends_move_as_far_as_is_said_where_each_subject_moves_a_little(scale, count):
+    random, by, shares = np.random.default_rng(0), {"share": 1e-4, "amount": 0.05}[scale], []
+    for draw in range(200):
+        share = scale == "share"
+        values = random.beta(1, 8, count) if share else random.lognormal(3, 0.8, count)
+        moves = random.uniform(-by, by, count) if draw % 2 else random.choice([-by, by])
+        moved = np.clip(values + moves, 0, 1 if share else None)
+        then, now = mean_interval(values, scale), mean_interval(moved, scale)
+        low, high = reach_of_ends(float(values.mean()), then, count, scale, by)
+        shares.append(max(abs(now.low - then.low) / low, abs(now.high - then.high) / high))
+    assert 0.3 < max(shares) <= 1
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])

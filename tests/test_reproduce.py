@@ -15,7 +15,7 @@ import pytest
 from made_cells import made_cell
 
 import uad_bench as ub
-from uad_bench.cells import CellRecord
+from uad_bench.cells import CellRecord, FitRecord
 from uad_bench.cli import main
 from uad_bench.evaluation.values import Metric
 from uad_bench.sharing.differences import differences
@@ -162,3 +162,24 @@ def test_a_number_that_neither_has_is_none_and_one_that_either_has_is_compared()
     assert [(one.metric, one.then, one.now, one.within) for one in found] == [
         ("dice", 0.5, None, False)
     ]
+
+
+def test_intervals_are_compared_with_what_follows_from_the_tolerance_of_their_number() -> None:
+    def cell(steps: int = 0, **dice: float | None) -> CellRecord:
+        fit = FitRecord(detector="a", steps=steps)
+        return made_cell("ae", metrics={"dice": Metric(subjects=8, **dice)}, fit=fit)
+
+    def compared(then: CellRecord, now: CellRecord) -> dict[str, bool]:
+        return {one.part: one.within for one in differences(then, now)}
+
+    whole = {"value": 0.5, "low": 0.4, "high": 0.6}
+    assert compared(cell(**whole), cell(**whole)) == dict.fromkeys(whole, True)
+    moved = cell(**{**whole, "high": 0.6 + 1e-9})
+    assert compared(cell(**whole), moved) == {"value": True, "low": True, "high": False}
+    forged = cell(200, **{**whole, "low": 0.05})
+    assert compared(cell(200, **whole), forged) == {"value": True, "low": False, "high": True}
+    near = cell(200, **{**whole, "low": 0.35})
+    assert all(compared(cell(200, **whole), near).values())
+    without = {"value": 0.5}  # all subjects have the same value
+    assert all(compared(cell(200, **without), cell(200, **whole)).values())
+    assert compared(cell(**without), cell(**whole)) == {"value": True, "low": False, "high": False}

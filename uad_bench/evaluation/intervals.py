@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import exp, log, sqrt
+from math import exp, inf, log, sqrt
 from typing import Literal
 
 import numpy as np
@@ -171,6 +171,45 @@ def _jackknife_error(without: NDArray[np.float64]) -> float:
     return sqrt((count - 1) / count * float(np.square(without - without.mean()).sum()))
 
 
+def reach_of_ends(
+    value: float, interval: Interval, subjects: int, scale: Scale, by: float
+) -> tuple[float, float]:
+    """How far the ends of an interval move where the number of each subject moves a little.
+
+    The mean then moves by ``by`` at most, and its standard error by ``by / sqrt(subjects - 1)``.
+    What that does to the ends is taken to first order, on the scale that they were made on.
+
+    Args:
+        value: the mean; a pooled number counts as one.
+        interval: its interval.
+        subjects: how many there are.
+        scale: where the number can be.
+        by: how far each subject's number moves at most.
+
+    Returns:
+        For the lower end and the upper one.
+    """
+    subjects = max(subjects, FEWEST)
+    error = _quantile(_LEVELS[scale], subjects) / sqrt(subjects - 1)
+    most = 1.0 - _TINY if scale == "share" else inf
+    centre, *ends = (min(max(one, _TINY), most) for one in (value, interval.low, interval.high))
+    found = []
+    for end in ends:
+        if scale == "amount":
+            slope, bend = end / centre, log(end / centre)
+        else:
+            slope = end * (1.0 - end) / (centre * (1.0 - centre))
+            odds = log(end / (1.0 - end)) - log(centre / (1.0 - centre))
+            bend = odds * (1.0 - 2.0 * centre)
+        found.append(by * slope * (abs(1.0 - bend) + error))
+    return found[0], found[1]
+
+
+def _quantile(level: float, subjects: int) -> float:
+    """Of Student's t, for a two-sided interval over subjects."""
+    return float(stats.t.ppf((1.0 + level) / 2.0, subjects - 1))
+
+
 def _around(
     value: float, error: float, subjects: int, scale: Scale, level: float
 ) -> Interval | None:
@@ -181,7 +220,7 @@ def _around(
     """
     if error <= _TINY * value or (scale == "amount" and error > (1 + _TINY) * value):
         return None
-    reach = float(stats.t.ppf((1.0 + level) / 2.0, subjects - 1)) * error / value
+    reach = _quantile(level, subjects) * error / value
     if scale == "amount":
         return Interval(value * exp(-reach), value * exp(reach))
     odds, reach = log(value / (1.0 - value)), reach / (1.0 - value)

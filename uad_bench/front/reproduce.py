@@ -42,7 +42,11 @@ class Reproduction:
         return self.comparison.holds
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per number: cell, ``metric``, ``then``, ``now``, whether it ``moved``."""
+        """Return one row per number: cell, ``metric``, ``then``, ``now``, whether it ``moved``.
+
+        ``part`` says whether it is the metric's ``value`` or an end of its interval, ``low`` or
+        ``high``.
+        """
         import pandas as pd
 
         rows = [
@@ -53,6 +57,7 @@ class Reproduction:
                 "postprocessing": number.cell.postprocessing,
                 "seed": number.cell.seed,
                 "metric": number.metric,
+                "part": number.part,
                 "unit": number.unit,
                 "then": number.then,
                 "now": number.now,

@@ -9,7 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from uad_bench.cells import CellRecord, CellSpec
+from uad_bench.cells import CellRecord, CellSpec, DatasetUse
+from uad_bench.evaluation.intervals import Interval, Scale, reach_of_ends
+from uad_bench.evaluation.values import Metric
 
 TOLERANCES = Path(__file__).with_name("tolerances.json")
 """The largest difference of each metric that other processors made, by what they change.
@@ -22,6 +24,10 @@ Kind = Literal["fixed", "phantoms", "trained"]
 otherwise; or the weights of a trained network."""
 
 
+Part = Literal["value", "low", "high"]
+"""A number itself, or an end of its interval."""
+
+
 @dataclass(frozen=True, slots=True)
 class Number:
     """One number of a cell, then and now.
@@ -29,6 +35,7 @@ class Number:
     Attributes:
         cell: which.
         metric: its name.
+        part: whether it is the metric itself, or an end of its interval.
         unit: ``""`` for a ratio, else ``mm``, ``px``, ``ml`` or ``per scan``.
         then: the archive's; ``None`` where it was undefined.
         now: this machine's.
@@ -37,6 +44,7 @@ class Number:
 
     cell: CellSpec
     metric: str
+    part: Part
     unit: str
     then: float | None
     now: float | None
@@ -54,27 +62,40 @@ class Number:
 
     @property
     def within(self) -> bool:
-        """Whether another processor explains the difference."""
+        """Whether another processor explains the difference.
+
+        Subjects that all have the same value have no interval, and have one once one moves.
+        """
         if not self.moved:
             return True
-        return self.difference is not None and abs(self.difference) <= self.tolerance
+        if self.difference is None:
+            return self.part != "value" and self.tolerance > 0
+        return abs(self.difference) <= self.tolerance
 
 
 def differences(then: CellRecord, now: CellRecord) -> Iterator[Number]:
-    """Yield every number of a cell, then and now."""
+    """Yield every number of a cell and the ends of its interval, then and now."""
     for name in dict.fromkeys((*then.metrics, *now.metrics)):
         old, new = then.metrics.get(name), now.metrics.get(name)
         if all(one is None or one.value is None for one in (old, new)):
             continue  # there is no number
-        unit = next(one.unit for one in (old, new) if one is not None)
-        yield Number(
-            then.spec,
-            name,
-            unit,
-            None if old is None else old.value,
-            None if new is None else new.value,
-            tolerance(kind(then, now), name),
-        )
+        known = next(one for one in (old, new) if one is not None)
+        by = tolerance(kind(then, now), name)
+        low, high = _of_ends(known, then.data, by)
+        reaches: dict[Part, float] = {"value": by, "low": low, "high": high}
+        for part, reach in reaches.items():
+            before, after = getattr(old, part, None), getattr(new, part, None)
+            if part == "value" or before is not None or after is not None:
+                yield Number(then.spec, name, part, known.unit, before, after, reach)
+
+
+def _of_ends(metric: Metric, data: DatasetUse | None, by: float) -> tuple[float, float]:
+    """How far the ends of a metric's interval may move where the metric may move by ``by``."""
+    if metric.value is None or metric.low is None or metric.high is None:
+        return by, by
+    subjects = metric.subjects or (0 if data is None else data.subjects)
+    scale: Scale = "amount" if metric.unit else "share"
+    return reach_of_ends(metric.value, Interval(metric.low, metric.high), subjects, scale, by)
 
 
 def kind(then: CellRecord, now: CellRecord) -> Kind:

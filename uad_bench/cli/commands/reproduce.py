@@ -55,13 +55,14 @@ def reproduce(
 def _summary(metric: str, numbers: list[Number]) -> tuple[str, ...]:
     moved = [number for number in numbers if number.moved]
     far = max((abs(number.difference or 0.0) for number in moved), default=0.0)
-    most = max(number.tolerance for number in numbers)
+    most = max(number.tolerance for number in numbers if number.part == "value")
     return metric, str(len(numbers)), str(len(moved)), f"{far:.2g}", f"{most:.2g}"
 
 
 def _line(number: Number) -> tuple[str, ...]:
     cell = number.cell
     name = f"{cell.method} {cell.dataset} {cell.protocol} {cell.postprocessing} s{cell.seed}"
+    name += "" if number.part == "value" else f", {number.part} end"
     then, now = ("none" if value is None else f"{value:.6g}" for value in (number.then, number.now))
     apart = "" if number.difference is None else f"{number.difference:+.2g}"
     return name, then, now, apart if number.within else f"{apart} beyond the tolerance"
