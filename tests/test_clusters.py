@@ -212,6 +212,26 @@ def test_the_cells_are_the_same_as_in_one_process(given, tmp_path):
 
 
 @pytest.mark.slow
+def test_workers_share_the_patients_of_a_dataset_and_write_the_same_cells(
+    given, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("uad_bench.runner.jobs.parts.LEAST_SCANS", 1)
+    given |= {"limit": None, "controls": "control-random", "protocol": "strict,paper"}
+    alone = ub.run(**given, results=tmp_path / "one")
+    done = ub.run(**given, results=tmp_path / "two", jobs=2)
+    assert len(done.cells) == len(alone.cells) == 4
+    assert not done.failed
+    assert numbers(tmp_path / "one") == numbers(tmp_path / "two")
+    for folder in ("pictures", "histograms"):
+        one, two = (
+            {file.name: file.read_bytes() for file in (tmp_path / name / folder).iterdir()}
+            for name in ("one", "two")
+        )
+        assert one == two
+    assert not (tmp_path / "two" / ".parts").exists()
+
+
+@pytest.mark.slow
 def test_a_run_of_a_cluster_is_the_same_run(given, tmp_path, slurm):
     """With stand-ins for SLURM's commands, real jobs, and one of them killed."""
     file = written(tmp_path, "kind: slurm\nworkers: 2\ncores: 1\nmemory: 4GB\ninterface: lo\n")

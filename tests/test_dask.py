@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
@@ -19,7 +21,7 @@ import pytest
 from uad_bench.cells import Environment
 from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import PluginSources, discover
-from uad_bench.runner.events import Ended, Event, JobFailed, Noted, Progressed, Started
+from uad_bench.runner.events import CellWritten, Ended, Event, JobFailed, Noted, Progressed, Started
 from uad_bench.runner.executors import dask as dask_room
 from uad_bench.runner.executors import pools
 from uad_bench.runner.executors.contract import Done, Failure, Slot
@@ -46,6 +48,12 @@ class Step:
         return self.name
 
 
+class Part(str):
+    """What a part of a job comes to."""
+
+    __slots__ = ()
+
+
 def perform(job: Step, done: Done, slot: Slot) -> object:
     slot.tell(Started(job.name))
     for need in job.needs:
@@ -67,6 +75,13 @@ def perform(job: Step, done: Done, slot: Slot) -> object:
     if job.word == "where":
         time.sleep(0.2)
         return f"{os.environ.get('CUDA_VISIBLE_DEVICES')} {os.environ['OMP_NUM_THREADS']}"
+    if job.word == "whole":
+        return " ".join(done.all_of(Part))
+    if job.word == "part":
+        time.sleep(0.3)
+        return Part(f"{job.name.upper()}:{os.getpid()}")
+    if job.word == "cell":
+        slot.tell(CellWritten(job.name))
     if job.word == "processes":
         return str(slot.processes)
     slot.tell(Noted(f"{job.name} {job.thing.__name__}" if job.thing else job.name))
@@ -103,11 +118,10 @@ class Ran:
     def __post_init__(self) -> None:
         self.heard: list[Event] = []
 
-    def __call__(
-        self, *jobs: Step, device: str = "cpu", plugins: tuple[Path, ...] = ()
-    ) -> dict[str, object]:
+    def __call__(self, *jobs: Step, device: str = "cpu", **more: Any) -> dict[str, object]:
         folders = (self.folder / "results",)
-        executor = DaskExecutor(self.pool, device=device, folders=folders, plugins=plugins)
+        given = {"plugins": (), **more}
+        executor = DaskExecutor(self.pool, device=device, folders=folders, **given)
         return {job.name: result for job, result in executor.run(jobs, perform, self.heard.append)}
 
     @property
@@ -152,6 +166,84 @@ def test_the_job_of_a_worker_that_is_killed_is_done_by_another(ran):
     found = ran(first, Step("last", (first,)), Step("other"))
     assert found == {"first": "FIRST", "last": "LAST", "other": "OTHER"}
     assert ran.notes.count("the worker of `first` is gone: another one does it") == 1
+
+
+def divided(*words: str, file: Path | None = None) -> Any:
+    """Divides what is called `whole` into parts that do what their words say."""
+
+    def divide(job: Step, done: Done, workers: int) -> tuple[Step, ...]:
+        if job.name != "whole":
+            return ()
+        assert done.of(job.needs[0], str) == "FIRST", "it is divided once all that it needs is done"
+        parts = (Step(f"part {at}", job.needs, word, file) for at, word in enumerate(words))
+        return tuple(parts)
+
+    return divide
+
+
+def test_workers_share_the_parts_of_a_job_which_is_given_their_results_in_order(ran):
+    ran.pool.client.wait_for_workers(2, timeout=60)
+    first = Step("first")
+    whole = Step("whole", (first,), "whole")
+    after = Step("after", (first,))
+    parts, asked = divided(*4 * ["part"]), set()
+
+    def divide(job: Step, done: Done, workers: int) -> tuple[Step, ...]:
+        asked.add(workers)
+        return parts(job, done, workers)
+
+    found = ran(first, whole, after, divide=divide)
+    assert asked == {2}
+    names, workers = zip(*(one.split(":") for one in found["whole"].split()[1::2]), strict=True)
+    assert names == ("0", "1", "2", "3")
+    assert len(set(workers)) == 2
+    assert found["after"] == "AFTER"
+
+
+def test_a_worker_that_dies_loses_one_part(ran):
+    first, file = Step("first"), ran.folder / "killed"
+    whole = Step("whole", (first,), "whole")
+    parts = divided("part", "die once", "part", file=file)
+    found = ran(first, whole, divide=parts)
+    assert found["whole"].startswith("PART 0:")
+    assert ran.notes.count("the worker of `part 1` is gone: another one does it") == 1
+    started = [one.text for one in ran.heard if isinstance(one, Started)]
+    assert [started.count(f"part {at}") for at in (0, 2)] == [1, 1]
+
+
+def test_a_part_that_fails_is_one_line_of_the_whole_and_ends_the_other_parts(ran):
+    first = Step("first")
+    whole = Step("whole", (first,), "whole")
+    found = ran(first, whole, Step("good"), divide=divided("fail", *5 * ["part"]))
+    assert found["whole"] == Failure("no such luck", "", NOWHERE)
+    assert found["good"] == "GOOD"
+    assert [one.job for one in ran.heard if isinstance(one, JobFailed)] == ["whole"]
+    assert found["part 5"] == found["whole"], "it was not begun any more"
+
+
+def test_a_cell_is_told_once_its_worker_has_the_next_job_and_none_is_lost(ran, monkeypatch):
+    """MLflow takes a while for a cell, and no worker waits for it."""
+    given: list[str] = []
+    give = dask_room._Crew._give
+
+    def noted(crew: Any, member: Any, job: Step) -> None:
+        given.append(job.name)
+        give(crew, member, job)
+
+    monkeypatch.setattr(dask_room._Crew, "_give", noted)
+    before: list[int] = []
+    hear = ran.heard.append
+
+    def listen(event: Event) -> None:
+        hear(event)
+        if isinstance(event, CellWritten):
+            before.append(len(given))
+
+    ran.heard = SimpleNamespace(append=listen)
+    ran.pool.client.wait_for_workers(2, timeout=60)
+    ran(*(Step(f"cell {at}", word="cell") for at in range(6)))
+    assert len(before) == 6
+    assert all(count >= min(6, at + 3) for at, count in enumerate(before))
 
 
 @pytest.mark.slow

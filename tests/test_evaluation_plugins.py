@@ -21,27 +21,31 @@ PROTOCOL = '''"""The mean score of lesion voxels minus that of healthy ones."""
 import numpy as np
 
 from uad_bench.evaluation.protocol import MetricInfo, Protocol
-from uad_bench.evaluation.scored import Evaluation
+from uad_bench.evaluation.scored import Evaluation, MeasuredScan, named_histograms
 from uad_bench.evaluation.values import ScanScores
 
 CONTRAST = MetricInfo(name="contrast", title="Contrast of lesions", shown="always")
 
 
-def measure(source, validation):
-    scans, histograms = [], {}
-    for scan in source():
+def measure(scan, validation):
+    value = None
+    if scan.lesion_mask.any():
         healthy = scan.scores[scan.brain & (scan.lesion == 0)].mean()
         value = float(scan.scores[scan.lesion_mask].mean() - healthy) / 65535
-        scans.append(
-            ScanScores(subject=scan.subject, session=scan.session, metrics={"contrast": value})
-        )
-        histograms[f"{scan.name}/slice"] = scan.whole_slice_histogram()
-    mean = float(np.mean([scan.metrics["contrast"] for scan in scans]))
+    scores = ScanScores(subject=scan.subject, session=scan.session, metrics={"contrast": value})
+    return MeasuredScan(scores, {"slice": scan.whole_slice_histogram()})
+
+
+def combine(measured, scans, validation):
+    values = [one.scores.metrics["contrast"] for one in measured]
+    found = [value for value in values if value is not None]
+    mean = float(np.mean(found)) if found else None
+    skipped = len(values) - len(found)
     return Evaluation(
-        metrics={"contrast": CONTRAST.of(mean, subjects=len(scans))},
-        scans=tuple(scans),
+        metrics={"contrast": CONTRAST.of(mean, subjects=len(found), skipped=skipped)},
+        scans=tuple(one.scores for one in measured),
         thresholds={},
-        histograms=histograms,
+        histograms=named_histograms(measured),
     )
 
 
@@ -52,6 +56,7 @@ PROTOCOL = Protocol(
     description="Says how far lesions stand out.",
     metrics=(CONTRAST,),
     measure=measure,
+    combine=combine,
 )
 '''
 

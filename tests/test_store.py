@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import os
+import pickle
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ import pytest
 
 from uad_bench.cells import Exclusion
 from uad_bench.dataset import Dataset, DatasetInfo, Scan
+from uad_bench.discovery.people.traits import PersonTraits
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.scored import MIN_BRAIN_MM2
 from uad_bench.volumes.recipe import Recipe
@@ -189,6 +191,24 @@ def test_use_counts_one_split_or_everything(store: PreparedDataset) -> None:
     assert store.use("test").slices == len(store.split("test"))
     assert store.use().simulated
     assert store.use().manifest_hash == store.manifest_hash
+
+
+def test_a_prepared_dataset_travels_by_name_whatever_is_in_it(
+    store: PreparedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titled = replace(store, title="Mine", people={"a": PersonTraits(site="Here")})
+    monkeypatch.chdir(store.folder.parent)
+    sent = pickle.dumps(replace(titled, folder=Path(store.folder.name)))
+    assert len(sent) < len((store.folder / "manifest.json").read_bytes()) / 4
+    monkeypatch.chdir("/")
+    found = pickle.loads(sent)
+    assert (found.manifest, found.title, found.people) == (
+        store.manifest,
+        titled.title,
+        titled.people,
+    )
+    scan = store.scans[0]
+    assert np.array_equal(found.slices(scan).image, store.slices(scan).image)
 
 
 def test_index_and_manifest_say_what_is_there(store: PreparedDataset) -> None:

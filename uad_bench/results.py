@@ -73,6 +73,11 @@ class ResultsFolder:
         """Sweeps, one folder each."""
         return self.root / "sweeps"
 
+    @property
+    def parts(self) -> Path:
+        """Finished parts of evaluations that are not cells yet, one folder per evaluation."""
+        return self.root / ".parts"
+
     def cell(self, name: str) -> Path:
         """The JSON file of the cell called ``name``."""
         return self.cells / f"{name}.json"

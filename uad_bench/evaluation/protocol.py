@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.histograms import ScoreHistogram
 from uad_bench.evaluation.intervals import Interval
-from uad_bench.evaluation.scored import Evaluation, ScanSource, ScoredScan
+from uad_bench.evaluation.scored import Evaluation, MeasuredScan, ScanSource, ScoredScan
 from uad_bench.evaluation.values import Direction, Metric
 
 Shown = Literal["always", "where known", "on request"]
@@ -84,9 +85,13 @@ class Protocol:
         caption: what a table's caption says of it, plain text that names the version.
         description: what it does, in one paragraph.
         metrics: the numbers it reports, in the order of its tables.
-        measure: the evaluation itself. It is given the scans, which it may read several times,
-            and the pooled in-brain scores of healthy validation scans. Without those (``None``) it
-            gives the value ``None`` to metrics that need them, and says why in ``missing``.
+        measure: what it says of one scan, given the scan and the pooled in-brain scores of healthy
+            validation scans. Without those (``None``) it gives the value ``None`` to metrics that
+            need them. Scans are measured in any order and in several processes.
+        combine: what it says of the dataset, given what it said of every scan, in the dataset's
+            order, the scans, and the scores of healthy validation scans. ``missing`` says why a
+            metric has no value.
+        reads_again: whether ``combine`` reads the scans. Then their scores are kept until it did.
     """
 
     name: str
@@ -94,7 +99,9 @@ class Protocol:
     caption: str
     description: str
     metrics: tuple[MetricInfo, ...]
-    measure: Callable[[ScanSource, ScoreHistogram | None], Evaluation]
+    measure: Callable[[ScoredScan, ScoreHistogram | None], MeasuredScan]
+    combine: Callable[[Sequence[MeasuredScan], ScanSource, ScoreHistogram | None], Evaluation]
+    reads_again: bool = False
 
     def metric(self, name: str) -> MetricInfo:
         """What a metric is; one that it does not declare is called by its name."""
@@ -113,7 +120,28 @@ class Protocol:
             UadBenchError: if there are no scans, two have one name, a threshold needs healthy
                 validation voxels and there are none, or the metrics are not those declared.
         """
-        found = self.measure(_checked(scans), validation)
+        measured = [self.measure(scan, validation) for scan in scans()]
+        return self.combined(measured, scans, validation)
+
+    def combined(
+        self,
+        measured: Sequence[MeasuredScan],
+        scans: ScanSource,
+        validation: ScoreHistogram | None,
+    ) -> Evaluation:
+        """Evaluate scans that were measured, here or elsewhere.
+
+        Args:
+            measured: what :attr:`measure` said of every scan, in the dataset's order.
+            scans: the same scans; read only where :attr:`reads_again` says so.
+            validation: what the scans were measured with.
+
+        Raises:
+            UadBenchError: as :meth:`evaluate`.
+        """
+        _refuse_names([one.name for one in measured])
+        source = scans if self.reads_again else self._unread
+        found = self.combine(measured, source, validation)
         declared = tuple(one.name for one in self.metrics)
         if tuple(found.metrics) != declared:
             raise UadBenchError(
@@ -128,28 +156,23 @@ class Protocol:
         }
         return replace(found, missing=reasons)
 
+    def _unread(self) -> Iterator[ScoredScan]:
+        raise UadBenchError(
+            f"protocol {self.name} reads the scans again: it must say so with reads_again=True"
+        )
+
 
 def validation_histogram(scans: Iterable[ScoredScan]) -> ScoreHistogram:
     """The pooled in-brain scores of healthy validation scans, from which thresholds come."""
     return ScoreHistogram.pooled(scan.brain_histogram() for scan in scans)
 
 
-def _checked(scans: ScanSource) -> ScanSource:
-    """The same source, refusing an empty dataset and two scans of one name."""
-
-    def source() -> Iterable[ScoredScan]:
-        names: set[str] = set()
-        for scan in scans():
-            if scan.name in names:
-                raise UadBenchError(
-                    f"two scans are called {scan.name}: give every scan of a subject its own "
-                    "session"
-                )
-            names.add(scan.name)
-            yield scan
-        if not names:
-            raise UadBenchError(
-                "there is no scan to evaluate: `uad-bench data` shows what was found"
-            )
-
-    return lambda: iter(source())
+def _refuse_names(names: Sequence[str]) -> None:
+    """Refuse an empty dataset and two scans of one name."""
+    if not names:
+        raise UadBenchError("there is no scan to evaluate: `uad-bench data` shows what was found")
+    (name, count), *_ = Counter(names).most_common(1)
+    if count > 1:
+        raise UadBenchError(
+            f"two scans are called {name}: give every scan of a subject its own session"
+        )

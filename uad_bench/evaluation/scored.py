@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html import escape
 
@@ -116,6 +116,28 @@ ScanSource = Callable[[], Iterator[ScoredScan]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class MeasuredScan:
+    """What a protocol says of one scan by itself. That of any scan can come from any process.
+
+    Attributes:
+        scores: the numbers that need no other scan.
+        histograms: score histograms by domain, such as ``brain``.
+        healthy: whether the subject is healthy.
+        penalised: the metrics that entered with the penalty of an empty prediction.
+    """
+
+    scores: ScanScores
+    histograms: Mapping[str, ScoreHistogram] = field(repr=False)
+    healthy: bool = False
+    penalised: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """Subject and session, unique inside a dataset."""
+        return self.scores.name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
     """Everything one protocol says about one detector on one dataset.
 
@@ -165,6 +187,15 @@ class Evaluation:
         for name, reason in self.missing.items():
             names.setdefault(reason, []).append(name)
         return [f"n/a: {', '.join(some)}: {reason}" for reason, some in names.items()]
+
+
+def named_histograms(scans: Iterable[MeasuredScan]) -> dict[str, ScoreHistogram]:
+    """The histograms of scans as an :class:`Evaluation` names them."""
+    return {
+        f"{scan.name}/{domain}": histogram
+        for scan in scans
+        for domain, histogram in scan.histograms.items()
+    }
 
 
 def as_score(threshold: int) -> float:

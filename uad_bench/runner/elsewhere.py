@@ -9,10 +9,9 @@ from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.detectors.map_files import MadeElsewhere
 from uad_bench.runner.events import Listener, told
-from uad_bench.runner.jobs.evaluate import Evaluated
+from uad_bench.runner.jobs.cells import Evaluated
 from uad_bench.runner.jobs.perform import last_result
 from uad_bench.runner.jobs.setting import Setting
-from uad_bench.runner.listeners import pictures
 from uad_bench.runner.plan.maps import plan_maps
 from uad_bench.runner.run import Outcome
 from uad_bench.runner.store import CellStore
@@ -35,8 +34,7 @@ def evaluate_maps(
         UadBenchError: in one line, what cannot be.
     """
     plan = plan_maps(maps, config, registry)
-    results = ResultsFolder(config.results)
-    tell = told((pictures(results), told(listeners)))
+    results, tell = ResultsFolder(config.results), told(listeners)
     setting = Setting(config, CellStore.of(plan, tell), "cpu", None, tell)
     with results.lock():
         found = last_result(plan.jobs(), setting, Evaluated)

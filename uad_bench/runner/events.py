@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from uad_bench.cells import CellRecord
 from uad_bench.runner.failures import failure_reason
-
-if TYPE_CHECKING:  # the command line's progress needs no numpy
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from uad_bench.method import FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,40 +47,6 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """The slice that a cell's picture shows.
-
-    Attributes:
-        scan: name of the scan.
-        image: float32 ``[H, W]``.
-        lesion: uint8 ``[H, W]``.
-        reconstruction: float32 ``[H, W]``, ``None`` where the method makes none.
-        scores: per post-processing, float32 ``[H, W]``.
-    """
-
-    scan: str
-    image: FloatArray
-    lesion: NDArray[np.uint8]
-    reconstruction: FloatArray | None
-    scores: Mapping[str, FloatArray]
-
-
-@dataclass(frozen=True, slots=True)
-class CellScored:
-    """A cell has its numbers, and is about to be written.
-
-    Attributes:
-        record: the cell.
-        example: a slice to show, ``None`` where no scan has a lesion.
-        mark: what its post-processing puts behind the method's title.
-    """
-
-    record: CellRecord
-    example: Example | None
-    mark: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class CellWritten:
     """A cell, finished or failed, is in the results folder."""
 
@@ -104,10 +63,17 @@ class JobFailed:
 
 @dataclass(frozen=True, slots=True)
 class JobEnded:
-    """The job of this key ended, whatever came of it, after ``seconds``."""
+    """A job ended, whatever came of it.
+
+    Attributes:
+        key: of the job; of the whole, where it is a part.
+        seconds: how long it took.
+        is_part: whether it is one of several parts, after which the whole is put together.
+    """
 
     key: str
     seconds: float
+    is_part: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +91,7 @@ class Overall:
     left_s: float | None
 
 
-Event = (
-    Started | Progressed | Ended | Noted | CellScored | CellWritten | JobFailed | JobEnded | Overall
-)
+Event = Started | Progressed | Ended | Noted | CellWritten | JobFailed | JobEnded | Overall
 
 Listener = Callable[[Event], None]
 """Is called with every event, one after the other, from any thread; it should return at once."""

@@ -1,4 +1,4 @@
-"""Who listens to every run: the pictures of its cells, and MLflow."""
+"""Who listens to every run: MLflow."""
 
 from __future__ import annotations
 
@@ -9,35 +9,8 @@ from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import Registry
 from uad_bench.results import ResultsFolder
-from uad_bench.runner.events import CellScored, CellWritten, Event, Listener, Noted
-from uad_bench.runner.plan.job import named
-from uad_bench.system.disk import write_whole
+from uad_bench.runner.events import CellWritten, Event, Listener, Noted
 from uad_bench.tracking import Tables, TrackingError, default_tracker, entries, sync
-
-
-def pictures(results: ResultsFolder) -> Listener:
-    """Return a listener that draws one picture per cell."""
-
-    def pictures(event: Event) -> None:
-        if not isinstance(event, CellScored) or event.example is None:
-            return
-        # matplotlib writes to HOME when it is imported; a run that is refused does not need it.
-        from uad_bench.report.figures.cells import cell_picture
-
-        spec, example = event.record.spec, event.example
-        data = event.record.data
-        picture = cell_picture(
-            example.image,
-            example.lesion,
-            example.reconstruction,
-            example.scores[spec.postprocessing],
-            title=f"{named(event.record.method_title, spec.supervised_on)}{event.mark} on "
-            f"{spec.dataset}, {example.scan}",
-            simulated=data is not None and data.simulated,
-        )
-        write_whole(results.picture(spec.name), picture)
-
-    return pictures
 
 
 class Mlflow:

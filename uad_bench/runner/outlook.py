@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
@@ -34,15 +35,19 @@ class Outlook:
         self._left = _open_jobs(plan.jobs(), wanted)
         self._tell = tell
         self._since: float | None = None
+        self._parts_s: defaultdict[str, float] = defaultdict(float)
         self._took: list[tuple[tuple[str, str, str], float]] = []
 
     def __call__(self, event: Event) -> None:
         """Take note of a job that ended, or of a cell that was written."""
         match event:
-            case JobEnded(key, seconds) if key in self._left:
-                self._took.append((self._left.pop(key), seconds))
+            case JobEnded(key, seconds, is_part) if key in self._left:
                 if self._since is None:
                     self._since = time.monotonic() - seconds
+                self._parts_s[key] += seconds
+                if is_part:
+                    return
+                self._took.append((self._left.pop(key), self._parts_s.pop(key)))
             case CellWritten():
                 self._done += 1
             case _:

@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import PluginSources
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.environment import resolve_device
 from uad_bench.runner.executors.cluster_file import read_cluster_file
-from uad_bench.runner.executors.contract import Executor
+from uad_bench.runner.executors.contract import Divide, Executor, undivided
 from uad_bench.runner.executors.local import LocalExecutor
 from uad_bench.system.extras import install_command, is_installed
 from uad_bench.system.machine import cores
@@ -116,13 +117,19 @@ def place_notes(config: RunConfig) -> Iterator[str]:
 
 
 @contextmanager
-def open_executor(config: RunConfig, device: str, folders: tuple[Path, ...]) -> Iterator[Executor]:
+def open_executor(
+    config: RunConfig,
+    device: str,
+    folders: tuple[Path, ...],
+    divide: Divide[Any] = undivided,
+) -> Iterator[Executor]:
     """Start, or reach, what runs the jobs of a run.
 
     Args:
         config: the run.
         device: what :func:`device_of` returns.
         folders: what workers share with this process.
+        divide: makes parts of a job that several workers share.
 
     Raises:
         UadBenchError: it does not start, or cannot be reached.
@@ -143,7 +150,7 @@ def open_executor(config: RunConfig, device: str, folders: tuple[Path, ...]) -> 
         threads = max(1, min(cores() // count, asked_threads(os.environ) or cores()))
         pool = pools.local_pool(count, threads, _gpus(config, device))
     with pool as workers:
-        yield DaskExecutor(workers, device=device, folders=folders, plugins=plugins)
+        yield DaskExecutor(workers, device=device, folders=folders, plugins=plugins, divide=divide)
 
 
 def _gpus(config: RunConfig, device: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from shutil import rmtree
 
 from uad_bench.cells import CellRecord
 from uad_bench.method import Params
@@ -18,10 +19,11 @@ from uad_bench.runner.data.sources import cache_folder
 from uad_bench.runner.detectors.tuning import Tuning
 from uad_bench.runner.events import Listener, Noted, told
 from uad_bench.runner.executors.contract import Executor, Failure, refuse_unpicklable
-from uad_bench.runner.jobs.evaluate import Evaluated
+from uad_bench.runner.jobs.cells import Evaluated
+from uad_bench.runner.jobs.parts import divide
 from uad_bench.runner.jobs.perform import perform
 from uad_bench.runner.jobs.setting import Setting
-from uad_bench.runner.listeners import Mlflow, pictures
+from uad_bench.runner.listeners import Mlflow
 from uad_bench.runner.outlook import Outlook
 from uad_bench.runner.place import device_of, open_executor
 from uad_bench.runner.plan.job import Evaluate, Tune
@@ -86,7 +88,7 @@ def run(
         mlflow = Mlflow(results, registry, tell) if config.mlflow else None
         outlook = Outlook(plan, stored_cells(results), tell)
         recorded: list[Listener] = [] if mlflow is None else [mlflow]
-        everyone = told([pictures(results), *recorded, tell, outlook])
+        everyone = told([*recorded, tell, outlook])
         store = CellStore.of(plan, everyone)
         store.refuse_other_versions(plan.cells())
         setting = Setting(config, store, device, plan.atlas, everyone)
@@ -95,7 +97,7 @@ def run(
         tuned: dict[tuple[str, str], Params] = {}
         data: Data | None = None
         folders = (results.root, cache_folder(config.cache))
-        opened = open_executor(config, device, folders) if executor is None else None
+        opened = open_executor(config, device, folders, divide) if executor is None else None
         with opened or nullcontext(executor) as workers:
             assert workers is not None
             work = partial(perform, setting=setting)
@@ -117,6 +119,7 @@ def run(
                     done = _evaluated(job, params, result, setting, data)
                     records += done.records
                     computed += done.computed
+        rmtree(results.parts, ignore_errors=True)  # of runs that were killed
         if mlflow is not None:
             mlflow.finish()
     return Outcome(tuple(records), computed)
@@ -136,6 +139,8 @@ def _begin(plan: Plan, setting: Setting, data: Data, command: str) -> None:
     }
     _make_room(plan, setting, data, known)
     results = setting.store.results
+    if setting.config.overwrite == "all":
+        rmtree(results.parts, ignore_errors=True)
     write_plan(plan, results, command)
     for dataset in (data.training, *data.evaluated.values(), *data.supervised.values()):
         file = results.manifests / f"{dataset.manifest_hash}.json"

@@ -18,7 +18,14 @@ from uad_bench.evaluation.histograms import (
 )
 from uad_bench.evaluation.intervals import pooled_intervals, ratio_interval
 from uad_bench.evaluation.protocol import MetricInfo, Protocol
-from uad_bench.evaluation.scored import Evaluation, ScanSource, as_score
+from uad_bench.evaluation.scored import (
+    Evaluation,
+    MeasuredScan,
+    ScanSource,
+    ScoredScan,
+    as_score,
+    named_histograms,
+)
 from uad_bench.evaluation.values import Metric, ScanScores
 
 _SEARCHED = "Maximum Dice is an upper bound: its threshold is searched on test labels."
@@ -101,31 +108,40 @@ class _Scan:
         return ScanScores(subject=self.subject, session=self.session, metrics=values)
 
 
-def evaluate_paper(source: ScanSource, validation: ScoreHistogram | None) -> Evaluation:  # noqa: ARG001
-    """Evaluate under the protocol ``paper``. Reads the scans twice.
+def measure_paper(scan: ScoredScan, _: ScoreHistogram | None) -> MeasuredScan:
+    """Count the scores of one scan. Its distances need the threshold of the whole dataset."""
+    scores = ScanScores(subject=scan.subject, session=scan.session, metrics={})
+    return MeasuredScan(scores, {"slice": scan.whole_slice_histogram()})
+
+
+def combine_paper(
+    measured: Sequence[MeasuredScan],
+    source: ScanSource,
+    _: ScoreHistogram | None,
+) -> Evaluation:
+    """Pool the voxels of all scans, search the threshold, and read the scans again for distances.
 
     Args:
-        source: the scans of the dataset.
-        validation: not used, because the threshold is searched on the test labels.
+        measured: the scans of the dataset.
+        source: the same scans.
     """
-    histograms = {scan.name: scan.whole_slice_histogram() for scan in source()}
-    pooled = ScoreHistogram.pooled(histograms.values())
+    pooled = ScoreHistogram.pooled(one.histograms["slice"] for one in measured)
     best = max_dice(pooled)
     threshold = NOTHING if best is None else best[1]
     scans = [
         _Scan(
             scan.subject,
             scan.session,
-            histograms[scan.name],
+            one.histograms["slice"],
             slice_distances(scan.predicted(threshold), scan.lesion_mask),
         )
-        for scan in source()
+        for one, scan in zip(measured, source(), strict=True)
     ]
     return Evaluation(
         metrics=_metrics(scans, pooled, None if best is None else best[0]),
         scans=tuple(scan.scores(threshold) for scan in scans),
         thresholds={} if best is None else {"max_dice": as_score(threshold)},
-        histograms={f"{name}/slice": histogram for name, histogram in histograms.items()},
+        histograms=named_histograms(measured),
     )
 
 
@@ -182,5 +198,7 @@ PAPER = Protocol(
         "logit or, for hd, a log scale, with the standard error of a jackknife over subjects."
     ),
     metrics=_METRICS,
-    measure=evaluate_paper,
+    measure=measure_paper,
+    combine=combine_paper,
+    reads_again=True,
 )

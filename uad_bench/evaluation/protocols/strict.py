@@ -38,12 +38,19 @@ from uad_bench.evaluation.protocols._strict_metrics import (
     NO_GROUPS,
     NO_THRESHOLD,
 )
-from uad_bench.evaluation.scored import Evaluation, ScanSource, ScoredScan, as_score
+from uad_bench.evaluation.scored import (
+    Evaluation,
+    MeasuredScan,
+    ScanSource,
+    ScoredScan,
+    as_score,
+    named_histograms,
+)
 from uad_bench.evaluation.statistics import subject_means
 from uad_bench.evaluation.tally import LEVELS
 from uad_bench.evaluation.values import Metric, ScanScores
 
-__all__ = ["FPR", "STRICT", "evaluate_strict"]
+__all__ = ["FPR", "STRICT"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +66,6 @@ class _Thresholds:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Scan:
-    """One scan: its numbers, its histograms, and the metrics that entered with a penalty."""
-
-    name: str
-    scores: ScanScores
-    brain: ScoreHistogram
-    whole: ScoreHistogram
-    healthy: bool
-    predicted_ml: float | None
-    penalised: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class _BestThreshold:
     """The common threshold with the largest mean Dice, and the interval of this Dice."""
 
@@ -79,11 +73,11 @@ class _BestThreshold:
     interval: Interval | None
 
 
-def evaluate_strict(source: ScanSource, validation: ScoreHistogram | None) -> Evaluation:
-    """Evaluate under the protocol ``strict``. Reads the scans once.
+def measure_strict(scan: ScoredScan, validation: ScoreHistogram | None) -> MeasuredScan:
+    """Measure one scan: all but its Dice at the common threshold, which needs all scans.
 
     Args:
-        source: the scans of the dataset.
+        scan: the scan.
         validation: in-brain scores of healthy validation scans, which set the thresholds. Without
             them, what needs a threshold is missing.
 
@@ -91,7 +85,47 @@ def evaluate_strict(source: ScanSource, validation: ScoreHistogram | None) -> Ev
         UadBenchError: if the validation histogram has no healthy voxel.
     """
     thresholds = None if validation is None else _Thresholds.of(validation)
-    measured = [_measure(scan, thresholds) for scan in source()]
+    brain, whole = scan.brain_histogram(), scan.whole_slice_histogram()
+    values: dict[str, float | None] = {
+        **dict.fromkeys(one.name for one in METRICS),
+        "auprc": average_precision(brain),
+        "prevalence": brain.prevalence,
+        "auprc_slice": average_precision(whole),
+        "prevalence_slice": whole.prevalence,
+        "patient_score": patient_score(brain, int((scan.lesion_mask & ~scan.brain).sum())),
+    }
+    penalised = frozenset[str]()
+    if thresholds is not None:
+        prediction = scan.volume(scan.predicted(thresholds.fpr1) & scan.brain)
+        lesion = scan.volume(scan.lesion_mask)
+        distance = _distance(scan, prediction, lesion)
+        values |= {
+            "dice": dice_at(brain, thresholds.fpr1),
+            "dice_fpr5": dice_at(brain, thresholds.fpr5),
+            "surface_dice": None if distance is None else distance.dice,
+            "hd95": None if distance is None else distance.hd95,
+            "hd": None if distance is None else distance.hd,
+            "fpr": false_positive_rate(brain, thresholds.fpr1),
+            "healthy_volume": int(prediction.sum()) * prod(scan.spacing) / 1000.0,
+            **_lesion_wise(match_lesions(prediction, lesion, scan.spacing)),
+        }
+        silent = distance is not None and distance.missing == "prediction"
+        penalised = frozenset({"hd", "hd95"} if silent else ())
+    scores = ScanScores(subject=scan.subject, session=scan.session, metrics=values)
+    return MeasuredScan(scores, {"brain": brain, "slice": whole}, scan.healthy, penalised)
+
+
+def combine_strict(
+    measured: Sequence[MeasuredScan],
+    _: ScanSource,
+    validation: ScoreHistogram | None,
+) -> Evaluation:
+    """Combine measured scans: means over patients, and the threshold that all have in common.
+
+    Args:
+        measured: the scans of the dataset.
+        validation: what they were measured with.
+    """
     best = _best_threshold(measured)
     patients = {scan.scores.subject for scan in measured if not scan.healthy}
     scans = tuple(_completed(scan, best.threshold, patients) for scan in measured)
@@ -106,6 +140,7 @@ def evaluate_strict(source: ScanSource, validation: ScoreHistogram | None) -> Ev
         for one in METRICS
     }
     detection = _detection(scans, patients)
+    thresholds = None if validation is None else _Thresholds.of(validation)
     known = {} if thresholds is None else {"fpr1": thresholds.fpr1, "fpr5": thresholds.fpr5}
     return Evaluation(
         metrics=metrics | detection,
@@ -114,48 +149,12 @@ def evaluate_strict(source: ScanSource, validation: ScoreHistogram | None) -> Ev
             name: as_score(threshold)
             for name, threshold in {**known, "max_dice": best.threshold}.items()
         },
-        histograms={
-            f"{scan.name}/{domain}": histogram
-            for scan in measured
-            for domain, histogram in (("brain", scan.brain), ("slice", scan.whole))
-        },
+        histograms=named_histograms(measured),
         missing={
             **({} if thresholds else dict.fromkeys(NEED_THRESHOLD, NO_THRESHOLD)),
             **{name: NO_GROUPS for name, metric in detection.items() if metric.value is None},
         },
     )
-
-
-def _measure(scan: ScoredScan, thresholds: _Thresholds | None) -> _Scan:
-    """Every number of one scan but its Dice at the common threshold, which needs all scans."""
-    brain, whole = scan.brain_histogram(), scan.whole_slice_histogram()
-    values: dict[str, float | None] = {
-        **dict.fromkeys(one.name for one in METRICS),
-        "auprc": average_precision(brain),
-        "prevalence": brain.prevalence,
-        "auprc_slice": average_precision(whole),
-        "prevalence_slice": whole.prevalence,
-        "patient_score": patient_score(brain, int((scan.lesion_mask & ~scan.brain).sum())),
-    }
-    predicted_ml, penalised = None, frozenset[str]()
-    if thresholds is not None:
-        prediction = scan.volume(scan.predicted(thresholds.fpr1) & scan.brain)
-        lesion = scan.volume(scan.lesion_mask)
-        distance = _distance(scan, prediction, lesion)
-        values |= {
-            "dice": dice_at(brain, thresholds.fpr1),
-            "dice_fpr5": dice_at(brain, thresholds.fpr5),
-            "surface_dice": None if distance is None else distance.dice,
-            "hd95": None if distance is None else distance.hd95,
-            "hd": None if distance is None else distance.hd,
-            "fpr": false_positive_rate(brain, thresholds.fpr1),
-            **_lesion_wise(match_lesions(prediction, lesion, scan.spacing)),
-        }
-        silent = distance is not None and distance.missing == "prediction"
-        penalised = frozenset({"hd", "hd95"} if silent else ())
-        predicted_ml = int(prediction.sum()) * prod(scan.spacing) / 1000.0
-    scores = ScanScores(subject=scan.subject, session=scan.session, metrics=values)
-    return _Scan(scan.name, scores, brain, whole, scan.healthy, predicted_ml, penalised)
 
 
 def _distance(
@@ -180,7 +179,7 @@ def _lesion_wise(found: LesionMatch) -> dict[str, float | None]:
     }
 
 
-def _best_threshold(scans: Sequence[_Scan]) -> _BestThreshold:
+def _best_threshold(scans: Sequence[MeasuredScan]) -> _BestThreshold:
     """Search the common threshold that gives the largest mean Dice over subjects.
 
     Between two levels that lesion voxels have, a higher threshold only removes false positives
@@ -189,8 +188,8 @@ def _best_threshold(scans: Sequence[_Scan]) -> _BestThreshold:
     """
     subjects: dict[str, list[ScoreHistogram]] = {}
     for scan in scans:
-        if scan.brain.lesion_voxels:
-            subjects.setdefault(scan.scores.subject, []).append(scan.brain)
+        if scan.histograms["brain"].lesion_voxels:
+            subjects.setdefault(scan.scores.subject, []).append(scan.histograms["brain"])
     levels = ScoreHistogram.pooled(chain(*subjects.values())).lesion.levels
     levels = levels[levels > 0]
     if not len(levels):
@@ -204,15 +203,16 @@ def _best_threshold(scans: Sequence[_Scan]) -> _BestThreshold:
     return _BestThreshold(int(levels[largest_argmax(mean)]), best_mean_interval(curves))
 
 
-def _completed(scan: _Scan, threshold: int, patients: Container[str]) -> ScanScores:
+def _completed(scan: MeasuredScan, threshold: int, patients: Container[str]) -> ScanScores:
     """The scan's numbers with what only all scans together tell filled in.
 
     That is its Dice at the common threshold and, where all scans of the subject are healthy, the
     volume that was predicted in it.
     """
+    volume = scan.scores.metrics["healthy_volume"]
     filled = {
-        "max_dice": dice_at(scan.brain, threshold),
-        "healthy_volume": None if scan.scores.subject in patients else scan.predicted_ml,
+        "max_dice": dice_at(scan.histograms["brain"], threshold),
+        "healthy_volume": None if scan.scores.subject in patients else volume,
     }
     return replace(scan.scores, metrics={**scan.scores.metrics, **filled})
 
@@ -272,5 +272,6 @@ STRICT = Protocol(
         "subjects on a logit or, for amounts, a log scale."
     ),
     metrics=(*METRICS, *DETECTION),
-    measure=evaluate_strict,
+    measure=measure_strict,
+    combine=combine_strict,
 )

@@ -62,7 +62,7 @@ def draw_latent(source: Source, searched: Searched, tell: Listener) -> Figure:
     ]
     tell(Started("map tissues of a patient of each dataset"))
     for row, one in enumerate(data):
-        scan = typical_scan(one.scans_of("test"), one)
+        scan = typical_scan(one.scans_of("test"))
         if scan is not None:
             title = shown.rows[row].label + (" (simulated)" if one.simulated else "")
             views.append(_patient(title, detector, one, scan))

@@ -63,7 +63,7 @@ def draw_lesions(source: Source, searched: Searched, tell: Listener) -> Figure:
     tell(Started("score a patient of each dataset"))
     views = []
     for row, one in enumerate(data):
-        scan = typical_scan(one.scans_of("test"), one)
+        scan = typical_scan(one.scans_of("test"))
         if scan is not None:
             view = _view(source, cells[row], one, scan, detectors)
             views.append(replace(view, title=shown.rows[row].label))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -17,11 +17,11 @@ from uad_bench.cells import EvaluationSpace
 from uad_bench.dataset import Split
 from uad_bench.errors import PluginError
 from uad_bench.evaluation.histograms import quantise
-from uad_bench.evaluation.ordering import Ordering, mean_ordering, ordering
+from uad_bench.evaluation.ordering import Ordering, ordering
 from uad_bench.evaluation.postprocessing import BrainSlices, PostProcessing
 from uad_bench.evaluation.scored import ScoredScan
 from uad_bench.method import FloatArray, Method, ReconstructionMethod, Slices
-from uad_bench.runner.events import Example, Listener, Progressed
+from uad_bench.runner.events import Listener, Progressed
 from uad_bench.system.disk import writing
 from uad_bench.volumes.steps.native import scores_on
 from uad_bench.volumes.store.prepared import PreparedDataset, PreparedScan
@@ -49,16 +49,36 @@ class ScoredMap:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Example:
+    """The slice that a cell's picture shows.
+
+    Attributes:
+        scan: name of the scan.
+        image: float32 ``[H, W]``.
+        lesion: uint8 ``[H, W]``.
+        reconstruction: float32 ``[H, W]``, ``None`` where the method makes none.
+        scores: per post-processing, float32 ``[H, W]``.
+    """
+
+    scan: str
+    image: FloatArray
+    lesion: NDArray[np.uint8]
+    reconstruction: FloatArray | None
+    scores: Mapping[str, FloatArray]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class AnomalyMaps:
-    """Scores of one split of one dataset.
+    """Scores of a split of a dataset, or of some of its scans.
 
     Attributes:
         dataset: the prepared dataset.
         scans: the scans that were scored, in order.
         space: the voxels of the scores.
         levels: per post-processing, the scores of each scan, uint16 ``[N, H, W]``.
-        example: what to show, ``None`` where no scan has a lesion, or in native space.
-        orderings: per post-processing, what 16 bits keep of the maps' order.
+        example: what to show of the split, where the scan is among these; ``None`` where no scan
+            has a lesion, or in native space.
+        orderings: per post-processing, what 16 bits keep of the order of each scan's map.
         digests: of the files of the maps, where they were made elsewhere.
     """
 
@@ -67,7 +87,7 @@ class AnomalyMaps:
     space: EvaluationSpace
     levels: Mapping[str, Sequence[NDArray[np.uint16]]]
     example: Example | None
-    orderings: Mapping[str, Ordering]
+    orderings: Mapping[str, Sequence[Ordering]]
     digests: Sequence[str]
 
     def scored(
@@ -124,8 +144,20 @@ def anomaly_maps(
     split: Split,
     postprocessings: Sequence[PostProcessing],
     tell: Listener,
+    *,
+    some: slice = slice(None),
+    folder: Path | None = None,
 ) -> Iterator[AnomalyMaps]:
     """Score every scan of ``split`` once; the maps live in a temporary file inside the block.
+
+    Args:
+        method: the detector.
+        dataset: the prepared dataset.
+        split: whose scans.
+        postprocessings: what makes maps of residuals.
+        tell: told about every scan.
+        some: which of the scans.
+        folder: an empty folder where the maps stay.
 
     Raises:
         PluginError: if the method returns maps that break the contract.
@@ -140,7 +172,7 @@ def anomaly_maps(
         levels = {name: quantise(one) for name, one in maps.items()}
         return ScoredMap(maps, levels, brain.brain, lesion, reconstruction)
 
-    with stored_maps(score, dataset, split, tell) as maps:
+    with stored_maps(score, dataset, split, tell, some=some, folder=folder) as maps:
         yield maps
 
 
@@ -151,6 +183,9 @@ def stored_maps(
     split: Split,
     tell: Listener,
     space: EvaluationSpace = "template",
+    *,
+    some: slice = slice(None),
+    folder: Path | None = None,
 ) -> Iterator[AnomalyMaps]:
     """Score scan after scan, and keep the scores in a temporary file inside the block.
 
@@ -160,13 +195,19 @@ def stored_maps(
         split: whose scans.
         tell: told about every scan.
         space: the voxels that ``score`` scores.
+        some: which of the scans.
+        folder: an empty folder where the scores stay.
 
     Raises:
-        UadBenchError: if the disk with the temporary files is full.
+        UadBenchError: if the disk with the files is full.
     """
-    scans = dataset.scans_of(split)
-    shown = typical_scan(scans, dataset) if space == "template" else None
-    with tempfile.TemporaryDirectory(prefix="uad-bench-") as folder:
+    everyone = dataset.scans_of(split)
+    shown = typical_scan(everyone) if space == "template" else None
+    scans = everyone[some]
+    with ExitStack() as stack:
+        if folder is None:
+            made = tempfile.TemporaryDirectory(prefix="uad-bench-")
+            folder = Path(stack.enter_context(made))
         found: defaultdict[str, list[Ordering]] = defaultdict(list)
         shapes: defaultdict[str, list[tuple[int, ...]]] = defaultdict(list)
         example, digests = None, list[str]()
@@ -174,7 +215,7 @@ def stored_maps(
             scored = score(scan)
             healthy = scored.lesion[scored.brain] == 0
             for name, levels in scored.levels.items():
-                _append(_file(folder, name), levels)
+                _append(folder / levels_file(name), levels)
                 shapes[name].append(levels.shape)
                 found[name].append(ordering(scored.maps[name][scored.brain], healthy))
             if scan is shown:
@@ -185,18 +226,19 @@ def stored_maps(
             dataset,
             scans,
             space,
-            {name: _read(_file(folder, name), some) for name, some in shapes.items()},
+            {name: read_levels(folder / levels_file(name), own) for name, own in shapes.items()},
             example,
-            {name: mean_ordering(some) for name, some in found.items()},
+            found,
             digests,
         )
 
 
-def _file(folder: str, postprocessing: str) -> Path:
-    return Path(folder) / f"{postprocessing}.u16"
+def levels_file(postprocessing: str) -> str:
+    """Return the name of the file with the scores of scans."""
+    return f"{postprocessing}.u16"
 
 
-def _read(file: Path, shapes: Sequence[tuple[int, ...]]) -> list[NDArray[np.uint16]]:
+def read_levels(file: Path, shapes: Sequence[tuple[int, ...]]) -> list[NDArray[np.uint16]]:
     """Map the scores of one scan after the other from a file."""
     flat, ends = np.memmap(file, np.uint16, "r"), np.cumsum([prod(shape) for shape in shapes])
     return [
@@ -254,10 +296,10 @@ def checked(method: Method, call: str, array: object, slices: Slices) -> FloatAr
     return values[:, 0]
 
 
-def typical_scan(scans: Sequence[PreparedScan], dataset: PreparedDataset) -> PreparedScan | None:
+def typical_scan(scans: Sequence[PreparedScan]) -> PreparedScan | None:
     """The scan with the median lesion volume among those that have a lesion."""
     having = [scan for scan in scans if scan.has_lesion]
-    having.sort(key=lambda scan: (int((dataset.lesion(scan) == 1).sum()), scan.name))
+    having.sort(key=lambda scan: (scan.quality.lesion_ml_after or 0.0, scan.name))
     return having[len(having) // 2] if having else None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -224,6 +225,10 @@ class Trainer:
         kept = read_record(folder)
         return read_detector(folder, method, kept, self.device), kept.fit
 
+    def record_of(self, method: type[Method], params: Params, seed: int) -> FitRecord:
+        """How a detector that is kept came to be."""
+        return read_record(self.results.detectors / self.key(method, params, seed)).fit
+
     def validation(
         self,
         detector: Method,
@@ -235,8 +240,7 @@ class Trainer:
 
         In native space they are those of the scans' own voxels, so that 1 % means the same voxels.
         """
-        name = "validation-native.npz" if space == "native" else VALIDATION
-        file = self.results.detectors / fit.detector / name
+        file = self._validation_file(fit, space)
         known = load_histograms(file) if file.is_file() else {}
         keys = {variant.name: histogram_key(variant) for variant in variants}
         missing = [variant for variant in variants if keys[variant.name] not in known]
@@ -248,6 +252,17 @@ class Trainer:
                     known[keys[variant.name]] = validation_histogram(scans)
             save_histograms(file, known)
         return {name: known[key] for name, key in keys.items()}
+
+    def kept_validation(
+        self, fit: FitRecord, variants: Sequence[PostProcessing], space: EvaluationSpace
+    ) -> dict[str, ScoreHistogram]:
+        """Those of :meth:`validation` that were kept, which all are once a scan was evaluated."""
+        known = load_histograms(self._validation_file(fit, space))
+        return {variant.name: known[histogram_key(variant)] for variant in variants}
+
+    def _validation_file(self, fit: FitRecord, space: EvaluationSpace) -> Path:
+        name = "validation-native.npz" if space == "native" else VALIDATION
+        return self.results.detectors / fit.detector / name
 
     def falls_back(self, method: type[Method]) -> bool:
         """Whether a method's tissue prior is the template's, for want of subjects with maps."""

@@ -82,6 +82,10 @@ class Done:
             raise TypeError(f"{job.name} came to {result!r}, and {kind.__name__} is needed")
         return result
 
+    def all_of(self, kind: type[T]) -> tuple[T, ...]:
+        """Return the results of a kind, in order: those of a job's parts."""
+        return tuple(result for result in self.results.values() if isinstance(result, kind))
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -99,6 +103,16 @@ class Slot:
 Perform = Callable[[J, Done, Slot], object]
 """Runs one job, given what the jobs came to that it needs, and what it has where it runs. Returns
 its result, or a `Failure`."""
+
+
+Divide = Callable[[J, Done, int], tuple[J, ...]]
+"""Returns the parts of a job that so many workers share, given what the jobs came to that it needs;
+nothing where it is one piece. A job that has parts is run after them, and given their results."""
+
+
+def undivided(_: Job, __: Done, ___: int) -> tuple[Job, ...]:
+    """Divide no job."""
+    return ()
 
 
 class Executor(Protocol):

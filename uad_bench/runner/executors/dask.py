@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 import secrets
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from uad_bench.errors import UadBenchError
 from uad_bench.runner.environment import Stopwatch
 from uad_bench.runner.events import (
+    CellWritten,
     Ended,
     Event,
     JobFailed,
@@ -29,7 +30,7 @@ from uad_bench.runner.events import (
     Started,
 )
 from uad_bench.runner.executors.agenda import Agenda
-from uad_bench.runner.executors.contract import Failure, J, Perform
+from uad_bench.runner.executors.contract import Divide, Done, Failure, J, Perform, undivided
 from uad_bench.runner.executors.versions import VERSIONED, version_fault
 from uad_bench.runner.executors.worker import (
     Answer,
@@ -74,6 +75,7 @@ class Pool:
         hint: what to do where none comes.
         refill: asks for new workers in the place of those that were lost for good.
         faults: why workers could not be asked for; grows.
+        wanted: how many workers were asked for that can share a job, whether or not they are there.
     """
 
     client: Client
@@ -82,13 +84,20 @@ class Pool:
     hint: str
     refill: Callable[[], object] = lambda: None
     faults: Sequence[str] = ()
+    wanted: int = 0
 
 
 class DaskExecutor:
     """Runs jobs on the workers of a pool."""
 
     def __init__(
-        self, pool: Pool, *, device: str, folders: tuple[Path, ...], plugins: tuple[Path, ...]
+        self,
+        pool: Pool,
+        *,
+        device: str,
+        folders: tuple[Path, ...],
+        plugins: tuple[Path, ...],
+        divide: Divide[Any] = undivided,
     ) -> None:
         """Use a pool.
 
@@ -97,9 +106,10 @@ class DaskExecutor:
             device: the torch device of jobs that use it; a GPU is one of a worker's own.
             folders: what the workers share with this process.
             plugins: files and folders of plugins, which workers load.
+            divide: makes parts of a job that several workers share.
         """
         self._pool, self._device, self._folders = pool, device, folders
-        self._plugins = plugins
+        self._plugins, self._divide = plugins, divide
 
     def run(
         self, jobs: Iterable[J], perform: Perform[J], tell: Listener
@@ -111,7 +121,9 @@ class DaskExecutor:
         """
         with shared_files(self._folders) as files:
             request = MakeReady(Path.cwd(), files, self._plugins, pickle.dumps(perform))
-            crew = _Crew(self._pool, self._device, request, Agenda(jobs), tell)
+            crew = _Crew(
+                self._pool, self._device, request, Agenda(jobs), tell=tell, divide=self._divide
+            )
             try:
                 yield from crew.work()
             finally:
@@ -138,6 +150,7 @@ class _Task:
     job: Any
     watch: Stopwatch
     future: Future
+    cells: list[CellWritten] = field(default_factory=list)
 
 
 _News = tuple[str, bool, bytes]
@@ -148,16 +161,24 @@ class _Crew(Generic[J]):
     """The workers of one run, and who does what."""
 
     def __init__(
-        self, pool: Pool, device: str, request: MakeReady, agenda: Agenda[J], tell: Listener
+        self,
+        pool: Pool,
+        device: str,
+        request: MakeReady,
+        agenda: Agenda[J],
+        *,
+        tell: Listener,
+        divide: Divide[J],
     ) -> None:
         self._pool, self._device, self._request = pool, device, request
-        self._agenda, self._tell = agenda, tell
+        self._agenda, self._tell, self._divide = agenda, tell, divide
         self._topic = f"uad-bench-{secrets.token_hex(8)}"
         self._members: dict[str, _Member] = {}
         self._unfit: dict[str, str] = {}
         self._tasks: dict[str, _Task] = {}
         self._results: dict[str, bytes] = {}
         self._deaths: Counter[str] = Counter()
+        self._cells: deque[CellWritten] = deque()
         self._lost_at_start = 0
         self._has_begun = False
         self._news: SimpleQueue[_News | Future] = SimpleQueue()
@@ -165,7 +186,11 @@ class _Crew(Generic[J]):
         pool.client.subscribe_topic(self._topic, self._hear)
 
     def work(self) -> Iterator[tuple[J, object]]:
-        """Have every job done."""
+        """Have every job done.
+
+        Cells are told once their worker has its next job: who records them, such as MLflow, may
+        take a while.
+        """
         looked = -_LOOK_S
         while not self._agenda.is_done:
             if time.monotonic() - looked >= _LOOK_S:
@@ -173,8 +198,13 @@ class _Crew(Generic[J]):
                 yield from self._look()
             yield from self._hand_out()
             self._lose_patience()
+            if self._cells and self._news.empty():
+                self._tell(self._cells.popleft())
+                continue
             for news in self._wait():
                 yield from self._heed(news)
+        while self._cells:
+            self._tell(self._cells.popleft())
 
     def leave(self) -> None:
         """Let the workers go: what they are doing ends with its next step."""
@@ -275,11 +305,16 @@ class _Crew(Generic[J]):
         for member in sorted(idle, key=lambda one: one.has_gpu):
             while (job := self._job_for(member)) is not None:
                 needed = self._agenda.needed(job)
-                if not isinstance(needed, Failure):
+                if isinstance(needed, Failure):
+                    if self._agenda.is_divided(job):
+                        self._tell(JobFailed(job.name, needed.reason))
+                    self._agenda.finish(job, needed)
+                    yield job, needed
+                elif parts := self._parts(job, needed):
+                    self._agenda.divide(job, parts)
+                else:
                     self._give(member, job)
                     break
-                self._agenda.finish(job, needed)
-                yield job, needed
 
     def _job_for(self, member: _Member) -> J | None:
         """The next job that a worker may do: where the run is on GPUs, those are for trainings."""
@@ -289,8 +324,15 @@ class _Crew(Generic[J]):
             return self._agenda.take(lambda job: not job.uses_device)
         return self._agenda.take(lambda job: job.uses_device) or self._agenda.take()
 
+    def _parts(self, job: J, needed: Done) -> tuple[J, ...]:
+        """What a job is to be divided into, for the workers that can share it."""
+        if self._agenda.is_divided(job) or self._agenda.is_part(job):
+            return ()
+        fit = sum(one.has_gpu or not self._is_on_gpu for one in self._members.values())
+        return self._divide(job, needed, max(fit, self._pool.wanted))
+
     def _give(self, member: _Member, job: J) -> None:
-        needs = tuple(need.key for need in job.needs)
+        needs = self._agenda.needs(job)
         unknown = {key: self._results[key] for key in needs if key not in member.knows}
         member.knows.update(needs)
         self._ask(member, DoJob(pickle.dumps(job), needs, unknown), job)
@@ -320,7 +362,11 @@ class _Crew(Generic[J]):
             return  # of a worker that was given up
         member, job = task.member, task.job
         if not is_answer:
-            self._tell(_by(pickle.loads(said), member.address))
+            event = pickle.loads(said)
+            if isinstance(event, CellWritten):
+                task.cells.append(event)
+            elif not self._is_of_part(event, job):
+                self._tell(_by(event, member.address))
             return
         self._end(task)
         reply: Answer = pickle.loads(said)
@@ -341,6 +387,10 @@ class _Crew(Generic[J]):
                 self._pool.client.run_on_scheduler(forget, self._topic)
                 yield job, result
 
+    def _is_of_part(self, event: Event, job: J) -> bool:
+        """Whether it is a part that failed: the whole will be told."""
+        return isinstance(event, JobFailed) and self._agenda.is_part(job)
+
     def _refuse_error(self, future: Future) -> None:
         """Stop where a task came to an error that is not its own, such as a module that lacks."""
         from distributed import KilledWorker
@@ -354,6 +404,7 @@ class _Crew(Generic[J]):
 
     def _end(self, task: _Task) -> None:
         del self._tasks[task.name]
+        self._cells += task.cells
         task.member.task = None
         self._busy = time.monotonic()
         if task.job is not None:
@@ -387,7 +438,8 @@ class _Crew(Generic[J]):
             raise UadBenchError(f"{job.name}: {reason}")
         here = task.watch.read().model_copy(update={"device": self._device})
         failure = Failure(reason, f"{reason}\n", here)
-        self._tell(JobFailed(job.name, reason))
+        if not self._agenda.is_part(job):
+            self._tell(JobFailed(job.name, reason))
         self._agenda.finish(job, failure)
         yield job, failure
 

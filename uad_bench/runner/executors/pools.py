@@ -79,7 +79,8 @@ def local_pool(count: int, threads: int, gpus: Sequence[str] = ()) -> Iterator[P
             raise UadBenchError(
                 f"--jobs {count}: the workers do not start ({_line(error)}): use fewer jobs"
             ) from None
-        yield Pool(client, f"--jobs {count}", START_S, "use fewer jobs, or more memory")
+        hint = "use fewer jobs, or more memory"
+        yield Pool(client, f"--jobs {count}", START_S, hint, wanted=len(gpus) or count)
 
 
 @contextmanager
@@ -120,7 +121,7 @@ def cluster_pool(file: ClusterFile) -> Iterator[Pool]:
         def refill() -> None:
             cluster.scale(file.workers)
 
-        yield Pool(client, str(file.path), _QUEUE_S, hint, refill, faults)
+        yield Pool(client, str(file.path), _QUEUE_S, hint, refill, faults, wanted=file.workers)
 
 
 def refuse_unreachable(address: str) -> None:

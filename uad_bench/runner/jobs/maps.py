@@ -17,7 +17,7 @@ from uad_bench.runner.detectors.scoring import AnomalyMaps, ScoredMap, stored_ma
 from uad_bench.runner.environment import Stopwatch
 from uad_bench.runner.events import Started
 from uad_bench.runner.executors.contract import Done
-from uad_bench.runner.jobs.evaluate import Evaluated, Scorer, write_cells
+from uad_bench.runner.jobs.cells import Evaluated, Scored, Scorer, write_cells
 from uad_bench.runner.jobs.setting import Setting
 from uad_bench.runner.plan.job import EvaluateMaps
 from uad_bench.runner.store import Origin
@@ -51,9 +51,11 @@ def evaluate_maps(job: EvaluateMaps, done: Done, setting: Setting) -> Evaluated:
         store.refuse_other_maps(specs, use, dataset.use("test"))
         origin = Origin(maps.title, supervised=maps.supervised, maps=use)
         pending = store.pending(origin.code, specs)
-        if pending:
-            setting.tell(Started(job.name))
-        return write_cells(Scorer(origin, validation, watch), tests, specs, pending, setting)
+        if not pending:
+            return Evaluated(store.kept(specs, pending), 0)
+        setting.tell(Started(job.name))
+        scorer = Scorer(origin, validation, watch)
+        return write_cells(scorer, Scored.of(tests, scorer, setting), specs, pending, setting)
 
 
 def _read(

@@ -10,7 +10,7 @@ from uad_bench.runner.environment import Stopwatch
 from uad_bench.runner.events import JobEnded, JobFailed
 from uad_bench.runner.executors.contract import Done, Failure, Slot, refuse_unpicklable
 from uad_bench.runner.executors.local import LocalExecutor
-from uad_bench.runner.jobs.evaluate import evaluate_dataset
+from uad_bench.runner.jobs.evaluate import evaluate_dataset, evaluate_part
 from uad_bench.runner.jobs.maps import evaluate_maps
 from uad_bench.runner.jobs.measure import measure
 from uad_bench.runner.jobs.prepare import check_data, find, prepare
@@ -20,6 +20,7 @@ from uad_bench.runner.plan.job import (
     CheckData,
     Evaluate,
     EvaluateMaps,
+    EvaluatePart,
     FindFiles,
     Job,
     Measure,
@@ -38,6 +39,7 @@ _FUNCTIONS: Mapping[type[Job], Callable[[Any, Done, Setting], object]] = {
     Tune: tune,
     Train: train,
     Evaluate: evaluate_dataset,
+    EvaluatePart: evaluate_part,
     Measure: measure,
     EvaluateMaps: evaluate_maps,
 }
@@ -77,7 +79,9 @@ def perform(job: Job, done: Done, slot: Slot, setting: Setting) -> object:
         slot.tell(JobFailed(job.name, failure.reason))
         return failure
     finally:
-        slot.tell(JobEnded(job.key, watch.seconds))
+        is_part = isinstance(job, EvaluatePart)
+        whole = job.whole if isinstance(job, EvaluatePart) else job
+        slot.tell(JobEnded(whole.key, watch.seconds, is_part))
 
 
 def last_result(jobs: Sequence[Job], setting: Setting, kind: type[T]) -> T:

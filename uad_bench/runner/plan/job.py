@@ -47,7 +47,7 @@ class _Job(ABC):
     @property
     def uses_device(self) -> bool:
         """Whether a detector is trained or scores."""
-        return isinstance(self, Tune | Train | Evaluate | Measure)
+        return isinstance(self, Tune | Train | Evaluate | EvaluatePart | Measure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +223,39 @@ class Evaluate(_Job):
 
 
 @dataclass(frozen=True, slots=True)
+class EvaluatePart(_Job):
+    """Score and measure some scans of an evaluation that several workers share.
+
+    It is in no plan: where there are several workers, an evaluation is divided once its data and
+    its detector are there.
+
+    Attributes:
+        whole: the evaluation.
+        first: the first of the scans, counted from 0 in the dataset's order.
+        last: one behind the last.
+    """
+
+    whole: Evaluate
+    first: int
+    last: int
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return f"{self.whole.name}, scans {self.first + 1} to {self.last}"
+
+    @property
+    def key(self) -> str:
+        """What identifies it."""
+        return f"{self.whole.key}, scans {self.first} to {self.last}"
+
+    @property
+    def needs(self) -> tuple[Job, ...]:
+        """What the whole evaluation needs, which itself comes after its parts."""
+        return self.whole.needs
+
+
+@dataclass(frozen=True, slots=True)
 class Measure(_Job):
     """Measure a detector on healthy people that it did not learn from, for a sweep.
 
@@ -266,7 +299,17 @@ class EvaluateMaps(_Job):
         return f"evaluate {self.maps.title} on {self.tests.source.label}"
 
 
-Job = FindFiles | Prepare | CheckData | Tune | Train | Evaluate | Measure | EvaluateMaps
+Job = (
+    FindFiles
+    | Prepare
+    | CheckData
+    | Tune
+    | Train
+    | Evaluate
+    | EvaluatePart
+    | Measure
+    | EvaluateMaps
+)
 
 
 def in_order(jobs: Iterable[Job]) -> tuple[Job, ...]:

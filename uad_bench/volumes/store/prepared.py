@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 import errno
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 from zipfile import BadZipFile
@@ -228,6 +228,10 @@ class PreparedDataset:
                 )
         return store
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel by name: another process reads the folder, which may list 100,000 scans."""
+        return _opened_again, (self.folder.absolute(), self.title, self.people)
+
     @property
     def name(self) -> str:
         """Name of the dataset."""
@@ -372,6 +376,11 @@ class PreparedDataset:
             z=self.z[rows],
             spacing=self.spacing,
         )
+
+
+def _opened_again(folder: Path, title: str, people: Mapping[str, PersonTraits]) -> PreparedDataset:
+    """What a prepared dataset is in another process."""
+    return replace(PreparedDataset.open(folder), title=title, people=people)
 
 
 def find_prepared(stores: Path, manifest_hash: str) -> PreparedDataset | None:
