@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_cells import made_cell
 
-from uad_bench.cells import CellRecord
+from uad_bench.cells import CellRecord, CellSpec, short_hash
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.values import Metric, ScanScores
 from uad_bench.results import ResultsFolder, load_cells, stored_cells, write_cell
@@ -122,6 +122,22 @@ def test_a_number_that_is_none_is_named_with_its_place(tmp_path: Path, old, new,
         load_cells(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"steps": 1, "rate": 1.0, "on": True, "weights": None},
+        {"steps": 1.0, "rate": 1, "on": 1, "weights": None},
+        {"sizes": [1, (2, {"a": "ß"})]},
+        {"weights": Path("a")},
+    ],
+)
+def test_cells_are_named_by_the_hash_of_their_parameters(params):
+    """It is kept for further cells with the same parameters: 1, 1.0 and true are not the same."""
+    spec = made_cell("spa", params=params).spec
+    assert [spec.params_hash, CellSpec(**dict(spec)).params_hash] == 2 * [short_hash(params)]
+
+
 def test_numbers_whose_sum_is_too_large_are_numbers(tmp_path: Path):
     most = {name: Metric(value=1.7e308) for name in ("dice", "hd95")}
     folder = ResultsFolder(tmp_path)
@@ -148,7 +164,7 @@ def test_what_is_no_number_is_refused(tmp_path: Path, old, number):
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, f"{old.split(':')[0]}: {number}"))
-    with pytest.raises(UadBenchError, match=r"is not a cell record \(.* is no number\)"):
+    with pytest.raises(UadBenchError, match=r"is not a cell record \(.* finite number\)"):
         load_cells(tmp_path)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import marshal
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -46,7 +48,10 @@ class CellSpec(_Record):
     @property
     def params_hash(self) -> str:
         """Eight hexadecimal digits that stand for the parameters."""
-        return short_hash(self.params)
+        try:
+            return _hash_of_packed(marshal.dumps(self.params, 2))
+        except ValueError:  # not of plain values alone
+            return short_hash(self.params)
 
     @property
     def name(self) -> str:
@@ -210,6 +215,8 @@ class CellRecord(_Record):
         environment: versions, commit, device, times.
     """
 
+    model_config = ConfigDict(allow_inf_nan=False)  # no run writes them; nothing is ranked by them
+
     schema_version: Literal[1] = 1
     spec: CellSpec
     protocol_version: int = 1
@@ -252,6 +259,12 @@ class CellRecord(_Record):
 def short_hash(value: Any) -> str:
     """Eight hexadecimal digits of the SHA-256 of ``value`` as canonical JSON."""
     return hashlib.sha256(_CANONICAL.encode(value).encode()).hexdigest()[:8]
+
+
+@lru_cache(maxsize=1024)
+def _hash_of_packed(packed: bytes) -> str:
+    """:func:`short_hash` of a packed value: thousands of cells share a few sets of parameters."""
+    return short_hash(marshal.loads(packed))
 
 
 def shortened(name: str, most: int) -> str:

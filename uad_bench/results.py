@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from shutil import rmtree
 
@@ -128,9 +127,11 @@ def read_cell(path: Path) -> CellRecord:
         UadBenchError: if the file is not a cell record, or has the name of another cell.
     """
     try:
-        return parsed_cell(path.read_bytes(), path)
+        with path.open("rb", buffering=0) as file:
+            data = file.read()
     except OSError as error:
         raise UadBenchError(f"cannot read {path}: {error.strerror or error}") from None
+    return parsed_cell(data, path)
 
 
 class NoCellError(UadBenchError):
@@ -157,7 +158,6 @@ def parsed_cell(data: bytes, path: Path) -> CellRecord:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise NoCellError(path, f"is not a cell record ({where}: {first['msg']})") from None
-    _refuse_not_finite(record, path)
     if path.name != f"{record.spec.name}.json":
         raise NoCellError(
             path,
@@ -165,19 +165,6 @@ def parsed_cell(data: bytes, path: Path) -> CellRecord:
             "delete the copy, or give it its name back",
         )
     return record
-
-
-def _refuse_not_finite(record: CellRecord, path: Path) -> None:
-    """Refuse numbers that no run writes: nan and infinity, by which nothing can be ranked."""
-    total = sum(one.value or 0.0 for one in record.metrics.values())
-    total += sum(sum(filter(None, scan.metrics.values())) for scan in record.scans)
-    if isfinite(total):  # so is every number
-        return
-    numbers = [(name, metric.value) for name, metric in record.metrics.items()]
-    numbers += [item for scan in record.scans for item in scan.metrics.items()]
-    for name, value in numbers:
-        if value is not None and not isfinite(value):
-            raise NoCellError(path, f"is not a cell record ({name}: {value} is no number)")
 
 
 def stored_cells(folder: ResultsFolder) -> tuple[CellRecord, ...]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
 
 from rich.console import Console
 from rich.table import Table
@@ -13,7 +12,7 @@ from uad_bench.cli.output import cells_in_words
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.costs.estimate import Estimate
 from uad_bench.runner.plan.job import named
-from uad_bench.runner.plan.plan import KnownCells, Plan, PlanFile, PlannedCell
+from uad_bench.runner.plan.plan import KnownCells, Plan, PlanFile
 from uad_bench.system.text import duration
 
 
@@ -53,7 +52,8 @@ def print_plan(
     if estimate.total_s:
         console.print(_times(estimate))
     cells = tuple(plan.cells())
-    done = _states(cells, KnownCells(records))["done"]
+    known = KnownCells(records)
+    done = sum(map(known.is_done, cells))
     console.print(
         f"{cells_in_words(len(cells))}, {done} of them done in {results.root}; "
         f"protocols: {', '.join(plan.config.protocol)}",
@@ -94,6 +94,10 @@ def _in_all(estimate: Estimate) -> str:
 def print_status(file: PlanFile, records: tuple[CellRecord, ...]) -> None:
     """Print the state of every method and dataset of the last run, and how to go on."""
     console, known = Console(), KnownCells(records)
+    found = [(cell, known.find(cell)) for cell in file.cells]
+    states: defaultdict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
+    for cell, record in found:
+        states[cell.method, cell.supervised_on, cell.dataset][_state(record)] += 1
     datasets = list(dict.fromkeys(cell.dataset for cell in file.cells))
     table = Table(title="Cells done / planned", title_justify="left")
     table.add_column("method", no_wrap=True)
@@ -102,25 +106,22 @@ def print_status(file: PlanFile, records: tuple[CellRecord, ...]) -> None:
     for method, on in dict.fromkeys((cell.method, cell.supervised_on) for cell in file.cells):
         row = []
         for dataset in datasets:
-            wanted = (method, on, dataset)
-            cells = [c for c in file.cells if (c.method, c.supervised_on, c.dataset) == wanted]
-            states = _states(cells, known)
-            failed = f", {states['failed']} failed" if states["failed"] else ""
-            row.append(f"{states['done']}/{len(cells)}{failed}")
+            counts = states[method, on, dataset]
+            failed = f", {counts['failed']} failed" if counts["failed"] else ""
+            row.append(f"{counts['done']}/{counts.total()}{failed}")
         table.add_row(named(method, on), *row)
     console.print(table)
     reasons = {
         f"{named(record.spec.method, record.spec.supervised_on)} on {record.spec.dataset}: "
         f"{record.reason}"
-        for cell in file.cells
-        if (record := known.find(cell)) is not None and record.state == "failed"
+        for _, record in found
+        if record is not None and record.state == "failed"
     }
     for reason in sorted(reasons):
         console.print(f"failed: {reason}", highlight=False, soft_wrap=True)
-    if _states(file.cells, known)["done"] < len(file.cells):
+    if any(_state(record) != "done" for _, record in found):
         console.print(f"go on with: {file.command}", highlight=False, soft_wrap=True)
 
 
-def _states(cells: Iterable[PlannedCell], known: KnownCells) -> Counter[str]:
-    found = (known.find(cell) for cell in cells)
-    return Counter("planned" if record is None else record.state for record in found)
+def _state(record: CellRecord | None) -> str:
+    return "planned" if record is None else record.state

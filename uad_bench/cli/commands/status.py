@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uad_bench.cli.options import RESULTS, ResultsPath
 from uad_bench.errors import UadBenchError
+from uad_bench.system.collector import collector_paused
 
 
 def status(
@@ -23,4 +24,5 @@ def status(
         plan = PlanFile.model_validate_json(path.read_bytes())
     except ValidationError:
         raise UadBenchError(f"{path} is damaged: run the command again") from None
-    print_status(plan, stored_cells(ResultsFolder(results)))
+    with collector_paused():
+        print_status(plan, stored_cells(ResultsFolder(results)))

@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -68,14 +69,9 @@ class PlannedCell(BaseModel):
     space: EvaluationSpace = "template"
     code: str
 
-    def matches(self, spec: CellSpec) -> bool:
-        """Whether ``spec`` is this cell after tuning, by any code."""
-        return _place(self) == _place(spec) and self.params.items() <= spec.params.items()
 
-
-def _place(one: PlannedCell | CellSpec) -> tuple[object, ...]:
-    """What names a cell but for its parameters."""
-    return tuple(getattr(one, name) for name in CellSpec.model_fields if name != "params")
+_place = attrgetter(*(name for name in CellSpec.model_fields if name != "params"))
+"""What names a planned cell, or a cell's spec, but for its parameters."""
 
 
 class PlanFile(BaseModel):
@@ -446,8 +442,10 @@ class KnownCells:
             self._by_place[_place(record.spec)].append(record)
 
     def of(self, cell: PlannedCell) -> tuple[CellRecord, ...]:
-        """The records of a planned cell, by any code."""
-        return tuple(one for one in self._by_place[_place(cell)] if cell.matches(one.spec))
+        """The records of a planned cell after tuning, by any code."""
+        params = cell.params.items()
+        there = self._by_place.get(_place(cell), ())
+        return tuple(one for one in there if params <= one.spec.params.items())
 
     def find(self, cell: PlannedCell) -> CellRecord | None:
         """The record of a planned cell; a finished one before a failed one."""
