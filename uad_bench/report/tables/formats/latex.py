@@ -31,6 +31,7 @@ _TEMPLATE = r"""
   \centering
   \caption{<< caption >>}
   \label{tab:<< label >>}
+  \par\smallskip
   \footnotesize
   \setlength{\tabcolsep}{0.25em}
 <% for block in blocks %>
