@@ -13,7 +13,10 @@ from uad_bench.evaluation.froc import LesionCounts, count_lesions, froc, froc_th
 from uad_bench.evaluation.histograms import ScoreHistogram
 from uad_bench.evaluation.scored import ScoredScan
 from uad_bench.front.figures import lesion_counts, lesion_slices
+from uad_bench.plugins.registry import open_registry
+from uad_bench.report.plots.froc import froc_figure
 from uad_bench.report.plots.latent import LatentView, latent_figure
+from uad_bench.report.plots.source import make_source
 
 BANDS = '''
 """Bands of intensity as tissues (Nobody 2026)."""
@@ -113,6 +116,18 @@ def test_froc_rises_and_says_what_is_not_drawn(ran, prepared, drawn, tmp_path):
         assert (np.diff(false) > 0).all()
         assert (np.diff(found) > 0).all()
     assert "Not everywhere drawn, because no detector is stored: Bands, Bands*." in said
+
+
+@pytest.mark.parametrize(("least", "said"), [(0.0, True), (0.05, True), (0.1, False), (2, False)])
+def test_froc_says_where_what_its_axis_has_no_room_for_is_drawn(ran, least, said):
+    """A logarithmic axis has no zero: a curve without false findings begins at its end."""
+    registry = open_registry(ran.plugin)
+    source = make_source(ran.cells, ran.folder, registry, protocol="strict", space="template")
+    curve = np.array([least, 4.0]), np.array([0.25, 0.75])
+    figure = froc_figure(source, {(0, 0): curve})
+    (line,) = (one for one in figure.axes[0].lines if len(one.get_xdata()) == 2)
+    assert line.get_xdata()[0] == max(least, 0.1)
+    assert ("Fewer than 0.1 false findings per scan, also none, are drawn" in words(figure)) == said
 
 
 def test_thresholds_of_froc_are_reached_by_ever_more_healthy_voxels():

@@ -24,6 +24,7 @@ _NOTE = (
     "Lesions found: the most that any threshold finds with so many false findings per scan or "
     f"fewer. A finding stands for one lesion, from an intersection over union of {OVERLAP} on."
 )
+_FEWER = f"Fewer than {_FEWEST} false findings per scan, also none, are drawn at {_FEWEST}."
 
 
 def froc_figure(
@@ -39,6 +40,9 @@ def froc_figure(
     drawn = source.inks
     figure, axes = panels(row_titles(source.arrangement), share=True)
     shown = sorted({column for _, column in curves})
+    notes = [*source.notes, _NOTE]
+    if any(false[0] < _FEWEST for false, _ in curves.values()):
+        notes.append(_FEWER)
     for (row, column), (false, found) in sorted(curves.items()):
         last = max(int(np.searchsorted(false, _FEWEST, side="right")) - 1, 0)
         at, share = np.maximum(false[last:], _FEWEST), found[last:]
@@ -50,5 +54,5 @@ def froc_figure(
         plain_logarithm(panel.xaxis, numbers)
         panel.set(ylim=(-0.02, 1.02), xlabel="false findings per scan", ylabel="lesions found")
         panel.label_outer()
-    explain(figure, [drawn[column] for column in shown], *source.notes, _NOTE, *said)
+    explain(figure, [drawn[column] for column in shown], *notes, *said)
     return figure
