@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from uad_bench.errors import UadBenchError
     from uad_bench.front.data import prepare
     from uad_bench.front.detector import Detector, fit, load_detector
+    from uad_bench.front.loading import import_results, load_results
     from uad_bench.front.maps import evaluate_folder
     from uad_bench.front.prediction import Prediction
     from uad_bench.front.reproduce import Reproduction, reproduce
-    from uad_bench.front.results import Results, import_results, load_results
+    from uad_bench.front.results import Results
     from uad_bench.front.run import run
     from uad_bench.front.tuning import tune
     from uad_bench.method import Method
@@ -53,9 +54,9 @@ _HOMES = {
     "evaluate": "uad_bench.arrays",
     "evaluate_folder": "uad_bench.front.maps",
     "fit": "uad_bench.front.detector",
-    "import_results": "uad_bench.front.results",
+    "import_results": "uad_bench.front.loading",
     "load_detector": "uad_bench.front.detector",
-    "load_results": "uad_bench.front.results",
+    "load_results": "uad_bench.front.loading",
     "prepare": "uad_bench.front.data",
     "reproduce": "uad_bench.front.reproduce",
     "run": "uad_bench.front.run",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING
 
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
-from uad_bench.results import ResultsFolder, load_cells
+from uad_bench.front.result_tables import ResultListing, ResultTables
+from uad_bench.results import ResultsFolder
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from uad_bench.front.detector import Detector
-    from uad_bench.report.statistics.listing import Listing
     from uad_bench.report.tables.choice import Names
-    from uad_bench.report.tables.formats.names import Format
-    from uad_bench.report.tables.model import Table
 
 _MOST_LISTED = 4
 
@@ -427,152 +425,8 @@ class Results:
         return line + self.table()._repr_html_() if self.cells else line
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class ResultTables:
-    """Tables that show themselves: as HTML in a notebook, as in the terminal elsewhere.
-
-    Attributes:
-        tables: one per protocol and space.
-    """
-
-    tables: tuple[Table, ...]
-
-    def __str__(self) -> str:
-        return self._as("terminal")
-
-    def __repr__(self) -> str:
-        return str(self).removesuffix("\n")
-
-    def _repr_html_(self) -> str:
-        from uad_bench.report.tables.formats.html import html
-
-        return "\n".join(map(html, self.tables))
-
-    def latex(self) -> str:
-        """Return LaTeX source for the packages booktabs and graphicx."""
-        return self._as("latex")
-
-    def markdown(self) -> str:
-        """Return Markdown as GitHub shows it."""
-        return self._as("markdown")
-
-    def html(self) -> str:
-        """Return a whole page of HTML."""
-        return self._as("html")
-
-    def csv(self) -> str:
-        """Return one line per number, at full precision and with its interval."""
-        return self._as("csv")
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return the lines of :meth:`csv` as a frame: one row per number shown."""
-        import pandas as pd
-
-        from uad_bench.report.tables.formats.render import CSV_HEADER, csv_rows
-
-        return pd.DataFrame(csv_rows(self.tables), columns=list(CSV_HEADER))
-
-    def _as(self, form: Format) -> str:
-        from uad_bench.report.tables.formats.render import render
-
-        return render(self.tables, form)
-
-
-def load_results(folder: str | Path = "results", *, plugin: Sequence[str | Path] = ()) -> Results:
-    """Read every cell of a results folder, of whichever run.
-
-    Args:
-        folder: a run's results folder.
-        plugin: files and folders with the protocols and post-processings of its cells, where they
-            are not built in or installed.
-
-    Raises:
-        UadBenchError: if the folder holds no cells, or one of them cannot be read.
-
-    Examples:
-        >>> import uad_bench as ub
-        >>> results = ub.load_results("results")
-        >>> len(results.cells), len(results.failed)
-        (2, 0)
-    """
-    path = Path(folder).expanduser()
-    return Results(path, load_cells(path), plugin=tuple(Path(one) for one in plugin))
-
-
-def import_results(archive: str | Path, folder: str | Path = "results") -> Results:
-    """Add the cells of an export to a results folder. What is there already stays.
-
-    Args:
-        archive: the zip that ``export`` wrote.
-        folder: the results folder; it is made where it is missing.
-
-    Returns:
-        Every cell of the folder. ``computed`` is how many came in now.
-
-    Raises:
-        UadBenchError: in one line, why the archive is not used; then nothing is written.
-
-    Examples:
-        >>> import uad_bench as ub
-        >>> given = ub.load_results("results").export("given.zip")
-        >>> ub.import_results(given, "others")
-        2 cells in others: thresholding on mslub
-    """
-    from uad_bench.sharing.archive import import_archive
-
-    path = Path(folder).expanduser()
-    added = import_archive(Path(archive).expanduser(), ResultsFolder(path))
-    return Results(path, load_cells(path), added)
-
-
 def _listed(names: Iterable[str]) -> str:
     """The first names, each once, and how many more there are."""
     found = list(dict.fromkeys(names))
     more = len(found) - _MOST_LISTED
     return ", ".join(found[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "") or "none"
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class ResultListing:
-    """Lines of results that show themselves: as HTML in a notebook, as in the terminal elsewhere.
-
-    Attributes:
-        listing: the lines, and what they say in sentences.
-    """
-
-    listing: Listing
-
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        """What the lines say, in words."""
-        return self.listing.sentences
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return one row per line, at full precision."""
-        return self.listing.to_frame()
-
-    def __str__(self) -> str:
-        return self._as("terminal")
-
-    def __repr__(self) -> str:
-        return str(self).removesuffix("\n")
-
-    def _repr_html_(self) -> str:
-        return self._as("html")
-
-    def latex(self) -> str:
-        """Return LaTeX source for the package booktabs."""
-        return self._as("latex")
-
-    def markdown(self) -> str:
-        """Return Markdown as GitHub shows it."""
-        return self._as("markdown")
-
-    def csv(self) -> str:
-        """Return one line per row, at full precision."""
-        return self._as("csv")
-
-    def _as(self, form: Format) -> str:
-        from uad_bench.report.statistics.listing import render_listing
-
-        return render_listing(self.listing, form)

@@ -43,7 +43,7 @@ def compare(
     for all comparisons, and a sentence that says what may be claimed.
     """
     from uad_bench.cli.listings import put_listing
-    from uad_bench.front.results import load_results
+    from uad_bench.front.loading import load_results
     from uad_bench.report.tables.choice import names
     from uad_bench.report.tables.formats.names import format_of
 

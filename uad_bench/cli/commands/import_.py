@@ -20,7 +20,7 @@ def import_results(
 
     A zip that was edited, is damaged, or contradicts what is there is refused whole.
     """
-    from uad_bench.front.results import import_results as add
+    from uad_bench.front.loading import import_results as add
 
     done = add(archive, results)
     echo(

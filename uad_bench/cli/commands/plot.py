@@ -72,7 +72,8 @@ def plot(
     if name is None:
         print_table(("figure", "what it shows"), list(SHOWS.items()))
         return
-    from uad_bench.front.results import Results, load_results
+    from uad_bench.front.loading import load_results
+    from uad_bench.front.results import Results
 
     file = output or results / f"{name}.pdf"
     plugins = tuple(plugin or ())

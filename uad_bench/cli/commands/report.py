@@ -43,7 +43,7 @@ def report(
     plugin: PluginPaths = None,
 ) -> None:
     """Write one page of HTML: tables, curves, patients to look at, what ran, and what failed."""
-    from uad_bench.front.results import load_results
+    from uad_bench.front.loading import load_results
 
     page = load_results(results, plugin=plugin or ()).report(
         output, images=images, patients=patients, most_mb=most_mb, cache=cache, device=device

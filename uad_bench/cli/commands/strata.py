@@ -45,7 +45,7 @@ def strata(
     Site, scanner, age and sex come from participants.tsv, lesion volume and number from the masks.
     """
     from uad_bench.cli.listings import put_listing
-    from uad_bench.front.results import load_results
+    from uad_bench.front.loading import load_results
     from uad_bench.report.tables.formats.names import format_of
 
     chosen = format_of(form, output)
