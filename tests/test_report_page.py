@@ -189,12 +189,17 @@ def test_the_bytes_of_all_slices_give_the_counts_of_every_threshold(file: Path) 
     for number, scan in enumerate(json_of(page, "browser-facts")["scans"]):
         packed = json_of(page, f"slices-{number}")
         shape = (len(packed), -1, scan["height"], scan["width"])
-        data = b"".join(zlib.decompress(base64.b64decode(one)) for one in packed)
-        layers = np.frombuffer(data, np.uint8).reshape(shape)
-        brain, lesion = layers[:, 1] & 1 == 1, layers[:, 1] & 2 == 2
-        for method in scan["methods"]:
+        parts = [
+            np.frombuffer(
+                b"".join(zlib.decompress(base64.b64decode(one)) for one in part), np.uint8
+            )
+            for part in zip(*packed, strict=True)
+        ]
+        own, *layers = (part.reshape(shape) for part in parts)
+        brain, lesion = own[:, 1] & 1 == 1, own[:, 1] & 2 == 2
+        for method, made in zip(scan["methods"], layers, strict=True):
             for found in method["maps"].values():
-                codes = layers[:, found["layer"]]
+                codes = made[:, found["layer"]]
                 for at, code in enumerate(found["at"]):
                     mask = (codes >= code) & brain
                     assert (mask & lesion).sum() == found["true"][at]
@@ -215,8 +220,8 @@ def test_a_byte_says_of_every_threshold_whether_the_score_reaches_it(
         assert ((codes >= code) == (np.array(scores) >= threshold)).all()
 
 
-def made_scan(subject: str) -> ShownScan:
-    """A scan of noise with one lesion."""
+def made_scan(subject: str, **ranks: int) -> ShownScan:
+    """A scan of noise with one lesion, and methods of these ranks."""
     rng = np.random.default_rng(0)
     image = rng.random((24, 32, 32), np.float32)
     lesion = np.zeros(image.shape, np.uint8)
@@ -232,13 +237,18 @@ def made_scan(subject: str) -> ShownScan:
     )
     maps = {"none": ShownMap(scored, tuple(range(1, len(RATES) + 1)))}
     grid = Grid(np.diag([2.0, 1.0, 1.0, 1.0]), image.shape)
-    return ShownScan("Noise", True, image, grid, (ShownMethod("A", maps),))
+    methods = [ShownMethod(title, maps, None, rank) for title, rank in (ranks or {"A": 0}).items()]
+    return ShownScan("Noise", True, image, grid, tuple(methods))
+
+
+def size_of(slices: tuple[tuple[str, ...], ...]) -> int:
+    return sum(len(part) for parts in slices for part in parts)
 
 
 def test_fewer_slices_and_then_fewer_scans_fit_into_less_and_that_is_said() -> None:
     scans = [made_scan(name) for name in ("a", "b", "c")]
     whole = make_browser(scans, 10**9)
-    sizes = [sum(map(len, some)) for some in whole.slices]
+    sizes = list(map(size_of, whole.slices))
     assert not whole.notes
     half = make_browser(scans, sum(sizes) * 3 // 4)
     assert half.notes == ("One slice in 2 is shown, because of the size of this page.",)
@@ -251,6 +261,27 @@ def test_fewer_slices_and_then_fewer_scans_fit_into_less_and_that_is_said() -> N
     )
     assert [scan["name"] for scan in few.facts["scans"]] == ["a"]
     assert make_browser(scans, 10).slices == ()
+
+
+def test_what_a_reader_can_choose_is_left_out_before_anything_else() -> None:
+    """Methods before controls, their first seed before the others, and nothing else is less."""
+    ranks = {"A": 0, "B": 0, "A1": 1, "Black": 2, "Black1": 3}
+    scans = [made_scan(name, **ranks) for name in ("a", "b")]
+    whole, without = make_browser(scans, 10**9), make_browser([made_scan("a", A=0, B=0)], 10**9)
+    assert not whole.notes
+    assert whole.facts["chosen"] == ["A", "B"]
+    least = 2 * size_of(without.slices[0])
+    step = (sum(map(size_of, whole.slices)) - least) // 3
+    lost = []
+    for room in (3, 2, 1, 0):
+        shown = make_browser(scans, least + room * step + step // 2)
+        assert [len(some) for some in shown.slices] == [24, 24]
+        titles = [one["title"] for one in shown.facts["scans"][0]["methods"]]
+        assert {len(parts) for some in shown.slices for parts in some} == {1 + len(titles)}
+        lost.append([title for title in ranks if title not in titles])
+        said = f"Left out for the size of this page (--most-mb): {', '.join(lost[-1])}."
+        assert shown.notes == ((said,) if lost[-1] else ())
+    assert lost == [[], ["Black1"], ["Black", "Black1"], ["A1", "Black", "Black1"]]
 
 
 def test_a_page_is_no_larger_than_was_said(ran: SimpleNamespace, tmp_path: Path) -> None:
@@ -274,7 +305,7 @@ def test_no_scan_takes_less_than_its_least_size() -> None:
     least = least_size(scan.image, scan.scored.brain, scan.scored.lesion)
     assert make_browser([scan], least - 1).slices == ()
     (slices,) = make_browser([scan], 4 * least).slices
-    assert least <= sum(map(len, slices))
+    assert least <= size_of(slices)
 
 
 def test_a_page_without_images_has_none(ran: SimpleNamespace, tmp_path: Path) -> None:
@@ -338,7 +369,7 @@ def changed(cell: CellRecord, **spec: object) -> CellRecord:
 
 
 def test_what_has_no_map_to_show_is_said(ran: SimpleNamespace, tmp_path: Path) -> None:
-    """Maps that were made elsewhere, native space, further seeds, and a lost detector."""
+    """Maps that were made elsewhere, native space, and a lost detector."""
     deep, *_, thresholding = (c for c in reversed(ran.results.cells) if c.state == "done")
     assert (deep.spec.method, thresholding.spec.method) == ("deep", "thresholding")
     assert thresholding.fit is not None
@@ -347,7 +378,6 @@ def test_what_has_no_map_to_show_is_said(ran: SimpleNamespace, tmp_path: Path) -
         deep.model_copy(update={"maps": MapsUse(digest="0"), "fit": None}),
         changed(deep, space="native"),
         thresholding.model_copy(update={"fit": lost}),
-        changed(thresholding, seed=3),
     )
     results = ub.Results(ran.results.folder, cells, plugin=(ran.plugin,))
     page = results.report(tmp_path / "page.html", cache=ran.cache, progress=False)
@@ -355,7 +385,6 @@ def test_what_has_no_map_to_show_is_said(ran: SimpleNamespace, tmp_path: Path) -
     for words in (
         "Deep on MSLUB (simulated): its maps were made elsewhere.",
         "MSLUB (simulated): scores on the scans' own voxels (native space).",
-        "Thresh.: seed 0 is shown, of 2.",
         "lost: no detector (detector.json: No such file or directory)",
         "No scan can be shown; the reasons are below.",
     ):
@@ -638,6 +667,53 @@ def test_a_method_without_reconstruction_says_so(chromium: Chromium, file: Path)
         *("Input", "Lesion", "Thresh., anomaly map", "Deep, reconstruction", "Deep, anomaly map")
     ]
     assert "makes no reconstruction" in chromium.run("document.body.innerText")
+
+
+@pytest.fixture(scope="module")
+def wide_file(lab: Path, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a method with two seeds, and of a control."""
+    folder = tmp_path_factory.mktemp("wide")
+    (folder / "deep.py").write_text(DEEP)
+    results = ub.run(
+        "deep",
+        "mslub",
+        data_root=lab,
+        plugin=folder / "deep.py",
+        controls="control-black",
+        seeds=[0, 1],
+        results=folder / "results",
+        cache=prepared,
+        mlflow=False,
+        progress=False,
+    )
+    return results.report(folder / "report.html", cache=prepared, progress=False)
+
+
+@pytest.mark.browser
+def test_seeds_and_controls_can_be_chosen(chromium: Chromium, wide_file: Path) -> None:
+    chromium.open(wide_file)
+    rows = (
+        "[...document.querySelectorAll('#browser-numbers th, #browser-panels h3')]"
+        ".map((one) => one.textContent)"
+    )
+    scan = "The scan (simulated)"
+    assert chromium.run(rows) == ["Deep, seed 0", scan, "Deep, seed 0"]
+    for title in ("Black (control)", "Deep, seed 1", "Deep, seed 0"):
+        chromium.run(f"document.querySelector('#browser-methods [value=\"{title}\"]').click()")
+        chromium.settled()
+    two = ["Deep, seed 1", "Black (control)"]
+    assert chromium.run(rows) == [*two, scan, *two]
+    by = "[...document.getElementById('browser-by').options].map((one) => one.value)"
+    assert chromium.run(by) == ["", *two]
+    drawn = (
+        "[...document.querySelectorAll('canvas[data-kind=map]')].map((one) => {"
+        " const { data } = one.getContext('2d').getImageData(0, 0, one.width, one.height);"
+        " return new Set(data).size; })"
+    )
+    colours = chromium.run(drawn)
+    assert len(colours) == 2
+    assert min(colours) > 10
+    assert not chromium.complaints()
 
 
 @pytest.mark.browser

@@ -15,6 +15,7 @@ from uad_bench.evaluation.histograms import ScoreHistogram, quantise
 from uad_bench.front.detector import Detector
 from uad_bench.front.searched import Searched
 from uad_bench.histogram_files import load_histograms
+from uad_bench.method import FloatArray
 from uad_bench.report.page.browser import (
     ShownMap,
     ShownMethod,
@@ -52,7 +53,45 @@ class _Shown:
     data: PreparedDataset
     scans: tuple[PreparedScan, ...]
     cells: tuple[Cells, ...]
-    names: Names
+    names: _Titles
+
+
+@dataclass(frozen=True, slots=True)
+class _Titles(Names):
+    """What the browser calls methods, and which it shows from the start.
+
+    Attributes:
+        seeds: those of each method, by what it learned from and the hash of its parameters.
+    """
+
+    seeds: Mapping[tuple[str, str, str], tuple[int, ...]]
+
+    @classmethod
+    def of(cls, records: Sequence[CellRecord]) -> _Titles:
+        """Those of some cells."""
+        seeds: dict[tuple[str, str, str], set[int]] = {}
+        for record in records:
+            if record.state == "done" and record.maps is None:
+                seeds.setdefault(_kind(record), set()).add(record.spec.seed)
+        plain = Names.of(records)
+        ordered = {key: tuple(sorted(some)) for key, some in seeds.items()}
+        return cls(plain.methods, plain.datasets, ordered)
+
+    def shown(self, record: CellRecord) -> str:
+        """The detector of a cell: a control says so, and one of several seeds says which."""
+        several = len(self.seeds[_kind(record)]) > 1
+        seed = f", seed {record.spec.seed}" if several else ""
+        return f"{self.method(record)}{seed}{' (control)' if record.group == 'control' else ''}"
+
+    def rank(self, record: CellRecord) -> int:
+        """The first seed of each method, its other seeds, controls, and their other seeds."""
+        first = record.spec.seed == self.seeds[_kind(record)][0]
+        return 2 * (record.group == "control") + (not first)
+
+
+def _kind(record: CellRecord) -> tuple[str, str, str]:
+    """What seeds of one method have in common."""
+    return record.spec.method, record.spec.supervised_on, record.spec.params_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +122,7 @@ def shown_scans(
         The scans, of one dataset after the other by turns, and what is left out.
     """
     cells, notes = tuple(records), list[str]()
-    names = Names.of(cells)
+    names = _Titles.of(cells)
     datasets = tuple(_datasets(cells, names, searched, room, notes))
     made: dict[tuple[str, str], list[ShownMethod]] = {}
     cells_of = {
@@ -93,11 +132,11 @@ def shown_scans(
         if some[0].fit and one.scans
     }
     for key, (first, *_) in cells_of.items():
-        tell(Started(f"score scans with {names.method(first)}"))
+        tell(Started(f"score scans with {names.shown(first)}"))
         try:
             detector = searched.detector(key)
         except UadBenchError as error:
-            notes.append(f"{names.method(first)}: {error}.")
+            notes.append(f"{names.shown(first)}: {error}.")
             continue
         for one in datasets:
             for some in one.cells:
@@ -114,12 +153,10 @@ def shown_scans(
 
 
 def _datasets(
-    records: Cells, names: Names, searched: Searched, room: Room, notes: list[str]
+    records: Cells, names: _Titles, searched: Searched, room: Room, notes: list[str]
 ) -> Iterator[_Shown]:
     """Find the prepared data and the detectors of every dataset, and choose its scans."""
-    usable = [r for r in records if r.state == "done" and r.group != "control"]
-    if any(r.group == "control" for r in records):
-        notes.append("Controls are in the tables, not in the browser.")
+    usable = [record for record in records if record.state == "done"]
     for dataset in dict.fromkeys(record.spec.dataset for record in usable):
         mine = [record for record in usable if record.spec.dataset == dataset]
         title = names.dataset(mine[0])
@@ -139,10 +176,8 @@ def _datasets(
                 "with --cache, or run again."
             )
             continue
-        cells = _detectors(
-            [r for r in kept if r.data and r.data.manifest_hash == state], names, notes
-        )
-        scans = _chosen(data, cells, room.patients)
+        cells = _detectors(r for r in kept if r.data and r.data.manifest_hash == state)
+        scans = _chosen(data, _first(cells), room.patients)
         total = len(data.scans_of("test"))
         if len(scans) < total:
             notes.append(
@@ -180,23 +215,18 @@ def _on_the_grid(
             notes.append(note)
 
 
-def _detectors(records: Iterable[CellRecord], names: Names, notes: list[str]) -> tuple[Cells, ...]:
-    """The cells of each detector, of its first seed: one per post-processing."""
-    found: dict[tuple[str, str, str], dict[int, dict[str, CellRecord]]] = {}
-    order = sorted(records, key=lambda r: r.spec.protocol != "strict")
-    for record in order:
-        spec = record.spec
-        seeds = found.setdefault((spec.method, spec.supervised_on, spec.params_hash), {})
-        seeds.setdefault(spec.seed, {}).setdefault(spec.postprocessing, record)
-    chosen = []
-    for seeds in found.values():
-        first = min(seeds)
-        cells = tuple(seeds[first].values())
-        note = f"{names.method(cells[0])}: seed {first} is shown, of {len(seeds)}."
-        if len(seeds) > 1 and note not in notes:
-            notes.append(note)
-        chosen.append(cells)
-    return tuple(chosen)
+def _detectors(records: Iterable[CellRecord]) -> tuple[Cells, ...]:
+    """The cells of each detector: one per post-processing."""
+    found: dict[tuple[object, ...], dict[str, CellRecord]] = {}
+    for record in sorted(records, key=lambda r: r.spec.protocol != "strict"):
+        key = *_kind(record), record.spec.seed
+        found.setdefault(key, {}).setdefault(record.spec.postprocessing, record)
+    return tuple(tuple(some.values()) for some in found.values())
+
+
+def _first(cells: Sequence[Cells]) -> tuple[Cells, ...]:
+    """Those by which scans are chosen: of detectors, if there are any."""
+    return tuple(some for some in cells if some[0].group != "control") or tuple(cells)
 
 
 def _chosen(data: PreparedDataset, cells: Sequence[Cells], most: int) -> tuple[PreparedScan, ...]:
@@ -229,7 +259,7 @@ def _scored(
     Returns:
         What it made of each scan, by name, and what is to be said.
     """
-    title, notes = shown.names.method(cells[0]), []
+    title, notes = shown.names.shown(cells[0]), []
     who = f"{title} on {shown.title}"
     thresholds, stored = {}, {}
     for record in cells:
@@ -244,12 +274,12 @@ def _scored(
     differs = False
     for number, scan in enumerate(shown.scans if thresholds else ()):
         try:
-            method = _method(detector, title, shown.data, scan, thresholds)
+            maps, rebuilt = _maps(detector, shown.data, scan, thresholds)
         except Exception as error:  # a plugin's own
             notes.append(f"{who}: {scan.name} failed: {failure_reason(error)}")
             continue
-        made[scan.name] = method
-        for name, one in method.maps.items():
+        made[scan.name] = ShownMethod(title, maps, rebuilt, shown.names.rank(cells[0]))
+        for name, one in maps.items():
             then = stored[name].get(f"{scan.name}/slice")
             differs |= then is not None and not _same(then, one.scored.whole_slice_histogram())
         tell(Progressed(number + 1, len(shown.scans), scan.name))
@@ -261,14 +291,13 @@ def _scored(
     return made, notes
 
 
-def _method(
+def _maps(
     detector: Detector,
-    title: str,
     data: PreparedDataset,
     scan: PreparedScan,
     thresholds: Mapping[str, tuple[int, ...]],
-) -> ShownMethod:
-    """Score a scan as a run does."""
+) -> tuple[dict[str, ShownMap], FloatArray | None]:
+    """Score a scan as a run does: the maps by post-processing, and the reconstruction."""
     slices = data.slices(scan)
     residual, rebuilt = signed_residual(detector.method, slices)
     brain = brain_on(slices)
@@ -276,7 +305,7 @@ def _method(
     for name, levels in thresholds.items():
         found = detector.registry.postprocessing(name).apply(residual, brain)
         maps[name] = ShownMap(scored_scan(data, scan, quantise(found), "template"), levels)
-    return ShownMethod(title, maps, rebuilt)
+    return maps, rebuilt
 
 
 def _stored(record: CellRecord, root: Path) -> Mapping[str, ScoreHistogram]:
@@ -297,7 +326,7 @@ def _assembled(
     shown: _Shown, made: Mapping[tuple[str, str], list[ShownMethod]]
 ) -> Iterator[ShownScan]:
     for scan in shown.scans:
-        methods = tuple(made.get((shown.title, scan.name), ()))
+        methods = tuple(sorted(made.get((shown.title, scan.name), ()), key=lambda one: one.rank))
         if methods:
             image = np.array(shown.data.slices(scan).image[:, 0])
             data = shown.data

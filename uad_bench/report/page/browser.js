@@ -9,9 +9,9 @@
   const SCALE = 3;
   const BRAIN = 1, LESION = 2, IGNORED = 4;
 
-  const view = { scan: 0, slice: 0, step: facts.start, post: "" };
+  const view = { scan: 0, slice: 0, step: facts.start, post: "", chosen: new Set(facts.chosen) };
   const packed = new Map();
-  let shown = null; // the bytes of the slice that is drawn
+  let shown = null; // the bytes of the slice that is drawn: of the scan, and then of each method
   let wanted = 0; // counts requests, so that a late answer draws nothing
 
   function palette(stops) {
@@ -23,12 +23,21 @@
     });
   }
 
-  async function unpacked(scan, at) {
-    if (!packed.has(scan)) packed.set(scan, JSON.parse(id(`slices-${scan}`).textContent));
-    const bytes = Uint8Array.from(atob(packed.get(scan)[at]), (one) => one.charCodeAt(0));
+  async function inflated(text) {
+    const bytes = Uint8Array.from(atob(text), (one) => one.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
     return new Uint8Array(await new Response(stream).arrayBuffer());
   }
+
+  function unpacked(scan, at) {
+    if (!packed.has(scan)) packed.set(scan, JSON.parse(id(`slices-${scan}`).textContent));
+    const { methods } = scans[scan];
+    const isShown = (part) => part === 0 || view.chosen.has(methods[part - 1].title);
+    return Promise.all(
+      packed.get(scan)[at].map((text, part) => (isShown(part) ? inflated(text) : null)));
+  }
+
+  const methodsOf = (scan) => scan.methods.filter((method) => view.chosen.has(method.title));
 
   // Numbers
 
@@ -62,7 +71,7 @@
 
   function rank(scan) {
     const chosen = id("browser-by").value;
-    const values = scan.methods
+    const values = methodsOf(scan)
       .filter((method) => chosen === "" || method.title === chosen)
       .map((method) => numbers(scan, method)?.dice)
       .filter((dice) => dice !== null && dice !== undefined);
@@ -79,9 +88,9 @@
 
   // Drawing
 
-  function layer(scan, number) {
+  function layer(scan, part, number) {
     const size = scan.width * scan.height;
-    return shown.subarray(number * size, (number + 1) * size);
+    return shown[part].subarray(number * size, (number + 1) * size);
   }
 
   function paint(canvas, scan, colourOf) {
@@ -127,21 +136,21 @@
   }
 
   function draw() {
-    const scan = scans[view.scan], kinds = layer(scan, 1);
+    const scan = scans[view.scan], kinds = layer(scan, 0, 1);
     const where = `${scan.name}, slice ${view.slice + 1} of ${scan.slices.length}`;
     const grey = (bytes) => (at) => [bytes[at], bytes[at], bytes[at]];
     for (const panel of document.querySelectorAll("#browser-panels canvas")) {
-      const method = scan.methods[panel.dataset.method];
+      const number = Number(panel.dataset.method), method = scan.methods[number];
       const map = method && mapOf(method);
       if (panel.dataset.kind === "map" && map) {
-        const codes = layer(scan, map.layer), at = map.at[view.step];
+        const codes = layer(scan, number + 1, map.layer), at = map.at[view.step];
         const level = (code) => (code ? Math.round((255 * map.cuts[code - 1]) / map.top) : 0);
         paint(panel, scan, (pixel) => colours[level(codes[pixel])]);
         outline(panel, scan, (pixel) => codes[pixel] >= at, lineColours.mask, []);
       } else if (panel.dataset.kind === "reconstruction") {
-        paint(panel, scan, grey(layer(scan, method.reconstruction)));
+        paint(panel, scan, grey(layer(scan, number + 1, method.reconstruction)));
       } else if (panel.dataset.kind === "input" || panel.dataset.kind === "lesion") {
-        paint(panel, scan, grey(layer(scan, 0)));
+        paint(panel, scan, grey(layer(scan, 0, 0)));
         if (panel.dataset.kind === "lesion") lesionLines(panel, scan, kinds);
       }
       panel.setAttribute("aria-label", `${panel.dataset.title}: ${where}`);
@@ -183,6 +192,7 @@
     panel(inputs, "input", "Input", "input");
     panel(inputs, "lesion", "Lesion", "outline of the lesion");
     scan.methods.forEach((method, number) => {
+      if (!view.chosen.has(method.title)) return;
       const map = mapOf(method), card = element("div", "", place);
       element("h3", method.title, card);
       const pair = element("div", "", card);
@@ -204,7 +214,7 @@
   function tell() {
     const scan = scans[view.scan], body = id("browser-numbers");
     body.replaceChildren();
-    for (const method of scan.methods) {
+    for (const method of methodsOf(scan)) {
       const one = numbers(scan, method), row = element("tr", "", body);
       element("th", method.title, row).scope = "row";
       const texts = !one ? ["–", "–", "–", "–", "–"] : [
@@ -259,15 +269,28 @@
   function chooseBy() {
     const select = id("browser-by"), before = select.value;
     select.replaceChildren();
-    element("option", "mean of the methods", select).value = "";
-    for (const method of scans[view.scan].methods) {
+    element("option", "mean of the methods shown", select).value = "";
+    for (const method of methodsOf(scans[view.scan])) {
       element("option", method.title, select).value = method.title;
     }
     select.value = [...select.options].some((one) => one.value === before) ? before : "";
   }
 
+  function chooseMethods() {
+    const place = id("browser-methods");
+    place.replaceChildren();
+    for (const { title } of scans[view.scan].methods) {
+      const label = element("label", "", place), box = element("input", "", label);
+      box.type = "checkbox";
+      box.value = title;
+      box.checked = view.chosen.has(title);
+      label.append(` ${title}`);
+    }
+  }
+
   function open(number) {
     const scan = scans[number];
+    if (!methodsOf(scan).length) scan.methods.forEach((method) => view.chosen.add(method.title));
     view.scan = number;
     const nearest = scan.slices.indexOf(scan.start);
     view.slice = nearest < 0 ? Math.floor(scan.slices.length / 2) : nearest;
@@ -276,6 +299,7 @@
     slider.value = view.slice;
     id("browser-scan").value = number;
     choosePost();
+    chooseMethods();
     chooseBy();
     panels();
     return show();
@@ -310,6 +334,12 @@
       show();
     });
     id("browser-by").addEventListener("change", tell);
+    id("browser-methods").addEventListener("change", ({ target }) => {
+      view.chosen[target.checked ? "add" : "delete"](target.value);
+      chooseBy();
+      panels();
+      show();
+    });
     id("browser-slice").addEventListener("input", (event) => {
       view.slice = Number(event.target.value);
       show();

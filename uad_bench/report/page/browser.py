@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -56,17 +56,20 @@ class ShownMap:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShownMethod:
-    """What one method made of a scan.
+    """What one detector or control made of a scan.
 
     Attributes:
-        title: what tables call it.
+        title: what the page calls it.
         maps: by post-processing.
         reconstruction: float32 ``[N, H, W]`` in [0, 1]; ``None`` where it makes none.
+        rank: 0 for what is shown from the start. The others can be chosen; where the page is full,
+            those of a higher rank are left out first.
     """
 
     title: str
     maps: Mapping[str, ShownMap]
     reconstruction: FloatArray | None = None
+    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,12 +102,12 @@ class Browser:
 
     Attributes:
         facts: what is known of all scans, for JSON.
-        slices: the slices of each scan, packed.
+        slices: the slices of each scan, packed: the scan first, and then each method.
         notes: what is left out, and why.
     """
 
     facts: Mapping[str, Any]
-    slices: tuple[tuple[str, ...], ...]
+    slices: tuple[tuple[tuple[str, ...], ...], ...]
     notes: tuple[str, ...]
 
     @property
@@ -126,6 +129,8 @@ def thresholds_at(validation: ScoreHistogram) -> tuple[int, ...]:
 def make_browser(scans: Sequence[ShownScan], most: int, notes: Sequence[str] = ()) -> Browser:
     """Pack scans into at most so many bytes: fewer slices where they do not fit, then fewer scans.
 
+    Only methods of the lowest rank count for that. The others follow as far as there is room.
+
     Args:
         scans: those to show, those that may not be left out first.
         most: bytes.
@@ -134,13 +139,16 @@ def make_browser(scans: Sequence[ShownScan], most: int, notes: Sequence[str] = (
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
-    tops = _tops(scans)
+    tops, ranks = _tops(scans), _ranks(scans)
+    first = {title for title, rank in ranks.items() if rank == min(ranks.values())}
     packed = [_packed(scan, tops) for scan in scans]
-    stride = next((s for s in STRIDES if sum(_size(p, s) for p in packed) <= most), STRIDES[-1])
+    stride = next(
+        (s for s in STRIDES if sum(p.size(s, first) for p in packed) <= most), STRIDES[-1]
+    )
     kept, taken = [], 0
     for one in packed:
-        if taken + _size(one, stride) <= most:
-            taken += _size(one, stride)
+        if taken + (size := one.size(stride, first)) <= most:
+            taken += size
             kept.append(one)
     said = list(notes)
     if stride > 1:
@@ -148,15 +156,22 @@ def make_browser(scans: Sequence[ShownScan], most: int, notes: Sequence[str] = (
     if len(kept) < len(packed):
         more = len(packed) - len(kept)
         said.append(f"{more} more {'scan is' if more == 1 else 'scans are'} left out for its size.")
+    shown = set(first)
+    for title in sorted(ranks, key=lambda title: ranks[title]):
+        size = sum(one.size(stride, shown | {title}) for one in kept)
+        if size <= most:
+            shown.add(title)
+    if kept and (lost := [title for title in ranks if title not in shown]):
+        said.append(f"Left out for the size of this page (--most-mb): {', '.join(lost)}.")
     facts = {
         "rates": RATES,
         "start": RATES.index(0.01),
         "colours": [to_hex(colormaps["inferno"](x)) for x in np.linspace(0, 1, _COLOURS)],
         "levels": LEVELS - 1,
-        "scans": [{**one.facts, "slices": one.chosen(stride)} for one in kept],
+        "scans": [one.facts_of(stride, shown) for one in kept],
+        "chosen": [title for title in ranks if title in first],
     }
-    slices = tuple(tuple(one.slices[at] for at in one.chosen(stride)) for one in kept)
-    return Browser(facts, slices, tuple(said))
+    return Browser(facts, tuple(one.slices_of(stride, shown) for one in kept), tuple(said))
 
 
 def least_size(image: FloatArray, brain: NDArray[np.bool_], lesion: Bytes) -> int:
@@ -174,21 +189,56 @@ def least_size(image: FloatArray, brain: NDArray[np.bool_], lesion: Bytes) -> in
 
 
 @dataclass(frozen=True, slots=True)
-class _Packed:
-    """A scan with every slice packed."""
+class _Part:
+    """What is known of a scan, or of what a method made of it, with every slice packed."""
 
     facts: Mapping[str, Any]
+    text: int
+    """Bytes of the facts, about."""
     slices: tuple[str, ...]
-    most_lesion: int
 
-    def chosen(self, stride: int) -> list[int]:
+    @classmethod
+    def of(cls, facts: Mapping[str, Any], layers: Sequence[Bytes]) -> _Part:
+        return cls(facts, len(str(facts)), _slices(layers))
+
+    def size(self, places: Iterable[int]) -> int:
+        """Bytes that it takes on the page with these slices, about."""
+        return self.text + sum(len(self.slices[at]) + 4 for at in places)
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """A scan, and what methods made of it, by title."""
+
+    scan: _Part
+    methods: Mapping[str, _Part]
+
+    def facts_of(self, stride: int, titles: Collection[str]) -> Mapping[str, Any]:
+        """What is known of the scan and of these methods."""
+        methods = [one.facts for one in self._of(titles)]
+        return {**self.scan.facts, "slices": self._places(stride), "methods": methods}
+
+    def slices_of(self, stride: int, titles: Collection[str]) -> tuple[tuple[str, ...], ...]:
+        """Some of the slices: of the scan, and then of each of these methods."""
+        parts = [self.scan, *self._of(titles)]
+        return tuple(tuple(part.slices[at] for part in parts) for at in self._places(stride))
+
+    def size(self, stride: int, titles: Collection[str]) -> int:
+        """Bytes that it takes on the page, about."""
+        places = self._places(stride)
+        return sum(part.size(places) for part in (self.scan, *self._of(titles))) + 8 * len(places)
+
+    def _of(self, titles: Collection[str]) -> list[_Part]:
+        return [one for title, one in self.methods.items() if title in titles]
+
+    def _places(self, stride: int) -> list[int]:
         """Some of the slices, the one with most lesion among them."""
-        return list(range(self.most_lesion % stride, len(self.slices), stride))
+        return list(range(self.scan.facts["start"] % stride, len(self.scan.slices), stride))
 
 
-def _size(scan: _Packed, stride: int) -> int:
-    """Bytes that a scan takes on the page, about."""
-    return sum(len(scan.slices[at]) + 3 for at in scan.chosen(stride)) + len(str(scan.facts))
+def _ranks(scans: Sequence[ShownScan]) -> dict[str, int]:
+    """The rank of each method, by title."""
+    return {method.title: method.rank for scan in scans for method in scan.methods}
 
 
 def _tops(scans: Sequence[ShownScan]) -> dict[tuple[str, str], int]:
@@ -207,42 +257,50 @@ def _packed(scan: ShownScan, tops: Mapping[tuple[str, str], int]) -> _Packed:
     truth = scan.scored
     lesion = truth.lesion
     box = _box(truth.brain | (lesion > 0))
-    layers = [_grey(scan.image), _kinds(truth.brain, lesion)]
-    methods = []
-    for method in scan.methods:
-        rebuilt = None
-        if method.reconstruction is not None:
-            rebuilt = len(layers)
-            layers.append(_grey(method.reconstruction))
-        maps = {}
-        for name, one in method.maps.items():
-            scores = np.where(truth.brain, one.scored.scores, 0)
-            cuts = _cuts(one.thresholds, int(scores.max(initial=1)))
-            maps[name] = {
-                "layer": len(layers),
-                "cuts": cuts.tolist(),
-                "top": tops[method.title, name],
-                "at": _codes_at(cuts, one.thresholds),
-                "thresholds": one.thresholds,
-                **_numbers(one),
-            }
-            layers.append(np.searchsorted(cuts, scores, side="right").astype(np.uint8))
-        methods.append({"title": method.title, "reconstruction": rebuilt, "maps": maps})
-    cut = [layer[:, *box] for layer in layers]
+    own = [layer[:, *box] for layer in (_grey(scan.image), _kinds(truth.brain, lesion))]
     affine = scan.grid.affine
     facts = {
         "dataset": scan.dataset,
         "simulated": scan.simulated,
         "name": truth.name,
         "left": "R" if affine[0, 2] < 0 else "L",
-        "width": cut[0].shape[2],
-        "height": cut[0].shape[1],
-        "count": len(cut[0]),
+        "width": own[0].shape[2],
+        "height": own[0].shape[1],
+        "count": len(own[0]),
         "start": _most_lesion(lesion),
         "voxel_ml": prod(truth.spacing) / 1000.0,
-        "methods": methods,
     }
-    return _Packed(facts, _slices(cut), _most_lesion(lesion))
+    methods = {one.title: _part(one, truth.brain, box, tops) for one in scan.methods}
+    return _Packed(_Part.of(facts, own), methods)
+
+
+def _part(
+    method: ShownMethod,
+    brain: NDArray[np.bool_],
+    box: tuple[slice, slice],
+    tops: Mapping[tuple[str, str], int],
+) -> _Part:
+    """Pack the layers of a method slice by slice."""
+    layers = list[Bytes]()
+    rebuilt = None
+    if method.reconstruction is not None:
+        rebuilt = len(layers)
+        layers.append(_grey(method.reconstruction))
+    maps = {}
+    for name, one in method.maps.items():
+        scores = np.where(brain, one.scored.scores, 0)
+        cuts = _cuts(one.thresholds, int(scores.max(initial=1)))
+        maps[name] = {
+            "layer": len(layers),
+            "cuts": cuts.tolist(),
+            "top": tops[method.title, name],
+            "at": _codes_at(cuts, one.thresholds),
+            "thresholds": one.thresholds,
+            **_numbers(one),
+        }
+        layers.append(np.searchsorted(cuts, scores, side="right").astype(np.uint8))
+    facts = {"title": method.title, "reconstruction": rebuilt, "maps": maps}
+    return _Part.of(facts, [layer[:, *box] for layer in layers])
 
 
 def _slices(layers: Sequence[Bytes]) -> tuple[str, ...]:
