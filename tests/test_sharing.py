@@ -235,7 +235,7 @@ def test_an_edited_archive_is_refused_whole(archive, tmp_path, edit, said):
         (lambda f: f.pop(first(f, "histograms/")), "histograms of cells/"),
         (lambda f: f.update({"report.html": b"<script>"}), "which no export does"),
         (lambda f: f.update({".lock": b""}), "which no export does"),
-        (lambda f: change(f, "cells/", b"0.25", b"1e999"), "is no number); get it again"),
+        (lambda f: change(f, "cells/", b"0.25", b"1e999"), "finite number); get it again"),
         (lambda f: change(f, "cells/", b'"seed": 0', b'"seed": "x"'), "as an integer"),
         (lambda f: change(f, "histograms/", b"PK", b"KP"), "is damaged (File is not a zip"),
         (lambda f: change(f, "histograms/", b"lesion_sizes", b"lesion_sixes"), "KeyError"),
