@@ -80,8 +80,8 @@ class SurpriseCurve:
 def _decay(values: NDArray[np.float64], cap: np.float64) -> float:
     """The mean of the exponential distribution that has the values' median and share at the cap.
 
-    Where half of the values are at the cap, they do not say it: a score of 1 then has the surprise
-    of a score of 1.
+    Where half of the values are at the cap, they do not tell it: the detector's highest score, 1,
+    then has the highest surprise, 20.
     """
     median = np.median(values)
     if median >= cap:
