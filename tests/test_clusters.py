@@ -27,7 +27,9 @@ ROOT = Path(__file__).parents[1]
 PROGRAM = [sys.executable, "-m", "uad_bench", "run"]
 
 SBATCH = """#!/bin/bash
-setsid bash "$1" >>"$(dirname "$0")/jobs.log" 2>&1 &
+script=$(mktemp "$(dirname "$0")/job-XXXXXX")
+cp "$1" "$script"  # as SLURM does: the file is gone once sbatch has answered
+setsid bash "$script" >>"$(dirname "$0")/jobs.log" 2>&1 &
 echo $! >>"$(dirname "$0")/jobs"
 echo "Submitted batch job $!"
 """
