@@ -28,8 +28,8 @@ _METRICS_PER_BATCH = 800
 _RUNS_PER_PAGE = 1000
 _DIGEST_LENGTH = 36
 
-_PAUSE_S = 3.0
-"""Seconds before the second try where another process was at the store."""
+_PAUSES_S = (1.0, 2.0, 4.0, 8.0)
+"""Seconds before each further try at a store that another process is at."""
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ class Tracker:
         Raises:
             TrackingError: if MLflow cannot be reached or refuses it, twice where it was busy.
         """
-        _twice_if_busy(lambda: self._send(entry, folder))
+        _patiently(lambda: self._send(entry, folder))
 
     def _send(self, entry: Entry, folder: Path) -> None:
         with connect(self.uri, folder) as client:
@@ -109,7 +109,7 @@ class Tracker:
         Raises:
             TrackingError: as :meth:`send`.
         """
-        _twice_if_busy(lambda: self._close(command, folder))
+        _patiently(lambda: self._close(command, folder))
 
     def _close(self, command: Entry, folder: Path) -> None:
         with connect(self.uri, folder) as client:
@@ -154,7 +154,7 @@ class Tracker:
         Raises:
             TrackingError: if MLflow cannot be reached.
         """
-        return _twice_if_busy(lambda: self._unsent(entries, folder))
+        return _patiently(lambda: self._unsent(entries, folder))
 
     def _unsent(self, entries: Iterable[Entry], folder: Path) -> tuple[Entry, ...]:
         with connect(self.uri, folder) as client:
@@ -256,13 +256,14 @@ def _complete(client: Any, run_id: str, entry: Entry) -> None:
         log_numbers(client, run_id, entry, {"complete": "true"})
 
 
-def _twice_if_busy(action: Callable[[], T]) -> T:
-    """Try once more where another process was at the store; what was half-sent is completed."""
-    try:
-        return action()
-    except BusyError:
-        time.sleep(_PAUSE_S)
-        return action()
+def _patiently(action: Callable[[], T]) -> T:
+    """Try again where another process was at the store; what was half-sent is completed."""
+    for pause in _PAUSES_S:
+        try:
+            return action()
+        except BusyError:
+            time.sleep(pause)
+    return action()
 
 
 def _datasets(entry: Entry) -> list[Any]:
