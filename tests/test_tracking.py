@@ -402,7 +402,7 @@ def test_metrics_travel_in_one_batch_and_long_curves_still_arrive(
     assert len(calls) == 1
     fit = FitRecord(detector="d", curves={"l1": tuple((step, 0.5) for step in range(2000))})
     tracker.send(told(results, cell(seed=1, fit=fit), "detector"), results)
-    assert calls[1:] == [900, 900, sum(calls[1:]) - 1800]
+    assert calls[1:] == [800, 800, sum(calls[1:]) - 1600]
     assert sum(calls[1:]) >= 2000
 
 
