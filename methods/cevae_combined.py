@@ -11,20 +11,24 @@ from uad_bench.models.batches import Batch
 from uad_bench.training.gradient_score import GradientScore
 
 from .cevae import CEVAE
+from .cevae_gradient import PRESETS, CEVAEGradient
 
 
 class CEVAECombined(GradientScore, CEVAE):
     """``|dKL/dx|``, smoothed, times the squared residual, as in the authors' later code."""
+
+    class Params(CEVAEGradient.Params):
+        """Hyper-parameters: those of ``cevae-gradient``, whose training it shares."""
 
     info = MethodInfo(
         name="cevae-combined",
         title="ceVAE combined",
         citation="Zimmerer et al. 2018",
         first_trial=CEVAE.info.first_trial,
-        presets=CEVAE.info.presets,
+        presets=PRESETS,
     )
     trained_as: ClassVar[type[Method] | None] = CEVAE
-    params: CEVAE.Params
+    params: Params
 
     def raw_score(self, batch: Batch) -> Tensor:
         """Return the product, ``[B, 1, H, W]``, 0 or more."""

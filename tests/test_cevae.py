@@ -15,6 +15,7 @@ from uad_bench.method import FitContext, Slices
 from uad_bench.models.batches import Batch
 from uad_bench.models.corruption.self_supervision import cut_squares
 from uad_bench.models.scores import bounded, typical
+from uad_bench.runner.detectors.trainer import shared_params
 from uad_bench.training import Turn
 
 TINY = {"width": 2, "steps": 2, "batch_size": 2, "perceptual_weight": 0.0}
@@ -107,6 +108,18 @@ def test_the_second_branch_must_give_back_the_whole_slice(monkeypatch):
     expected = (cut - given.image).abs().mean().item()
     assert expected > 0
     assert found.parts["ce"].item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("preset", ["", *CEVAE.info.presets])
+def test_the_scores_by_gradient_share_one_training_whose_divergence_counts(preset: str) -> None:
+    def given(cls):
+        return cls.Params(**cls.info.presets[preset] if preset else {})
+
+    gradient, combined = given(CEVAEGradient), given(CEVAECombined)
+    assert shared_params(CEVAE, gradient) == shared_params(CEVAE, combined)
+    assert gradient.reparameterisation == "plain"
+    assert gradient.beta == 1e-3
+    assert given(CEVAE).reparameterisation == "snr", "the reconstruction keeps its own"
 
 
 @pytest.fixture(scope="module")
