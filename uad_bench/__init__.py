@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from uad_bench.front.reproduce import Reproduction, reproduce
     from uad_bench.front.results import Results
     from uad_bench.front.run import run
+    from uad_bench.front.sweep import sweep
     from uad_bench.front.tuning import tune
     from uad_bench.method import Method
 
@@ -38,6 +39,7 @@ __all__ = [
     "prepare",
     "reproduce",
     "run",
+    "sweep",
     "tune",
 ]
 
@@ -60,6 +62,7 @@ _HOMES = {
     "prepare": "uad_bench.front.data",
     "reproduce": "uad_bench.front.reproduce",
     "run": "uad_bench.front.run",
+    "sweep": "uad_bench.front.sweep",
     "tune": "uad_bench.front.tuning",
 }
 """The module of each public name. It is imported when the name is first used."""

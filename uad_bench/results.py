@@ -72,6 +72,10 @@ class ResultsFolder:
         """Sweeps, one folder each."""
         return self.root / "sweeps"
 
+    def sweep(self, method: str, param: str) -> Path:
+        """The sweep of one parameter of a method."""
+        return self.sweeps / f"{method}-{param}"
+
     @property
     def parts(self) -> Path:
         """Finished parts of evaluations that are not cells yet, one folder per evaluation."""

@@ -297,6 +297,16 @@ OF_TUNING = (
 )
 """The settings of a run that have a meaning where it only tunes."""
 
+OF_SWEEPS = (
+    *DataSettings.model_fields,
+    *TrainingSettings.model_fields,
+    *StoreSettings.model_fields,
+    "scheduler",
+    "cluster",
+    "device",
+    "results",
+)
+"""The settings of a run that have a meaning for a sweep."""
 
 OF_MACHINE = (
     "data_root",

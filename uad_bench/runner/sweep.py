@@ -98,7 +98,7 @@ def write_sweep(sweep: Sweep, results: ResultsFolder) -> Path:
     Raises:
         UadBenchError: if they cannot be written.
     """
-    folder = results.sweeps / f"{sweep.method}-{sweep.param}"
+    folder = results.sweep(sweep.method, sweep.param)
     with styled():
         picture = encoded(sweep_figure(sweep), "png")
     write_whole(folder / "sweep.csv", sweep_csv(sweep).encode())

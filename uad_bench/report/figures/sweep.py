@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from uad_bench.method import FloatArray
 from uad_bench.report.bercea2022 import BERCEA_2022
 from uad_bench.report.tables.arrange import training_title
 from uad_bench.report.tables.notes import people_in_words
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Value = bool | int | float | str
 
@@ -81,7 +85,7 @@ class Shown:
     views: Mapping[Value, ValueView]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Sweep:
     """A method trained once per value of one parameter and seed, and measured on healthy people.
 
@@ -179,6 +183,16 @@ class Sweep:
         for one in self.failed:
             yield f"{self.param} {shown(one.value)}, seed {one.seed} failed: {one.reason}"
 
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per training, with the columns of ``sweep.csv``."""
+        import pandas as pd
+
+        return pd.DataFrame(list(_lines(self)), columns=list(_columns(self)))
+
+    def __repr__(self) -> str:
+        count = f"{len(self.trainings)} training{'' if len(self.trainings) == 1 else 's'}"
+        return f"{self.heading}, {count}{f', {len(self.failed)} failed' if self.failed else ''}"
+
 
 def sweep_rows(sweep: Sweep) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Return the headings and rows of the table, one row per value."""
@@ -196,24 +210,31 @@ def sweep_csv(sweep: Sweep) -> str:
     """Return one line per training, at full precision."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    columns = [name.lower().replace(" ", "_") for name in sweep.names]
-    about = ("method", "param", "value", "seed", "state", "dataset", "split", "subjects")
-    marks = ("simulated", "simulated_prior")
-    writer.writerow((*about, *marks, *columns, "detector", "reason"))
-    for one in sweep.trainings:
-        writer.writerow(
-            (
-                *(sweep.method, sweep.param, one.value, one.seed),
-                "failed" if one.reason else "done",
-                *(sweep.measured.dataset, sweep.split, sweep.measured.subjects),
-                "simulated" if sweep.simulated else "",
-                "simulated" if sweep.simulated_prior else "",
-                *(one.measures.get(name, "") for name in sweep.names),
-                one.detector,
-                one.reason,
-            )
-        )
+    writer.writerow(_columns(sweep))
+    writer.writerows(_lines(sweep))
     return file.getvalue()
+
+
+def _columns(sweep: Sweep) -> tuple[str, ...]:
+    """The names of what is said of a training."""
+    about = ("method", "param", "value", "seed", "state", "dataset", "split", "subjects")
+    measures = (name.lower().replace(" ", "_") for name in sweep.names)
+    return (*about, "simulated", "simulated_prior", *measures, "detector", "reason")
+
+
+def _lines(sweep: Sweep) -> Iterator[tuple[object, ...]]:
+    """Yield what is said of each training; a measure is ``None`` where the training failed."""
+    for one in sweep.trainings:
+        yield (
+            *(sweep.method, sweep.param, one.value, one.seed),
+            "failed" if one.reason else "done",
+            *(sweep.measured.dataset, sweep.split, sweep.measured.subjects),
+            "simulated" if sweep.simulated else "",
+            "simulated" if sweep.simulated_prior else "",
+            *(one.measures.get(name) for name in sweep.names),
+            one.detector,
+            one.reason,
+        )
 
 
 def shown(value: Value) -> str:

@@ -91,7 +91,7 @@ def plan_sweep(
     choices = _choices(method, param)
     refuse(_useless_params(method, config, param))
     if values is None:
-        values = choices or _whole_range(method, param)
+        values = choices or _whole_range(method, config, param)
     chosen = _validated(method, config, param, values)
     span = search_space(method.Params).get(param)
     atlas = None if config.atlas is None else open_atlas(config.atlas)
@@ -129,7 +129,9 @@ def _suited(method: type[Method], config: RunConfig, device: str) -> type[Method
             "out"
         )
     if "gpu" in method.info.needs and device == "cpu":
-        raise UadBenchError(f"{name} needs a GPU, and this sweep is on the CPU (--device)")
+        raise UadBenchError(
+            f"{name} needs a GPU, and this sweep is on the CPU ({config.said('device')})"
+        )
     if config.preset is not None and config.preset not in method.info.presets:
         known = ", ".join(method.info.presets) or "none"
         raise UadBenchError(f"{config.said('preset', config.preset)}: unknown; {name} has: {known}")
@@ -143,7 +145,10 @@ def _useless_params(method: type[Method], config: RunConfig, swept: str) -> Iter
         if name != method.info.name:
             yield f"{config.said('param', key)}: its method is not part of this sweep"
         elif param == swept:
-            yield f"{config.said('param', key)}: it is what is swept; give its values as --values"
+            yield (
+                f"{config.said('param', key)}: it is what is swept; give its values as "
+                f"{config.said('values')}"
+            )
 
 
 def _choices(method: type[Method], param: str) -> tuple[Value, ...]:
@@ -174,13 +179,13 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
     return tuple(kind for kind in get_args(annotation) if kind is not NoneType)
 
 
-def _whole_range(method: type[Method], param: str) -> tuple[Value, ...]:
+def _whole_range(method: type[Method], config: RunConfig, param: str) -> tuple[Value, ...]:
     """The values of a number that is swept over its search range."""
     span = search_space(method.Params).get(param)
     if span is None:
         raise UadBenchError(
-            f"{method.info.name}.{param}: it declares no search range; give --values, such as "
-            "--values 1,2,3"
+            f"{method.info.name}.{param}: it declares no search range; give some, such as "
+            f"{config.said('values', '1,2,3')}"
         )
     whole = _alternatives(method.Params.model_fields[param].annotation) == (int,)
     return points(span, whole=whole)
@@ -206,7 +211,7 @@ def _validated(
                 name = str(item["loc"][0]) if item["loc"] else ""
                 of_others = name not in (param, "")
                 said = config.said("param", f"{method.info.name}.{name}")
-                flag = said if of_others else f"--values {value}"
+                flag = said if of_others else config.said("values", value)
                 message = item["msg"]
                 if item["type"] == "extra_forbidden":
                     message = unknown_parameter(method, name)
@@ -219,9 +224,13 @@ def _validated(
     if problems:
         raise UadBenchError("; ".join(problems))
     if not found:
-        raise UadBenchError("--values: names nothing; give one or several, separated by commas")
+        raise UadBenchError(
+            f"{config.said('values')}: names nothing; give one or several, separated by commas"
+        )
     if None in found:
-        raise UadBenchError(f"--values: {param} cannot be swept without a value; leave null out")
+        raise UadBenchError(
+            f"{config.said('values')}: {param} cannot be swept without a value; leave null out"
+        )
     if any(isinstance(value, str) for value in found):
         return found
     return dict(sorted(found.items()))
