@@ -4,8 +4,9 @@
 
 Simulated people come first; with a data root, the same detectors are then tested on the patients
 there. ``--slices`` is the size: what each network sees in training, so that all have the same
-budget; a recipe with larger pixels makes everything faster. Finished cells are kept, so that the
-same command goes on where it was stopped. It writes leaderboard.md and its picture.
+budget; a recipe with larger pixels makes everything faster, and so does ``--once`` with the methods
+that score slowest. Finished cells are kept, so that the same command goes on where it was stopped.
+It writes leaderboard.md and its picture.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--methods", help="default: every method that needs no file of yours")
     parser.add_argument("--slices", type=int, default=2400, help="default: 2400")
     parser.add_argument("--seeds", default="0,1,2", help="default: 0,1,2")
+    parser.add_argument("--once", default="", help="methods with the first seed alone")
     parser.add_argument("--phantoms", type=int, default=5, help="default: 5")
     parser.add_argument("--recipe", default="median", help="default: median")
     parser.add_argument("--param", action="append", default=[], metavar="METHOD.NAME=VALUE")
@@ -50,7 +52,15 @@ def main() -> None:
     options = parser.parse_args()
     registry = open_registry(None)
     names = options.methods.split(",") if options.methods else every_method(registry)
-    changed = dict(one.split("=", 1) for one in options.param)
+    once = options.once.split(",") if options.once else []
+    names = [name for name in names if name not in once]
+    seeds = [int(seed) for seed in options.seeds.split(",")]
+    changed: tuple[dict[str, Any], ...] = ({}, {})
+    for one in options.param:
+        key, value = one.split("=", 1)
+        changed[key.split(".")[0] in once][key] = value
+    no_controls: dict[str, Any] = {"controls": ()}
+    runs = ((names, seeds, dict[str, Any]()), (once, seeds[:1], no_controls))
     data: dict[str, Any] = {"phantoms": options.phantoms, "recipe": options.recipe}
     parts = {"simulated": data}
     if options.data_root is not None:
@@ -61,21 +71,24 @@ def main() -> None:
         if found:  # both learn from the same simulated people
             learned = options.results / "simulated" / "detectors"
             copytree(learned, folder / "detectors", copy_function=_link, dirs_exist_ok=True)
-        found.append(
-            ub.run(
-                names,
-                "all",
-                results=folder,
-                tune=False,
-                seeds=[int(seed) for seed in options.seeds.split(",")],
-                postprocessing=_POSTPROCESSING,
-                param=budgets(registry, names, options.slices) | changed,
-                mlflow=False,
-                **given,
-            )
-        )
+        for (methods, some, also), params in zip(runs, changed, strict=True):
+            if methods:
+                ub.run(
+                    methods,
+                    "all",
+                    results=folder,
+                    tune=False,
+                    seeds=some,
+                    postprocessing=_POSTPROCESSING,
+                    param=budgets(registry, methods, options.slices) | params,
+                    mlflow=False,
+                    **given,
+                    **also,
+                )
+        found.append(ub.load_results(folder))
     (options.docs / "images" / _PICTURE).write_bytes(lesion_picture(view(found[0], data)))
     size = f"--slices {options.slices} --phantoms {options.phantoms} --seeds {options.seeds}"
+    size += f" --once {options.once}" if once else ""
     size += "".join(f" --param {one}" for one in options.param)
     if options.recipe != "median":
         size += f" --recipe {options.recipe}"
@@ -83,7 +96,7 @@ def main() -> None:
         size += " --data-root DIR"
     submitted = read_submissions(FOLDER)
     (options.docs / "leaderboard.md").write_text(
-        page(found, options.slices, size, submitted), encoding="utf-8"
+        page(found, options.slices, size, submitted, once), encoding="utf-8"
     )
 
 
@@ -124,7 +137,11 @@ def _steps(method: type[Method], slices: int) -> int:
 
 
 def page(
-    found: Sequence[ub.Results], slices: int, size: str, submitted: Sequence[Submission]
+    found: Sequence[ub.Results],
+    slices: int,
+    size: str,
+    submitted: Sequence[Submission],
+    once: Sequence[str] = (),
 ) -> str:
     """Return the page in Markdown: simulated and real people apart.
 
@@ -133,6 +150,7 @@ def page(
         slices: what each network saw in training.
         size: the flags that repeat it.
         submitted: results of others, which stay apart.
+        once: methods with one seed alone.
     """
     parts = [
         "# Leaderboard",
@@ -143,6 +161,9 @@ def page(
         "the intervals. A control is no detector: a method below it has not been shown to work.",
         f"Repeat it with `python -m studies.leaderboard --results RESULTS {size}`.",
     ]
+    if once:
+        named = ", ".join(f"`{name}`" for name in once)
+        parts.append(f"With one seed alone, for the time that scoring takes: {named}.")
     for results in found:
         parts += _standings(results)
     parts += sections(submitted, [one for results in found for one in results.cells], _METRICS)
