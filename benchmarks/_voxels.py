@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from uad_bench.evaluation.histograms import (
+from uad_bench.evaluation.scores.histograms import (
     PrecisionRecall,
     ScoreHistogram,
     average_precision,

@@ -8,8 +8,8 @@ import numpy as np
 
 from benchmarks._voxels import by_sklearn, simulated_voxels
 from benchmarks.measure import Row, ratio, timed
-from uad_bench.evaluation.histograms import ScoreHistogram
-from uad_bench.evaluation.pooling import pooled_statistics
+from uad_bench.evaluation.scores.histograms import ScoreHistogram
+from uad_bench.evaluation.scores.pooling import pooled_statistics
 
 PATIENTS, DRAWS, VOXELS = 60, 1000, 1_000_000
 

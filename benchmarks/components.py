@@ -11,8 +11,8 @@ from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 
 from benchmarks.measure import Row, compare
-from uad_bench.evaluation.components import Components
-from uad_bench.evaluation.lesions import OVERLAP, match_lesions
+from uad_bench.evaluation.masks.components import Components
+from uad_bench.evaluation.masks.lesions import OVERLAP, match_lesions
 
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.integer]

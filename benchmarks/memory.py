@@ -10,11 +10,11 @@ import numpy as np
 from scipy import ndimage
 
 from benchmarks.measure import Row, at_most, peak_growth
-from uad_bench.evaluation.histograms import quantise
 from uad_bench.evaluation.protocol import Protocol, validation_histogram
 from uad_bench.evaluation.protocols.paper import PAPER
 from uad_bench.evaluation.protocols.strict import STRICT
 from uad_bench.evaluation.scored import ScoredScan
+from uad_bench.evaluation.scores.histograms import quantise
 
 FEW, MANY = 35, 285
 SHAPE = (32, 80, 80)

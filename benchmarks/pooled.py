@@ -10,9 +10,9 @@ import numpy as np
 
 from benchmarks._voxels import Lesion, Scores, Statistics, by_sklearn, of_histogram, simulated_map
 from benchmarks.measure import Row, at_most, compare, peak_growth, ratio, timed
-from uad_bench.evaluation import histograms
-from uad_bench.evaluation.counting import count_into
-from uad_bench.evaluation.histograms import ScoreHistogram, quantise
+from uad_bench.evaluation.scores import histograms
+from uad_bench.evaluation.scores.counting import count_into
+from uad_bench.evaluation.scores.histograms import ScoreHistogram, quantise
 
 VOXELS = 100_000_000
 PEER = "scikit-learn, two calls"

@@ -13,8 +13,8 @@ import numpy as np
 
 from benchmarks._voxels import simulated_voxels
 from benchmarks.measure import Row, exponent, peak_growth, shown_seconds
-from uad_bench.evaluation.histograms import ScoreHistogram, quantise
-from uad_bench.evaluation.intervals import pooled_intervals
+from uad_bench.evaluation.scores.histograms import ScoreHistogram, quantise
+from uad_bench.evaluation.statistics.intervals import pooled_intervals
 
 MOST_VOXELS = 10 ** int(os.environ.get("SCALING_POWER", "8"))
 """``SCALING_POWER=9`` takes 3 GB more."""

@@ -12,8 +12,8 @@ from scipy import ndimage
 
 from benchmarks._slices import METHODS, WIDTH, as_torch_has_it, context, detector, slices
 from benchmarks.measure import Row, compare
-from uad_bench.evaluation.histograms import quantise
 from uad_bench.evaluation.postprocessings.star import STAR
+from uad_bench.evaluation.scores.histograms import quantise
 from uad_bench.method import Slices
 from uad_bench.runner.detectors.scoring import brain_on, signed_residual
 from uad_bench.training import VariationalReconstruction

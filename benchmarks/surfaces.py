@@ -13,7 +13,7 @@ from scipy import ndimage
 from surface_distance import compute_robust_hausdorff, compute_surface_distances
 
 from benchmarks.measure import Row, at_most, compare, exponent, timed
-from uad_bench.evaluation.hausdorff import slice_distances, surface_distance
+from uad_bench.evaluation.masks.hausdorff import slice_distances, surface_distance
 
 Mask = NDArray[np.bool_]
 

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studies.coverage import PATIENTS, patients
-from uad_bench.evaluation.comparison import Paired, paired_difference
-from uad_bench.evaluation.intervals import Interval
-from uad_bench.evaluation.pooling import pseudo_values
+from uad_bench.evaluation.scores.pooling import pseudo_values
+from uad_bench.evaluation.statistics.comparison import Paired, paired_difference
+from uad_bench.evaluation.statistics.intervals import Interval
 
 Values = NDArray[np.float64]
 

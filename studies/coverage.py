@@ -18,8 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from uad_bench.evaluation.histograms import ScoreHistogram, average_precision, dice_curve, max_dice
-from uad_bench.evaluation.intervals import (
+from uad_bench.evaluation.scores.histograms import (
+    ScoreHistogram,
+    average_precision,
+    dice_curve,
+    max_dice,
+)
+from uad_bench.evaluation.scores.tally import Tally
+from uad_bench.evaluation.statistics.intervals import (
     Interval,
     Scale,
     auroc_interval,
@@ -28,7 +34,6 @@ from uad_bench.evaluation.intervals import (
     pooled_intervals,
     ratio_interval,
 )
-from uad_bench.evaluation.tally import Tally
 
 Values = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Values]

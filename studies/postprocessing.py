@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import uad_bench as ub
-from uad_bench.evaluation.components import Components
+from uad_bench.evaluation.masks.components import Components
 from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.stack import stacked
 from uad_bench.method import Slices

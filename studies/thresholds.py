@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 import uad_bench as ub
 from uad_bench.dataset import Split
-from uad_bench.evaluation.histograms import (
+from uad_bench.evaluation.scores.histograms import (
     ScoreHistogram,
     dice_at,
     dice_curve,

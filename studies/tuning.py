@@ -21,8 +21,8 @@ import numpy as np
 from scipy.stats import spearmanr
 
 import uad_bench as ub
-from uad_bench.evaluation.histograms import ScoreHistogram, average_precision
 from uad_bench.evaluation.latent import ssim
+from uad_bench.evaluation.scores.histograms import ScoreHistogram, average_precision
 from uad_bench.method import Method, ReconstructionMethod
 from uad_bench.study_record import StudyMetric, Trial
 from uad_bench.tuning.choice import choose

@@ -12,11 +12,11 @@ from scipy import ndimage
 
 import uad_bench as ub
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.histograms import quantise
 from uad_bench.evaluation.protocol import validation_histogram
 from uad_bench.evaluation.protocols.paper import PAPER
 from uad_bench.evaluation.protocols.strict import STRICT
 from uad_bench.evaluation.scored import ScoredScan
+from uad_bench.evaluation.scores.histograms import quantise
 
 SHAPE = (9, 24, 20)
 SPACING = (2.0, 1.5, 1.5)

@@ -18,11 +18,11 @@ from uad_bench.cells import CellRecord, ScanTraits
 from uad_bench.cli import main
 from uad_bench.discovery.people.traits import PersonTraits, age_band, read_traits
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.histograms import ScoreHistogram, average_precision
-from uad_bench.evaluation.intervals import mean_interval
 from uad_bench.evaluation.protocols.paper import PAPER
 from uad_bench.evaluation.protocols.strict import STRICT
-from uad_bench.evaluation.statistics import holm
+from uad_bench.evaluation.scores.histograms import ScoreHistogram, average_precision
+from uad_bench.evaluation.statistics.intervals import mean_interval
+from uad_bench.evaluation.statistics.people import holm
 from uad_bench.evaluation.values import Metric, ScanScores
 from uad_bench.histogram_files import save_histograms
 from uad_bench.phantom.layouts import write_layout

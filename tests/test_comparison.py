@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from uad_bench.evaluation.comparison import Paired, paired_difference, signed_rank_test
-from uad_bench.evaluation.histograms import ScoreHistogram, average_precision, max_dice
-from uad_bench.evaluation.pooling import pseudo_values
-from uad_bench.evaluation.statistics import (
+from uad_bench.evaluation.scores.histograms import ScoreHistogram, average_precision, max_dice
+from uad_bench.evaluation.scores.pooling import pseudo_values
+from uad_bench.evaluation.statistics.comparison import Paired, paired_difference, signed_rank_test
+from uad_bench.evaluation.statistics.people import (
     fewest_for,
     holm,
     paired_comparison,

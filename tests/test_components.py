@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from uad_bench.evaluation import components
-from uad_bench.evaluation.components import Components
+from uad_bench.evaluation.masks import components
+from uad_bench.evaluation.masks.components import Components
 from uad_bench.kernels import can_compile
 
 

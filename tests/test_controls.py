@@ -15,7 +15,7 @@ from uad_bench.methods.dae import DAE
 
 from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.histograms import ScoreHistogram, average_precision, quantise
+from uad_bench.evaluation.scores.histograms import ScoreHistogram, average_precision, quantise
 from uad_bench.method import FitContext, Slices
 from uad_bench.plugins.registry import open_registry
 from uad_bench.runner.config import load_config

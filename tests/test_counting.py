@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation import histograms
-from uad_bench.evaluation.counting import count_into, round_to_levels
-from uad_bench.evaluation.histograms import LEVELS, ScoreHistogram, quantise
+from uad_bench.evaluation.scores import histograms
+from uad_bench.evaluation.scores.counting import count_into, round_to_levels
+from uad_bench.evaluation.scores.histograms import LEVELS, ScoreHistogram, quantise
 from uad_bench.kernels import can_compile
 
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=7)

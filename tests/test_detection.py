@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from uad_bench.evaluation.detection import FALSE_ALARMS, Person, detect, patient_score
-from uad_bench.evaluation.histograms import LEVELS, ScoreHistogram
-from uad_bench.evaluation.intervals import auroc_interval
+from uad_bench.evaluation.scores.histograms import LEVELS, ScoreHistogram
+from uad_bench.evaluation.statistics.detection import FALSE_ALARMS, Person, detect, patient_score
+from uad_bench.evaluation.statistics.intervals import auroc_interval
 
 GROUP = st.lists(st.integers(0, 12), min_size=1, max_size=25)
 """Scores with many ties."""

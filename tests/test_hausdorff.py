@@ -19,7 +19,7 @@ from surface_distance import (
     compute_surface_distances,
 )
 
-from uad_bench.evaluation.hausdorff import (
+from uad_bench.evaluation.masks.hausdorff import (
     TOLERANCE_MM,
     box_diagonal,
     slice_distances,

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.histograms import (
+from uad_bench.evaluation.scores.histograms import (
     LEVELS,
     NOTHING,
     ScoreHistogram,
@@ -25,7 +25,7 @@ from uad_bench.evaluation.histograms import (
     quantise,
     threshold_at_fpr,
 )
-from uad_bench.evaluation.tally import Tally
+from uad_bench.evaluation.scores.tally import Tally
 from uad_bench.histogram_files import load_histograms, save_histograms
 
 SCORES = st.one_of(st.integers(0, LEVELS - 1), st.sampled_from([0, 1, 7, LEVELS - 2, LEVELS - 1]))

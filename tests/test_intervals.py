@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from uad_bench.evaluation.histograms import ScoreHistogram, average_precision, max_dice
-from uad_bench.evaluation.intervals import (
+from uad_bench.evaluation.scores.histograms import ScoreHistogram, average_precision, max_dice
+from uad_bench.evaluation.statistics.intervals import (
     best_mean_interval,
     mean_interval,
     pooled_intervals,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from uad_bench.evaluation.lesions import OVERLAP, SIZES, match_lesions
+from uad_bench.evaluation.masks.lesions import OVERLAP, SIZES, match_lesions
 
 MM = (1.0, 1.0, 1.0)
 SHAPES = hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=6)

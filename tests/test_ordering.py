@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from uad_bench.evaluation.histograms import quantise
-from uad_bench.evaluation.ordering import Ordering, mean_ordering, ordering
+from uad_bench.evaluation.scores.histograms import quantise
+from uad_bench.evaluation.scores.ordering import Ordering, mean_ordering, ordering
 
 
 def everywhere(values: np.ndarray) -> Ordering:

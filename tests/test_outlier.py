@@ -13,7 +13,7 @@ from scipy.ndimage import binary_dilation, binary_erosion
 from uad_bench.methods.outlier import Outlier
 
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.histograms import ScoreHistogram, quantise, threshold_at_fpr
+from uad_bench.evaluation.scores.histograms import ScoreHistogram, quantise, threshold_at_fpr
 from uad_bench.method import FitContext, Slices, TissuePrior
 from uad_bench.plugins.conformance import check_method
 

@@ -16,8 +16,12 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 from uad_bench.cells import CellRecord, FitRecord
 from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.histograms import ScoreHistogram, average_precision, precision_recall
 from uad_bench.evaluation.protocols.strict import STRICT
+from uad_bench.evaluation.scores.histograms import (
+    ScoreHistogram,
+    average_precision,
+    precision_recall,
+)
 from uad_bench.evaluation.values import Metric, ScanScores
 from uad_bench.histogram_files import save_histograms
 from uad_bench.plugins.registry import open_registry

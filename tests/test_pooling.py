@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from uad_bench.evaluation import pooling
-from uad_bench.evaluation.histograms import ScoreHistogram, average_precision, max_dice
-from uad_bench.evaluation.pooling import pooled_statistics
+from uad_bench.evaluation.scores import pooling
+from uad_bench.evaluation.scores.histograms import ScoreHistogram, average_precision, max_dice
+from uad_bench.evaluation.scores.pooling import pooled_statistics
 
 VOXELS = st.lists(
     st.tuples(st.sampled_from([0, 0, 1, 5, 9, 65535]), st.integers(0, 2)), max_size=12

@@ -10,7 +10,6 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.histograms import quantise
 from uad_bench.evaluation.postprocessing import BrainSlices, PostProcessing
 from uad_bench.evaluation.postprocessings import min_size
 from uad_bench.evaluation.postprocessings.calibrated import CALIBRATED
@@ -20,6 +19,7 @@ from uad_bench.evaluation.postprocessings.min_size import MIN_SIZE
 from uad_bench.evaluation.postprocessings.none import NONE
 from uad_bench.evaluation.postprocessings.prior_quantile import PRIOR_QUANTILE
 from uad_bench.evaluation.postprocessings.star import STAR, _smooth, median_3x3, smoothed_excess
+from uad_bench.evaluation.scores.histograms import quantise
 from uad_bench.kernels import can_compile
 from uad_bench.plugins.conformance import check_postprocessing
 from uad_bench.plugins.registry import discover

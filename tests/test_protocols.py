@@ -13,19 +13,19 @@ from scipy import ndimage
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.hausdorff import box_diagonal, slice_distances, surface_distance
-from uad_bench.evaluation.histograms import (
+from uad_bench.evaluation.masks.hausdorff import box_diagonal, slice_distances, surface_distance
+from uad_bench.evaluation.masks.lesions import SIZES, match_lesions
+from uad_bench.evaluation.protocol import validation_histogram
+from uad_bench.evaluation.protocols.paper import PAPER
+from uad_bench.evaluation.protocols.strict import STRICT
+from uad_bench.evaluation.scored import ScoredScan
+from uad_bench.evaluation.scores.histograms import (
     LEVELS,
     NOTHING,
     ScoreHistogram,
     max_dice,
     threshold_at_fpr,
 )
-from uad_bench.evaluation.lesions import SIZES, match_lesions
-from uad_bench.evaluation.protocol import validation_histogram
-from uad_bench.evaluation.protocols.paper import PAPER
-from uad_bench.evaluation.protocols.strict import STRICT
-from uad_bench.evaluation.scored import ScoredScan
 from uad_bench.histogram_files import save_histograms
 
 PROTOCOLS = {"strict": STRICT, "paper": PAPER}

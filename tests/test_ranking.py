@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.ranking import MeanRanks, mean_ranks
+from uad_bench.evaluation.statistics.ranking import MeanRanks, mean_ranks
 from uad_bench.report.plots.critical_difference import critical_difference_figure
 
 TABLE_5A = {3: 2.343, 4: 2.569, 5: 2.728, 6: 2.850, 7: 2.949, 8: 3.031, 9: 3.102, 10: 3.164}

@@ -25,9 +25,9 @@ import uad_bench as ub
 from uad_bench.cells import CellRecord, Exclusion, MapsUse
 from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.histograms import dice_at, quantise
 from uad_bench.evaluation.scored import ScoredScan
-from uad_bench.evaluation.tally import LEVELS
+from uad_bench.evaluation.scores.histograms import dice_at, quantise
+from uad_bench.evaluation.scores.tally import LEVELS
 from uad_bench.front import shown_scans
 from uad_bench.histogram_files import load_histograms, save_histograms
 from uad_bench.report.page.browser import (

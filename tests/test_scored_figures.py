@@ -10,8 +10,8 @@ from matplotlib.text import Text
 import uad_bench as ub
 from uad_bench.cli import main
 from uad_bench.evaluation.froc import LesionCounts, count_lesions, froc, froc_thresholds
-from uad_bench.evaluation.histograms import ScoreHistogram
 from uad_bench.evaluation.scored import ScoredScan
+from uad_bench.evaluation.scores.histograms import ScoreHistogram
 from uad_bench.front.figures import lesion_counts, lesion_slices
 from uad_bench.plugins.registry import open_registry
 from uad_bench.report.plots.froc import froc_figure

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 import uad_bench as ub
 from studies import submissions
 from uad_bench.cells import CellRecord, CellSpec, DatasetUse, Environment, FitRecord
-from uad_bench.evaluation.histograms import ScoreHistogram
-from uad_bench.evaluation.tally import Tally
+from uad_bench.evaluation.scores.histograms import ScoreHistogram
+from uad_bench.evaluation.scores.tally import Tally
 from uad_bench.evaluation.values import Metric, ScanScores
 from uad_bench.histogram_files import save_histograms
 from uad_bench.plugins.registry import open_registry

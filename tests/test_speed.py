@@ -15,15 +15,15 @@ from monai.metrics import compute_hausdorff_distance
 from scipy import ndimage
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from uad_bench.evaluation.components import Components
-from uad_bench.evaluation.hausdorff import surface_distance
-from uad_bench.evaluation.histograms import (
+from uad_bench.evaluation.masks.components import Components
+from uad_bench.evaluation.masks.hausdorff import surface_distance
+from uad_bench.evaluation.postprocessings.star import smoothed_excess
+from uad_bench.evaluation.scores.histograms import (
     ScoreHistogram,
     average_precision,
     max_dice,
     precision_recall,
 )
-from uad_bench.evaluation.postprocessings.star import smoothed_excess
 from uad_bench.kernels import can_compile
 
 pytestmark = pytest.mark.skipif(not can_compile(), reason="nothing is compiled here")

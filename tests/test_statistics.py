@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.statistics import (
+from uad_bench.evaluation.statistics.people import (
     differing,
     holm,
     paired_comparison,

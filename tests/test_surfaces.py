@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from uad_bench.evaluation import surfaces
-from uad_bench.evaluation.surfaces import nearest_distances, surface
+from uad_bench.evaluation.masks import surfaces
+from uad_bench.evaluation.masks.surfaces import nearest_distances, surface
 from uad_bench.kernels import can_compile
 
 SIZES = st.sampled_from([0.9, 1.0, 1.2, 1.5, 6.5])

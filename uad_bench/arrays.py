@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.histograms import IGNORED, LESION, ScoreHistogram, quantise
 from uad_bench.evaluation.protocol import Protocol, validation_histogram
 from uad_bench.evaluation.scored import Evaluation, ScoredScan, slices_with_brain
+from uad_bench.evaluation.scores.histograms import IGNORED, LESION, ScoreHistogram, quantise
 from uad_bench.plugins.registry import PluginSources, discover
 
 Spacing = tuple[float, float, float]

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.histograms import ScoreHistogram
-from uad_bench.evaluation.tally import Tally
+from uad_bench.evaluation.scores.histograms import ScoreHistogram
+from uad_bench.evaluation.scores.tally import Tally
 from uad_bench.system.archives import npz_bytes
 from uad_bench.system.disk import write_whole
 

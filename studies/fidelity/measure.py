@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 import uad_bench as ub
-from uad_bench.evaluation import histograms
 from uad_bench.evaluation.latent import ssim, tissue_dice
 from uad_bench.evaluation.postprocessings.none import NONE
 from uad_bench.evaluation.postprocessings.star import STAR
 from uad_bench.evaluation.scored import Evaluation
+from uad_bench.evaluation.scores import histograms
 from uad_bench.method import FloatArray, ReconstructionMethod, Slices, TissueMapping
 from uad_bench.runner.detectors.scoring import brain_on
 from uad_bench.runner.environment import describe_device, git_commit, resolve_device

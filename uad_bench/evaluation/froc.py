@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.evaluation.histograms import ScoreHistogram, threshold_at_fpr
-from uad_bench.evaluation.lesions import match_lesions
+from uad_bench.evaluation.masks.lesions import match_lesions
 from uad_bench.evaluation.scored import ScoredScan
+from uad_bench.evaluation.scores.histograms import ScoreHistogram, threshold_at_fpr
 
 POINTS = 30
 """Thresholds of a curve."""

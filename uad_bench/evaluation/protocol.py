@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.histograms import ScoreHistogram
-from uad_bench.evaluation.intervals import Interval
 from uad_bench.evaluation.scored import Evaluation, MeasuredScan, ScanSource, ScoredScan
+from uad_bench.evaluation.scores.histograms import ScoreHistogram
+from uad_bench.evaluation.statistics.intervals import Interval
 from uad_bench.evaluation.values import Direction, Metric
 
 Shown = Literal["always", "where known", "on request"]

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.histograms import IGNORED, LESION, ScoreHistogram
+from uad_bench.evaluation.scores.histograms import IGNORED, LESION, ScoreHistogram
+from uad_bench.evaluation.scores.tally import LEVELS, Tally
 from uad_bench.evaluation.stack import stacked
-from uad_bench.evaluation.tally import LEVELS, Tally
 from uad_bench.evaluation.values import Metric, ScanScores
 
 Mask = NDArray[np.bool_]

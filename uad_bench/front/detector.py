@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike
 from rich.console import Console
 
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.histograms import ScoreHistogram, threshold_at_fpr
 from uad_bench.evaluation.protocols.strict import FPR
+from uad_bench.evaluation.scores.histograms import ScoreHistogram, threshold_at_fpr
 from uad_bench.front.prediction import Prediction, predict
 from uad_bench.front.progress import LiveProgress
 from uad_bench.histogram_files import load_histograms, save_histograms

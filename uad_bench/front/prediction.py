@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from uad_bench import __version__
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.histograms import quantise
 from uad_bench.evaluation.postprocessing import PostProcessing
-from uad_bench.evaluation.tally import LEVELS
+from uad_bench.evaluation.scores.histograms import quantise
+from uad_bench.evaluation.scores.tally import LEVELS
 from uad_bench.method import FloatArray, Method
 from uad_bench.runner.data.one_scan import ENDINGS, OneScan
 from uad_bench.runner.detectors.scoring import brain_on, signed_residual

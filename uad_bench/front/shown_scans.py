@@ -11,7 +11,7 @@ import numpy as np
 
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.histograms import ScoreHistogram, quantise
+from uad_bench.evaluation.scores.histograms import ScoreHistogram, quantise
 from uad_bench.front.detector import Detector
 from uad_bench.front.searched import Searched
 from uad_bench.histogram_files import load_histograms

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from uad_bench.evaluation.histograms import ScoreHistogram, threshold_at_fpr
 from uad_bench.evaluation.protocols.strict import FPR
+from uad_bench.evaluation.scores.histograms import ScoreHistogram, threshold_at_fpr
 from uad_bench.method import MethodInfo
 from uad_bench.runner.detectors.folder import DetectorRecord
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from uad_bench.cells import CellRecord, CellSpec, DatasetUse
-from uad_bench.evaluation.intervals import Interval, Scale, reach_of_ends
+from uad_bench.evaluation.statistics.intervals import Interval, Scale, reach_of_ends
 from uad_bench.evaluation.values import Metric
 
 TOLERANCES = Path(__file__).with_name("tolerances.json")

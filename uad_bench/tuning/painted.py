@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from uad_bench.evaluation.histograms import ScoreHistogram, average_precision
+from uad_bench.evaluation.scores.histograms import ScoreHistogram, average_precision
 from uad_bench.method import FloatArray, Slices
 from uad_bench.models.corruption.synthetic import draw_shapes
 

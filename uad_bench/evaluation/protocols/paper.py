@@ -8,15 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.evaluation.hausdorff import slice_distances
-from uad_bench.evaluation.histograms import (
-    NOTHING,
-    ScoreHistogram,
-    average_precision,
-    dice_at,
-    max_dice,
-)
-from uad_bench.evaluation.intervals import pooled_intervals, ratio_interval
+from uad_bench.evaluation.masks.hausdorff import slice_distances
 from uad_bench.evaluation.protocol import MetricInfo, Protocol
 from uad_bench.evaluation.scored import (
     Evaluation,
@@ -26,6 +18,14 @@ from uad_bench.evaluation.scored import (
     as_score,
     named_histograms,
 )
+from uad_bench.evaluation.scores.histograms import (
+    NOTHING,
+    ScoreHistogram,
+    average_precision,
+    dice_at,
+    max_dice,
+)
+from uad_bench.evaluation.statistics.intervals import pooled_intervals, ratio_interval
 from uad_bench.evaluation.values import Metric, ScanScores
 
 _SEARCHED = "Maximum Dice is an upper bound: its threshold is searched on test labels."

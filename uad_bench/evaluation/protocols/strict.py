@@ -10,25 +10,8 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.evaluation.detection import Person, detect, patient_score
-from uad_bench.evaluation.hausdorff import SurfaceDistance, box_diagonal, surface_distance
-from uad_bench.evaluation.histograms import (
-    ScoreHistogram,
-    average_precision,
-    dice_at,
-    dice_curve,
-    false_positive_rate,
-    largest_argmax,
-    threshold_at_fpr,
-)
-from uad_bench.evaluation.intervals import (
-    Interval,
-    Scale,
-    auroc_interval,
-    best_mean_interval,
-    mean_interval,
-)
-from uad_bench.evaluation.lesions import SIZES, LesionMatch, match_lesions
+from uad_bench.evaluation.masks.hausdorff import SurfaceDistance, box_diagonal, surface_distance
+from uad_bench.evaluation.masks.lesions import SIZES, LesionMatch, match_lesions
 from uad_bench.evaluation.protocol import MetricInfo, Protocol
 from uad_bench.evaluation.protocols._strict_metrics import (
     DETECTION,
@@ -46,8 +29,25 @@ from uad_bench.evaluation.scored import (
     as_score,
     named_histograms,
 )
-from uad_bench.evaluation.statistics import subject_means
-from uad_bench.evaluation.tally import LEVELS
+from uad_bench.evaluation.scores.histograms import (
+    ScoreHistogram,
+    average_precision,
+    dice_at,
+    dice_curve,
+    false_positive_rate,
+    largest_argmax,
+    threshold_at_fpr,
+)
+from uad_bench.evaluation.scores.tally import LEVELS
+from uad_bench.evaluation.statistics.detection import Person, detect, patient_score
+from uad_bench.evaluation.statistics.intervals import (
+    Interval,
+    Scale,
+    auroc_interval,
+    best_mean_interval,
+    mean_interval,
+)
+from uad_bench.evaluation.statistics.people import subject_means
 from uad_bench.evaluation.values import Metric, ScanScores
 
 __all__ = ["FPR", "STRICT"]

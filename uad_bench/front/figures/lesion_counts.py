@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.froc import Floats, count_lesions, froc, froc_thresholds
-from uad_bench.evaluation.histograms import ScoreHistogram
+from uad_bench.evaluation.scores.histograms import ScoreHistogram
 from uad_bench.front.figures.stored import data_of_row, first_seed, is_stored
 from uad_bench.front.searched import Searched
 from uad_bench.histogram_files import load_histograms

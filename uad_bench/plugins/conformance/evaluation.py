@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from uad_bench.evaluation.histograms import quantise
 from uad_bench.evaluation.postprocessing import BrainSlices, PostProcessing
 from uad_bench.evaluation.protocol import Protocol, validation_histogram
 from uad_bench.evaluation.scored import ScoredScan
+from uad_bench.evaluation.scores.histograms import quantise
 from uad_bench.plugins.conformance.findings import Findings, Stop, Violation
 from uad_bench.plugins.conformance.toy import toy_dataset
 

@@ -13,7 +13,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.evaluation.ordering import ordering
+from uad_bench.evaluation.scores.ordering import ordering
 from uad_bench.method import (
     EnsembleMethod,
     FitContext,

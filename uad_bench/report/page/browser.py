@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.evaluation.histograms import IGNORED, LESION, ScoreHistogram, threshold_at_fpr
-from uad_bench.evaluation.lesions import match_lesions
+from uad_bench.evaluation.masks.lesions import match_lesions
 from uad_bench.evaluation.scored import ScoredScan
-from uad_bench.evaluation.tally import LEVELS
+from uad_bench.evaluation.scores.histograms import IGNORED, LESION, ScoreHistogram, threshold_at_fpr
+from uad_bench.evaluation.scores.tally import LEVELS
 from uad_bench.method import FloatArray
 from uad_bench.volumes.grid import Grid
 

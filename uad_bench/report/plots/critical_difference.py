@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.ranking import MeanRanks
+from uad_bench.evaluation.statistics.ranking import MeanRanks
 from uad_bench.report.plots.source import NothingToDrawError, Source
 from uad_bench.report.plots.style import COLUMN, LETTERS_PER_INCH, PAGE, row_titles
 from uad_bench.report.statistics.chosen import Question

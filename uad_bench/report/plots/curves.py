@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from uad_bench.cells import CellRecord
-from uad_bench.evaluation.histograms import PrecisionRecall, ScoreHistogram, precision_recall
+from uad_bench.evaluation.scores.histograms import PrecisionRecall, ScoreHistogram, precision_recall
 from uad_bench.histogram_files import load_histograms
 from uad_bench.report.plots.source import Source
 from uad_bench.report.plots.style import explain, panels, row_titles

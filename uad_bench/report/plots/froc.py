@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from uad_bench.evaluation.froc import Floats
-from uad_bench.evaluation.lesions import OVERLAP
+from uad_bench.evaluation.masks.lesions import OVERLAP
 from uad_bench.report.plots.source import Source
 from uad_bench.report.plots.style import explain, panels, plain_logarithm, row_titles
 

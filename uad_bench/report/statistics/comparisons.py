@@ -9,15 +9,15 @@ from pathlib import Path
 
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.comparison import (
+from uad_bench.evaluation.protocol import MetricInfo
+from uad_bench.evaluation.statistics.comparison import (
     Difference,
     SignedRanks,
     paired_difference,
     signed_rank_test,
 )
-from uad_bench.evaluation.intervals import Interval
-from uad_bench.evaluation.protocol import MetricInfo
-from uad_bench.evaluation.statistics import fewest_for, holm, smallest_corrected
+from uad_bench.evaluation.statistics.intervals import Interval
+from uad_bench.evaluation.statistics.people import fewest_for, holm, smallest_corrected
 from uad_bench.plugins.registry import Registry
 from uad_bench.report.statistics.chosen import Chosen, Question, choose
 from uad_bench.report.statistics.values import Pair, Source, refuse_pooled

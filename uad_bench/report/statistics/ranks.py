@@ -9,8 +9,8 @@ import numpy as np
 
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.ranking import MeanRanks, mean_ranks
-from uad_bench.evaluation.statistics import subject_means
+from uad_bench.evaluation.statistics.people import subject_means
+from uad_bench.evaluation.statistics.ranking import MeanRanks, mean_ranks
 from uad_bench.plugins.registry import Registry
 from uad_bench.report.statistics.chosen import Chosen, Question, choose
 from uad_bench.report.statistics.values import refuse_pooled

@@ -10,9 +10,9 @@ from types import MappingProxyType
 
 from uad_bench.cells import CellRecord, ScanTraits
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.intervals import Interval, Scale, mean_interval
 from uad_bench.evaluation.protocol import MetricInfo
-from uad_bench.evaluation.statistics import subject_means
+from uad_bench.evaluation.statistics.intervals import Interval, Scale, mean_interval
+from uad_bench.evaluation.statistics.people import subject_means
 from uad_bench.plugins.registry import Registry
 from uad_bench.report.statistics.chosen import Chosen, Question, choose
 from uad_bench.report.statistics.listing import Listing, Value

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.comparison import Paired
-from uad_bench.evaluation.histograms import ScoreHistogram
-from uad_bench.evaluation.intervals import FEWEST
-from uad_bench.evaluation.pooling import pseudo_values
 from uad_bench.evaluation.protocol import MetricInfo, Pooled, Protocol
-from uad_bench.evaluation.statistics import subject_means
+from uad_bench.evaluation.scores.histograms import ScoreHistogram
+from uad_bench.evaluation.scores.pooling import pseudo_values
+from uad_bench.evaluation.statistics.comparison import Paired
+from uad_bench.evaluation.statistics.intervals import FEWEST
+from uad_bench.evaluation.statistics.people import subject_means
 from uad_bench.histogram_files import load_histograms
 
 

@@ -10,7 +10,7 @@ from statistics import fmean
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.protocol import MetricInfo
-from uad_bench.evaluation.statistics import (
+from uad_bench.evaluation.statistics.people import (
     differing,
     holm,
     paired_comparison,

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from uad_bench.cells import CellRecord, DatasetUse
-from uad_bench.evaluation.intervals import FEWEST
 from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.protocol import MetricInfo, Protocol
+from uad_bench.evaluation.statistics.intervals import FEWEST
 from uad_bench.report.publication import PrintedTable
 from uad_bench.report.tables.arrange import Arrangement, training_title
 from uad_bench.report.tables.model import (

@@ -10,9 +10,9 @@ import numpy as np
 from scipy import ndimage
 
 from uad_bench.errors import DivergenceError
-from uad_bench.evaluation.histograms import ScoreHistogram, quantise
 from uad_bench.evaluation.protocol import Protocol
 from uad_bench.evaluation.scored import ScoredScan, slices_with_brain
+from uad_bench.evaluation.scores.histograms import ScoreHistogram, quantise
 from uad_bench.method import (
     TISSUES,
     EnsembleMethod,

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from uad_bench.arrays import refuse_map
 from uad_bench.cells import EvaluationSpace, short_hash, shortened
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.histograms import quantise
 from uad_bench.evaluation.postprocessing import BrainSlices, PostProcessing
+from uad_bench.evaluation.scores.histograms import quantise
 from uad_bench.plugins.declarations import MOST_NAME
 from uad_bench.runner.detectors.scoring import ScoredMap
 from uad_bench.volumes.files.nifti import Volume, parse_volume, read_content

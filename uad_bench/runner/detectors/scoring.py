@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from uad_bench.cells import EvaluationSpace
 from uad_bench.dataset import Split
 from uad_bench.errors import PluginError
-from uad_bench.evaluation.histograms import quantise
-from uad_bench.evaluation.ordering import Ordering, ordering
 from uad_bench.evaluation.postprocessing import BrainSlices, PostProcessing
 from uad_bench.evaluation.scored import ScoredScan
+from uad_bench.evaluation.scores.histograms import quantise
+from uad_bench.evaluation.scores.ordering import Ordering, ordering
 from uad_bench.method import FloatArray, Method, ReconstructionMethod, Slices
 from uad_bench.runner.events import Listener, Progressed
 from uad_bench.system.disk import writing

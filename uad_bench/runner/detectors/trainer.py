@@ -16,9 +16,9 @@ from pydantic import ValidationError
 from uad_bench.cells import EvaluationSpace, FitRecord, short_hash
 from uad_bench.dataset import Split
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.histograms import ScoreHistogram
 from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.protocol import validation_histogram
+from uad_bench.evaluation.scores.histograms import ScoreHistogram
 from uad_bench.histogram_files import load_histograms, save_histograms
 from uad_bench.method import (
     Checkpoint,

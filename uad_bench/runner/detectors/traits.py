@@ -9,8 +9,8 @@ import numpy as np
 
 from uad_bench.cells import ScanTraits
 from uad_bench.discovery.people.traits import PersonTraits
-from uad_bench.evaluation.components import Components
-from uad_bench.evaluation.histograms import LESION
+from uad_bench.evaluation.masks.components import Components
+from uad_bench.evaluation.scores.histograms import LESION
 from uad_bench.evaluation.stack import stacked
 from uad_bench.volumes.store.prepared import PreparedDataset, PreparedScan
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 
 from uad_bench.cells import CellRecord, CellSpec, Environment, ScanTraits
-from uad_bench.evaluation.histograms import ScoreHistogram
-from uad_bench.evaluation.ordering import Ordering, mean_ordering
 from uad_bench.evaluation.scored import Evaluation
+from uad_bench.evaluation.scores.histograms import ScoreHistogram
+from uad_bench.evaluation.scores.ordering import Ordering, mean_ordering
 from uad_bench.histogram_files import save_histograms
 from uad_bench.runner.detectors.scoring import AnomalyMaps, Example
 from uad_bench.runner.detectors.traits import scan_traits

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from uad_bench.cells import CellSpec, FitRecord
-from uad_bench.evaluation.histograms import ScoreHistogram
 from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.scored import Evaluation, MeasuredScan
+from uad_bench.evaluation.scores.histograms import ScoreHistogram
 from uad_bench.method import Method, Params
 from uad_bench.plugins.code import code_of
 from uad_bench.runner.data.gather import Data

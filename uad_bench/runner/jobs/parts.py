@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from uad_bench.cells import CellSpec, Environment, ScanTraits
-from uad_bench.evaluation.ordering import Ordering
 from uad_bench.evaluation.scored import MeasuredScan, named_histograms
+from uad_bench.evaluation.scores.ordering import Ordering
 from uad_bench.evaluation.values import ScanScores
 from uad_bench.histogram_files import load_histograms, save_histograms
 from uad_bench.runner.data.gather import Data

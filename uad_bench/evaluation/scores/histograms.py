@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from uad_bench.errors import UadBenchError
-from uad_bench.evaluation.counting import KINDS, count_into, round_to_levels
-from uad_bench.evaluation.tally import LEVELS, Counts, Tally
+from uad_bench.evaluation.scores.counting import KINDS, count_into, round_to_levels
+from uad_bench.evaluation.scores.tally import LEVELS, Counts, Tally
 
 NOTHING = LEVELS
 """The threshold above every score: nothing is predicted."""

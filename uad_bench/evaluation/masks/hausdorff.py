@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.evaluation.surfaces import nearest_distances
+from uad_bench.evaluation.masks.surfaces import nearest_distances
 
 Mask = NDArray[np.bool_]
 Spacing = tuple[float, ...]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 
-from uad_bench.evaluation.components import Components
+from uad_bench.evaluation.masks.components import Components
 
 Mask = NDArray[np.bool_]
 Spacing = tuple[float, float, float]

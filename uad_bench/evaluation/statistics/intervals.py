@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-from uad_bench.evaluation.histograms import ScoreHistogram
-from uad_bench.evaluation.pooling import pooled_statistics
+from uad_bench.evaluation.scores.histograms import ScoreHistogram
+from uad_bench.evaluation.scores.pooling import pooled_statistics
 
 FEWEST = 4
 """Subjects that an interval needs."""

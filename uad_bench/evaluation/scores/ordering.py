@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uad_bench.evaluation.histograms import quantise
-from uad_bench.evaluation.tally import LEVELS
+from uad_bench.evaluation.scores.histograms import quantise
+from uad_bench.evaluation.scores.tally import LEVELS
 
 TOP_SHARE = 0.05
 """The highest-scored voxels are looked at: false-positive rates of 1 and 5 % cut through them."""

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from uad_bench.evaluation.intervals import FEWEST, Interval
-from uad_bench.evaluation.statistics import DECIMALS, EXACT_UP_TO, signed_ranks
+from uad_bench.evaluation.statistics.intervals import FEWEST, Interval
+from uad_bench.evaluation.statistics.people import DECIMALS, EXACT_UP_TO, signed_ranks
 
 Table = NDArray[np.float64]
 
@@ -163,7 +163,7 @@ def signed_rank_test(datasets: Iterable[Paired]) -> SignedRanks:
     The statistic over several datasets is the mean of their rank-biserial correlations. Up to 50
     differences per dataset its null distribution is exact, ties included, as long as it has no more
     than a million values; beyond, it is taken as normal. Of one dataset the p-value is that of
-    :func:`~uad_bench.evaluation.statistics.paired_comparison`.
+    :func:`~uad_bench.evaluation.statistics.people.paired_comparison`.
 
     Args:
         datasets: one or more, in which the two methods have subjects in common.

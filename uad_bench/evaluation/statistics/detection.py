@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from uad_bench.evaluation.histograms import ScoreHistogram
-from uad_bench.evaluation.tally import LEVELS
+from uad_bench.evaluation.scores.histograms import ScoreHistogram
+from uad_bench.evaluation.scores.tally import LEVELS
 
 TOP = 0.01
 """The share of the brain whose mean is the score."""

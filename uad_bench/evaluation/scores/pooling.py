@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.evaluation.histograms import ScoreHistogram
+from uad_bench.evaluation.scores.histograms import ScoreHistogram
 
 _DRAWS = 64
 """Draws that are pooled at once. Only the subjects that they change are in memory."""

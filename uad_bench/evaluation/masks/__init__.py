@@ -1,0 +1,1 @@
+"""Masks against masks: components, lesions found, and distances between surfaces."""

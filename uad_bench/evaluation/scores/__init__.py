@@ -1,0 +1,1 @@
+"""How many voxels have which score, exactly, and what follows from it."""

@@ -1,0 +1,1 @@
+"""What numbers of people allow to be said: intervals, tests, ranks, patients against healthy."""
