@@ -1,12 +1,16 @@
 """The plugin folders: no package file, one plugin per file, nothing but contracts and blocks."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from uad_bench.runner.config import RunConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCKS = {
@@ -64,6 +68,35 @@ def test_text_is_always_utf_8():
         and "encoding" not in {keyword.arg for keyword in node.keywords}
     ]
     assert not bare
+
+
+def texts(file: Path) -> Iterator[str]:
+    """The texts of a module that are no docstrings, without what is put into them."""
+    seen: set[int] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):  # wholes before parts
+        if isinstance(node, ast.Expr):
+            seen.add(id(node.value))
+        elif isinstance(node, ast.JoinedStr):
+            parts = [part for part in node.values if isinstance(part, ast.Constant)]
+            seen |= set(map(id, parts))
+            yield "".join(str(part.value) for part in parts)
+        elif (
+            isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in seen
+        ):
+            yield node.value
+
+
+def test_the_runner_names_settings_as_their_user_does():
+    """The command line has flags, Python arguments, a file keys: ``RunConfig.said`` knows which."""
+    names = "|".join([*RunConfig.model_fields, "config", "name", "page", "values"])
+    flag = re.compile(rf"--({names.replace('_', '-')})\b")
+    flags = [
+        f"{file.relative_to(ROOT)}: {text}"
+        for file in ROOT.glob("uad_bench/runner/**/*.py")
+        for text in texts(file)
+        if flag.search(re.sub(r"`[^`]*`", "", text)) and "in Python" not in text
+    ]
+    assert not flags
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.name}")

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import psutil
 import pytest
@@ -19,6 +20,7 @@ import uad_bench as ub
 from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
 from uad_bench.runner.config import load_config
+from uad_bench.runner.executors import pools
 from uad_bench.runner.executors.cluster_file import read_cluster_file
 from uad_bench.runner.place import device_of, place_notes, unfit_place, visible_gpus
 from uad_bench.system import extras
@@ -75,7 +77,7 @@ job_script_prologue: [module load cuda]
 
 
 def test_a_file_becomes_the_script_of_its_jobs(tmp_path, slurm):
-    file = read_cluster_file(written(tmp_path, GOOD))
+    file = read_cluster_file(written(tmp_path, GOOD), said="--cluster")
     assert (file.kind, file.workers, file.has_gpus) == ("slurm", 2, True)
     with file.open(print) as cluster:
         script = cluster.job_script()
@@ -94,7 +96,7 @@ def test_all_mistakes_of_a_file_are_said_at_once_and_nothing_is_submitted(tmp_pa
     monkeypatch.setenv("PATH", str(tmp_path))
     text = "kind: slurm\nqueu: gpu\nmemory: 8GB\nenv_extra: []\nworker_extra_args: --resources\n"
     with pytest.raises(UadBenchError) as caught:
-        read_cluster_file(written(tmp_path, text))
+        read_cluster_file(written(tmp_path, text), said="--cluster")
     assert str(caught.value) == (
         f"--cluster {tmp_path}/slurm.yaml: queu: unknown; did you mean queue?; "
         "env_extra: dask-jobqueue calls it job_script_prologue now; "
@@ -108,7 +110,7 @@ def test_all_mistakes_of_a_file_are_said_at_once_and_nothing_is_submitted(tmp_pa
         ("kind: slum\nworkers: 2\n", r"kind slum: write one of slurm, pbs, lsf$"),
     ):
         with pytest.raises(UadBenchError, match=fault):
-            read_cluster_file(written(tmp_path, text))
+            read_cluster_file(written(tmp_path, text), said="--cluster")
 
 
 @pytest.mark.parametrize("wrong", ["memory: a lot", "cores: none", "walltime: [1]\nprocesses: x"])
@@ -118,7 +120,7 @@ def test_what_the_library_cannot_use_is_one_line(tmp_path, slurm, wrong):
     unfit = "processes" if "processes" in wrong else key
     said = rf"^--cluster {tmp_path}/slurm\.yaml: {unfit}: \S"
     with pytest.raises(UadBenchError, match=said) as caught:
-        read_cluster_file(written(tmp_path, text))
+        read_cluster_file(written(tmp_path, text), said="--cluster")
     assert "\n" not in str(caught.value)
 
 
@@ -138,6 +140,30 @@ def test_only_one_place_is_named_and_all_that_is_wrong_is_said(tmp_path, monkeyp
         fault == f"{fault.partition('; ')[0]}; get it with {extras.install_command('distributed')}"
     )
     assert "distributed, dask-jobqueue" in next(unfit_place(settings(cluster=tmp_path / "a.yaml")))
+
+
+def test_python_and_a_file_are_told_of_places_in_their_own_words(tmp_path, slurm, monkeypatch):
+    def python(**given: Any) -> Any:
+        return load_config(None, {"methods": "thresholding", **given}, in_python=True)
+
+    (fault,) = unfit_place(python(jobs=2, scheduler="tcp://node:8786"))
+    assert fault == "jobs 2 and scheduler tcp://node:8786: each says where jobs run; keep one"
+    (fault,) = unfit_place(python(scheduler="tcp://127.0.0.1:1"))
+    assert fault.startswith("scheduler tcp://127.0.0.1:1: cannot be reached within 10 s (")
+    (fault,) = unfit_place(python(cluster=written(tmp_path, "kind: slum\n")))
+    assert fault.startswith(f"cluster {tmp_path}/slurm.yaml: kind slum: write one of")
+    (note,) = place_notes(python(cluster=tmp_path / "slurm.yaml"))
+    assert note == "device auto is the CPU on other machines; device cuda uses their GPUs"
+    study = tmp_path / "study.yaml"
+    study.write_text("methods: thresholding\nscheduler: tcp://127.0.0.1:1\n")
+    (fault,) = unfit_place(load_config(study, {}, in_python=True))
+    assert fault.startswith(f"{study}: scheduler tcp://127.0.0.1:1: cannot be reached")
+    monkeypatch.setattr("distributed.SpecCluster", Mock(side_effect=OSError("no")))
+    with (
+        pytest.raises(UadBenchError, match=r"^jobs 2: the workers do not start"),
+        pools.local_pool(2, 1, said="jobs 2"),
+    ):
+        raise AssertionError
 
 
 def test_gpus_of_a_cluster_are_asked_for(tmp_path, slurm):

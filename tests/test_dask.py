@@ -98,7 +98,7 @@ def pool() -> Iterator[Pool]:
     """Two workers of this machine, for all tests; the first is said to have a GPU."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [*sys.path, str(ROOT)])  # a worker finds this module
-        with pools.local_pool(2, 1, gpus=("7",)) as opened:
+        with pools.local_pool(2, 1, gpus=("7",), said="--jobs 2") as opened:
             yield opened
 
 
@@ -276,7 +276,7 @@ def test_a_gpu_that_a_worker_cannot_use_is_one_line(ran):
 
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU, and the test is of one without")
-    with pytest.raises(UadBenchError, match=r"^worker tcp://.* --device cuda:0: not usable here"):
+    with pytest.raises(UadBenchError, match=r"^worker tcp://.* device cuda:0: not usable here"):
         ran(Step("train", uses_device=True), device="cuda:0")
 
 
@@ -325,19 +325,21 @@ def test_a_scheduler_that_cannot_be_reached_is_one_line(monkeypatch):
         port = silent.getsockname()[1]
         with (
             pytest.raises(UadBenchError, match=f"^--scheduler tcp://127.0.0.1:{port}: cannot be"),
-            pools.running_pool(f"tcp://127.0.0.1:{port}"),
+            pools.running_pool(
+                f"tcp://127.0.0.1:{port}", said=f"--scheduler tcp://127.0.0.1:{port}"
+            ),
         ):
             raise AssertionError
     with (
         pytest.raises(UadBenchError, match="cannot be reached within 1 s"),
-        pools.running_pool(f"tcp://127.0.0.1:{port}"),
+        pools.running_pool(f"tcp://127.0.0.1:{port}", said=f"--scheduler tcp://127.0.0.1:{port}"),
     ):
         raise AssertionError
 
 
 def test_workers_of_a_scheduler_that_runs_are_used_and_left_there(ran):
     address = ran.pool.client.scheduler.address
-    with pools.running_pool(address) as running:
+    with pools.running_pool(address, said="--scheduler") as running:
         assert Ran(running, ran.folder)(Step("first")) == {"first": "FIRST"}
     assert len(ran.pool.client.scheduler_info(n_workers=-1)["workers"]) == 2
 
@@ -367,7 +369,7 @@ def test_other_versions_are_one_line_that_names_both_sides(ran, monkeypatch):
 def test_nothing_is_left_behind():
     before = set(psutil.Process().children(recursive=True))
     environment = dict(os.environ)
-    with pools.local_pool(1, 1):
+    with pools.local_pool(1, 1, said="--jobs 1"):
         started = set(psutil.Process().children(recursive=True)) - before
         assert started
     _, alive = psutil.wait_procs(started, timeout=10)

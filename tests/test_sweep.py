@@ -389,6 +389,11 @@ def test_python_sweeps_a_choice_over_all_it_has_and_one_value_alone(
         (("fade.gain", [1]), {"param": {"fade.gain": 1}}, "param fade.gain: it is what is swept;"),
         (("fade.gain", [1]), {"datasets": "mslub", "trials": 2}, "sweep: datasets, trials is for "),
         (("fade.gain", [1]), {"sedes": 0}, "sedes: unknown argument; known: "),
+        (
+            ("fade.gain", [1]),
+            {"scheduler": "tcp://127.0.0.1:1"},
+            "scheduler tcp://127.0.0.1:1: cannot be reached",
+        ),
     ],
 )
 def test_what_python_cannot_sweep_is_one_line_in_its_own_words_and_nothing_is_written(

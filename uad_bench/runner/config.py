@@ -46,7 +46,7 @@ class RunConfig(
         whole = f"param {value}" if key == "param" else key
         if whole in self._from_file:
             return f"{self._file}: {text}"
-        return text.replace(key, _argument(key), 1) if self._in_python else f"--{text}"
+        return text.replace(key, _spelled(key, self._in_python), 1)
 
     @property
     def repeatable(self) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def load_config(
     Raises:
         UadBenchError: naming every key or value that does not fit, in one line.
     """
-    values = {} if file is None else _read_yaml(file)
+    values = {} if file is None else _read_yaml(file, _spelled("config", in_python))
     given = {key.replace("_", "-"): value for key, value in flags.items() if value is not None}
     both = {**values, **given}
     from_file = set(values) - set(given)
@@ -113,20 +113,20 @@ def load_settings(flags: Mapping[str, Any], *, in_python: bool = False) -> RunCo
     return load_config(None, {**flags, "methods": "none"}, in_python=in_python)
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
+def _read_yaml(file: Path, said: str) -> dict[str, Any]:
     """Return a file's settings by flag name; ``data_root`` is ``data-root``, and both are twice."""
     values: dict[str, Any] = {}
-    for written, value in read_yaml(file, "--config", ", such as `methods: spa`").items():
+    for written, value in read_yaml(file, said, ", such as `methods: spa`").items():
         key = written.replace("_", "-")
         if key in values:
-            raise UadBenchError(f"--config {file}: {key} is given twice, once as {written}")
+            raise UadBenchError(f"{said} {file}: {key} is given twice, once as {written}")
         values[key] = value
     return values
 
 
-def _argument(key: str) -> str:
-    """How Python calls a setting."""
-    return key.replace("-", "_")
+def _spelled(key: str, in_python: bool) -> str:
+    """What Python calls a setting, or the command line."""
+    return key.replace("-", "_") if in_python else f"--{key}"
 
 
 def _in_one_line(
@@ -138,7 +138,7 @@ def _in_one_line(
     of_items = {item["loc"][0] for item in found if len(item["loc"]) > 1}
     for item in found:
         key = str(item["loc"][0]).replace("_", "-") if item["loc"] else "config"
-        flag = _argument(key) if in_python else f"--{key}"
+        flag = _spelled(key, in_python)
         where = f"{file}: {key}" if key in from_file else flag
         if item["type"] == "extra_forbidden":
             what = "argument" if in_python and key not in from_file else "key"

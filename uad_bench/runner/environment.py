@@ -46,8 +46,12 @@ class Stopwatch:
         )
 
 
-def resolve_device(name: str) -> str:
+def resolve_device(name: str, said: str = "") -> str:
     """Turn ``auto`` into the best device there is, and check any other name.
+
+    Args:
+        name: the device.
+        said: how a message names it, where it is a setting.
 
     Raises:
         UadBenchError: if torch does not know the device or the machine does not have it.
@@ -60,7 +64,7 @@ def resolve_device(name: str) -> str:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         first = str(error).splitlines()[0]
-        raise UadBenchError(f"--device {name}: not usable here ({first})") from None
+        raise UadBenchError(f"{said or f'device {name}'}: not usable here ({first})") from None
     return name
 
 

@@ -53,8 +53,8 @@ class Mlflow:
         except TrackingError:
             is_whole = False
         if not is_whole:
-            again = shlex.join(["uad-bench", "sync", "--results", str(root)])
-            self._tell(Noted(f"not everything is in MLflow: `{again}` sends the rest"))
+            again = f"`uad-bench sync --results {shlex.quote(str(root))}`"
+            self._tell(Noted(f"not everything is in MLflow: {again} sends the rest"))
 
 
 def tables_in(registry: Registry) -> Tables:

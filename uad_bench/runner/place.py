@@ -34,7 +34,7 @@ def device_of(config: RunConfig) -> str:
         UadBenchError: torch does not know it, or this machine, if it is used, does not have it.
     """
     if not is_elsewhere(config):
-        device = resolve_device(config.device)
+        device = resolve_device(config.device, config.said("device", config.device))
         is_shared = local_workers(config) > 1 and device.startswith("cuda")
         return "cuda:0" if is_shared else device  # a worker sees one GPU, its own
     if config.device == "auto":
@@ -76,12 +76,12 @@ def unfit_place(config: RunConfig) -> Iterator[str]:
         from uad_bench.runner.executors.pools import refuse_unreachable
 
         try:
-            refuse_unreachable(config.scheduler)
+            refuse_unreachable(config.scheduler, said=config.said("scheduler", config.scheduler))
         except UadBenchError as error:
             yield str(error)
     if config.cluster is not None:
         try:
-            file = read_cluster_file(config.cluster)
+            file = read_cluster_file(config.cluster, said=config.said("cluster"))
         except UadBenchError as error:
             yield str(error)
             return
@@ -110,7 +110,10 @@ def place_notes(config: RunConfig) -> Iterator[str]:
     asked, workers = config.jobs or 1, local_workers(config)
     if is_elsewhere(config):
         if config.device == "auto":
-            yield "--device auto is the CPU on other machines; --device cuda uses their GPUs"
+            yield (
+                f"{config.said('device', 'auto')} is the CPU on other machines; "
+                f"{config.said('device', 'cuda')} uses their GPUs"
+            )
     elif asked > workers:
         usable = "1 core" if workers == 1 else f"{workers} cores"
         yield f"{config.said('jobs', asked)}: this process may use {usable}, so it is {workers}"
@@ -143,12 +146,15 @@ def open_executor(
 
     plugins = PluginSources.gather(config.plugin).paths
     if config.scheduler is not None:
-        pool = pools.running_pool(config.scheduler)
+        said = config.said("scheduler", config.scheduler)
+        pool = pools.running_pool(config.scheduler, said=said)
     elif config.cluster is not None:
-        pool = pools.cluster_pool(read_cluster_file(config.cluster))
+        file = read_cluster_file(config.cluster, said=config.said("cluster"))
+        pool = pools.cluster_pool(file)
     else:
         threads = max(1, min(cores() // count, asked_threads(os.environ) or cores()))
-        pool = pools.local_pool(count, threads, _gpus(config, device))
+        said = config.said("jobs", count)
+        pool = pools.local_pool(count, threads, _gpus(config, device), said=said)
     with pool as workers:
         yield DaskExecutor(workers, device=device, folders=folders, plugins=plugins, divide=divide)
 

@@ -129,8 +129,9 @@ def _begin(plan: Plan, setting: Setting, data: Data, command: str) -> None:
     """Refuse what contradicts the results folder, and leave the plan in it: the first writing."""
     trainer = setting.trainer(data)
     titles = [one.method.info.title for one in plan.methods if trainer.falls_back(one.method)]
-    if titles and fallback_note(titles) not in plan.notes:
-        setting.tell(Noted(fallback_note(titles)))
+    note = fallback_note(titles, setting.config.said("tissues"))
+    if titles and note not in plan.notes:
+        setting.tell(Noted(note))
     # The cells of a method that is tuned are known once it is tuned.
     known = {
         (one.method.info.name, one.supervised_on): one.params

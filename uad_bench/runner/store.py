@@ -189,7 +189,8 @@ class CellStore:
                 if record.code != code_of(method).hash:
                     changed += 1
                 elif record.fit is not None and record.fit.detector != detectors[seed]:
-                    raise self._conflict(spec, "another tissue prior than this run (--atlas)")
+                    atlas = self.config.said("atlas")
+                    raise self._conflict(spec, f"another tissue prior than this run ({atlas})")
         if changed:
             self._tell_other_code(method.info.name, changed)
 
@@ -212,14 +213,16 @@ class CellStore:
             if (record.maps, record.data) != (maps, data):
                 raise UadBenchError(
                     f"{self.results.cell(record.spec.name)} stands on other maps or other data "
-                    "than this evaluation: give it another --name or --results folder, or replace "
-                    "the cells with --overwrite all"
+                    f"than this evaluation: give it another {self.config.said('name')} or "
+                    f"{self.config.said('results')} folder, or replace the cells with "
+                    f"{self.config.said('overwrite', 'all')}"
                 )
 
     def _conflict(self, spec: CellSpec, other: str) -> UadBenchError:
         return UadBenchError(
-            f"{self.results.cell(spec.name)} stands on {other}: give this run its own --results "
-            "folder, or replace the cells with --overwrite all"
+            f"{self.results.cell(spec.name)} stands on {other}: give this run its own "
+            f"{self.config.said('results')} folder, or replace the cells with "
+            f"{self.config.said('overwrite', 'all')}"
         )
 
     def _tell_other_code(self, name: str, cells: int) -> None:
@@ -229,8 +232,9 @@ class CellStore:
         overwrite = self.config.overwrite
         if overwrite != "missing":
             raise UadBenchError(
-                f"{text}, and --overwrite {overwrite} keeps what is there: compute it anew with "
-                "--overwrite missing, or give this run its own --results folder"
+                f"{text}, and {self.config.said('overwrite', overwrite)} keeps what is there: "
+                f"compute it anew with {self.config.said('overwrite', 'missing')}, or give this "
+                f"run its own {self.config.said('results')} folder"
             )
         self.tell(Noted(f"{text}: computed anew"))
 

@@ -28,7 +28,7 @@ def train(config: RunConfig, registry: Registry, tell: Listener) -> Path:
     Raises:
         UadBenchError: what was asked cannot be, or the data cannot be used.
     """
-    device = resolve_device(config.device)
+    device = resolve_device(config.device, config.said("device", config.device))
     plan = plan_training(config, registry, device)
     for note in plan.notes:
         tell(Noted(note))

@@ -67,5 +67,7 @@ def tune(
     if failed:
         raise UadBenchError("; ".join(failed))
     if not studies:
-        raise UadBenchError("all tunable parameters are given by --param: nothing is left to tune")
+        raise UadBenchError(
+            f"all tunable parameters are given by {config.said('param')}: nothing is left to tune"
+        )
     return tuple(studies.values())

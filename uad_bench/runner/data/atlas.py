@@ -44,13 +44,14 @@ def build_training_atlas(
     return build_atlas(data.training, training.label, folder)
 
 
-def refuse_leaks(atlas: Atlas, data: Data, training: str) -> None:
+def refuse_leaks(atlas: Atlas, data: Data, training: str, *, said: str) -> None:
     """Refuse an atlas that knows a person whom this run tests or validates on.
 
     Args:
         atlas: the prior of the run.
         data: the prepared datasets.
         training: the training dataset's name in tables.
+        said: how messages name the setting that holds the atlas.
 
     Raises:
         UadBenchError: naming the people, dataset by dataset.
@@ -61,7 +62,7 @@ def refuse_leaks(atlas: Atlas, data: Data, training: str) -> None:
     )
     if leaks:
         raise UadBenchError(
-            f"--atlas {atlas.folder}: built from people whom this run must not know, "
+            f"{said} {atlas.folder}: built from people whom this run must not know, "
             f"{'; '.join(leaks)}: build it from this run's training subjects alone"
         )
 

@@ -192,12 +192,17 @@ def stated_tissues(config: RunConfig, training: Source) -> int | None:
     return len({scan.subject for scan in scans if scan.split == "train" and scan.tissues})
 
 
-def fallback_note(titles: Sequence[str]) -> str:
-    """Say whose tissue prior is the template's and not that of the training subjects."""
+def fallback_note(titles: Sequence[str], said: str) -> str:
+    """Say whose tissue prior is the template's and not that of the training subjects.
+
+    Args:
+        titles: the methods'.
+        said: how messages name the setting that says where tissue maps are.
+    """
     return (
         f"tissue prior of {', '.join(titles)}: the MNI152 template's maps (fallback), because the "
-        "training data have tissue maps of fewer than two subjects; --tissues says where maps "
-        "come from"
+        f"training data have tissue maps of fewer than two subjects; {said} says where maps come "
+        "from"
     )
 
 

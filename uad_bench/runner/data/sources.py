@@ -199,8 +199,8 @@ def _evaluated(
         return None
     if source.dataset.info.disease == "healthy":
         raise UadBenchError(
-            f"{config.said('datasets', name)}: a healthy dataset trains detectors (--train {name});"
-            " there is nothing to detect in it"
+            f"{config.said('datasets', name)}: a healthy dataset trains detectors "
+            f"({config.said('train', name)}); there is nothing to detect in it"
         )
     return source
 
@@ -225,7 +225,7 @@ def find_training(config: RunConfig, registry: Registry, find: Find | None = Non
     if training.dataset.info.disease not in ("healthy", "any"):
         raise UadBenchError(
             f"{config.said('train', config.train)}: a dataset of patients; detectors "
-            "learn from healthy people, such as --train hi"
+            "learn from healthy people, such as those of hi"
         )
     if training.folder is None and training.label not in LAYOUTS:
         raise UadBenchError(

@@ -382,20 +382,15 @@ def tunable(method: type[Method]) -> set[str]:
     return set(search_space(method.Params)) if method.objective else set()
 
 
-def _as_flag(name: str) -> str:
-    """How a message names a parameter that came from the command line."""
-    return f"--param {name}"
-
-
 def validated(
-    method: type[Method], values: Mapping[str, Any], said: Callable[[str], str] = _as_flag
+    method: type[Method], values: Mapping[str, Any], said: Callable[[str], str] = str
 ) -> Params:
     """Make the method's parameters, or say in one line which setting is wrong.
 
     Args:
         method: the method.
         values: by name of the parameter.
-        said: how a message names ``method.name``, by where it came from.
+        said: how a message names ``method.name``, by where it came from; so, if not given.
 
     Raises:
         UadBenchError: naming each parameter that is unknown or out of range.

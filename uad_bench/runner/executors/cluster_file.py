@@ -80,13 +80,17 @@ class ClusterFile:
         return _class(self.kind, "Cluster")(job_cls=SubmittedJob, **self.options)
 
 
-def read_cluster_file(path: Path) -> ClusterFile:
+def read_cluster_file(path: Path, *, said: str) -> ClusterFile:
     """Read and check a file, without asking the cluster for anything.
+
+    Args:
+        path: the file.
+        said: how messages name the setting that holds it.
 
     Raises:
         UadBenchError: naming the file, and all that is wrong in it.
     """
-    values = dict(read_yaml(path, "--cluster", ", such as `kind: slurm`"))
+    values = dict(read_yaml(path, said, ", such as `kind: slurm`"))
     kind = values.pop("kind", None)
     known_kind = kind in get_args(Kind)
     problems = list(_faults(kind, values, known_kind))
@@ -99,7 +103,7 @@ def read_cluster_file(path: Path) -> ClusterFile:
         values["job_script_prologue"] = [_NO_DAEMON, *prologue]
         problems += _refused(kind, values)
     if problems:
-        raise UadBenchError(f"--cluster {path}: {'; '.join(problems)}")
+        raise UadBenchError(f"{said} {path}: {'; '.join(problems)}")
     assert isinstance(workers, int)
     return ClusterFile(path, kind, workers, values)
 

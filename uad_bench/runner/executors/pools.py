@@ -35,13 +35,14 @@ _NO_DASHBOARD: Mapping[str, object] = {"dashboard": False, "dashboard_address": 
 
 
 @contextmanager
-def local_pool(count: int, threads: int, gpus: Sequence[str] = ()) -> Iterator[Pool]:
+def local_pool(count: int, threads: int, gpus: Sequence[str] = (), *, said: str) -> Iterator[Pool]:
     """Start processes on this machine.
 
     Args:
         count: how many.
         threads: of each.
         gpus: the names of the GPUs, as ``CUDA_VISIBLE_DEVICES`` has them: each is one process's.
+        said: how messages name the setting that asked for them.
 
     Raises:
         UadBenchError: they do not start.
@@ -77,15 +78,19 @@ def local_pool(count: int, threads: int, gpus: Sequence[str] = ()) -> Iterator[P
                 client = stack.enter_context(Client(cluster, set_as_default=False))
         except (OSError, RuntimeError) as error:
             raise UadBenchError(
-                f"--jobs {count}: the workers do not start ({_line(error)}): use fewer jobs"
+                f"{said}: the workers do not start ({_line(error)}): use fewer jobs"
             ) from None
         hint = "use fewer jobs, or more memory"
-        yield Pool(client, f"--jobs {count}", START_S, hint, wanted=len(gpus) or count)
+        yield Pool(client, said, START_S, hint, wanted=len(gpus) or count)
 
 
 @contextmanager
-def running_pool(address: str) -> Iterator[Pool]:
+def running_pool(address: str, *, said: str) -> Iterator[Pool]:
     """Connect to the workers of a scheduler that runs.
+
+    Args:
+        address: the scheduler's.
+        said: how messages name the setting that holds it.
 
     Raises:
         UadBenchError: it cannot be reached.
@@ -93,12 +98,12 @@ def running_pool(address: str) -> Iterator[Pool]:
     from distributed import Client
 
     with _settings({}):
-        with _reaching(address):
+        with _reaching(said):
             _shake_hands(address)
             client = Client(address, timeout=REACH_S, set_as_default=False)
         with client:
             hint = f"start some with `dask worker {address}`"
-            yield Pool(client, f"--scheduler {address}", START_S, hint)
+            yield Pool(client, said, START_S, hint)
 
 
 @contextmanager
@@ -124,24 +129,24 @@ def cluster_pool(file: ClusterFile) -> Iterator[Pool]:
         yield Pool(client, str(file.path), _QUEUE_S, hint, refill, faults, wanted=file.workers)
 
 
-def refuse_unreachable(address: str) -> None:
-    """Connect once to a scheduler.
+def refuse_unreachable(address: str, *, said: str) -> None:
+    """Connect once to a scheduler; see :func:`running_pool`.
 
     Raises:
         UadBenchError: it cannot be reached.
     """
-    with _settings({}), _reaching(address):
+    with _settings({}), _reaching(said):
         _shake_hands(address)
 
 
 @contextmanager
-def _reaching(address: str) -> Iterator[None]:
+def _reaching(said: str) -> Iterator[None]:
     """Say in one line why a scheduler cannot be reached."""
     try:
         yield
     except (OSError, ValueError, ImportError) as error:
         raise UadBenchError(
-            f"--scheduler {address}: cannot be reached within {REACH_S:g} s ({_line(error)}): "
+            f"{said}: cannot be reached within {REACH_S:g} s ({_line(error)}): "
             "start one with `dask scheduler`, and workers with `dask worker`"
         ) from None
 

@@ -180,8 +180,8 @@ def _make_ready(topic: str, asked: MakeReady, worker: Worker) -> Ready:
             if file.read_text(encoding="utf-8") == word and os.access(file.parent, os.W_OK):
                 continue
         raise UadBenchError(
-            f"{where} does not see {file.parent}, or may not write there: name a folder that all "
-            "machines share (--results, --cache)"
+            f"{where} does not see {file.parent}, or may not write there: name folders for results "
+            "and cache that all machines share"
         )
     absent = [str(path) for path in asked.plugins if not path.exists()]
     if absent:

@@ -53,6 +53,6 @@ def check_data(job: CheckData, done: Done, setting: Setting) -> Data:
     )
     data = put_together(setting.config, label, training, evaluated, supervised)
     if setting.atlas is not None:
-        refuse_leaks(setting.atlas, data, label)
+        refuse_leaks(setting.atlas, data, label, said=setting.config.said("atlas"))
     refuse(large_batches(data, job.batches))
     return data

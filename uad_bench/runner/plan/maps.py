@@ -59,7 +59,8 @@ def plan_maps(maps: MadeElsewhere, config: RunConfig, registry: Registry) -> Map
     dataset = config.one_dataset()
     if maps.method in registry.names("method"):
         raise UadBenchError(
-            f"--name {maps.title}: {maps.method} is a method of uad-bench; choose another name"
+            f"{config.said('name', maps.title)}: {maps.method} is a method of uad-bench; choose "
+            "another name"
         )
     variants = registry.postprocessings(config.postprocessing)
     protocols = tuple(registry.protocol(name) for name in config.protocol)
@@ -69,7 +70,7 @@ def plan_maps(maps: MadeElsewhere, config: RunConfig, registry: Registry) -> Map
         for one in folders
         if not one.is_dir()
     ]
-    refuse([*gone, *unwritable("--results", config.results)])
+    refuse([*gone, *unwritable(config.said("results"), config.results)])
     find = finder(config, registry)
     evaluated = find_evaluated(dataset, config, registry, find)
     training = None if maps.healthy is None else find_training(config, registry, find)

@@ -302,7 +302,8 @@ def _notes(
         if one.code.unread:
             yield (
                 f"{one.method.info.name}: the source of {', '.join(one.code.unread)} cannot be "
-                "read, so a change of it is not seen: after one, use --overwrite all"
+                "read, so a change of it is not seen: after one, use "
+                f"{config.said('overwrite', 'all')}"
             )
     if atlas is None:
         known = stated_tissues(config, sources.training)
@@ -311,7 +312,7 @@ def _notes(
         falls_back = atlas.manifest.fallback
     titles = [one.method.info.title for one in methods if "tissue_prior" in one.method.info.needs]
     if falls_back and titles:
-        yield fallback_note(titles)
+        yield fallback_note(titles, config.said("tissues"))
 
 
 def _planned(
@@ -383,7 +384,9 @@ def _unmet(method: type[Method], config: RunConfig, device: str) -> Iterator[str
     """What a method needs and this run does not have, and what it does not tell of its members."""
     yield from member_faults(method)
     if "gpu" in method.info.needs and device == "cpu":
-        yield f"{method.info.name} needs a GPU, and this run is on the CPU (--device)"
+        yield (
+            f"{method.info.name} needs a GPU, and this run is on the CPU ({config.said('device')})"
+        )
     if method.info.supervised and not config.supervised_on:
         yield (
             f"{method.info.name} learns from lesion masks: name the datasets whose masks it may "

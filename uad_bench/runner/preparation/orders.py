@@ -106,7 +106,7 @@ def take_orders(
     tissues = tissue_source(request.config.tissues)
     stores = cache_folder(request.config.cache) / STORES
     orders: list[tuple[str, Order]] = []
-    problems = [*unwritable("--page", request.page)]
+    problems = [*unwritable(request.config.said("page"), request.page)]
     sources = tuple(_sources(request, registry, problems))
     problems += named_alike(sources)
     if not problems:
@@ -138,7 +138,7 @@ def take_orders(
         else:
             orders.append((source.label, order))
     if not all((stores / order.folder_name).is_dir() for _, order in orders):
-        problems += unwritable("--cache", stores.parent)
+        problems += unwritable(request.config.said("cache"), stores.parent)
     needs = {label: absent_tools(order, stores) for label, order in orders}
     refuse((*problems, *missing_tools(needs)))
     return tuple(orders)
@@ -149,7 +149,11 @@ def _sources(request: Request, registry: Registry, problems: list[str]) -> Itera
     cache = cache_folder(request.config.cache)
     if request.config.datasets == ("all",):
         if request.config.data_root is None:
-            raise UadBenchError("say what to prepare: --data-root DIR, or --datasets bids:PATH")
+            root, datasets = (
+                request.config.said(*words)
+                for words in (("data-root", "DIR"), ("datasets", "bids:PATH"))
+            )
+            raise UadBenchError(f"say what to prepare: {root}, or {datasets}")
         named = [name for name in registry.names("dataset") if registry.dataset(name).info.folders]
         found = [
             find_source(
