@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Row, at_most, compare, timed
-from uad_bench.tracking.connection import connect
+from uad_bench.tracking.connection import connect, sqlite_uri
 from uad_bench.tracking.entry import Entry
 from uad_bench.tracking.tracker import Tracker, log_numbers
 
@@ -36,7 +36,7 @@ def measure() -> list[Row]:
     """Compare with MLflow's ``log_metric``, number by number, and take the time of a whole run."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        tracker, seeds = Tracker(f"sqlite:///{folder / 'mlflow.db'}"), count()
+        tracker, seeds = Tracker(sqlite_uri(folder / "mlflow.db")), count()
 
         def send() -> None:
             tracker.send(detector(next(seeds)), folder)

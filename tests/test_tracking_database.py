@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from mlflow.store.db import utils
+from sqlalchemy import create_engine
 
-from uad_bench.tracking.connection import connect
+from uad_bench.tracking.connection import artifact_location, connect, sqlite_file, sqlite_uri
+from uad_bench.tracking.tracker import default_tracker
 
 
 def test_a_database_whose_making_was_cut_short_is_made_anew(
@@ -29,3 +35,47 @@ def test_a_database_whose_making_was_cut_short_is_made_anew(
             begin()
     assert begin()
     assert not list(tmp_path.glob(".partial-*"))
+
+
+NAMES = st.text("#?%&+@:;=[]'\" ~ä2035Fabc", min_size=1, max_size=12)
+
+
+@given(folder=NAMES, name=NAMES)
+@example("a b", "50%20#1?")
+@example("%3F", "?mode=ro&uri=true")
+@example("file:a", "%%41")
+def test_the_uri_of_a_file_leads_to_that_file(folder: str, name: str) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        file = Path(root, folder, name)
+        file.parent.mkdir()
+        uri = sqlite_uri(file)
+        assert sqlite_file(uri) == file
+        engine = create_engine(uri)
+        with closing(engine.raw_connection()) as database:
+            database.cursor().execute("CREATE TABLE a (b INTEGER)")
+        engine.dispose()
+        assert list(file.parent.iterdir()) == [file]
+        assert file.stat().st_size
+
+
+@pytest.mark.parametrize("uri", ["http://host:5000", "postgresql://host/runs", "sqlite:", "mlruns"])
+def test_what_is_no_file_of_sqlite_has_none(uri: str) -> None:
+    assert sqlite_file(uri) is None
+
+
+def test_a_results_folder_may_have_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = tmp_path / "50%25 of #1? ä"
+    results.mkdir()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    uri = default_tracker(results).uri
+    with connect(uri, results) as client:
+        experiment = client.create_experiment("mine", artifact_location(uri, results))
+    with connect(uri, results) as client:
+        assert client.get_experiment_by_name("mine").experiment_id == experiment
+        run = client.create_run(experiment).info.run_id
+        client.log_text(run, "so", "said.txt")
+    assert [one.name for one in results.glob("*.db")] == ["mlflow.db"]
+    (text,) = (results / "mlartifacts").rglob("said.txt")
+    assert text.read_text(encoding="utf-8") == "so"

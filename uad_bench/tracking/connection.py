@@ -100,10 +100,28 @@ def artifact_location(uri: str, results: Path) -> str | None:
     return None
 
 
+def sqlite_uri(file: Path) -> str:
+    """The URI of an SQLite file, whatever its path has in it; :func:`sqlite_file` is its inverse.
+
+    SQLAlchemy reads it: ``?`` begins options there, and ``%`` quotes. All else is left as it is,
+    because MLflow also takes the text behind ``sqlite:///`` for a path, whose folders it makes.
+    """
+    from sqlalchemy.engine import make_url
+
+    plain = f"sqlite:///{file}"
+    if make_url(plain).database == str(file):
+        return plain
+    return f"sqlite:///{str(file).replace('%', '%25').replace('?', '%3F')}"
+
+
 def sqlite_file(uri: str) -> Path | None:
     """The file of ``sqlite:///relative.db`` or ``sqlite:////absolute.db``; ``None`` of another."""
-    parts = urlsplit(uri)
-    return Path(parts.path[1:]) if _dialect(parts) == "sqlite" else None
+    if _dialect(urlsplit(uri)) != "sqlite" or "://" not in uri:
+        return None
+    from sqlalchemy.engine import make_url
+
+    database = make_url(uri).database
+    return Path(database) if database else None
 
 
 def _probe(uri: str) -> None:
@@ -205,5 +223,5 @@ def _make_tables(uri: str) -> None:
         left.unlink(missing_ok=True)
     partial = file.with_name(start + secrets.token_hex(8))  # MLflow keeps what it knows of a name
     partial.touch()
-    MlflowClient(tracking_uri=f"sqlite:///{partial}").search_experiments(max_results=1)
+    MlflowClient(tracking_uri=sqlite_uri(partial)).search_experiments(max_results=1)
     partial.replace(file)

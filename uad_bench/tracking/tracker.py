@@ -17,6 +17,7 @@ from uad_bench.tracking.connection import (
     connect,
     public_uri,
     sqlite_file,
+    sqlite_uri,
 )
 from uad_bench.tracking.entry import Entry
 from uad_bench.tracking.model import log_model, register_model
@@ -220,7 +221,7 @@ class Tracker:
 def default_tracker(results: Path) -> Tracker:
     """The tracker of a results folder: ``MLFLOW_TRACKING_URI``, else a database inside it."""
     database = results.resolve() / "mlflow.db"
-    return Tracker(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database}")
+    return Tracker(os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(database))
 
 
 def log_numbers(client: Any, run_id: str, entry: Entry, tags: Mapping[str, str]) -> None:
