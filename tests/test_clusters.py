@@ -79,7 +79,7 @@ job_script_prologue: [module load cuda]
 def test_a_file_becomes_the_script_of_its_jobs(tmp_path, slurm):
     file = read_cluster_file(written(tmp_path, GOOD), said="--cluster")
     assert (file.kind, file.workers, file.has_gpus) == ("slurm", 2, True)
-    with file.open(print) as cluster:
+    with file.open(print, tmp_path) as cluster:
         script = cluster.job_script()
     lines = script.splitlines()
     assert {"#SBATCH -p gpu", "#SBATCH --cpus-per-task=4", "#SBATCH --mem=15G"} <= set(lines)
@@ -285,6 +285,20 @@ def test_a_cluster_that_takes_no_job_is_one_line(given, tmp_path, slurm):
     ) as caught:
         ub.run(**given, results=tmp_path / "one", cluster=file)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_jobs_that_all_end_before_a_worker_comes_are_one_line(given, tmp_path, slurm, monkeypatch):
+    monkeypatch.setattr("uad_bench.runner.executors.pools._QUEUE_S", 120.0)
+    text = "kind: slurm\nworkers: 2\ncores: 1\nmemory: 4GB\ninterface: lo\n"
+    file = written(tmp_path, f"{text}job_script_prologue: [exit 3]\n")
+    with pytest.raises(
+        UadBenchError, match=r"slurm\.yaml: every job ended before a worker of it came: see what"
+    ) as caught:
+        ub.run(**given, results=tmp_path / "it's one", cluster=file)
+    assert "\n" not in str(caught.value)
+    assert len((slurm / "jobs").read_text().split()) == 2
+    assert not (tmp_path / "it's one" / ".ended").exists()
 
 
 @pytest.mark.slow

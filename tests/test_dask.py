@@ -351,6 +351,14 @@ def test_no_worker_is_no_endless_wait(ran, monkeypatch):
         Ran(crowd, ran.folder)(Step("first"))
 
 
+def test_jobs_that_all_ended_are_no_wait_at_all_unless_a_worker_had_come(ran, monkeypatch):
+    ended = dask_room.replace(ran.pool, all_ended=lambda: True, name="slurm.yaml", hint="see logs")
+    assert Ran(ended, ran.folder)(Step("first")) == {"first": "FIRST"}
+    monkeypatch.setattr(dask_room._Crew, "_there", lambda _: {})
+    with pytest.raises(UadBenchError, match=r"^slurm\.yaml: every job ended before a .*: see logs"):
+        Ran(ended, ran.folder)(Step("first"))
+
+
 def test_other_versions_are_one_line_that_names_both_sides(ran, monkeypatch):
     same = {"python": "3.11.7.final.0", "torch": "2.13.0+cpu", "numpy": "2.3.5", "uad-bench": "1"}
     other = {**same, "python": "3.11.2.final.0", "torch": "2.13.0+cu130"}

@@ -81,6 +81,11 @@ class ResultsFolder:
         """Finished parts of evaluations that are not cells yet, one folder per evaluation."""
         return self.root / ".parts"
 
+    @property
+    def ended(self) -> Path:
+        """A mark of each job of a cluster that ended, while a run goes on."""
+        return self.root / ".ended"
+
     def cell(self, name: str) -> Path:
         """The JSON file of the cell called ``name``."""
         return self.cells / f"{name}.json"

@@ -10,6 +10,7 @@ from typing import Any
 
 from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import PluginSources
+from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.environment import resolve_device
 from uad_bench.runner.executors.cluster_file import read_cluster_file
@@ -150,7 +151,7 @@ def open_executor(
         pool = pools.running_pool(config.scheduler, said=said)
     elif config.cluster is not None:
         file = read_cluster_file(config.cluster, said=config.said("cluster"))
-        pool = pools.cluster_pool(file)
+        pool = pools.cluster_pool(file, ResultsFolder(config.results).ended)
     else:
         threads = max(1, min(cores() // count, asked_threads(os.environ) or cores()))
         said = config.said("jobs", count)

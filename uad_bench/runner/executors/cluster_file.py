@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -61,15 +62,25 @@ class ClusterFile:
         """Whether each worker is said to have a GPU."""
         return "GPU=" in " ".join(map(str, self.options.get("worker_extra_args", ())))
 
-    def open(self, refused: Callable[[Exception], object]) -> JobQueueCluster:
+    def open(self, refused: Callable[[Exception], object], ended: Path) -> JobQueueCluster:
         """Return the cluster, of which nothing runs yet but the scheduler, in this process.
 
         Args:
             refused: told why a job could not be submitted, which Dask would only log.
+            ended: a folder that all machines see, by its absolute path. A job whose script ended
+                leaves a file of its name there; dask-jobqueue asks no queue what became of a job.
+
+        Raises:
+            UadBenchError: the scheduler does not start, or there can be no folder for logs.
         """
         from distributed.deploy.spec import ProcessInterface
 
         class SubmittedJob(_class(self.kind, "Job")):  # type: ignore[misc]
+            def __init__(self, scheduler: object, name: object, **options: Any) -> None:
+                mark = shlex.quote(f"touch {shlex.quote(str(ended / str(name)))}")
+                prologue = [f"trap {mark} EXIT", *options.pop("job_script_prologue")]
+                super().__init__(scheduler, name, job_script_prologue=prologue, **options)
+
             async def start(self) -> None:
                 try:
                     await super().start()
@@ -77,7 +88,11 @@ class ClusterFile:
                     refused(error)
                     await ProcessInterface.start(self)
 
-        return _class(self.kind, "Cluster")(job_cls=SubmittedJob, **self.options)
+        try:
+            return _class(self.kind, "Cluster")(job_cls=SubmittedJob, **self.options)
+        except OSError as error:
+            said = " ".join(str(error).split())
+            raise UadBenchError(f"{self.path}: no job can be submitted ({said})") from None
 
 
 def read_cluster_file(path: Path, *, said: str) -> ClusterFile:

@@ -76,6 +76,7 @@ class Pool:
         refill: asks for new workers in the place of those that were lost for good.
         faults: why workers could not be asked for; grows.
         wanted: how many workers were asked for that can share a job, whether or not they are there.
+        all_ended: says whether all that was submitted has ended, so that no worker can come.
     """
 
     client: Client
@@ -85,6 +86,7 @@ class Pool:
     refill: Callable[[], object] = lambda: None
     faults: Sequence[str] = ()
     wanted: int = 0
+    all_ended: Callable[[], bool] = lambda: False
 
 
 class DaskExecutor:
@@ -180,7 +182,7 @@ class _Crew(Generic[J]):
         self._deaths: Counter[str] = Counter()
         self._cells: deque[CellWritten] = deque()
         self._lost_at_start = 0
-        self._has_begun = False
+        self._has_begun = self._was_seen = False
         self._news: SimpleQueue[_News | Future] = SimpleQueue()
         self._busy = self._refilled = time.monotonic()
         pool.client.subscribe_topic(self._topic, self._hear)
@@ -236,6 +238,7 @@ class _Crew(Generic[J]):
             if facts["status"] == "running" and address not in {*self._members, *self._unfit}
         }
         if came:
+            self._was_seen = True
             self._greet(came)
         if not self._members and not self._has_begun and not self._unfit:
             self._tell(Started(f"wait for a worker of {self._pool.name}"))
@@ -450,6 +453,10 @@ class _Crew(Generic[J]):
         elif self._pool.faults and not self._members:
             raise UadBenchError(
                 f"{self._pool.name}: no job could be submitted: {self._pool.faults[0]}"
+            )
+        elif not self._was_seen and self._pool.all_ended():
+            raise UadBenchError(
+                f"{self._pool.name}: every job ended before a worker of it came: {self._pool.hint}"
             )
         elif time.monotonic() - self._busy > self._pool.patience_s:
             kind = "worker with a GPU" if self._is_on_gpu and self._members else "worker"

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from multiprocessing import resource_tracker
+from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from uad_bench.errors import UadBenchError
@@ -107,18 +109,30 @@ def running_pool(address: str, *, said: str) -> Iterator[Pool]:
 
 
 @contextmanager
-def cluster_pool(file: ClusterFile) -> Iterator[Pool]:
-    """Submit jobs to a cluster, each of which is one or several workers."""
+def cluster_pool(file: ClusterFile, ended: Path) -> Iterator[Pool]:
+    """Submit jobs to a cluster, each of which is one or several workers.
+
+    Args:
+        file: says which.
+        ended: a folder for marks of jobs that ended, which all machines see; it is made, emptied
+            and removed.
+
+    Raises:
+        UadBenchError: the file's cluster does not start.
+    """
     from distributed import Client
 
     with ExitStack() as stack:
         stack.enter_context(_settings({"distributed.scheduler.worker-ttl": "30 minutes"}))
         faults: list[str] = []
+        rmtree(ended, ignore_errors=True)  # of a run that was killed
+        ended.mkdir(parents=True)
+        stack.callback(rmtree, ended, ignore_errors=True)
 
         def refused(error: Exception) -> None:
             faults.append(" ".join(str(error).split()))
 
-        cluster = stack.enter_context(file.open(refused))
+        cluster = stack.enter_context(file.open(refused, ended.absolute()))
         client = stack.enter_context(Client(cluster, set_as_default=False))
         cluster.scale(file.workers)
         hint = f"see what became of the jobs of {file.kind}, and of their logs (log_directory)"
@@ -126,7 +140,22 @@ def cluster_pool(file: ClusterFile) -> Iterator[Pool]:
         def refill() -> None:
             cluster.scale(file.workers)
 
-        yield Pool(client, str(file.path), _QUEUE_S, hint, refill, faults, wanted=file.workers)
+        def all_ended() -> bool:
+            jobs = dict(cluster.workers)
+            submitted = [name for name, job in jobs.items() if job.job_id is not None]
+            is_complete = bool(submitted) and jobs.keys() >= set(cluster.worker_spec)
+            return is_complete and all((ended / str(name)).exists() for name in submitted)
+
+        yield Pool(
+            client,
+            str(file.path),
+            _QUEUE_S,
+            hint,
+            refill,
+            faults,
+            wanted=file.workers,
+            all_ended=all_ended,
+        )
 
 
 def refuse_unreachable(address: str, *, said: str) -> None:
