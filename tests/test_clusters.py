@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import dask
 import psutil
 import pytest
 
@@ -111,6 +112,30 @@ def test_all_mistakes_of_a_file_are_said_at_once_and_nothing_is_submitted(tmp_pa
     ):
         with pytest.raises(UadBenchError, match=fault):
             read_cluster_file(written(tmp_path, text), said="--cluster")
+
+
+def test_the_folder_of_logs_is_made_with_the_cluster_and_not_before(tmp_path, slurm, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    logs = tmp_path / "all" / "logs"
+    file = written(tmp_path, f"{GOOD}log_directory: ~/all/logs\n")
+    assert not list(unfit_place(settings(cluster=file)))
+    with dask.config.set({"jobqueue.slurm.log-directory": str(logs)}):
+        read = read_cluster_file(file, said="--cluster")
+    assert not logs.parent.exists()
+    logs.parent.touch()
+    with pytest.raises(UadBenchError, match=r"slurm\.yaml: no job can be submitted \(.*all/logs'"):
+        read.open(print, tmp_path)
+    logs.parent.unlink()
+    with read.open(print, tmp_path) as cluster:
+        assert f"#SBATCH -e {logs}/" in cluster.job_script()
+    assert logs.is_dir()
+    for value, said in (
+        ("[logs]", ": write the path of a folder"),
+        ("~nobody-here/logs", " ~nobody-here/logs: there is no such home folder"),
+    ):
+        written(tmp_path, f"{GOOD}log_directory: {value}\n")
+        (fault,) = unfit_place(settings(cluster=file))
+        assert fault == f"--cluster {file}: log_directory{said}"
 
 
 @pytest.mark.parametrize("wrong", ["memory: a lot", "cores: none", "walltime: [1]\nprocesses: x"])

@@ -116,6 +116,11 @@ def read_cluster_file(path: Path, *, said: str) -> ClusterFile:
         values = {"processes": 1, **values}
         prologue = values.get("job_script_prologue") or []
         values["job_script_prologue"] = [_NO_DAEMON, *prologue]
+        if (logs := values.get("log_directory")) is not None:
+            try:  # no shell reads it
+                values["log_directory"] = str(Path(logs).expanduser())
+            except RuntimeError:
+                problems.append(f"log_directory {logs}: there is no such home folder")
         problems += _refused(kind, values)
     if problems:
         raise UadBenchError(f"{said} {path}: {'; '.join(problems)}")
@@ -143,6 +148,8 @@ def _faults(kind: object, values: Mapping[str, object], known_kind: bool) -> Ite
     for key in ("job_extra_directives", "worker_extra_args", "job_script_prologue"):
         if not isinstance(values.get(key, []), list):
             yield f"{key}: write a list, with one item per line"
+    if not isinstance(values.get("log_directory") or "", str):
+        yield "log_directory: write the path of a folder"
     command = _class(str(kind), "Job").submit_command.split()[0]
     if shutil.which(command) is None:
         yield f"{command} is not there: start the run where jobs can be submitted"
@@ -154,9 +161,13 @@ def _keys(kind: str) -> set[str]:
 
 
 def _refused(kind: str, values: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what dask-jobqueue says of values that it cannot use, with their keys."""
+    """Yield what dask-jobqueue says of values that it cannot use, with their keys.
+
+    It makes the folder of logs where it is given one, and nothing may be made here.
+    """
     job = _class(kind, "Job")
-    of_job = {key: value for key, value in values.items() if key in _taken(job)}
+    tested = _taken(job) - {"log_directory"}
+    of_job = {key: value for key, value in values.items() if key in tested}
     good = {"cores": 1, "memory": "1GB", "processes": 1}
     tried = {f"{key}: ": {**good, key: value} for key, value in of_job.items()}
     found = [f"{said}{fault}" for said, some in tried.items() if (fault := _fault(job, some))]
@@ -165,8 +176,12 @@ def _refused(kind: str, values: Mapping[str, Any]) -> Iterator[str]:
 
 def _fault(job: Any, values: Mapping[str, Any]) -> str:
     """What keeps a job from being made, in one line; empty where nothing does."""
+    import dask
+
+    no_logs = {f"jobqueue.{job.default_config_name()}.log-directory": None}  # of the user's Dask
     try:
-        job(scheduler="tcp://checked:1", name="checked", **values)
+        with dask.config.set(no_logs):
+            job(scheduler="tcp://checked:1", name="checked", **values)
     except Exception as error:  # whatever dask-jobqueue makes of a value
         return " ".join(str(error).split()) or type(error).__name__
     return ""
