@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
@@ -17,6 +18,7 @@ from scipy.ndimage import map_coordinates
 
 from uad_bench.cells import EvaluationSpace
 from uad_bench.dataset import Dataset, DatasetInfo, Scan
+from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.postprocessings.none import NONE
 from uad_bench.evaluation.protocol import Protocol, validation_histogram
 from uad_bench.evaluation.protocols.paper import PAPER
@@ -30,8 +32,9 @@ from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.steps.native import NativeMasks, scores_on
 from uad_bench.volumes.steps.read import LoadedScan
 from uad_bench.volumes.steps.space import SRI24_TO_MNI152, template_brain, template_grid
+from uad_bench.volumes.store import prepared
 from uad_bench.volumes.store.prepare import prepare, take_order
-from uad_bench.volumes.store.prepared import PreparedDataset
+from uad_bench.volumes.store.prepared import PreparedDataset, PreparedScan
 
 RECIPE = Recipe(name="coarse", pixel_mm=2.0, slice_mm=4.0)
 GRID = template_grid(RECIPE)
@@ -186,10 +189,39 @@ def test_a_scan_on_the_template_grid_has_the_same_numbers_in_both_spaces(
     assert 0.1 < (native.metrics["auprc"].value or 0.0) < 1.0
 
 
+def test_reading_all_scans_opens_one_file_and_compares_none(
+    on_the_grid: PreparedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening reads a table of all scans, so that opening it for each would be quadratic."""
+    opened, compared = [], []
+
+    class Counted(prepared.ZipFile):
+        def __init__(self, file: Path) -> None:
+            opened.append(file)
+            super().__init__(file)
+
+    monkeypatch.setattr(prepared, "ZipFile", Counted)
+    monkeypatch.setattr(PreparedScan, "__eq__", lambda one, other: compared.append(one) or False)
+    dataset = PreparedDataset.open(on_the_grid.folder)
+    found = [dataset.native(scan) for scan in dataset.scans]
+    assert len(found) == 4
+    assert len(opened) == 1
+    assert not compared
+    again = pickle.loads(pickle.dumps(dataset))  # as it travels to a worker
+    for one, scan in zip(found, dataset.scans, strict=True):
+        np.testing.assert_array_equal(again.native(scan).lesion, one.lesion)
+    assert len({one.lesion.tobytes() for one in found}) > 1
+
+
 def test_training_scans_have_no_native_masks_and_a_damaged_file_is_one_line(
     on_the_grid: PreparedDataset,
 ) -> None:
     assert on_the_grid.native(on_the_grid.scans[-1]).lesion.any()
-    (on_the_grid.folder / "native.npz").write_bytes(b"cut")
-    with pytest.raises(Exception, match=r"native\.npz: cannot be read; delete the store"):
-        on_the_grid.native(on_the_grid.scans[-1])
+    file = on_the_grid.folder / "native.npz"
+    whole = file.read_bytes()
+    at = whole.index(b"0/shape.npy") + len(b"0/shape.npy")  # the first compressed byte
+    for damaged in (b"cut", whole[:at] + b"\xff" * 9 + whole[at + 9 :]):
+        file.write_bytes(damaged)
+        dataset = PreparedDataset.open(on_the_grid.folder)
+        with pytest.raises(UadBenchError, match=r"native\.npz: cannot be read; delete the store"):
+            dataset.native(dataset.scans[0])

@@ -22,6 +22,9 @@ from uad_bench.volumes.steps.read import LoadedScan
 Packed = Mapping[str, NDArray[Any]]
 """Masks as they are stored: eight voxels in a byte."""
 
+PACKED = ("shape", "affine", "spacing", "brain", "lesion", "ignored")
+"""The names of what is stored of each scan."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NativeMasks:

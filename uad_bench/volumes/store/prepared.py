@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import csv
 import errno
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +31,7 @@ from uad_bench.method import Slices
 from uad_bench.volumes.checks.quality import ScanQuality
 from uad_bench.volumes.grid import Grid
 from uad_bench.volumes.recipe import Recipe
-from uad_bench.volumes.steps.native import NativeMasks
+from uad_bench.volumes.steps.native import PACKED, NativeMasks
 
 NATIVE = "native.npz"
 """The masks of validation and test scans on their own voxels."""
@@ -316,16 +318,31 @@ class PreparedDataset:
         Raises:
             UadBenchError: when they cannot be read.
         """
-        number = self.scans.index(scan)
+        number = self._numbers[scan.name]
         try:
-            with np.load(self.folder / NATIVE, allow_pickle=False) as stored:
-                names = [key for key in stored.files if key.startswith(f"{number}/")]
-                return NativeMasks.unpack({key.partition("/")[2]: stored[key] for key in names})
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            return NativeMasks.unpack({name: self._stored(number, name) for name in PACKED})
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
             raise UadBenchError(
                 f"{self.folder / NATIVE}: cannot be read; delete the store's folder and prepare "
                 "again"
             ) from error
+
+    @cached_property
+    def _numbers(self) -> Mapping[str, int]:
+        """The place of each scan, by name."""
+        return {scan.name: number for number, scan in enumerate(self.scans)}
+
+    @cached_property
+    def _natives(self) -> ZipFile:
+        """The open file of native masks: its table of contents is as long as there are scans."""
+        return ZipFile(self.folder / NATIVE)
+
+    def _stored(self, number: int, name: str) -> NDArray[Any]:
+        """One array of a scan's native masks."""
+        with self._natives.open(f"{number}/{name}.npy") as stream:
+            return np.lib.format.read_array(  # type: ignore[no-untyped-call,no-any-return]
+                stream, allow_pickle=False
+            )
 
     def use(self, split: Split | None = None) -> DatasetUse:
         """Return the record of which data stands behind a cell: one split, or everything."""
