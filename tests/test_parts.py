@@ -353,6 +353,46 @@ def test_the_time_of_parts_counts_for_the_whole(words: dict[str, Any]):
     assert heard[-1].left_s * max(1.0, outlook._abreast()) == pytest.approx(spent - 2, rel=0.01)
 
 
+def test_what_needs_a_job_that_failed_is_no_longer_left(
+    words: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+):
+    words |= {"methods": "thresholding,control-black", "controls": "", "datasets": "mslub,wmh"}
+    plan = make_plan(load_config(None, words), open_registry(None), "cpu")
+    heard: list[Overall] = []
+    outlook = Outlook(plan, (), heard.append)
+    monkeypatch.setattr(outlook, "_abreast", lambda: 1.0)
+    first, second, third, _ = [one for one in plan.jobs() if isinstance(one, Evaluate)]
+    assert first.train == second.train != third.train
+    for job, seconds in ((first.train, 10.0), (first, 5.0), (third.train, 2.0)):
+        outlook(JobEnded(job.key, seconds))
+    assert heard[-1].left_s == pytest.approx(3 * 5.0)
+    outlook.leave_out(third.train)
+    assert heard[-1].left_s == pytest.approx(5.0)
+    outlook.leave_out(second)  # whose workers died
+    assert heard[-1].left_s == 0.0
+    told = len(heard)
+    outlook.leave_out(second)
+    assert len(heard) == told
+
+
+def test_nothing_is_left_at_the_end_of_a_run_in_which_a_training_failed(
+    words: dict[str, Any], tmp_path: Path
+):
+    (tmp_path / "fails.py").write_text(
+        "from uad_bench.method import Method, MethodInfo\n\n\nclass Fails(Method):\n"
+        '    info = MethodInfo("fails", "Fails")\n\n'
+        "    def fit(self, train, validation, context):\n"
+        '        raise ValueError("no")\n\n'
+        "    def score(self, slices):\n        return slices.image\n"
+    )
+    words |= {"methods": "fails", "plugin": tmp_path / "fails.py", "protocol": "paper"}
+    heard: list[Event] = []
+    config = load_config(None, words)
+    outcome = run(config, open_registry(config.plugin), (heard.append,))
+    assert len(outcome.failed) == 2
+    assert [one.left_s for one in heard if isinstance(one, Overall)][-1] == 0.0
+
+
 def test_parts_that_a_killed_run_left_go_with_the_next_that_ends(words: dict[str, Any]):
     words |= {"controls": ""}
     stopped(words, (0, 2, 3), after=1)

@@ -32,7 +32,8 @@ class Outlook:
         left = [cell for cell in cells if not known.is_done(cell)]
         self._total, self._done = len(cells), len(cells) - len(left)
         wanted = {(one.method, one.supervised_on, one.seed, one.dataset) for one in left}
-        self._left = _open_jobs(plan.jobs(), wanted)
+        self._jobs = plan.jobs()
+        self._left = _open_jobs(self._jobs, wanted)
         self._tell = tell
         self._since: float | None = None
         self._parts_s: defaultdict[str, float] = defaultdict(float)
@@ -53,6 +54,18 @@ class Outlook:
             case _:
                 return
         self._tell(Overall(self._done, self._total, self._left_s()))
+
+    def leave_out(self, failed: Job) -> None:
+        """Take a job that failed from what is left, and all jobs that need it: none is run."""
+        lost = {failed.key}
+        for job in self._jobs:  # each comes after what it needs
+            if any(need.key in lost for need in job.needs):
+                lost.add(job.key)
+        if gone := lost & self._left.keys():
+            for key in gone:
+                del self._left[key]
+                self._parts_s.pop(key, None)
+            self._tell(Overall(self._done, self._total, self._left_s()))
 
     def _left_s(self) -> float | None:
         times = [self._expected(one) for one in self._left.values()]

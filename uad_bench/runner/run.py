@@ -102,6 +102,8 @@ def run(
             assert workers is not None
             work = partial(perform, setting=setting)
             for job, result in workers.run(jobs, work, everyone):
+                if isinstance(result, Failure):
+                    outlook.leave_out(job)
                 if isinstance(result, Data):
                     data = result
                     _begin(plan, setting, data, command)
