@@ -27,3 +27,9 @@ class TrainingParams(Params):
     """How often a run looks at the healthy validation slices. The best state is kept."""
     patience: int | None = Field(default=None, ge=1)
     """Checks without a better state after which a run ends; ``null``: it never ends early."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What a loss is computed in. ``bfloat16`` is faster on GPUs that know it, and slower on most
+    CPUs. Weights, validation and scores are of ``float32`` in any case."""
+    deterministic: bool = True
+    """Whether a GPU has to come to the same bits every time, for which it is slower. A CPU does in
+    any case."""

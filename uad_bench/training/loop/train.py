@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from uad_bench.errors import DivergenceError, UadBenchError
 from uad_bench.method import FitContext, FitReport, Slices
-from uad_bench.models.batches import enough_memory, shuffled
+from uad_bench.models.batches import Batch, enough_memory, shuffled
+from uad_bench.training.loop.arithmetic import casting, repeatable
 from uad_bench.training.loop.feed import feed
 from uad_bench.training.loop.params import TrainingParams
 from uad_bench.training.loop.progress import Progress
@@ -82,7 +83,7 @@ def train_players(
     unseen: list[tuple[int, Player, Tensor]] = []
 
     with (
-        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+        repeatable(generator.device, params),
         enough_memory(context.device, "lower batch_size, or train with --device cpu"),
         context.checkpoint() as checkpoint,
     ):
@@ -95,13 +96,16 @@ def train_players(
             for norm in norms:  # a plain mean at first, so that short runs are not biased
                 norm.momentum = max(1 / step, MIN_MOMENTUM)
             for player in turns:
-                loss = trainable.loss(next(batches), Turn(player.name, step, generator))
-                unseen.append((step, player, loss.value.detach()))
-                optimisers[player.name].zero_grad(set_to_none=True)
-                loss.value.backward()  # type: ignore[no-untyped-call]
-                nn.utils.clip_grad_norm_(player.module.parameters(), MAX_GRADIENT_NORM)
-                optimisers[player.name].step()
-                losses[player.name] = loss
+                turn = Turn(player.name, step, generator)
+                losses[player.name] = _learn(
+                    trainable,
+                    player,
+                    next(batches),
+                    turn,
+                    params=params,
+                    optimiser=optimisers[player.name],
+                )
+                unseen.append((step, player, losses[player.name].value.detach().float()))
             for schedule in schedules:
                 schedule.step()
             if step % REPORT_EVERY == 0 or step in checked:
@@ -128,6 +132,25 @@ def train_players(
         curves={name: tuple(points) for name, points in selection.curves.items()},
         notes=notes,
     )
+
+
+def _learn(
+    trainable: Trainable,
+    player: Player,
+    batch: Batch,
+    turn: Turn,
+    *,
+    params: TrainingParams,
+    optimiser: torch.optim.Optimizer,
+) -> Loss:
+    """Take a step of one player, in the precision of the training, and return its loss."""
+    with casting(turn.generator.device, params):
+        loss = trainable.loss(batch, turn)
+    optimiser.zero_grad(set_to_none=True)
+    loss.value.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(player.module.parameters(), MAX_GRADIENT_NORM)
+    optimiser.step()
+    return loss
 
 
 def _decays(step: int, epoch: int, params: TrainingParams) -> int:
