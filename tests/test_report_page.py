@@ -11,6 +11,7 @@ import subprocess
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,7 +30,11 @@ from uad_bench.evaluation.scored import ScoredScan
 from uad_bench.evaluation.scores.histograms import dice_at, quantise
 from uad_bench.evaluation.scores.tally import LEVELS
 from uad_bench.front import shown_scans
+from uad_bench.front.chosen_scans import Room
+from uad_bench.front.searched import Searched
 from uad_bench.histogram_files import load_histograms, save_histograms
+from uad_bench.plugins.registry import open_registry
+from uad_bench.report.page import browser
 from uad_bench.report.page.browser import (
     RATES,
     ShownMap,
@@ -37,10 +42,13 @@ from uad_bench.report.page.browser import (
     ShownScan,
     _codes_at,
     _cuts,
-    least_size,
+    _packed,
+    _tops,
     make_browser,
 )
+from uad_bench.report.page.expected import ExpectedMethod, largest_size
 from uad_bench.report.page.facts import Names, worst_tables
+from uad_bench.report.page.results import Images, draft_page
 from uad_bench.results import ResultsFolder, write_cell
 from uad_bench.volumes.grid import Grid
 
@@ -102,6 +110,26 @@ def ran(lab: Path, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         progress=False,
     )
     return SimpleNamespace(results=results, cache=prepared, plugin=plugin)
+
+
+@pytest.fixture(scope="module")
+def wide(lab: Path, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A run of a method with two seeds, and of a control."""
+    folder = tmp_path_factory.mktemp("wide")
+    (folder / "deep.py").write_text(DEEP)
+    results = ub.run(
+        "deep",
+        "mslub",
+        data_root=lab,
+        plugin=folder / "deep.py",
+        controls="control-black",
+        seeds=[0, 1],
+        results=folder / "results",
+        cache=prepared,
+        mlflow=False,
+        progress=False,
+    )
+    return SimpleNamespace(results=results, cache=prepared, plugin=folder / "deep.py")
 
 
 def page_of(ran: SimpleNamespace, file: Path, **options: Any) -> str:
@@ -300,12 +328,89 @@ def test_scans_that_never_fit_are_not_scored(
     assert "No scan can be shown" in page
 
 
-def test_no_scan_takes_less_than_its_least_size() -> None:
-    scan = made_scan("a")
-    least = least_size(scan.image, scan.scored.brain, scan.scored.lesion)
-    assert make_browser([scan], least - 1).slices == ()
-    (slices,) = make_browser([scan], 4 * least).slices
-    assert least <= size_of(slices)
+def test_no_scan_takes_more_than_was_planned() -> None:
+    """Whatever a method makes: here all scores are random, inside the brain and outside."""
+    made = made_scan("a", **{"A": 0, "<B>": 1})
+    brain = np.indices(made.image.shape).sum(axis=0) % 50 < 40
+    maps = {
+        name: ShownMap(replace(one.scored, brain=brain), one.thresholds)
+        for name, one in made.methods[0].maps.items()
+    }
+    other = replace(maps["none"].scored, scores=maps["none"].scored.scores[::-1])
+    maps["star"] = ShownMap(other, maps["none"].thresholds)
+    methods = (
+        replace(made.methods[0], maps=maps, reconstruction=made.image),
+        replace(made.methods[1], maps=maps),
+    )
+    scan = replace(made, methods=methods)
+    took = _packed(scan, _tops([scan])).size
+    expected = [
+        ExpectedMethod("A", ("none", "star"), True),
+        ExpectedMethod("<B>", tuple(maps), False, 1),
+    ]
+    lesion = made.scored.lesion
+    most = largest_size(("Noise", "a"), made.image, brain, lesion, expected)
+    assert most.start == took.start
+    assert took.scan.text <= most.scan.text
+    assert took.scan.slices == most.scan.slices
+    for title, part in took.methods.items():
+        assert part.text <= most.methods[title].text
+        assert all(a <= b for a, b in zip(part.slices, most.methods[title].slices, strict=True))
+        assert sum(most.methods[title].slices) < 1.1 * sum(part.slices)
+
+
+def counts_no_lesions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the time that counting takes where only sizes matter."""
+    none = SimpleNamespace(lesions=0, matched=0, false_findings=0)
+    monkeypatch.setattr(browser, "match_lesions", lambda *_: none)
+
+
+def test_what_is_scored_is_what_is_shown(
+    wide: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two seeds and a control on three scans: nothing is scored for which there is no room."""
+    scorings, real = list[str](), shown_scans.signed_residual
+
+    def counted(method: Any, slices: Any) -> Any:
+        scorings.append(method.info.name)
+        return real(method, slices)
+
+    monkeypatch.setattr(shown_scans, "signed_residual", counted)
+    searched = Searched(wide.results.folder, wide.cache, "cpu", (wide.plugin,))
+    counts_no_lesions(monkeypatch)
+    counts, size = [], 50_000
+    while not counts or counts[-1] < 9:
+        scorings.clear()
+        size *= 2
+        found = shown_scans.shown_scans(wide.results.cells, searched, Room(4, size), lambda _: None)
+        page = make_browser(found.scans, size, found.notes, found.stride)
+        shown = [one["title"] for scan in page.facts["scans"] for one in scan["methods"]]
+        assert len(scorings) == len(shown)
+        assert sum(map(size_of, page.slices)) <= size
+        scans, said = len(page.facts["scans"]), " ".join(page.notes)
+        assert (f"{3 - scans} of 3 scans do not fit" in said) is (scans < 3)
+        for title in ("Deep, seed 1", "Black (control)"):
+            told = bool(re.search(rf"Left out for the size[^.]*{re.escape(title)}", said))
+            assert told is (scans > 0 and title not in shown)
+        counts.append(len(scorings))
+    assert {0, 3, 9} <= set(counts)
+
+
+def test_a_page_is_never_larger_than_was_said(
+    ran: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts_no_lesions(monkeypatch)
+    scans = tuple(made_scan(name, **{"A": 0, "Ä<b>": 1}) for name in ("a", "b", "c"))
+    draft = draft_page(
+        ran.results.cells, ran.results.folder, open_registry((ran.plugin,)), command=""
+    )
+    least = len(draft._without_charts().rendered().encode())
+    sizes = set()
+    for most in range(least + 10_000, least + 400_000, 7_001):
+        page = draft.page(Images(scans, most, ("One is gone.",), "none"))
+        assert len(page.encode()) <= most
+        sizes.add(page.count('id="slices-'))
+    assert sizes == {0, 1, 2, 3}
 
 
 def test_a_page_without_images_has_none(ran: SimpleNamespace, tmp_path: Path) -> None:
@@ -670,23 +775,11 @@ def test_a_method_without_reconstruction_says_so(chromium: Chromium, file: Path)
 
 
 @pytest.fixture(scope="module")
-def wide_file(lab: Path, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wide_file(wide: SimpleNamespace) -> Path:
     """The report of a method with two seeds, and of a control."""
-    folder = tmp_path_factory.mktemp("wide")
-    (folder / "deep.py").write_text(DEEP)
-    results = ub.run(
-        "deep",
-        "mslub",
-        data_root=lab,
-        plugin=folder / "deep.py",
-        controls="control-black",
-        seeds=[0, 1],
-        results=folder / "results",
-        cache=prepared,
-        mlflow=False,
-        progress=False,
+    return wide.results.report(
+        wide.results.folder.parent / "report.html", cache=wide.cache, progress=False
     )
-    return results.report(folder / "report.html", cache=prepared, progress=False)
 
 
 @pytest.mark.browser

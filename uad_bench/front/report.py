@@ -10,9 +10,10 @@ from rich.console import Console
 
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
+from uad_bench.front.chosen_scans import Room
 from uad_bench.front.progress import LiveProgress
 from uad_bench.front.searched import Searched
-from uad_bench.front.shown_scans import Room, shown_scans
+from uad_bench.front.shown_scans import shown_scans
 from uad_bench.front.tuning import write_tuning_page
 from uad_bench.plugins.registry import open_registry
 from uad_bench.report.page.results import Images, draft_page
@@ -24,6 +25,7 @@ from uad_bench.system.disk import write_whole
 WITHOUT_IMAGES = "This report was made without images of scans (--no-images)."
 NOT_AT_HAND = "No scan can be shown; the reasons are below."
 _MB = 1_000_000
+_ENDLESS = 1e15  # infinity has no integer
 
 
 def write_report(
@@ -68,15 +70,17 @@ def write_report(
         command=_command(searched.root),
         tuning="" if tuning is None else tuning.name,
     )
-    found, most = Images(why=WITHOUT_IMAGES), int(most_mb * _MB)
+    most = int(min(most_mb * _MB, _ENDLESS))
     if images:
         with ExitStack() as stack:
-            shown = LiveProgress(Console(stderr=True, force_jupyter=False))
-            tell = stack.enter_context(shown) if progress else lambda _: None
+            live = LiveProgress(Console(stderr=True, force_jupyter=False))
+            tell = stack.enter_context(live) if progress else lambda _: None
             room = Room(patients, draft.room(most))
-            scans, notes = shown_scans(cells, searched, room, tell)
-        found = Images(scans, most, notes, NOT_AT_HAND)
-    page = draft.page(found)
+            found = shown_scans(cells, searched, room, tell)
+        shown = Images(found.scans, most, found.notes, NOT_AT_HAND, found.stride)
+    else:
+        shown = Images((), most, (), WITHOUT_IMAGES)
+    page = draft.page(shown)
     write_whole(file, page.encode())
     return file
 

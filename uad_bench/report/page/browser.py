@@ -7,8 +7,6 @@ the whole scan at each threshold are counted here, as a protocol counts them.
 
 from __future__ import annotations
 
-import zlib
-from base64 import b64encode
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -19,9 +17,20 @@ from numpy.typing import NDArray
 
 from uad_bench.evaluation.masks.lesions import match_lesions
 from uad_bench.evaluation.scored import ScoredScan
-from uad_bench.evaluation.scores.histograms import IGNORED, LESION, ScoreHistogram, threshold_at_fpr
+from uad_bench.evaluation.scores.histograms import ScoreHistogram, threshold_at_fpr
 from uad_bench.evaluation.scores.tally import LEVELS
 from uad_bench.method import FloatArray
+from uad_bench.report.page.packing import (
+    CODES,
+    Bytes,
+    Part,
+    box_of,
+    grey_of,
+    kinds_of,
+    most_lesion,
+    with_frame,
+)
+from uad_bench.report.page.room import Fit, ScanSize, fitting, shown_slices
 from uad_bench.volumes.grid import Grid
 
 RATES = (
@@ -31,14 +40,8 @@ RATES = (
 )
 """The steps of the slider: shares of healthy validation voxels that reach the threshold."""
 
-STRIDES = (1, 2, 3, 4, 6, 8)
-"""Of how many slices one is shown, where all are too large."""
-
+_BASE = {"rates": RATES, "start": RATES.index(0.01), "levels": LEVELS - 1}
 _COLOURS = 17
-_CODES = 255
-_MARGIN = 2
-
-Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,114 +129,84 @@ def thresholds_at(validation: ScoreHistogram) -> tuple[int, ...]:
     return tuple(threshold_at_fpr(validation, rate) for rate in RATES)
 
 
-def make_browser(scans: Sequence[ShownScan], most: int, notes: Sequence[str] = ()) -> Browser:
+def make_browser(
+    scans: Sequence[ShownScan], most: int, notes: Sequence[str] = (), planned: int = 1
+) -> Browser:
     """Pack scans into at most so many bytes: fewer slices where they do not fit, then fewer scans.
-
-    Only methods of the lowest rank count for that. The others follow as far as there is room.
 
     Args:
         scans: those to show, those that may not be left out first.
         most: bytes.
         notes: what is left out already.
+        planned: everything is shown where one slice in so many, or in fewer, leaves room for it.
     """
-    from matplotlib import colormaps
-    from matplotlib.colors import to_hex
-
-    tops, ranks = _tops(scans), _ranks(scans)
-    first = {title for title, rank in ranks.items() if rank == min(ranks.values())}
+    ranks = _ranks(scans)
+    tops = _tops(scans)
     packed = [_packed(scan, tops) for scan in scans]
-    stride = next(
-        (s for s in STRIDES if sum(p.size(s, first) for p in packed) <= most), STRIDES[-1]
-    )
-    kept, taken = [], 0
-    for one in packed:
-        if taken + (size := one.size(stride, first)) <= most:
-            taken += size
-            kept.append(one)
-    said = list(notes)
-    if stride > 1:
-        said.append(f"One slice in {stride} is shown, because of the size of this page.")
-    if len(kept) < len(packed):
-        more = len(packed) - len(kept)
+    fit = fitting([one.size for one in packed], ranks, most, planned)
+    said, kept = list(notes), [packed[place] for place in fit.scans]
+    if fit.stride > 1:
+        said.append(f"One slice in {fit.stride} is shown, because of the size of this page.")
+    if more := len(packed) - len(kept):
         said.append(f"{more} more {'scan is' if more == 1 else 'scans are'} left out for its size.")
-    shown = set(first)
-    for title in sorted(ranks, key=lambda title: ranks[title]):
-        size = sum(one.size(stride, shown | {title}) for one in kept)
-        if size <= most:
-            shown.add(title)
-    if kept and (lost := [title for title in ranks if title not in shown]):
-        said.append(f"Left out for the size of this page (--most-mb): {', '.join(lost)}.")
+    if kept:
+        said += left_out(ranks, fit)
     facts = {
-        "rates": RATES,
-        "start": RATES.index(0.01),
-        "colours": [to_hex(colormaps["inferno"](x)) for x in np.linspace(0, 1, _COLOURS)],
-        "levels": LEVELS - 1,
-        "scans": [one.facts_of(stride, shown) for one in kept],
-        "chosen": [title for title in ranks if title in first],
+        **_BASE,
+        "colours": _colours(),
+        "scans": [one.facts_of(fit.stride, fit.titles) for one in kept],
+        "chosen": [title for title, rank in ranks.items() if rank == min(ranks.values())],
     }
-    return Browser(facts, tuple(one.slices_of(stride, shown) for one in kept), tuple(said))
+    slices = tuple(one.slices_of(fit.stride, fit.titles) for one in kept)
+    return Browser(facts, slices, tuple(said))
 
 
-def least_size(image: FloatArray, brain: NDArray[np.bool_], lesion: Bytes) -> int:
-    """Return how many bytes a scan takes at least, whatever methods made of it.
+def left_out(ranks: Mapping[str, int], fit: Fit) -> list[str]:
+    """Return what is to be said of the methods for which there is no room."""
+    lost = [title for title in ranks if title not in fit.titles]
+    return [f"Left out for the size of this page (--most-mb): {', '.join(lost)}."] if lost else []
+
+
+def empty_browser(titles: Iterable[str]) -> Browser:
+    """Return a browser without scans, and with all that may be said of methods: what it takes.
 
     Args:
-        image: float32 ``[N, H, W]`` in [0, 1].
-        brain: bool ``[N, H, W]``.
-        lesion: ``[N, H, W]``.
+        titles: of the methods.
     """
-    box, stride = _box(brain | (lesion > 0)), STRIDES[-1]
-    first = _most_lesion(lesion) % stride
-    layers = (_grey(image[first::stride]), _kinds(brain[first::stride], lesion[first::stride]))
-    return sum(map(len, _slices([layer[:, *box] for layer in layers])))
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """What is known of a scan, or of what a method made of it, with every slice packed."""
-
-    facts: Mapping[str, Any]
-    text: int
-    """Bytes of the facts, about."""
-    slices: tuple[str, ...]
-
-    @classmethod
-    def of(cls, facts: Mapping[str, Any], layers: Sequence[Bytes]) -> _Part:
-        return cls(facts, len(str(facts)), _slices(layers))
-
-    def size(self, places: Iterable[int]) -> int:
-        """Bytes that it takes on the page with these slices, about."""
-        return self.text + sum(len(self.slices[at]) + 4 for at in places)
+    every = tuple(titles)
+    note = " ".join(("One slice in 8 is shown; 1000 more scans are left out.", *every))
+    facts = {**_BASE, "colours": _colours(), "scans": [], "chosen": every}
+    return Browser(facts, (), (note, note))
 
 
 @dataclass(frozen=True, slots=True)
 class _Packed:
     """A scan, and what methods made of it, by title."""
 
-    scan: _Part
-    methods: Mapping[str, _Part]
+    scan: Part
+    methods: Mapping[str, Part]
+
+    @property
+    def size(self) -> ScanSize:
+        """Bytes that it takes on the page."""
+        methods = {title: one.size for title, one in self.methods.items()}
+        return ScanSize(self.scan.facts["start"], with_frame(self.scan.size), methods)
 
     def facts_of(self, stride: int, titles: Collection[str]) -> Mapping[str, Any]:
         """What is known of the scan and of these methods."""
         methods = [one.facts for one in self._of(titles)]
-        return {**self.scan.facts, "slices": self._places(stride), "methods": methods}
+        return {**self.scan.facts, "slices": list(self._places(stride)), "methods": methods}
 
     def slices_of(self, stride: int, titles: Collection[str]) -> tuple[tuple[str, ...], ...]:
         """Some of the slices: of the scan, and then of each of these methods."""
         parts = [self.scan, *self._of(titles)]
         return tuple(tuple(part.slices[at] for part in parts) for at in self._places(stride))
 
-    def size(self, stride: int, titles: Collection[str]) -> int:
-        """Bytes that it takes on the page, about."""
-        places = self._places(stride)
-        return sum(part.size(places) for part in (self.scan, *self._of(titles))) + 8 * len(places)
-
-    def _of(self, titles: Collection[str]) -> list[_Part]:
+    def _of(self, titles: Collection[str]) -> list[Part]:
         return [one for title, one in self.methods.items() if title in titles]
 
-    def _places(self, stride: int) -> list[int]:
-        """Some of the slices, the one with most lesion among them."""
-        return list(range(self.scan.facts["start"] % stride, len(self.scan.slices), stride))
+    def _places(self, stride: int) -> range:
+        return shown_slices(self.scan.facts["start"], len(self.scan.slices), stride)
 
 
 def _ranks(scans: Sequence[ShownScan]) -> dict[str, int]:
@@ -256,8 +229,8 @@ def _packed(scan: ShownScan, tops: Mapping[tuple[str, str], int]) -> _Packed:
     """Cut a scan to its brain, and pack its layers slice by slice."""
     truth = scan.scored
     lesion = truth.lesion
-    box = _box(truth.brain | (lesion > 0))
-    own = [layer[:, *box] for layer in (_grey(scan.image), _kinds(truth.brain, lesion))]
+    box = box_of(truth.brain | (lesion > 0))
+    own = [layer[:, *box] for layer in (grey_of(scan.image), kinds_of(truth.brain, lesion))]
     affine = scan.grid.affine
     facts = {
         "dataset": scan.dataset,
@@ -267,11 +240,11 @@ def _packed(scan: ShownScan, tops: Mapping[tuple[str, str], int]) -> _Packed:
         "width": own[0].shape[2],
         "height": own[0].shape[1],
         "count": len(own[0]),
-        "start": _most_lesion(lesion),
+        "start": most_lesion(lesion),
         "voxel_ml": prod(truth.spacing) / 1000.0,
     }
     methods = {one.title: _part(one, truth.brain, box, tops) for one in scan.methods}
-    return _Packed(_Part.of(facts, own), methods)
+    return _Packed(Part.of(facts, own), methods)
 
 
 def _part(
@@ -279,13 +252,13 @@ def _part(
     brain: NDArray[np.bool_],
     box: tuple[slice, slice],
     tops: Mapping[tuple[str, str], int],
-) -> _Part:
+) -> Part:
     """Pack the layers of a method slice by slice."""
     layers = list[Bytes]()
     rebuilt = None
     if method.reconstruction is not None:
         rebuilt = len(layers)
-        layers.append(_grey(method.reconstruction))
+        layers.append(grey_of(method.reconstruction))
     maps = {}
     for name, one in method.maps.items():
         scores = np.where(brain, one.scored.scores, 0)
@@ -300,43 +273,21 @@ def _part(
         }
         layers.append(np.searchsorted(cuts, scores, side="right").astype(np.uint8))
     facts = {"title": method.title, "reconstruction": rebuilt, "maps": maps}
-    return _Part.of(facts, [layer[:, *box] for layer in layers])
+    return Part.of(facts, [layer[:, *box] for layer in layers])
 
 
-def _slices(layers: Sequence[Bytes]) -> tuple[str, ...]:
-    """All layers of each slice, packed."""
-    stacked = np.stack(layers, axis=1)
-    return tuple(b64encode(zlib.compress(one.tobytes())).decode() for one in stacked)
+def _colours() -> list[str]:
+    """The colours of a map, from its lowest score to its highest."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
 
-
-def _most_lesion(lesion: Bytes) -> int:
-    """The slice with most lesion."""
-    return int((lesion == LESION).sum(axis=(1, 2)).argmax())
-
-
-def _box(shown: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """Rows and columns that show anything in any slice, with a margin."""
-    rows, columns = (np.flatnonzero(shown.any(axis=axes)) for axes in ((0, 2), (0, 1)))
-    return tuple(  # type: ignore[return-value]
-        slice(max(int(one[0]) - _MARGIN, 0), int(one[-1]) + 1 + _MARGIN) for one in (rows, columns)
-    )
-
-
-def _grey(image: FloatArray) -> Bytes:
-    grey: Bytes = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    return grey
-
-
-def _kinds(brain: NDArray[np.bool_], lesion: Bytes) -> Bytes:
-    """A bit for brain, one for lesion, and one for what is ignored."""
-    kinds: Bytes = (brain + 2 * (lesion == LESION) + 4 * (lesion == IGNORED)).astype(np.uint8)
-    return kinds
+    return [to_hex(colormaps["inferno"](x)) for x in np.linspace(0, 1, _COLOURS)]
 
 
 def _cuts(thresholds: Sequence[int], top: int) -> NDArray[np.int64]:
     """The levels at which codes begin: every threshold that a voxel reaches, the rest evenly."""
     needed = np.unique([one for one in thresholds if one <= top])
-    even = np.unique(np.linspace(1, top, _CODES - len(needed)).astype(np.int64))
+    even = np.unique(np.linspace(1, top, CODES - len(needed)).astype(np.int64))
     return np.union1d(needed, even).astype(np.int64)
 
 

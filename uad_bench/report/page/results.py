@@ -14,7 +14,7 @@ from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import Registry
 from uad_bench.report.page import facts
-from uad_bench.report.page.browser import Browser, ShownScan, make_browser
+from uad_bench.report.page.browser import Browser, ShownScan, empty_browser, make_browser
 from uad_bench.report.page.chart import Chart
 from uad_bench.report.page.template import rendered, source
 
@@ -36,12 +36,14 @@ class Images:
         most: bytes that the whole page may have.
         notes: what is left out, and why.
         why: why there are no scans at all.
+        planned: of how many slices one was planned to be shown.
     """
 
-    scans: tuple[ShownScan, ...] = ()
-    most: int = 0
-    notes: tuple[str, ...] = ()
-    why: str = "No scans are shown."
+    scans: tuple[ShownScan, ...]
+    most: int
+    notes: tuple[str, ...]
+    why: str
+    planned: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,12 @@ class Draft:
     values: Mapping[str, Any]
 
     def room(self, most: int) -> int:
-        """Return how many bytes scans may have at most, without figures.
+        """Return how many bytes scans may have at most.
 
         Args:
             most: bytes that the whole page may have.
         """
-        return most - len(self._without_charts().rendered().encode())
+        return most - _size(self._beside_scans(most).rendered(empty_browser(())))
 
     def rendered(
         self, browser: Browser | None = None, why: str = "", notes: Sequence[str] = ()
@@ -83,20 +85,35 @@ class Draft:
             images: the scans, or why there are none.
         """
         if not images.scans:
-            return self.rendered(why=images.why, notes=images.notes)
-        draft, rest = self, len(self.rendered().encode())
-        if self.values["charts"] and rest > images.most * _REST_SHARE:
-            draft = self._without_charts()
-            rest = len(draft.rendered().encode())
-        browser = make_browser(images.scans, images.most - rest, images.notes)
+            return self._without_scans(images, images.why)
+        draft = self._beside_scans(images.most)
+        titles = dict.fromkeys(method.title for scan in images.scans for method in scan.methods)
+        rest = _size(draft.rendered(empty_browser(titles), notes=images.notes))
+        room = images.most - rest
+        browser = make_browser(images.scans, room, images.notes, images.planned)
         if not browser.slices:
-            return draft.rendered(why=NO_ROOM, notes=images.notes)
+            return self._without_scans(images, NO_ROOM)
         return draft.rendered(browser, notes=browser.notes)
+
+    def _without_scans(self, images: Images, why: str) -> str:
+        """The page where there is nothing to look at, without figures where they are too large."""
+        whole = self.rendered(why=why, notes=images.notes)
+        if _size(whole) <= images.most:
+            return whole
+        return self._without_charts().rendered(why=why, notes=images.notes)
+
+    def _beside_scans(self, most: int) -> Draft:
+        """The page that scans are put on: without figures where they take too much of it."""
+        return self._without_charts() if _size(self.rendered()) > most * _REST_SHARE else self
 
     def _without_charts(self) -> Draft:
         if not self.values["charts"]:
             return self
         return Draft({**self.values, "charts": [], "missing_charts": [_NO_CHARTS]})
+
+
+def _size(page: str) -> int:
+    return len(page.encode())
 
 
 def draft_page(
