@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_cells import made_cell
 
 import uad_bench as ub
 from uad_bench.cells import CellRecord, Exclusion, MapsUse
@@ -397,17 +398,14 @@ def test_what_is_scored_is_what_is_shown(
 
 
 def test_a_page_is_never_larger_than_was_said(
-    ran: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    odd: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts_no_lesions(monkeypatch)
     scans = tuple(made_scan(name, **{"A": 0, "Ä<b>": 1}) for name in ("a", "b", "c"))
-    draft = draft_page(
-        ran.results.cells, ran.results.folder, open_registry((ran.plugin,)), command=""
-    )
-    least = len(draft._without_charts().rendered().encode())
+    least = len(odd.draft.rendered().encode())
     sizes = set()
     for most in range(least + 10_000, least + 400_000, 7_001):
-        page = draft.page(Images(scans, most, ("One is gone.",), "none"))
+        page = odd.draft.page(Images(scans, most, ("One is gone.",), "none"))
         assert len(page.encode()) <= most
         sizes.add(page.count('id="slices-'))
     assert sizes == {0, 1, 2, 3}
@@ -465,7 +463,8 @@ def test_nothing_that_comes_from_files_is_markup(file: Path, nasty_file: Path) -
     assert seen.counts["script"] == fine.counts["script"] == 5
     assert seen.counts["img"] == fine.counts["img"] > 1
     assert "49" not in re.findall(r"<h1>.*?</h1>", page)[0]
-    assert json_of(page, "browser-facts")["scans"][0]["methods"][0]["title"] == NASTY
+    titles = [one["title"] for one in json_of(page, "browser-facts")["scans"][0]["methods"]]
+    assert titles == [f"{NASTY} (thresholding)", f"{NASTY} (deep)"]
 
 
 def changed(cell: CellRecord, **spec: object) -> CellRecord:
@@ -503,6 +502,11 @@ def test_a_method_with_two_sets_of_parameters_is_two(ran: SimpleNamespace) -> No
     assert worst.columns[0] == "Scan"
     assert len(set(worst.columns)) == 3
     assert "size=1" in worst.columns[1]
+
+
+def test_two_methods_with_one_title_are_two() -> None:
+    cells = [made_cell(name, method_title="Same") for name in ("vae", "spa")]
+    assert set(Names.of(cells).methods.values()) == {"Same (vae)", "Same (spa)"}
 
 
 def test_maps_that_differ_from_those_of_the_run_are_told(
@@ -812,6 +816,8 @@ def test_seeds_and_controls_can_be_chosen(chromium: Chromium, wide_file: Path) -
 @pytest.mark.browser
 def test_every_control_and_picture_has_a_name(chromium: Chromium, file: Path) -> None:
     chromium.open(file)
+    kept = "[...document.querySelectorAll('input, select')].filter((x) => x.autocomplete !== 'off')"
+    assert chromium.run(f"{kept}.length") == 0  # a reload shows what the controls say
     nameless = chromium.run(
         "[...document.querySelectorAll('input, select')].filter((one) => !one.labels.length)"
         ".concat([...document.querySelectorAll('canvas')].filter((one) => !one.ariaLabel))"
@@ -842,3 +848,181 @@ def test_markup_in_names_is_shown_and_never_run(
     assert chromium.run("document.querySelectorAll('img').length") == figures
     assert NASTY in chromium.run("document.getElementById('browser-numbers').textContent")
     assert not chromium.complaints()
+
+
+LONG = "a-name-without-a-space-" * 4
+
+
+def odd_scan(name: str, found: int, missed: int, wrong: int) -> ShownScan:
+    """A scan with so many voxels found, missed and wrong at every threshold but the last."""
+    shape = (3, 16, 16)
+    scores, lesion = np.zeros(768, np.uint16), np.zeros(768, np.uint8)
+    lesion[: found + missed] = 1
+    scores[:found] = scores[found + missed : found + missed + wrong] = 60_000
+    scored = ScoredScan(
+        subject=name,
+        session=None,
+        scores=scores.reshape(shape),
+        lesion=lesion.reshape(shape),
+        brain=np.ones(shape, np.bool_),
+        spacing=(1.0, 1.0, 1.0),
+        z=np.arange(3),
+    )
+    maps = {"none": ShownMap(scored, (*(50_000,) * (len(RATES) - 1), LEVELS))}
+    methods = (ShownMethod("A", maps), ShownMethod(LONG, maps, None, 1))
+    image = np.full(shape, 0.5, np.float32)
+    return ShownScan("Odd", True, image, Grid(np.diag([1.0, 1.0, 1.0, 1.0]), shape), methods)
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """The page of scans at the edges of what can be counted."""
+    folder = tmp_path_factory.mktemp("odd")
+    failed = [made_cell("thresholding", reason="no scores")]
+    draft = draft_page(failed, folder, open_registry(()), command="")
+    scans = [odd_scan("tie", 1, 0, 30), odd_scan("free", 0, 0, 9), odd_scan("missed", 0, 5, 0)]
+    scans += [odd_scan(f"s{k}", k, 40 - k, 0) for k in range(2, 21)]
+    scans += [odd_scan(LONG, 40, 0, 0)]
+    file = folder / "odd.html"
+    file.write_text(draft.page(Images(tuple(scans), 10**8, (), "")), encoding="utf-8")
+    return SimpleNamespace(scans=scans, file=file, draft=draft)
+
+
+def text_of(chromium: Chromium, name: str) -> str:
+    return str(chromium.run(f"document.getElementById('{name}').textContent"))
+
+
+@pytest.mark.browser
+def test_dice_is_pythons_at_both_ends_and_where_rounding_is_a_tie(
+    chromium: Chromium, odd: SimpleNamespace
+) -> None:
+    chromium.open(odd.file)
+    seen = set()
+    for number, scan in enumerate(odd.scans[:3]):
+        choose(chromium, "browser-scan", number)
+        found = scan.methods[0].maps["none"]
+        for step in (0, len(RATES) - 1):
+            choose(chromium, "browser-threshold", step)
+            dice = dice_at(found.scored.brain_histogram(), found.thresholds[step])
+            said = "n/a" if dice is None else f"{dice:.3f}"
+            assert row(chromium, "A")[1] == said
+            seen.add(said)
+    assert seen == {"0.062", "0.000", "n/a"}
+    assert not chromium.complaints()
+
+
+@pytest.mark.browser
+def test_places_are_said_in_english_and_a_scan_without_dice_has_none(
+    chromium: Chromium, odd: SimpleNamespace
+) -> None:
+    chromium.open(odd.file)
+    dice = [
+        2 if (found := dice_at(scan.scored.brain_histogram(), 50_000)) is None else found
+        for scan in odd.scans
+    ]
+    order = sorted(range(len(dice)), key=lambda at: (dice[at], at))
+    places = {0: "lowest", 1: "2nd lowest", 2: "3rd lowest", 10: "11th lowest", 20: "21st lowest"}
+    for place, said in {**places, 21: "22nd lowest"}.items():
+        choose(chromium, "browser-scan", order[place])
+        value = f"{dice[order[place]]:.3f}"
+        name = odd.scans[order[place]].scored.name
+        whole = f"{name}: {said} Dice ({value}) of the 23 scans shown of Odd."
+        assert text_of(chromium, "browser-place") == whole
+    choose(chromium, "browser-scan", order[22])
+    assert text_of(chromium, "browser-place").startswith("free: no Dice, because")
+
+
+@pytest.mark.browser
+def test_a_reader_who_ticks_nothing_gets_nothing_on_the_next_scan(
+    chromium: Chromium, odd: SimpleNamespace
+) -> None:
+    chromium.open(odd.file)
+    chromium.run("document.querySelector('#browser-methods input:checked').click()")
+    chromium.settled()
+    chromium.run("document.getElementById('browser-next').click()")
+    chromium.settled()
+    left = "#browser-methods input:checked, #browser-numbers tr"
+    assert chromium.run(f"document.querySelectorAll('{left}').length") == 0
+
+
+@pytest.mark.browser
+def test_the_browsers_own_keys_and_wheel_stay_its_own(
+    chromium: Chromium, odd: SimpleNamespace
+) -> None:
+    chromium.open(odd.file)
+
+    def taken(kind: str, name: str, **given: object) -> bool:
+        words = json.dumps({**given, "cancelable": True, "bubbles": True})
+        found = chromium.run(
+            "(() => { const stage = document.getElementById('browser-panels'); stage.focus();"
+            f"const event = new {kind}('{name}', {words});"
+            "stage.dispatchEvent(event); return event.defaultPrevented; })()"
+        )
+        chromium.settled()
+        return bool(found)
+
+    assert taken("KeyboardEvent", "keydown", key="ArrowLeft")
+    for held in ("altKey", "ctrlKey", "metaKey"):
+        assert not taken("KeyboardEvent", "keydown", key="ArrowLeft", **{held: True})
+    assert taken("WheelEvent", "wheel", deltaY=1)
+    assert not taken("WheelEvent", "wheel", deltaY=1, ctrlKey=True)
+    assert not taken("WheelEvent", "wheel", deltaX=1)
+
+
+@pytest.mark.browser
+def test_slices_that_cannot_be_shown_leave_none_of_another_scan(
+    chromium: Chromium, odd: SimpleNamespace, tmp_path: Path
+) -> None:
+    page = odd.file.read_text("utf-8")
+    (packed,) = re.findall(r'id="slices-1">(.*?)</script>', page)
+    (tmp_path / "page.html").write_text(page.replace(packed, '[["AAAA", "AAAA", "AAAA"]]'))
+    chromium.open(tmp_path / "page.html")
+    choose(chromium, "browser-scan", 1)
+    assert "cannot show the slices" in text_of(chromium, "browser-place")
+    assert row(chromium, "A")[3:] == ["0 of 0", "1"]
+    lit = (
+        "[...document.querySelectorAll('canvas')].filter((one) => one.getContext('2d')"
+        ".getImageData(0, 0, one.width, one.height).data.some((byte) => byte)).length"
+    )
+    assert chromium.run(lit) == 0
+    choose(chromium, "browser-scan", 0)
+    assert text_of(chromium, "browser-place").startswith("tie: ")
+    assert chromium.run(lit) == 3
+
+
+@pytest.mark.browser
+def test_the_keyboard_is_not_lost_at_the_last_scan(
+    chromium: Chromium, odd: SimpleNamespace
+) -> None:
+    chromium.open(odd.file)
+    choose(chromium, "browser-scan", len(odd.scans) - 1)
+    for button, other in (("next", "before"), ("before", "next")):
+        chromium.run(f"document.getElementById('browser-{button}').focus()")
+        for _ in odd.scans:
+            chromium.run(f"document.getElementById('browser-{button}').click()")
+            chromium.settled()
+        assert chromium.run(f"document.getElementById('browser-{button}').disabled")
+        assert chromium.run("document.activeElement.id") == f"browser-{other}"
+
+
+@pytest.mark.browser
+def test_a_printed_page_says_which_slice_map_and_threshold_it_shows(
+    chromium: Chromium, odd: SimpleNamespace
+) -> None:
+    chromium.open(odd.file)
+    choose(chromium, "browser-slice", 2)
+    said = "Slice 3 of 3. Map: none. Threshold: reached by 1 % of the healthy voxels."
+    assert text_of(chromium, "browser-printed") == said
+    shown = "getComputedStyle(document.getElementById('browser-printed')).display"
+    assert chromium.run(shown) == "none"
+    chromium.ask("Emulation.setEmulatedMedia", media="print")
+    assert chromium.run(shown) == "block"
+    chromium.ask("Emulation.setEmulatedMedia", media="")
+
+
+@pytest.mark.browser
+def test_long_names_fit_the_narrowest_phone(chromium: Chromium, odd: SimpleNamespace) -> None:
+    chromium.open(odd.file, width=320)
+    chromium.run("document.querySelector('#browser-methods input:not(:checked)').click()")
+    choose(chromium, "browser-scan", len(odd.scans) - 1)
+    assert chromium.run("document.documentElement.scrollWidth") == 320

@@ -57,16 +57,31 @@
     };
   }
 
-  const three = (value) => (value === null ? "n/a" : value.toFixed(3));
+  // Rounds half to even, as Python does: toFixed rounds half up.
+  function fixed(value, digits) {
+    const isHalf = Number.isInteger(value * 2 ** (digits + 1)) && value * 2 ** digits % 1 !== 0;
+    const text = value.toFixed(digits);
+    return isHalf && Number(text.at(-1)) % 2 ? (value - 10 ** -digits / 2).toFixed(digits) : text;
+  }
+
+  const three = (value) => (value === null ? "n/a" : fixed(value, 3));
 
   function percent(rate) {
     const text = (100 * rate).toPrecision(2);
     return `${Number(text)} %`;
   }
 
+  const ordinals = new Intl.PluralRules("en", { type: "ordinal" });
+
   function lowest(place) {
-    const ending = { 1: "st", 2: "nd", 3: "rd" }[place + 1] ?? "th";
+    const ending = { one: "st", two: "nd", few: "rd", other: "th" }[ordinals.select(place + 1)];
     return place ? `${place + 1}${ending} lowest` : "lowest";
+  }
+
+  function placeOf({ scan, dice }, place, count) {
+    if (dice === null) return `${scan.name}: no Dice, because no map is shown or it has no lesion.`;
+    return `${scan.name}: ${lowest(place)} Dice (${three(dice)}) ` +
+      `of the ${count} scans shown of ${scan.dataset}.`;
   }
 
   function rank(scan) {
@@ -220,7 +235,7 @@
       const texts = !one ? ["–", "–", "–", "–", "–"] : [
         one.threshold > levels ? "above all" : (one.threshold / levels).toFixed(4),
         three(one.dice),
-        one.wrong_ml.toFixed(2),
+        fixed(one.wrong_ml, 2),
         `${one.matched} of ${one.lesions}`,
         String(one.made_up),
       ];
@@ -234,23 +249,34 @@
     id("browser-at").textContent = slice;
     id("browser-slice").setAttribute("aria-valuetext", slice);
     const order = fromWorst(), place = order.findIndex((one) => one.at === view.scan);
-    id("browser-place").textContent =
-      `${scan.name}: ${lowest(place)} Dice (${three(order[place].dice)}) ` +
-      `of the ${order.length} scans shown of ${scan.dataset}.`;
-    id("browser-next").disabled = place === order.length - 1;
-    id("browser-before").disabled = place === 0;
+    id("browser-place").textContent = placeOf(order[place], place, order.length);
+    id("browser-printed").textContent =
+      `Slice ${slice}. Map: ${view.post}. Threshold: reached by ${said} of the healthy voxels.`;
+    end(id("browser-next"), id("browser-before"), place === order.length - 1);
+    end(id("browser-before"), id("browser-next"), place === 0);
+  }
+
+  // A button that does no more hands the keyboard on to the other one.
+  function end(button, other, isAtEnd) {
+    if (isAtEnd && document.activeElement === button) {
+      other.disabled = false;
+      other.focus();
+    }
+    button.disabled = isAtEnd;
   }
 
   async function show() {
     const mine = ++wanted;
     id("browser").dataset.wanted = String(mine);
+    tell();
     try {
       const bytes = await unpacked(view.scan, view.slice);
       if (mine !== wanted) return;
       shown = bytes;
       draw();
-      tell();
     } catch (error) {
+      if (mine !== wanted) return;
+      panels(); // rather nothing than another slice
       id("browser-place").textContent =
         `This browser cannot show the slices (${error.message}). Try one of 2023 or newer.`;
     }
@@ -282,6 +308,7 @@
     for (const { title } of scans[view.scan].methods) {
       const label = element("label", "", place), box = element("input", "", label);
       box.type = "checkbox";
+      box.autocomplete = "off";
       box.value = title;
       box.checked = view.chosen.has(title);
       label.append(` ${title}`);
@@ -289,8 +316,10 @@
   }
 
   function open(number) {
-    const scan = scans[number];
-    if (!methodsOf(scan).length) scan.methods.forEach((method) => view.chosen.add(method.title));
+    const scan = scans[number], isOther = scan.dataset !== scans[view.scan].dataset;
+    if ((isOther || !shown) && !methodsOf(scan).length) {
+      scan.methods.forEach((method) => view.chosen.add(method.title));
+    }
     view.scan = number;
     const nearest = scan.slices.indexOf(scan.start);
     view.slice = nearest < 0 ? Math.floor(scan.slices.length / 2) : nearest;
@@ -353,6 +382,7 @@
     id("browser-next").addEventListener("click", () => move(1));
     const stage = id("browser-panels");
     stage.addEventListener("keydown", (event) => {
+      if (event.altKey || event.ctrlKey || event.metaKey) return; // the browser's own
       const act = {
         ArrowUp: () => turn(1),
         ArrowDown: () => turn(-1),
@@ -364,7 +394,8 @@
       act();
     });
     stage.addEventListener("wheel", (event) => {
-      if (document.activeElement !== stage) return; // the page scrolls until the slices are chosen
+      // The page scrolls until the slices are chosen, and can always be made larger.
+      if (document.activeElement !== stage || event.ctrlKey || !event.deltaY) return;
       event.preventDefault();
       turn(Math.sign(-event.deltaY));
     }, { passive: false });

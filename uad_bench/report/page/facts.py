@@ -50,8 +50,16 @@ class Names:
 
     @classmethod
     def of(cls, records: Sequence[CellRecord]) -> Names:
-        """Those of some cells; namesakes say in which parameters they differ."""
-        return cls(method_labels(records, BERCEA_2022), dataset_titles(records, BERCEA_2022))
+        """Those of some cells; namesakes say in which parameters they differ, or their names."""
+        titles = method_labels(records, BERCEA_2022)
+        named: defaultdict[str, set[str]] = defaultdict(set)
+        for (method, *_), title in titles.items():
+            named[title].add(method)
+        methods = {
+            key: f"{title} ({key[0]})" if len(named[title]) > 1 else title
+            for key, title in titles.items()
+        }
+        return cls(methods, dataset_titles(records, BERCEA_2022))
 
     def method(self, record: CellRecord) -> str:
         """The method of a cell."""
