@@ -18,7 +18,9 @@ import uad_bench as ub
 from uad_bench.cells import CellRecord, FitRecord
 from uad_bench.cli import main
 from uad_bench.evaluation.values import Metric
+from uad_bench.front.reproduce import Reproduction
 from uad_bench.sharing.differences import differences
+from uad_bench.sharing.reproduce import Comparison
 from uad_bench.sharing.zips import LISTING
 
 
@@ -152,6 +154,27 @@ def test_other_versions_are_said(again, archive, lab, prepared, tmp_path):
     _, _, err = uad_bench("reproduce", other, *here(archive, lab, prepared), cwd=tmp_path)
     assert "the code of ae is another than the archive's" in err
     assert "the protocol strict is of another version" in err
+
+
+def test_the_folder_of_the_archive_itself_is_no_reproduction(archive, lab, prepared, tmp_path):
+    """Nothing would be computed in it, and every number would be the same."""
+    with pytest.raises(ub.UadBenchError, match=r"results: holds cells of .*run\.zip themselves"):
+        ub.reproduce(archive, archive.parent / "results", data_root=lab, progress=False)
+    imported = ub.import_results(archive, tmp_path / "imported").folder
+    code, _, err = uad_bench(
+        *("reproduce", archive, "--results", imported, "--data-root", lab, "--cache", prepared),
+        cwd=tmp_path,
+    )
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "give a new folder with --results" in err
+
+
+def test_no_number_at_all_is_not_every_number_the_same() -> None:
+    nothing = Reproduction(Comparison((), {"a": "it fails here: why"}))
+    assert repr(nothing) == "no number can be compared: 1 cells could not be run again"
+    assert not nothing.holds
+    assert nothing.to_frame().moved.sum() == 0
 
 
 def test_a_number_that_neither_has_is_none_and_one_that_either_has_is_compared() -> None:

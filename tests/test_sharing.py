@@ -12,6 +12,7 @@ import stat
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,10 +28,13 @@ from uad_bench.evaluation.values import Metric, ScanScores
 from uad_bench.histogram_files import save_histograms
 from uad_bench.plugins.registry import open_registry
 from uad_bench.results import ResultsFolder, write_cell
+from uad_bench.sharing.again import _written_recipe
+from uad_bench.sharing.archive import ArchivedResults
+from uad_bench.sharing.detector import share_detector
 from uad_bench.sharing.held import held_of_people
 from uad_bench.sharing.paths import without_paths
 from uad_bench.sharing.zips import LISTING, opened_archive
-from uad_bench.volumes.recipe import find_recipe
+from uad_bench.volumes.recipe import Recipe, find_recipe
 
 READER = '''
 """It keeps the path of a file beside it."""
@@ -232,6 +236,7 @@ def test_an_edited_archive_is_refused_whole(archive, tmp_path, edit, said):
         (lambda f: rename(f, "cells/", "cells/other.json"), "is not its own cell"),
         (lambda f: change(f, "cells/", b"histograms/", b"../../"), "another cell's histograms"),
         (lambda f: change(f, "cells/", b"fae-s0-1", b"../../etc/"), "outside of a folder"),
+        (lambda f: change(f, "cells/", b"0123456789abcdef", b"../../x"), "outside of a folder"),
         (lambda f: f.pop(first(f, "histograms/")), "histograms of cells/"),
         (lambda f: f.update({"report.html": b"<script>"}), "which no export does"),
         (lambda f: f.update({".lock": b""}), "which no export does"),
@@ -240,6 +245,8 @@ def test_an_edited_archive_is_refused_whole(archive, tmp_path, edit, said):
         (lambda f: change(f, "histograms/", b"PK", b"KP"), "is damaged (File is not a zip"),
         (lambda f: change(f, "histograms/", b"lesion_sizes", b"lesion_sixes"), "KeyError"),
         (lambda f: change(f, "runs/", b"{", b""), "holds no settings; get it again"),
+        (lambda f: f.update({"runs/0a1b2c3d.json": b"[" * 200_000}), "holds no settings; get it"),
+        (lambda f: f.update({"tuning/a-1.log": b"[" * 200_000}), "a-1.log is damaged"),
         (lambda f: f.update({"plan.json": b"{}"}), "plan.json is damaged"),
         (lambda f: f.update({"tuning/a-1.log": b"{}\n1\n"}), "line 2 is no entry"),
         (lambda f: f.update({"detectors/a/validation.npz": b""}), "no detector.json beside it"),
@@ -275,6 +282,17 @@ def test_small_histograms_that_unpack_to_much_are_refused(archive, tmp_path, mon
     monkeypatch.setattr("uad_bench.sharing.archive.LARGEST_TEXT_MB", 1)
     said = refused(zipped(tmp_path / "bomb.zip", files), tmp_path / "into")
     assert "it unpacks to more than 1 MB" in said
+
+
+def test_the_name_of_a_recipe_leads_nowhere(tmp_path):
+    """A run with a recipe of its own is repeated with a file that is written for it."""
+    recipe = Recipe(name="../../stolen", n4=True)
+    manifests = {"0123456789abcdef": SimpleNamespace(recipe=recipe)}
+    archive = ArchivedResults(None, (), {}, manifests)
+    file = _written_recipe(archive, [cell(0)], tmp_path / "a" / "new")
+    assert file.parent == tmp_path / "a" / "new"
+    assert [one.name for one in tmp_path.rglob("*.yaml")] == [file.name]
+    assert find_recipe(str(file)) == recipe
 
 
 PARTS = st.sampled_from(["..", ".", "", "a", "cells", "C:", "\\", "\0", "~", "a b", "\u202e", "\n"])
@@ -320,6 +338,45 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(archive, tmp_path, monkeypa
     assert "unpacks to more than" in refused(zipped(tmp_path / "bomb.zip", files), tmp_path / "i")
 
 
+@pytest.mark.parametrize(
+    "name", ["tuning/a-0.log", "histograms/a.npz", "detectors/a/state.safetensors"]
+)
+def test_no_small_archive_fills_the_memory(archive, tmp_path, monkeypatch, name):
+    files = members(archive)
+    files[name] = bytes(3_000_000)
+    path = zipped(tmp_path / "bomb.zip", files)
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "small.zip", "w", 8) as new:
+        for one in old.namelist():
+            new.writestr(one, old.read(one))
+    monkeypatch.setattr("uad_bench.sharing.zips.LARGEST_TEXT_MB", 1)
+    monkeypatch.setattr("uad_bench.sharing.zips._digest", lambda _: pytest.fail("unpacked"))
+    assert f"{name} has over 1 MB" in refused(tmp_path / "small.zip", tmp_path / "into")
+
+
+def test_a_name_that_is_no_text_is_refused_in_one_line(tmp_path):
+    with zipfile.ZipFile(tmp_path / "name.zip", "w") as out:
+        out.writestr("cells/ä.json", b"")
+    raw = (tmp_path / "name.zip").read_bytes()
+    (tmp_path / "name.zip").write_bytes(raw.replace("ä".encode(), b"\xff\xff"))
+    assert "no zip, or a damaged one" in refused(tmp_path / "name.zip", tmp_path / "into")
+
+
+@given(data=st.data())
+def test_no_archive_that_was_cut_off_comes_in(archive, tmp_path_factory, data):
+    raw = archive.read_bytes()
+    root = tmp_path_factory.mktemp("cut")
+    (root / "run.zip").write_bytes(raw[: data.draw(st.integers(0, len(raw) - 1))])
+    assert "damaged" in refused(root / "run.zip", root / "into")
+
+
+def test_names_that_are_not_ascii_go_out_and_come_in(tmp_path):
+    spec = cell(0).spec.model_copy(update={"dataset": "läsionen-病変"})
+    made = cell(0, spec=spec, histograms=f"histograms/{spec.name}.npz")
+    path = results(tmp_path / "a", made).export(tmp_path / "run.zip")
+    (found,) = ub.import_results(path, tmp_path / "b").cells
+    assert found.spec.dataset == "läsionen-病変"
+
+
 @given(data=st.data())
 def test_no_changed_byte_changes_a_number(archive, tmp_path_factory, data):
     raw = bytearray(archive.read_bytes())
@@ -356,6 +413,40 @@ def test_cells_that_contradict_those_that_are_there_stop_an_import(archive, tmp_
         ub.import_results(archive, tmp_path / "b")
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("plan.json", "{"),
+        ("plan.json", "{}"),
+        ("runs/0a1b2c3d.json", "[]"),
+        ("runs/0a1b2c3d.json", '{"a": '),
+        ("manifests/0123456789abcdef.json", "{"),
+        ("histograms/*", "PK"),
+        ("tuning/fae-1.log", '{"op_code": 0}\n{"op\n'),
+    ],
+)
+def test_an_export_of_a_damaged_file_is_refused_in_one_line(tmp_path, name, text):
+    tuned = FitRecord(detector="fae-s0-11111111", trials=2)
+    found = results(tmp_path / "r", cell(0, fit=tuned))
+    file = next((tmp_path / "r").glob(name), tmp_path / "r" / name)
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+    with pytest.raises(ub.UadBenchError) as caught:
+        found.export(tmp_path / "run.zip")
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run.zip").exists()
+
+
+def test_the_cut_last_line_of_a_journal_does_not_stop_an_export(tmp_path):
+    tuned = FitRecord(detector="fae-s0-11111111", trials=2)
+    found = results(tmp_path / "r", cell(0, fit=tuned))
+    (tmp_path / "r/tuning").mkdir()
+    (tmp_path / "r/tuning/fae-1.log").write_text('{"op_code": 0}\n{"op')
+    files = members(found.export(tmp_path / "run.zip"))
+    assert files["tuning/fae-1.log"] == b'{"op_code": 0}\n'
+
+
 def test_an_export_says_which_file_is_gone(tmp_path):
     found = results(tmp_path / "r", cell(0))
     (tmp_path / "r" / found.cells[0].histograms).unlink()
@@ -385,6 +476,20 @@ def test_a_shared_detector_gives_the_same_map_as_folder_and_as_zip(mean, lab, tm
     card = files["README.md"].decode()
     assert "scans of 4 people" in card
     assert f"| none | {mean.threshold():.6g} |" in card
+
+
+@pytest.mark.parametrize("cut", [0, 100])
+def test_a_damaged_detector_is_not_shared(mean, tmp_path, cut):
+    mean.save(tmp_path / "kept")
+    file = tmp_path / "kept/state.safetensors"
+    file.write_bytes(file.read_bytes()[:cut] if cut else file.read_bytes()[:-1] + b"?")
+    for out in ("folder", "one.zip"):
+        with pytest.raises(ub.UadBenchError, match=r"state\.safetensors: damaged, its SHA-256"):
+            share_detector(tmp_path / "kept", tmp_path / out, "MIT", open_registry(None))
+        assert not (tmp_path / out).exists()
+    file.unlink()
+    with pytest.raises(ub.UadBenchError, match=r"state\.safetensors: No such file"):
+        share_detector(tmp_path / "kept", tmp_path / "one.zip", "MIT", open_registry(None))
 
 
 def test_an_edited_detector_is_refused_by_its_zips_name(mean, tmp_path):

@@ -49,30 +49,20 @@ class Reproduction:
         """
         import pandas as pd
 
-        rows = [
-            {
-                "method": number.cell.method,
-                "dataset": number.cell.dataset,
-                "protocol": number.cell.protocol,
-                "postprocessing": number.cell.postprocessing,
-                "seed": number.cell.seed,
-                "metric": number.metric,
-                "part": number.part,
-                "unit": number.unit,
-                "then": number.then,
-                "now": number.now,
-                "moved": number.moved,
-                "difference": number.difference,
-                "tolerance": number.tolerance,
-                "within": number.within,
-            }
-            for number in self.comparison.numbers
-        ]
-        return pd.DataFrame(rows)
+        numbers = self.comparison.numbers
+        of_cell = ("method", "dataset", "protocol", "postprocessing", "seed")
+        of_number = ("metric", "part", "unit", "then", "now", "moved", "difference", "tolerance")
+        columns = {name: [getattr(one.cell, name) for one in numbers] for name in of_cell}
+        columns |= {
+            name: [getattr(one, name) for one in numbers] for name in (*of_number, "within")
+        }
+        return pd.DataFrame(columns)
 
     def __repr__(self) -> str:
         numbers, lost = self.comparison.numbers, len(self.comparison.not_compared)
         cells = len({number.cell.name for number in numbers})
+        if not numbers:
+            return f"no number can be compared: {lost} cells could not be run again"
         moved = sum(number.moved for number in numbers)
         beyond = sum(not number.within for number in numbers)
         what = (

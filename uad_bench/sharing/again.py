@@ -155,7 +155,7 @@ def _written_recipe(found: ArchivedResults, cells: Sequence[CellRecord], results
     for use in uses:
         if use.manifest_hash in found.manifests:
             recipe: Recipe = found.manifests[use.manifest_hash].recipe
-            file = results / f"{recipe.name}-{recipe.hash}.yaml"
+            file = results / f"recipe-{recipe.hash}.yaml"  # its name is the archive's
             write_whole(file, yaml.safe_dump(recipe.model_dump(mode="json")).encode())
             return file
     raise UadBenchError("the archive does not hold the recipe of its run")

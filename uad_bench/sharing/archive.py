@@ -18,7 +18,7 @@ from safetensors.numpy import load
 
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
-from uad_bench.histogram_files import parsed_histograms
+from uad_bench.histogram_files import load_histograms, parsed_histograms
 from uad_bench.plugins.registry import Registry
 from uad_bench.results import NoCellError, ResultsFolder, parsed_cell, read_cell
 from uad_bench.runner.detectors.folder import (
@@ -27,6 +27,7 @@ from uad_bench.runner.detectors.folder import (
     DetectorRecord,
     find_method,
     read_record,
+    refuse_damaged,
 )
 from uad_bench.runner.plan.plan import PlanFile
 from uad_bench.sharing.held import files_of_user, held_of_people
@@ -111,7 +112,9 @@ def export_cells(
             )
         files[name] = _json(clean)
         if clean.histograms is not None and record.histograms is not None:
-            files[clean.histograms] = _there(folder.root / record.histograms)
+            file = _there(folder.root / record.histograms)
+            load_histograms(file)  # nobody could import a damaged one
+            files[clean.histograms] = file
     files |= _of_runs(folder, records)
     notes = list(_NO_IMAGES)
     if detectors:
@@ -142,31 +145,52 @@ def _json(record: CellRecord) -> bytes:
 def _of_runs(folder: ResultsFolder, records: Sequence[CellRecord]) -> Iterator[tuple[str, bytes]]:
     """Yield the plan, and settings, data and tuning of the runs that made some cells."""
     if folder.plan.is_file():
-        plan = PlanFile.model_validate_json(folder.plan.read_bytes())
+        try:
+            plan = PlanFile.model_validate_json(folder.plan.read_bytes())
+        except ValidationError:
+            raise _damaged(folder.plan) from None
         again = "uad-bench reproduce RUN.zip --results NEW"
         values = without_paths(plan.model_dump(mode="json")) | {"command": again}
         yield "plan.json", f"{json.dumps(values)}\n".encode()
     for name in sorted({record.run for record in records} - {""}):
-        values = json.loads(_there(folder.runs / f"{name}.json").read_bytes())
+        values = _parsed(_there(folder.runs / f"{name}.json"))
         text = json.dumps(shareable_settings(values), indent=1)
         yield f"runs/{name}.json", f"{text}\n".encode()
     uses = [use for record in records for use in (record.training, record.data) if use is not None]
     for name in sorted({use.manifest_hash for use in uses}):
         file = folder.manifests / f"{name}.json"
         if file.is_file():  # what was evaluated by `evaluate` has none
-            values = without_paths(json.loads(file.read_bytes()))
+            values = without_paths(_parsed(file))
             yield f"manifests/{name}.json", f"{json.dumps(values, indent=1)}\n".encode()
     tuned = {record.spec.method for record in records if record.fit and record.fit.trials}
     for file in sorted(folder.tuning.glob("*.log")):
         if file.stem.rpartition("-")[0] in tuned:
-            lines = (json.dumps(without_paths(json.loads(line))) for line in _lines(file))
+            lines = (json.dumps(without_paths(_parsed(file, line))) for line in _lines(file))
             yield f"tuning/{file.name}", "".join(f"{line}\n" for line in lines).encode()
 
 
-def _lines(file: Path) -> Iterator[str]:
-    """Yield the whole lines of a journal."""
-    *whole, _ = file.read_text(encoding="utf-8").split("\n")
-    yield from whole
+def _lines(file: Path) -> list[bytes]:
+    """The whole lines of a journal."""
+    return file.read_bytes().split(b"\n")[:-1]
+
+
+def _parsed(file: Path, text: bytes | None = None) -> dict[str, Any]:
+    """The JSON of a file, or of a part of it.
+
+    Raises:
+        UadBenchError: it is none.
+    """
+    try:
+        values = json.loads(file.read_bytes() if text is None else text)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise _damaged(file)
+    return values
+
+
+def _damaged(file: Path) -> UadBenchError:
+    return UadBenchError(f"{file}: damaged, and cells stand on it; run again what made it")
 
 
 def shareable_settings(values: dict[str, Any]) -> dict[str, Any]:
@@ -209,6 +233,7 @@ def _of_detectors(
         of = folder.detectors / key
         record = read_record(of)
         method = find_method(of, record, registry)
+        refuse_damaged(of, record)
         if files := files_of_user(of, record, method):
             named = ", ".join(Path(file).name for file in files)
             notes.append(f"Not the detector {key}, which reads files of this machine: {named}.")
@@ -286,16 +311,19 @@ def _cell(archive: Archive, name: str) -> CellRecord:
         raise UadBenchError(f"{archive.path}: {name} names another cell's histograms")
     if record.histograms is not None and record.histograms not in archive.listing.files:
         raise UadBenchError(f"{archive.path}: the histograms of {name} are missing")
-    key = "" if record.fit is None else record.fit.detector
-    if "/" in key or "/" in record.run or ".." in (key, record.run):
-        raise UadBenchError(f"{archive.path}: {name} names a detector or run outside of a folder")
+    keys = [record.run, "" if record.fit is None else record.fit.detector]
+    keys += [use.manifest_hash for use in (record.training, record.data) if use is not None]
+    if any("/" in key or key == ".." for key in keys):
+        raise UadBenchError(
+            f"{archive.path}: {name} names a detector, run or manifest outside of a folder"
+        )
     return record
 
 
 def _settings(archive: Archive, name: str) -> dict[str, Any]:
     try:
         values = json.loads(archive.read(name))
-    except ValueError:
+    except (ValueError, RecursionError):
         values = None
     if not isinstance(values, dict):
         raise UadBenchError(f"{archive.path}: {name} holds no settings; get it again")
@@ -331,7 +359,7 @@ def _refuse_unusable(archive: Archive, name: str) -> None:
             PlanFile.model_validate_json(archive.read(name))
         elif file.endswith(".log"):
             _refuse_lines(archive.read(name))
-    except (ValueError, SafetensorError, zipfile.BadZipFile) as error:
+    except (ValueError, RecursionError, SafetensorError, zipfile.BadZipFile) as error:
         reason = next(iter(str(error).splitlines()), "")
         raise UadBenchError(f"{archive.path}: {name} is damaged ({reason}); get it again") from None
 

@@ -22,6 +22,7 @@ from uad_bench.runner.detectors.folder import (
     DetectorRecord,
     find_method,
     read_record,
+    refuse_damaged,
 )
 from uad_bench.sharing.card import detector_card
 from uad_bench.sharing.held import files_of_user, held_of_people
@@ -59,6 +60,7 @@ def share_detector(folder: Path, out: Path, licence: str, registry: Registry) ->
     refuse_existing(out)
     record = read_record(folder)
     method = find_method(folder, record, registry)
+    refuse_damaged(folder, record)
     if files := files_of_user(folder, record, method):
         raise UadBenchError(
             f"{folder}: reads {', '.join(files)}, which a shared detector does not hold; share one "

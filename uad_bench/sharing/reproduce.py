@@ -11,6 +11,7 @@ from uad_bench.cells import CellRecord, CellSpec
 from uad_bench.errors import UadBenchError
 from uad_bench.plugins.code import code_of
 from uad_bench.plugins.registry import Registry
+from uad_bench.results import ResultsFolder, stored_cells
 from uad_bench.runner.environment import versions
 from uad_bench.runner.events import Event, Listener, Noted, Started
 from uad_bench.runner.place import device_of
@@ -53,6 +54,7 @@ def reproduce(path: Path, results: Path, given: Mapping[str, Any], tell: Listene
     """
     with opened_results(path) as found:
         pass  # all that is needed of it has been read
+    _refuse_cells_of_then(path, found.cells, ResultsFolder(results))
     told: set[Event] = set()
 
     def check(event: Event) -> None:
@@ -89,6 +91,16 @@ def reproduce(path: Path, results: Path, given: Mapping[str, Any], tell: Listene
         done = run(one.config, one.registry, [go_on], command=command)
         numbers += _compared(one.cells, done.records, reasons, tell)
     return Comparison(tuple(numbers), reasons)
+
+
+def _refuse_cells_of_then(path: Path, then: Sequence[CellRecord], folder: ResultsFolder) -> None:
+    """Refuse a folder with cells of the archive themselves, which no run would compute again."""
+    there = {one.spec.name: one.environment for one in map(shareable, stored_cells(folder))}
+    if any(there.get(cell.spec.name) == cell.environment for cell in then):
+        raise UadBenchError(
+            f"{folder.root}: holds cells of {path} themselves, which would not be run again; give "
+            "a new folder with --results"
+        )
 
 
 def _without_strays(again: RunAgain, reasons: dict[str, str]) -> RunAgain:
@@ -145,7 +157,8 @@ def _compared(
             continue
         assert new is not None
         if shareable(new).spec.params != old.spec.params:
-            tell(Noted(f"{old.spec.name}: tuning chose other parameters here"))
+            who = "tuning chose" if old.fit is not None and old.fit.trials else "its method has"
+            tell(Noted(f"{old.spec.name}: {who} other parameters here"))
         yield from differences(old, new)
 
 

@@ -23,11 +23,13 @@ from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.method import Method
 from uad_bench.plugins.code import code_of
 from uad_bench.plugins.registry import Registry
-from uad_bench.system.disk import writing
+from uad_bench.system.disk import sha256_of, writing
 from uad_bench.volumes.recipe import Recipe
 
 RECORD, STATE, VALIDATION = "detector.json", "state.safetensors", "validation.npz"
 """The files of a detector's folder."""
+
+_AGAIN = "train the detector again"
 
 SCHEMA: Literal[1] = 1
 """Version of the layout of ``detector.json``."""
@@ -162,6 +164,20 @@ def find_method(folder: Path, record: DetectorRecord, registry: Registry) -> typ
     return method
 
 
+def refuse_damaged(folder: Path, record: DetectorRecord) -> None:
+    """Refuse a detector whose state is not the one of its record, without loading it.
+
+    Raises:
+        UadBenchError: it is another, or cannot be read.
+    """
+    try:
+        found = sha256_of(folder / STATE)
+    except OSError as error:
+        raise UadBenchError(f"{folder / STATE}: {error.strerror or error}; {_AGAIN}") from None
+    if found != record.sha256:
+        raise UadBenchError(f"{folder / STATE}: damaged, its SHA-256 is another; {_AGAIN}")
+
+
 def read_detector(
     folder: Path, method: type[Method], record: DetectorRecord, device: str
 ) -> Method:
@@ -176,25 +192,24 @@ def read_detector(
     Raises:
         UadBenchError: the folder is damaged, or a file that the method reads is gone.
     """
-    again = "train the detector again"
     try:
         data = (folder / STATE).read_bytes()
     except OSError as error:
-        raise UadBenchError(f"{folder / STATE}: {error.strerror or error}; {again}") from None
+        raise UadBenchError(f"{folder / STATE}: {error.strerror or error}; {_AGAIN}") from None
     if hashlib.sha256(data).hexdigest() != record.sha256:
-        raise UadBenchError(f"{folder / STATE}: damaged, its SHA-256 is another; {again}")
+        raise UadBenchError(f"{folder / STATE}: damaged, its SHA-256 is another; {_AGAIN}")
     try:
         fitted = method(method.Params.model_validate(record.params))
         fitted.load(load(data), device)
     except ValidationError as error:
         item = error.errors()[0]
         name = ".".join(str(part) for part in item["loc"])
-        raise UadBenchError(f"{folder}: parameter {name}: {item['msg']}; {again}") from None
+        raise UadBenchError(f"{folder}: parameter {name}: {item['msg']}; {_AGAIN}") from None
     except SafetensorError as error:
-        raise UadBenchError(f"{folder / STATE}: damaged ({error}); {again}") from None
+        raise UadBenchError(f"{folder / STATE}: damaged ({error}); {_AGAIN}") from None
     except OSError as error:
         raise UadBenchError(
             f"{folder}: {record.method} needs a file that cannot be read: {error}; put it back, or "
-            f"{again}"
+            f"{_AGAIN}"
         ) from None
     return fitted
