@@ -12,7 +12,7 @@ import pytest
 
 from uad_bench.runner.config import RunConfig
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 BLOCKS = {
     "methods": ("uad_bench.models", "uad_bench.training"),
     "datasets": (

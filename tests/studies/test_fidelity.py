@@ -19,7 +19,7 @@ from uad_bench.evaluation.latent import TISSUES
 from uad_bench.phantom.layouts import write_layout
 
 with pytest.MonkeyPatch.context() as patch:  # it is in the checkout, not in the package
-    patch.syspath_prepend(str(Path(__file__).parents[1]))
+    patch.syspath_prepend(str(Path(__file__).parents[2]))
     from studies.fidelity import answers, arms, effects, measure, notation, page, records
     from studies.fidelity.__main__ import app
     from studies.fidelity.data import StudyData

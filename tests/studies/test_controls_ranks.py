@@ -14,7 +14,7 @@ from uad_bench.cells import CellRecord
 from uad_bench.evaluation.values import Metric
 from uad_bench.results import ResultsFolder, write_cell
 
-SCRIPT = Path(__file__).parents[1] / "studies" / "controls_ranks.py"
+SCRIPT = Path(__file__).parents[2] / "studies" / "controls_ranks.py"
 
 
 @pytest.fixture(scope="module")

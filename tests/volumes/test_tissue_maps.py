@@ -36,7 +36,7 @@ from uad_bench.volumes.steps.tissue_maps import (
 
 SCAN = Scan("sub-01", Path("flair.nii.gz"))
 AFFINE = np.array([[-2.0, 0, 0, 20], [0, 2, 0, -20], [0, 0, 2, -20], [0, 0, 0, 1]])
-DOCS = Path(__file__).resolve().parents[1] / "docs" / "how-to" / "give-tissue-maps.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "give-tissue-maps.md"
 
 
 def ball() -> np.ndarray:

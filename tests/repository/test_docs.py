@@ -18,7 +18,7 @@ from nbclient import NotebookClient
 import uad_bench
 from uad_bench.cli import main
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 FENCE = re.compile(r"^ *```(?:bash|console|text)?\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 GROUPS = {"atlas"}

@@ -66,7 +66,7 @@ def test_a_name_that_is_not_public_is_refused():
 def test_the_python_way_of_the_readme_runs(monkeypatch, capsys):
     """Not sent to MLflow, which would take longer than all the rest."""
     monkeypatch.setattr("uad_bench.runner.run.Mlflow", Mock())
-    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     assert len([line for line in code.splitlines() if line]) == 5
     names: dict[str, object] = {}

@@ -12,7 +12,7 @@ import pytest
 from uad_bench.errors import ScanError, UadBenchError
 from uad_bench.system.processes import Workers
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BIG = 8 * 2**20
 
 

@@ -26,7 +26,7 @@ from uad_bench.runner.executors.cluster_file import read_cluster_file
 from uad_bench.runner.place import device_of, place_notes, unfit_place, visible_gpus
 from uad_bench.system import extras
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "uad_bench", "run"]
 
 SBATCH = """#!/bin/bash

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_player import Student, slices
 from torch import Tensor, nn
 
 import uad_bench
@@ -22,8 +23,6 @@ from uad_bench.runner.detectors.checkpoints import Checkpoints
 from uad_bench.runner.detectors.folder import DetectorRecord, read_record
 from uad_bench.training import Loss, Player, Trainable, TrainingParams, Turn, train_players
 from uad_bench.training.variational import VariationalTraining
-
-from .test_players import Student, slices
 
 STEPS = 12
 PARAMS = TrainingParams(

@@ -40,7 +40,7 @@ def program(command: str, **environment: str) -> subprocess.CompletedProcess[str
         env={
             **os.environ,
             "PYTHONUNBUFFERED": "",
-            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "PYTHONPATH": str(Path(__file__).parents[2]),
             "PYTHONIOENCODING": "",  # tox sets one
             **environment,
         },
@@ -91,7 +91,7 @@ def test_what_an_ascii_terminal_lacks_is_a_question_mark(environment):
 
 
 def test_the_command_line_prints_with_its_own_echo():
-    source = Path(__file__).parents[1] / "uad_bench" / "cli"
+    source = Path(__file__).parents[2] / "uad_bench" / "cli"
     texts = {file.name: file.read_text() for file in source.glob("*.py")}
     assert not [name for name, text in texts.items() if "typer.echo(" in text]
 

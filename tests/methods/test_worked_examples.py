@@ -13,7 +13,7 @@ from uad_bench.method import FitContext, Method, Slices
 from uad_bench.plugins.conformance import check_method
 from uad_bench.plugins.registry import read_plugin
 
-DOCS = Path(__file__).resolve().parents[1] / "docs" / "how-to"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 MOST_LINES = {"mean-intensity": 25, "plain-autoencoder": 45, "adversarial-pair": 80}
 SIZE = 32
 

@@ -28,7 +28,7 @@ from uad_bench.runner.executors.contract import Done, Failure, Slot
 from uad_bench.runner.executors.dask import DaskExecutor, Pool
 from uad_bench.runner.executors.versions import version_fault
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)

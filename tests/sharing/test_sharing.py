@@ -52,7 +52,7 @@ class Reader(Method):
         return slices.image
 '''
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 HOME = "/home/alice/studies 2"
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from uad_bench import kernels
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RUN = (
     "run",
     "--methods",

@@ -817,7 +817,7 @@ def test_runs_that_create_one_database_at_once_all_arrive(results: Path, tmp_pat
     write_cell(ResultsFolder(results), cell())
     environment = os.environ | {
         "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'shared.db'}",
-        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
     }
     command = [sys.executable, "-m", "uad_bench", "sync", "--results"]
     runs = []

@@ -17,7 +17,7 @@ from uad_bench.plugins.registry import PluginSources, discover
 from uad_bench.report.bercea2022 import BERCEA_2022
 
 SHARED = Path(
-    os.environ.get("UAD_BENCH_SHARED", Path(__file__).resolve().parents[2] / "shared" / "data")
+    os.environ.get("UAD_BENCH_SHARED", Path(__file__).resolve().parents[3] / "shared" / "data")
 )
 NAMES = ("hi", "mslub", "msisbi", "msi", "wmh", "gbi", "brats", "bids")
 
@@ -546,7 +546,7 @@ def test_hi_sessions_of_a_person_share_a_split(tmp_path: Path) -> None:
 
 
 def test_the_example_in_the_guide_is_a_dataset(tmp_path: Path) -> None:
-    guide = Path(__file__).resolve().parents[1] / "docs" / "how-to" / "add-a-dataset.md"
+    guide = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "add-a-dataset.md"
     (example,) = re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
     plugin = tmp_path / "clinic.py"
     plugin.write_text(example, encoding="utf-8")
