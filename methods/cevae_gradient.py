@@ -21,10 +21,9 @@ class CEVAEGradient(GradientScore, CEVAE):
     """``|dKL/dx|``, smoothed: where the image has to change to be more like the prior."""
 
     class Params(CEVAE.Params):
-        """Hyper-parameters: those of ``cevae``, with a divergence that says something.
+        """Hyper-parameters: those of ``cevae``, with other defaults.
 
-        Where it hardly counts, or where a network lowers it by scaling its mean down, its gradient
-        says little.
+        The gradient of a divergence that training hardly counts says little.
         """
 
         beta: float = tunable(1e-3, 1e-5, 1e-2, log=True, ge=0.0)

@@ -55,12 +55,15 @@ def main() -> None:
     once = options.once.split(",") if options.once else []
     names = [name for name in names if name not in once]
     seeds = [int(seed) for seed in options.seeds.split(",")]
-    changed: tuple[dict[str, Any], ...] = ({}, {})
-    for one in options.param:
-        key, value = one.split("=", 1)
-        changed[key.split(".")[0] in once][key] = value
-    no_controls: dict[str, Any] = {"controls": ()}
-    runs = ((names, seeds, dict[str, Any]()), (once, seeds[:1], no_controls))
+    changed = dict(one.split("=", 1) for one in options.param)
+    late = {key: value for key, value in changed.items() if key.split(".")[0] in once}
+    early = {key: value for key, value in changed.items() if key not in late}
+    slices = options.slices
+    runs: list[dict[str, Any]] = [
+        {"methods": names, "seeds": seeds, "param": budgets(registry, names, slices) | early},
+        {"methods": once, "seeds": seeds[:1], "param": budgets(registry, once, slices) | late},
+    ]
+    runs[1]["controls"] = ()  # they are beside the first
     data: dict[str, Any] = {"phantoms": options.phantoms, "recipe": options.recipe}
     parts = {"simulated": data}
     if options.data_root is not None:
@@ -71,19 +74,16 @@ def main() -> None:
         if found:  # both learn from the same simulated people
             learned = options.results / "simulated" / "detectors"
             copytree(learned, folder / "detectors", copy_function=_link, dirs_exist_ok=True)
-        for (methods, some, also), params in zip(runs, changed, strict=True):
-            if methods:
+        for one in runs:
+            if one["methods"]:
                 ub.run(
-                    methods,
-                    "all",
+                    datasets="all",
                     results=folder,
                     tune=False,
-                    seeds=some,
                     postprocessing=_POSTPROCESSING,
-                    param=budgets(registry, methods, options.slices) | params,
                     mlflow=False,
+                    **one,
                     **given,
-                    **also,
                 )
         found.append(ub.load_results(folder))
     (options.docs / "images" / _PICTURE).write_bytes(lesion_picture(view(found[0], data)))
