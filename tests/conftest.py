@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,9 @@ from uad_bench.phantom.layouts import write_layout
 from uad_bench.phantom.scan import PhantomScan
 
 SPACING = 4.0
+
+# The studies are in the checkout only; last, so that the tests see the installed package.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 # A first example pays for imports and compilation, and a busy machine for everything.
 settings.register_profile("no clock", deadline=None)

@@ -1,7 +1,6 @@
 """The plugin commands: quick to start, one line for a mistake, and exit codes to rely on."""
 
 import json
-import resource
 import subprocess
 import sys
 
@@ -67,24 +66,18 @@ def error_of(capsys, *arguments) -> str:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["list"], ["list", "methods"]])
-def test_help_and_list_start_without_heavy_modules_in_a_blink(arguments):
+def test_help_and_list_start_without_heavy_modules(arguments):
     code = (
         "import json, sys; from uad_bench.cli import main; main(sys.argv[1:]); "
         "print(json.dumps(sorted(sys.modules)))"
     )
-    seconds = []
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run(
-            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
-        )
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+    )
     loaded = {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
     assert not loaded & {"torch", "numpy", "scipy", "pandas", "mlflow", "optuna", "nibabel", "rich"}
     if arguments == ["list"]:
         assert "pydantic" not in loaded
-    assert min(seconds) < 0.6, "processor time; the aim of 0.3 s is for an idle machine"
 
 
 def test_no_commands_help_loads_what_computes():

@@ -6,7 +6,6 @@ import os
 import pickle
 import signal
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -27,8 +26,6 @@ from uad_bench.runner.executors import pools
 from uad_bench.runner.executors.contract import Done, Failure, Slot
 from uad_bench.runner.executors.dask import DaskExecutor, Pool
 from uad_bench.runner.executors.versions import version_fault
-
-ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -96,10 +93,8 @@ NOWHERE = Environment(
 @pytest.fixture(scope="module")
 def pool() -> Iterator[Pool]:
     """Two workers of this machine, for all tests; the first is said to have a GPU."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [*sys.path, str(ROOT)])  # a worker finds this module
-        with pools.local_pool(2, 1, gpus=("7",), said="--jobs 2") as opened:
-            yield opened
+    with pools.local_pool(2, 1, gpus=("7",), said="--jobs 2") as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -16,12 +16,6 @@ ROOT = Path(__file__).parents[2]
 BIG = 8 * 2**20
 
 
-@pytest.fixture(autouse=True)
-def _workers_find_this_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker starts with the parent's path, on which pytest does not put the tests."""
-    monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT)])
-
-
 def twice(number: int) -> int:
     return 2 * number
 

@@ -14,15 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import uad_bench as ub
+from studies.fidelity import answers, arms, effects, measure, notation, page, records
+from studies.fidelity.__main__ import app
+from studies.fidelity.data import StudyData
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.latent import TISSUES
 from uad_bench.phantom.layouts import write_layout
-
-with pytest.MonkeyPatch.context() as patch:  # it is in the checkout, not in the package
-    patch.syspath_prepend(str(Path(__file__).parents[2]))
-    from studies.fidelity import answers, arms, effects, measure, notation, page, records
-    from studies.fidelity.__main__ import app
-    from studies.fidelity.data import StudyData
 
 Verdict = effects.Verdict
 NAN = float("nan")
