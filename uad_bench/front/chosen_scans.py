@@ -1,26 +1,18 @@
-"""Which scans a report's patient browser shows, with which detectors: decided before any is scored.
+"""Which scans a report's patient browser may show, and which detectors score them.
 
-The scans are chosen by their Dice. What goes in is what fits, whatever the scores will be.
+The scans are chosen by their Dice. How many of them fit is seen when they are scored.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
-
-import numpy as np
+from dataclasses import dataclass
+from itertools import chain, zip_longest
 
 from uad_bench.cells import CellRecord
-from uad_bench.errors import UadBenchError
 from uad_bench.front.searched import Searched
-from uad_bench.method import Method
-from uad_bench.report.page.browser import left_out
-from uad_bench.report.page.expected import ExpectedMethod, largest_size
 from uad_bench.report.page.facts import Names
-from uad_bench.report.page.room import ScanSize, fitting
-from uad_bench.runner.detectors.scoring import scores_by_residual
 from uad_bench.volumes.store.prepared import PreparedDataset, PreparedScan
 
 _PLACES = (0.0, 0.5, 1.0)
@@ -29,31 +21,57 @@ _PLACES = (0.0, 0.5, 1.0)
 Cells = tuple[CellRecord, ...]
 """The cells of one detector on one dataset, one per post-processing."""
 
-T = TypeVar("T")
 
-
-@dataclass(frozen=True, slots=True)
-class ChosenDataset:
-    """A dataset as the browser shows it.
+@dataclass(frozen=True, slots=True, eq=False)
+class ChosenScan:
+    """A scan of a prepared dataset.
 
     Attributes:
-        title: what the page calls it.
+        dataset: what the page calls its dataset.
         data: the prepared dataset.
-        scans: those that are shown.
-        cells: of each detector.
-        names: what the page calls methods.
+        scan: the scan.
     """
 
-    title: str
+    dataset: str
     data: PreparedDataset
-    scans: tuple[PreparedScan, ...]
-    cells: tuple[Cells, ...]
-    names: Titles
+    scan: PreparedScan
 
 
 @dataclass(frozen=True, slots=True)
-class Titles(Names):
-    """What the browser calls methods, and which it shows from the start.
+class ChosenDetector:
+    """A stored detector.
+
+    Attributes:
+        key: its own.
+        title: what the page calls it.
+        rank: those of a lower rank are more important.
+        cells: by what the page calls the dataset.
+    """
+
+    key: str
+    title: str
+    rank: int
+    cells: Mapping[str, Cells]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a page may show.
+
+    Attributes:
+        scans: of one dataset after the other by turns.
+        detectors: the most important first.
+        notes: what is left out.
+    """
+
+    scans: tuple[ChosenScan, ...]
+    detectors: tuple[ChosenDetector, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Titles(Names):
+    """What the browser calls detectors, and how important they are.
 
     Attributes:
         seeds: those of each method, by what it learned from and the hash of its parameters.
@@ -62,7 +80,7 @@ class Titles(Names):
     seeds: Mapping[tuple[str, str, str], tuple[int, ...]]
 
     @classmethod
-    def of(cls, records: Sequence[CellRecord]) -> Titles:
+    def of(cls, records: Sequence[CellRecord]) -> _Titles:
         """Those of some cells."""
         seeds: dict[tuple[str, str, str], set[int]] = {}
         for record in records:
@@ -89,137 +107,48 @@ def _kind(record: CellRecord) -> tuple[str, str, str]:
     return record.spec.method, record.spec.supervised_on, record.spec.params_hash
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
-    """How many scans there is room for.
-
-    Attributes:
-        patients: scans of each dataset.
-        size: bytes of all of them.
-    """
-
-    patients: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """What goes on the page.
-
-    Attributes:
-        datasets: with the scans and the detectors that are shown.
-        stride: of how many slices there is room for one, whatever the scores will be.
-        notes: what is left out.
-    """
-
-    datasets: tuple[ChosenDataset, ...]
-    stride: int
-    notes: tuple[str, ...]
-
-    def first_cells(self) -> dict[str, CellRecord]:
-        """Return a cell of each detector, by the detector's key."""
-        return _first_cells(self.datasets)
-
-
-_Planned = tuple[ChosenDataset, tuple[ExpectedMethod, ...]]
-"""A dataset, and what its detectors will make of each scan."""
-
-
-def chosen_scans(records: Iterable[CellRecord], searched: Searched, room: Room) -> Chosen:
-    """Choose scans and detectors for which there is room.
+def chosen_scans(records: Iterable[CellRecord], searched: Searched, patients: int) -> Chosen:
+    """Choose scans and detectors.
 
     Args:
         records: the cells.
-        searched: where detectors and prepared data are.
-        room: how many.
+        searched: where prepared data are.
+        patients: scans of each dataset.
     """
     cells, notes = tuple(records), list[str]()
-    names = Titles.of(cells)
-    found = list(_datasets(cells, names, searched, room.patients, notes))
-    planned = list(_at_hand(found, searched, notes))
-    datasets, stride = _fitting(planned, room.size, notes)
-    return Chosen(datasets, stride, tuple(notes))
+    names = _Titles.of(cells)
+    datasets = list(_datasets(cells, names, searched, patients, notes))
+    turns = chain.from_iterable(zip_longest(*(one.scans for one in datasets)))
+    scans = tuple(scan for scan in turns if scan is not None)
+    return Chosen(scans, _detectors_of(datasets, names), tuple(notes))
 
 
-def by_turns(groups: Sequence[Sequence[T]]) -> Iterator[T]:
-    """Yield the first of each group, then the second of each, and so on."""
-    for turn in range(max(map(len, groups), default=0)):
-        yield from (group[turn] for group in groups if turn < len(group))
+@dataclass(frozen=True, slots=True)
+class _Dataset:
+    """The scans of a dataset that may be shown, and the cells of each detector."""
+
+    title: str
+    scans: tuple[ChosenScan, ...]
+    cells: tuple[Cells, ...]
 
 
-def _first_cells(datasets: Iterable[ChosenDataset]) -> dict[str, CellRecord]:
-    """A cell of each detector, by the detector's key."""
-    firsts = (some[0] for one in datasets if one.scans for some in one.cells)
-    found: dict[str, CellRecord] = {}
-    for first in firsts:
-        if first.fit is not None:
-            found.setdefault(first.fit.detector, first)
-    return found
-
-
-def _at_hand(
-    datasets: Sequence[ChosenDataset], searched: Searched, notes: list[str]
-) -> Iterator[_Planned]:
-    """Yield the datasets with what those of their detectors that are there will make of scans."""
-    methods: dict[str, type[Method]] = {}
-    for key, first in _first_cells(datasets).items():
-        try:
-            methods[key] = searched.method(key)
-        except UadBenchError as error:
-            notes.append(f"{datasets[0].names.shown(first)}: {error}.")
+def _detectors_of(datasets: Iterable[_Dataset], names: _Titles) -> tuple[ChosenDetector, ...]:
+    """Every detector, with its cells on all datasets."""
+    found: dict[str, dict[str, Cells]] = {}
     for one in datasets:
-        cells, expected = list[Cells](), list[ExpectedMethod]()
-        for some in one.cells:
-            first = some[0]
-            if first.fit is not None and first.fit.detector in methods:
-                maps = tuple(record.spec.postprocessing for record in some)
-                rebuilds = scores_by_residual(methods[first.fit.detector])
-                title, rank = one.names.shown(first), one.names.rank(first)
-                expected.append(ExpectedMethod(title, maps, rebuilds, rank))
-                cells.append(some)
-        if expected:
-            yield replace(one, cells=tuple(cells)), tuple(expected)
-
-
-def _fitting(
-    planned: Sequence[_Planned], most: int, notes: list[str]
-) -> tuple[tuple[ChosenDataset, ...], int]:
-    """Choose the scans and the detectors for which there is room, whatever the scores will be.
-
-    Returns:
-        The datasets with what is left of them, and of how many slices one fits.
-    """
-    scans = list(by_turns([[(one, scan, m) for scan in one.scans] for one, m in planned]))
-    ranks = {method.title: method.rank for _, methods in planned for method in methods}
-    fit = fitting([_largest_size(*some) for some in scans], ranks, most)
-    kept = {(scans[at][0].title, scans[at][1].name) for at in fit.scans}
-    left = []
-    for one, _ in planned:
-        some = tuple(scan for scan in one.scans if (one.title, scan.name) in kept)
-        if lost := len(one.scans) - len(some):
-            notes.append(
-                f"{one.title}: {lost} of {len(one.scans)} scans do not fit into the size of this "
-                "page (--most-mb)."
-            )
-        cells = tuple(some for some in one.cells if one.names.shown(some[0]) in fit.titles)
-        left.append(replace(one, scans=some, cells=cells))
-    if kept:
-        notes += left_out(ranks, fit)
-    return tuple(left), fit.stride
-
-
-def _largest_size(
-    shown: ChosenDataset, scan: PreparedScan, methods: Iterable[ExpectedMethod]
-) -> ScanSize:
-    """The most bytes that a scan takes on the page."""
-    slices, lesion = shown.data.slices(scan), np.asarray(shown.data.lesion(scan))
-    image, brain = np.asarray(slices.image)[:, 0], np.asarray(slices.brain)[:, 0]
-    return largest_size((shown.title, scan.name), image, brain, lesion, methods)
+        for cells in one.cells:
+            if cells[0].fit is not None:
+                found.setdefault(cells[0].fit.detector, {})[one.title] = cells
+    detectors = []
+    for key, mine in found.items():
+        first = next(iter(mine.values()))[0]
+        detectors.append(ChosenDetector(key, names.shown(first), names.rank(first), mine))
+    return tuple(sorted(detectors, key=lambda one: one.rank))
 
 
 def _datasets(
-    records: Cells, names: Titles, searched: Searched, patients: int, notes: list[str]
-) -> Iterator[ChosenDataset]:
+    records: Cells, names: _Titles, searched: Searched, patients: int, notes: list[str]
+) -> Iterator[_Dataset]:
     """Find the prepared data and the detectors of every dataset, and choose its scans."""
     usable = [record for record in records if record.state == "done"]
     for dataset in dict.fromkeys(record.spec.dataset for record in usable):
@@ -249,7 +178,7 @@ def _datasets(
                 f"{title}: {len(scans)} of {total} scans, the worst, the median and the best of "
                 "each method first (--patients)."
             )
-        yield ChosenDataset(title, data, scans, cells, names)
+        yield _Dataset(title, tuple(ChosenScan(title, data, scan) for scan in scans), cells)
 
 
 def _on_the_grid(

@@ -10,21 +10,21 @@ from rich.console import Console
 
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
-from uad_bench.front.chosen_scans import Room
 from uad_bench.front.progress import LiveProgress
 from uad_bench.front.searched import Searched
 from uad_bench.front.shown_scans import shown_scans
 from uad_bench.front.tuning import write_tuning_page
 from uad_bench.plugins.registry import open_registry
-from uad_bench.report.page.results import Images, draft_page
+from uad_bench.report.page.browser import Images
+from uad_bench.report.page.results import MB, draft_page
 from uad_bench.runner.data.readiness import refuse, unwritable
 from uad_bench.runner.environment import resolve_device
+from uad_bench.runner.events import Noted, unheard
 from uad_bench.runner.plan.plan import PlanFile
 from uad_bench.system.disk import write_whole
 
 WITHOUT_IMAGES = "This report was made without images of scans (--no-images)."
 NOT_AT_HAND = "No scan can be shown; the reasons are below."
-_MB = 1_000_000
 _ENDLESS = 1e15  # infinity has no integer
 
 
@@ -67,21 +67,20 @@ def write_report(
         cells,
         searched.root,
         open_registry(searched.plugin),
+        most=int(min(most_mb * MB, _ENDLESS)),
         command=_command(searched.root),
         tuning="" if tuning is None else tuning.name,
     )
-    most = int(min(most_mb * _MB, _ENDLESS))
-    if images:
-        with ExitStack() as stack:
-            live = LiveProgress(Console(stderr=True, force_jupyter=False))
-            tell = stack.enter_context(live) if progress else lambda _: None
-            room = Room(patients, draft.room(most))
-            found = shown_scans(cells, searched, room, tell)
-        shown = Images(found.scans, most, found.notes, NOT_AT_HAND, found.stride)
-    else:
-        shown = Images((), most, (), WITHOUT_IMAGES)
-    page = draft.page(shown)
-    write_whole(file, page.encode())
+    with ExitStack() as stack:
+        live = LiveProgress(Console(stderr=True, force_jupyter=False))
+        tell = stack.enter_context(live) if progress and images else unheard
+        if images:
+            page = draft.page(shown_scans(cells, searched, patients, draft.room, tell), NOT_AT_HAND)
+        else:
+            page = draft.page(Images(()), WITHOUT_IMAGES)
+        for note in page.notes:
+            tell(Noted(note))
+    write_whole(file, page.text.encode())
     return file
 
 

@@ -214,7 +214,7 @@ class Results:
             images: whether the page shows scans.
             patients: scans of each dataset that it shows: the worst, the median and the best of
                 each method first.
-            most_mb: megabytes that the page may have; fewer slices and then fewer scans fit less.
+            most_mb: megabytes that the page has at most; what does not fit is left out, and said.
             cache: the folder with the prepared datasets; the user's cache by default.
             device: torch device of the detectors, or ``auto``.
             progress: whether to tell on stderr what is going on.
@@ -223,7 +223,8 @@ class Results:
             The page's file.
 
         Raises:
-            UadBenchError: no cells, numbers of another version, or a file that cannot be written.
+            UadBenchError: no cells, numbers of another version, tables larger than ``most_mb``, or
+                a file that cannot be written.
 
         Examples:
             >>> import uad_bench as ub

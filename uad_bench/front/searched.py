@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uad_bench.front.detector import Detector, load_detector
-from uad_bench.method import Method
-from uad_bench.plugins.registry import open_registry
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.data.gather import STORES
 from uad_bench.runner.data.sources import cache_folder
-from uad_bench.runner.detectors.folder import find_method, read_record
 from uad_bench.volumes.store.prepared import PreparedDataset, find_prepared
 
 
@@ -43,15 +40,6 @@ class Searched:
             UadBenchError: if it cannot be loaded.
         """
         return load_detector(self._folder(key), device=self.device, plugin=self.plugin)
-
-    def method(self, key: str) -> type[Method]:
-        """Return the method of a stored detector, which is not loaded for that.
-
-        Raises:
-            UadBenchError: there is no such detector, or its method is not the one that was trained.
-        """
-        folder = self._folder(key)
-        return find_method(folder, read_record(folder), open_registry(self.plugin))
 
     def prepared(self, manifest_hash: str) -> PreparedDataset | None:
         """Return a prepared dataset, ``None`` where it is not there."""

@@ -31,7 +31,7 @@ def report(
     ] = 4,
     most_mb: Annotated[
         float,
-        typer.Option(metavar="MB", help="Most megabytes of the page; fewer scans fit less."),
+        typer.Option(metavar="MB", help="Most megabytes of the page; the rest is left out."),
     ] = 20.0,
     cache: Annotated[
         Path | None,

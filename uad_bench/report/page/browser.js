@@ -7,11 +7,13 @@
   const colours = palette(facts.colours);
   const lineColours = { lesion: "#e69f00", ignored: "#56b4e9", mask: "#00e5ff" };
   const SCALE = 3;
+  const NOTCH = 50; // pixels of a wheel that turn one slice
   const BRAIN = 1, LESION = 2, IGNORED = 4;
 
   const view = { scan: 0, slice: 0, step: facts.start, post: "", chosen: new Set(facts.chosen) };
   const packed = new Map();
   let shown = null; // the bytes of the slice that is drawn: of the scan, and then of each method
+  let pulled = 0; // pixels of the wheel that have turned no slice yet
   let wanted = 0; // counts requests, so that a late answer draws nothing
 
   function palette(stops) {
@@ -80,6 +82,7 @@
 
   function placeOf({ scan, dice }, place, count) {
     if (dice === null) return `${scan.name}: no Dice, because no map is shown or it has no lesion.`;
+    if (count === 1) return `${scan.name}: Dice ${three(dice)}; no other scan of ${scan.dataset} is shown.`;
     return `${scan.name}: ${lowest(place)} Dice (${three(dice)}) ` +
       `of the ${count} scans shown of ${scan.dataset}.`;
   }
@@ -249,7 +252,8 @@
     id("browser-at").textContent = slice;
     id("browser-slice").setAttribute("aria-valuetext", slice);
     const order = fromWorst(), place = order.findIndex((one) => one.at === view.scan);
-    id("browser-place").textContent = placeOf(order[place], place, order.length);
+    const place_text = placeOf(order[place], place, order.length), status = id("browser-place");
+    if (status.textContent !== place_text) status.textContent = place_text; // is read aloud
     id("browser-printed").textContent =
       `Slice ${slice}. Map: ${view.post}. Threshold: reached by ${said} of the healthy voxels.`;
     end(id("browser-next"), id("browser-before"), place === order.length - 1);
@@ -397,7 +401,10 @@
       // The page scrolls until the slices are chosen, and can always be made larger.
       if (document.activeElement !== stage || event.ctrlKey || !event.deltaY) return;
       event.preventDefault();
-      turn(Math.sign(-event.deltaY));
+      pulled += event.deltaY * (event.deltaMode ? NOTCH : 1);
+      if (Math.abs(pulled) < NOTCH) return; // many small steps of a touchpad are one slice
+      turn(Math.sign(-pulled));
+      pulled = 0;
     }, { passive: false });
   }
 

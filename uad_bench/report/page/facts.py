@@ -217,11 +217,13 @@ def _worst(records: Sequence[CellRecord], names: Names) -> FactTable:
         for name in order[:WORST]
     ]
     count = f"{len(order)} scans with a Dice" if len(order) != 1 else "1 scan with a Dice"
+    shown = f"; the lowest {WORST} are shown" if len(order) > WORST else ""
+    by = ", the lowest mean of the row first" if len(order) > 1 else ""
     return FactTable(
         f"{names.dataset(records[0])}, protocol {records[0].spec.protocol}",
         ("Scan", *columns),
         tuple(rows),
-        f"{count}; the lowest {min(WORST, len(order))} by the mean of the row.",
+        f"{count}{shown}{by}.",
     )
 
 

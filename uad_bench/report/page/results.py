@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import Registry
 from uad_bench.report.page import facts
-from uad_bench.report.page.browser import Browser, ShownScan, empty_browser, make_browser
+from uad_bench.report.page.browser import Browser, Images, empty_browser, make_browser
 from uad_bench.report.page.chart import Chart
 from uad_bench.report.page.template import rendered, source
 
-NO_ROOM = "No scan fits into the size of this page."
+MB = 1_000_000
+"""Bytes of a megabyte."""
+
+_NO_ROOM = "No scan fits into the size of this page (--most-mb)."
 """Why a page has no scans where they would be too large."""
 
 _REST_SHARE = 0.5
@@ -28,22 +32,16 @@ _NO_CHARTS = "Figures are left out, because of the size of this page; `uad-bench
 
 
 @dataclass(frozen=True, slots=True)
-class Images:
-    """The scans that the patient browser may show.
+class Page:
+    """A finished report.
 
     Attributes:
-        scans: those that may not be left out first.
-        most: bytes that the whole page may have.
-        notes: what is left out, and why.
-        why: why there are no scans at all.
-        planned: of how many slices one was planned to be shown.
+        text: its HTML.
+        notes: what it says that it leaves out.
     """
 
-    scans: tuple[ShownScan, ...]
-    most: int
+    text: str
     notes: tuple[str, ...]
-    why: str
-    planned: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,64 +50,62 @@ class Draft:
 
     Attributes:
         values: what its template is given.
+        most: bytes that the page may have.
     """
 
     values: Mapping[str, Any]
+    most: int
 
-    def room(self, most: int) -> int:
+    def room(self, titles: Iterable[str], notes: Iterable[str]) -> int:
         """Return how many bytes scans may have at most.
 
         Args:
-            most: bytes that the whole page may have.
+            titles: of the methods.
+            notes: what the page is going to say that it leaves out.
         """
-        return most - _size(self._beside_scans(most).rendered(empty_browser(())))
+        empty = empty_browser(titles, notes)
+        whole = _size(self._rendered(empty, notes=empty.notes))
+        if whole > self.most * _REST_SHARE:
+            whole = _size(self._without_charts()._rendered(empty, notes=empty.notes))
+        return self.most - whole
 
-    def rendered(
-        self, browser: Browser | None = None, why: str = "", notes: Sequence[str] = ()
-    ) -> str:
-        """Return the page.
+    def page(self, images: Images, why: str) -> Page:
+        """Return the page with scans, as far as they fit.
 
         Args:
-            browser: its scans.
-            why: why there are none.
-            notes: what is left out.
+            images: the scans.
+            why: why there are none, if there are none.
+
+        Raises:
+            UadBenchError: even without scans and figures, the page would be too large.
         """
+        titles = (method.title for scan in images.scans for method in scan.methods)
+        browser = make_browser(images, self.room(dict.fromkeys(titles), images.notes))
+        if browser.slices:
+            return self._fitting(browser, "", browser.notes)
+        is_full = images.scans or images.unscored
+        return self._fitting(None, _NO_ROOM if is_full else why, images.notes)
+
+    def _fitting(self, browser: Browser | None, why: str, notes: tuple[str, ...]) -> Page:
+        """The page, without figures where they are too large."""
+        for draft in (self, self._without_charts()):
+            text = draft._rendered(browser, why, notes)
+            if _size(text) <= self.most:
+                return Page(text, notes)
+        raise UadBenchError(
+            f"--most-mb {self.most / MB:g}: the tables of this page alone take "
+            f"{_size(text) / MB:.2f} MB; give {ceil(_size(text) / MB * 10) / 10:g} or more"
+        )
+
+    def _rendered(self, browser: Browser | None, why: str = "", notes: Sequence[str] = ()) -> str:
         return rendered(
             "results.html.j2", browser=browser, no_images=why, left_out=notes, **self.values
         )
 
-    def page(self, images: Images) -> str:
-        """Return the page with scans, as far as they fit.
-
-        Args:
-            images: the scans, or why there are none.
-        """
-        if not images.scans:
-            return self._without_scans(images, images.why)
-        draft = self._beside_scans(images.most)
-        titles = dict.fromkeys(method.title for scan in images.scans for method in scan.methods)
-        rest = _size(draft.rendered(empty_browser(titles), notes=images.notes))
-        room = images.most - rest
-        browser = make_browser(images.scans, room, images.notes, images.planned)
-        if not browser.slices:
-            return self._without_scans(images, NO_ROOM)
-        return draft.rendered(browser, notes=browser.notes)
-
-    def _without_scans(self, images: Images, why: str) -> str:
-        """The page where there is nothing to look at, without figures where they are too large."""
-        whole = self.rendered(why=why, notes=images.notes)
-        if _size(whole) <= images.most:
-            return whole
-        return self._without_charts().rendered(why=why, notes=images.notes)
-
-    def _beside_scans(self, most: int) -> Draft:
-        """The page that scans are put on: without figures where they take too much of it."""
-        return self._without_charts() if _size(self.rendered()) > most * _REST_SHARE else self
-
     def _without_charts(self) -> Draft:
         if not self.values["charts"]:
             return self
-        return Draft({**self.values, "charts": [], "missing_charts": [_NO_CHARTS]})
+        return replace(self, values={**self.values, "charts": [], "missing_charts": [_NO_CHARTS]})
 
 
 def _size(page: str) -> int:
@@ -121,6 +117,7 @@ def draft_page(
     root: Path,
     registry: Registry,
     *,
+    most: int,
     command: str,
     tuning: str = "",
 ) -> Draft:
@@ -130,6 +127,7 @@ def draft_page(
         records: the cells.
         root: the results folder.
         registry: where their protocols and post-processings are found.
+        most: bytes that the page may have.
         command: what made the last of them.
         tuning: the address of the page of its studies; empty without any.
 
@@ -171,7 +169,8 @@ def draft_page(
             "version": __version__,
             "script": Markup(script),
             "script_hash": b64encode(sha256(script.encode()).digest()).decode(),
-        }
+        },
+        most,
     )
 
 
