@@ -17,7 +17,7 @@ from uad_bench.discovery.locate import inspect
 from uad_bench.errors import UadBenchError
 from uad_bench.phantom.layouts import MARKER
 from uad_bench.plugins.registry import open_registry
-from uad_bench.runner.data.sources import find_source
+from uad_bench.runner.data.source import find_source
 
 
 def read(root: Path, pattern: str, *paths: str) -> Reading:

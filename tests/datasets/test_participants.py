@@ -14,7 +14,7 @@ from uad_bench.discovery.people.health_words import HEALTH_COLUMNS, says_healthy
 from uad_bench.discovery.people.participants import Participants, read_participants
 from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import discover
-from uad_bench.runner.data.sources import find_source
+from uad_bench.runner.data.source import find_source
 from uad_bench.volumes.checks.validate import validate_dataset
 
 SPELLINGS = {

@@ -14,7 +14,7 @@ from uad_bench.discovery.titles import own_title
 from uad_bench.plugins.registry import PluginSources, discover
 from uad_bench.report.bercea2022 import BERCEA_2022
 from uad_bench.report.tables.arrange import dataset_titles, training_title
-from uad_bench.runner.data.sources import find_source
+from uad_bench.runner.data.source import find_source
 
 
 def describe(folder: Path, content: str | bytes) -> Path:

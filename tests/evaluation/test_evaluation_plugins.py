@@ -14,7 +14,7 @@ from uad_bench.errors import PluginError, UadBenchError
 from uad_bench.plugins.registry import PluginSources, discover
 from uad_bench.results import load_cells
 from uad_bench.runner.config import load_config
-from uad_bench.runner.plan.plan import make_plan
+from uad_bench.runner.plan.make import make_plan
 
 PROTOCOL = '''"""The mean score of lesion voxels minus that of healthy ones."""
 

@@ -15,7 +15,7 @@ from uad_bench.method import FitContext, Slices
 from uad_bench.models.batches import Batch
 from uad_bench.models.corruption.self_supervision import cut_squares
 from uad_bench.models.scores import bounded, typical
-from uad_bench.runner.detectors.trainer import shared_params
+from uad_bench.runner.detectors.params import shared_params
 from uad_bench.training import Turn
 
 TINY = {"width": 2, "steps": 2, "batch_size": 2, "perceptual_weight": 0.0}

@@ -20,7 +20,7 @@ from uad_bench.method import FitContext, Slices
 from uad_bench.plugins.registry import open_registry
 from uad_bench.runner.config import load_config
 from uad_bench.runner.plan.controls import default_controls
-from uad_bench.runner.plan.plan import make_plan
+from uad_bench.runner.plan.make import make_plan
 
 UNTRAINED = ["control-black", "control-centre", "control-mean", "control-random"]
 TRAINED = ["control-denoising", "control-no-prior"]

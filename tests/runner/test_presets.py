@@ -14,7 +14,8 @@ from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import load_config
 from uad_bench.runner.detectors.trainer import Trainer
 from uad_bench.runner.detectors.tuning import tune
-from uad_bench.runner.plan.plan import Plan, make_plan
+from uad_bench.runner.plan.make import make_plan
+from uad_bench.runner.plan.plan import Plan
 from uad_bench.study_record import Trial
 from uad_bench.tuning.search import Found
 

@@ -21,7 +21,7 @@ from uad_bench.phantom.scan import PhantomScan
 from uad_bench.plugins.declarations import MOST_NAME, name_fault
 from uad_bench.plugins.registry import open_registry
 from uad_bench.runner.data import readiness
-from uad_bench.runner.data.sources import find_source
+from uad_bench.runner.data.source import find_source
 from uad_bench.system import extras
 
 

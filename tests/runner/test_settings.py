@@ -14,7 +14,7 @@ from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import open_registry
 from uad_bench.runner.config import RunConfig, load_config, load_settings
-from uad_bench.runner.data.sources import find_source
+from uad_bench.runner.data.source import find_source
 from uad_bench.runner.settings import default, heading, meaning
 
 COMMANDS = [

@@ -20,7 +20,7 @@ from uad_bench.models.corruption.self_supervision import clean
 from uad_bench.models.latent.gaussians import Gaussian, Sampler
 from uad_bench.models.latent.variational import GaussianLatent, GaussianNetwork
 from uad_bench.models.losses.pixelwise import absolute_error
-from uad_bench.runner.detectors.trainer import validated
+from uad_bench.runner.detectors.params import validated
 from uad_bench.runner.failures import failure_reason
 from uad_bench.training import Loss, VariationalParams, VariationalReconstruction
 from uad_bench.training.loop.feed import feed, resident

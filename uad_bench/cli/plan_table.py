@@ -12,7 +12,8 @@ from uad_bench.cli.output import cells_in_words
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.costs.estimate import Estimate
 from uad_bench.runner.plan.job import named
-from uad_bench.runner.plan.plan import KnownCells, Plan, PlanFile
+from uad_bench.runner.plan.known import KnownCells
+from uad_bench.runner.plan.plan import Plan, PlanFile
 from uad_bench.system.text import duration
 
 

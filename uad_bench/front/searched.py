@@ -8,7 +8,7 @@ from pathlib import Path
 from uad_bench.front.detector import Detector, load_detector
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.data.gather import STORES
-from uad_bench.runner.data.sources import cache_folder
+from uad_bench.runner.data.source import cache_folder
 from uad_bench.volumes.store.prepared import PreparedDataset, find_prepared
 
 

@@ -10,7 +10,8 @@ from statistics import fmean
 from uad_bench.cells import CellRecord
 from uad_bench.runner.events import CellWritten, Event, JobEnded, Listener, Overall
 from uad_bench.runner.plan.job import Evaluate, Job, Train, Tune
-from uad_bench.runner.plan.plan import KnownCells, Plan
+from uad_bench.runner.plan.known import KnownCells
+from uad_bench.runner.plan.plan import Plan
 
 
 class Outlook:

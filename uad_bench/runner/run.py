@@ -15,7 +15,7 @@ from uad_bench.results import ResultsFolder, stored_cells
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.gather import Data
 from uad_bench.runner.data.readiness import fallback_note
-from uad_bench.runner.data.sources import cache_folder
+from uad_bench.runner.data.source import cache_folder
 from uad_bench.runner.detectors.tuning import Tuning
 from uad_bench.runner.events import Listener, Noted, told
 from uad_bench.runner.executors.contract import Executor, Failure, refuse_unpicklable
@@ -27,7 +27,8 @@ from uad_bench.runner.listeners import Mlflow
 from uad_bench.runner.outlook import Outlook
 from uad_bench.runner.place import device_of, open_executor
 from uad_bench.runner.plan.job import Evaluate, Tune
-from uad_bench.runner.plan.plan import Plan, make_plan, write_plan
+from uad_bench.runner.plan.make import make_plan
+from uad_bench.runner.plan.plan import Plan, write_plan
 from uad_bench.runner.store import CellStore, Origin
 from uad_bench.system.disk import write_whole
 

@@ -19,8 +19,9 @@ from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.gather import Data
 from uad_bench.runner.events import CellWritten, Listener, Noted
 from uad_bench.runner.executors.contract import Failure
+from uad_bench.runner.plan.known import KnownCells
 from uad_bench.runner.plan.maps import MapsPlan
-from uad_bench.runner.plan.plan import KnownCells, Plan, PlannedCell
+from uad_bench.runner.plan.plan import Plan, PlannedCell
 from uad_bench.system.disk import write_whole
 
 

@@ -15,7 +15,7 @@ from uad_bench.report.plots.style import encoded, styled
 from uad_bench.report.plots.sweep import sweep_figure
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.data.gather import Data
-from uad_bench.runner.data.sources import cache_folder
+from uad_bench.runner.data.source import cache_folder
 from uad_bench.runner.events import Listener, Noted, told
 from uad_bench.runner.executors.contract import Failure, refuse_unpicklable
 from uad_bench.runner.jobs.measure import HeldOut, Measured

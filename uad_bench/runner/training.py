@@ -11,7 +11,7 @@ from uad_bench.runner.events import Listener, Noted
 from uad_bench.runner.jobs.perform import last_result
 from uad_bench.runner.jobs.setting import Setting
 from uad_bench.runner.jobs.train import Trained
-from uad_bench.runner.plan.plan import plan_training
+from uad_bench.runner.plan.make import plan_training
 from uad_bench.runner.store import CellStore
 
 

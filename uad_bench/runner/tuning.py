@@ -9,7 +9,7 @@ from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import Registry
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.readiness import refuse
-from uad_bench.runner.data.sources import cache_folder
+from uad_bench.runner.data.source import cache_folder
 from uad_bench.runner.detectors.tuning import Tuning
 from uad_bench.runner.events import Listener, Noted, told
 from uad_bench.runner.executors.contract import Failure, refuse_unpicklable
@@ -17,7 +17,7 @@ from uad_bench.runner.jobs.perform import perform
 from uad_bench.runner.jobs.setting import Setting
 from uad_bench.runner.place import device_of, open_executor, place_notes, unfit_place
 from uad_bench.runner.plan.job import Tune
-from uad_bench.runner.plan.plan import plan_training
+from uad_bench.runner.plan.make import plan_training
 from uad_bench.runner.store import CellStore
 from uad_bench.study_record import StudyRecord
 

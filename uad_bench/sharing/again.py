@@ -15,13 +15,8 @@ from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import Registry, open_registry
 from uad_bench.runner.config import RunConfig, load_config
 from uad_bench.runner.data.gather import Orders, find_files
-from uad_bench.runner.data.sources import (
-    Source,
-    find_evaluated,
-    find_supervised,
-    find_training,
-    finder,
-)
+from uad_bench.runner.data.source import Source
+from uad_bench.runner.data.sources import find_evaluated, find_supervised, find_training, finder
 from uad_bench.runner.events import Listener, Noted
 from uad_bench.sharing.archive import ArchivedResults, is_file_setting
 from uad_bench.system.disk import write_whole

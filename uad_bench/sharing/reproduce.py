@@ -15,7 +15,8 @@ from uad_bench.results import ResultsFolder, stored_cells
 from uad_bench.runner.environment import versions
 from uad_bench.runner.events import Event, Listener, Noted, Started
 from uad_bench.runner.place import device_of
-from uad_bench.runner.plan.plan import PlannedCell, make_plan
+from uad_bench.runner.plan.make import make_plan
+from uad_bench.runner.plan.plan import PlannedCell
 from uad_bench.runner.run import run
 from uad_bench.sharing.again import RunAgain, run_again
 from uad_bench.sharing.archive import opened_results, shareable

@@ -34,7 +34,7 @@ def exclude(
     """
     # Heavy imports wait until the options are known to be right.
     from uad_bench.runner.config import load_settings
-    from uad_bench.runner.data.sources import cache_folder, find_source
+    from uad_bench.runner.data.source import cache_folder, find_source
     from uad_bench.volumes.store.exclusions import (
         exclusion_of,
         read_exclusions,

@@ -86,7 +86,7 @@ def _show_plan(config: RunConfig, messages: Console) -> None:
     from uad_bench.runner.costs.estimate import estimate
     from uad_bench.runner.data.gather import find_files
     from uad_bench.runner.place import device_of
-    from uad_bench.runner.plan.plan import make_plan
+    from uad_bench.runner.plan.make import make_plan
     from uad_bench.runner.store import CellStore
 
     device = device_of(config)

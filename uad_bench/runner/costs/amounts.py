@@ -10,7 +10,7 @@ from uad_bench.evaluation.scored import slices_with_brain
 from uad_bench.phantom.specs import dataset_spec, split_of
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.gather import STORES, phantom_folder, source_order, tissue_source
-from uad_bench.runner.data.sources import Source, cache_folder
+from uad_bench.runner.data.source import Source, cache_folder
 from uad_bench.runner.preparation.orders import SECONDS, expected_seconds, plan_scans
 from uad_bench.system.machine import fitting_processes
 from uad_bench.volumes.recipe import Recipe, find_recipe

@@ -7,15 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from uad_bench.cells import CellRecord, short_hash
-from uad_bench.method import (
-    EnsembleMethod,
-    Method,
-    Params,
-    member_field,
-    members_of,
-    search_space,
-)
-from uad_bench.runner.detectors.trainer import shared_params
+from uad_bench.method import EnsembleMethod, Method, Params, member_field, members_of, search_space
+from uad_bench.runner.detectors.params import shared_params
 
 Training = tuple[type[Method], Params, int]
 """What one training is of: method, parameters and seed."""

@@ -17,7 +17,8 @@ from uad_bench.phantom.layouts import is_simulated, write_layout
 from uad_bench.phantom.parallel import simulate_in_pool, simulation_pool
 from uad_bench.phantom.scan import PhantomScan
 from uad_bench.runner.config import RunConfig
-from uad_bench.runner.data.sources import Source, Sources, cache_folder, locked
+from uad_bench.runner.data.source import Source, cache_folder, locked
+from uad_bench.runner.data.sources import Sources
 from uad_bench.runner.data.training_data import (
     lent_masks,
     refuse_same_voxels,

@@ -19,7 +19,7 @@ from uad_bench.errors import ScanError, UadBenchError
 from uad_bench.method import FloatArray, Slices
 from uad_bench.phantom.layouts import is_simulated
 from uad_bench.runner.data.gather import STORES
-from uad_bench.runner.data.sources import cache_folder
+from uad_bench.runner.data.source import cache_folder
 from uad_bench.system.disk import writing
 from uad_bench.volumes.checks.quality import failed, findings, measure
 from uad_bench.volumes.grid import Affine, Grid

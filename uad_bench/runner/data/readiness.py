@@ -11,14 +11,9 @@ from pathlib import Path
 from uad_bench.errors import ScanError, UadBenchError
 from uad_bench.phantom.layouts import is_simulated
 from uad_bench.runner.config import RunConfig
-from uad_bench.runner.data.gather import (
-    STORES,
-    Data,
-    phantom_folder,
-    source_order,
-    tissue_source,
-)
-from uad_bench.runner.data.sources import Source, Sources, cache_folder
+from uad_bench.runner.data.gather import STORES, Data, phantom_folder, source_order, tissue_source
+from uad_bench.runner.data.source import Source, cache_folder
+from uad_bench.runner.data.sources import Sources
 from uad_bench.system.extras import install_command, is_installed
 from uad_bench.volumes.recipe import Recipe, find_recipe
 from uad_bench.volumes.store.prepare import Order, chosen_scans

@@ -20,22 +20,11 @@ from uad_bench.method import (
     members_of,
     search_space,
 )
+from uad_bench.runner.detectors.params import given_params, shared_params, tunable, validated
 from uad_bench.runner.detectors.scoring import checked as valid
-from uad_bench.runner.detectors.trainer import (
-    Trainer,
-    given_params,
-    shared_params,
-    tunable,
-    validated,
-)
+from uad_bench.runner.detectors.trainer import Trainer
 from uad_bench.runner.events import Started
-from uad_bench.study_record import (
-    Objective,
-    Searched,
-    StudyMetric,
-    StudyRecord,
-    write_study,
-)
+from uad_bench.study_record import Objective, Searched, StudyMetric, StudyRecord, write_study
 from uad_bench.tuning.choice import choose, pareto_front
 from uad_bench.tuning.painted import AUPRC, painted_auprc
 from uad_bench.tuning.search import Checked, Search, search

@@ -11,7 +11,7 @@ from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.protocol import validation_histogram
 from uad_bench.method import Params
 from uad_bench.runner.data.gather import Data, source_folder
-from uad_bench.runner.data.sources import Source
+from uad_bench.runner.data.source import Source
 from uad_bench.runner.detectors.map_files import find_maps, read_scores
 from uad_bench.runner.detectors.scoring import AnomalyMaps, ScoredMap, stored_maps
 from uad_bench.runner.environment import Stopwatch

@@ -8,7 +8,7 @@ from uad_bench.plugins.registry import PluginSources, open_registry
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.gather import Data
-from uad_bench.runner.data.sources import cache_folder
+from uad_bench.runner.data.source import cache_folder
 from uad_bench.runner.detectors.trainer import Trainer
 from uad_bench.runner.events import Listener, unheard
 from uad_bench.runner.executors.contract import Slot

@@ -9,7 +9,8 @@ from typing import Literal
 
 from uad_bench.cells import short_hash
 from uad_bench.method import Method, Params
-from uad_bench.runner.data.sources import Source, Sources
+from uad_bench.runner.data.source import Source
+from uad_bench.runner.data.sources import Sources
 from uad_bench.runner.detectors.map_files import MadeElsewhere
 
 

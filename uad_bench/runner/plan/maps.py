@@ -10,7 +10,8 @@ from uad_bench.evaluation.protocol import Protocol
 from uad_bench.plugins.registry import Registry
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.readiness import refuse, unwritable
-from uad_bench.runner.data.sources import Source, Sources, find_evaluated, find_training, finder
+from uad_bench.runner.data.source import Source
+from uad_bench.runner.data.sources import Sources, find_evaluated, find_training, finder
 from uad_bench.runner.detectors.map_files import MadeElsewhere
 from uad_bench.runner.plan.job import CheckData, EvaluateMaps, FindFiles, Job, Prepare, in_order
 

@@ -1,57 +1,26 @@
-"""Plan a run: which detectors, which cells, and which of them cannot be."""
+"""What a run will do: its methods, its cells and its jobs."""
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from operator import attrgetter
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from uad_bench.cells import CellRecord, CellSpec, EvaluationSpace
-from uad_bench.errors import UadBenchError
+from uad_bench.cells import EvaluationSpace
 from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.protocol import Protocol
-from uad_bench.method import Method, Params, member_faults, member_field, members_of
-from uad_bench.plugins.code import Code, code_of
-from uad_bench.plugins.registry import Registry
+from uad_bench.method import Method, Params, members_of
+from uad_bench.plugins.code import Code
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.config import RunConfig
-from uad_bench.runner.data.readiness import (
-    fallback_note,
-    noted,
-    refuse,
-    stated_tissues,
-    unfit_data,
-    unwritable,
-)
-from uad_bench.runner.data.sources import (
-    Sources,
-    find_sources,
-    find_supervised,
-    find_training,
-    finder,
-    refuse_useless_pattern,
-)
-from uad_bench.runner.detectors.trainer import (
-    given_params,
-    merged,
-    one_by_one,
-    tunable,
-    validated,
-)
-from uad_bench.runner.place import place_notes, unfit_place
-from uad_bench.runner.plan.controls import default_controls, followed
+from uad_bench.runner.data.sources import Sources
+from uad_bench.runner.detectors.params import given_params, tunable
 from uad_bench.runner.plan.job import CheckData, Evaluate, Job, Train, Tune, in_order
-from uad_bench.runner.plan.tuning import tuning_faults
 from uad_bench.system.disk import write_whole
 from uad_bench.system.text import without_passwords
-from uad_bench.volumes.recipe import find_recipe
-from uad_bench.volumes.store.atlas import Atlas, open_atlas, refuse_other_grid
-from uad_bench.volumes.store.tissue_prior import MIN_SUBJECTS
+from uad_bench.volumes.store.atlas import Atlas
 
 
 class PlannedCell(BaseModel):
@@ -68,10 +37,6 @@ class PlannedCell(BaseModel):
     postprocessing: str
     space: EvaluationSpace = "template"
     code: str
-
-
-_place = attrgetter(*(name for name in CellSpec.model_fields if name != "params"))
-"""What names a planned cell, or a cell's spec, but for its parameters."""
 
 
 class PlanFile(BaseModel):
@@ -162,300 +127,9 @@ class Plan:
         return in_order(job.tune for job in trainings if job.tune is not None)
 
 
-def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
-    """Resolve names and parameters, and refuse what cannot be, all conflicts at once.
-
-    Raises:
-        UadBenchError: naming every unknown name, wrong parameter, missing file and unmet need, and
-            an atlas that is unfit or of no use.
-    """
-    problems: list[str] = []
-    methods: list[PlannedMethod] = []
-    settable: set[str] = set()
-    lacking: dict[str, list[str]] = {}
-    for name in config.methods:
-        with noted(problems):
-            method = registry.method(name)
-            settable |= set(_settable(method))
-            methods += _planned(method, config, {}, lacking)
-    beside = [
-        (planned.method, planned.params)
-        for planned in methods
-        if not planned.method.info.supervised
-    ]
-    controls = config.controls
-    if controls is None:
-        controls = default_controls(registry, [planned.method for planned in methods])
-    names = dict.fromkeys((*config.methods, *controls))
-    for name in list(names)[len(config.methods) :]:
-        with noted(problems):
-            control = registry.method(name)
-            settable.add(name)
-            taken_over = followed(control, beside, config.param)
-            methods += _planned(control, config, taken_over, lacking)
-    problems += _lacked(lacking)
-    for planned in methods:
-        problems += _unmet(planned.method, config, device)
-    problems += tuning_faults(config, [one.method for one in methods if one.tuned])
-    if len(methods) == len(names):
-        problems += _unused(config, methods)
-    problems += _of_nobody(config, settable, names)
-    protocols: list[Protocol] = []
-    for name in config.protocol:
-        with noted(problems):
-            protocols.append(registry.protocol(name))
-    postprocessings: tuple[PostProcessing, ...] = ()
-    with noted(problems):
-        postprocessings = registry.postprocessings(config.postprocessing)
-    problems += unwritable(config.said("results"), config.results)
-    problems += unfit_place(config)
-    atlas, sources = None, None
-    with noted(problems):
-        atlas = _atlas(config)
-    with noted(problems):
-        sources = find_sources(config, registry)
-        problems += unfit_data(config, sources)
-    refuse(problems)
-    assert sources is not None
-    notes = (*place_notes(config), *_notes(config, methods, sources, atlas))
-    return Plan(
-        _supervised(methods, sources),
-        tuple(protocols),
-        postprocessings,
-        sources,
-        config,
-        atlas,
-        notes,
-    )
-
-
-def _supervised(methods: Iterable[PlannedMethod], sources: Sources) -> tuple[PlannedMethod, ...]:
-    """Plan a supervised method once for each dataset that it learns from."""
-    return tuple(
-        replace(planned, supervised_on=on)
-        for planned in methods
-        for on in (
-            [source.label for source in sources.supervised]
-            if planned.method.info.supervised
-            else [""]
-        )
-    )
-
-
-def plan_training(config: RunConfig, registry: Registry, device: str) -> Plan:
-    """Plan to train the methods of a run on its training data, and evaluate them nowhere.
-
-    There are no controls, and one seed: the first.
-
-    Raises:
-        UadBenchError: naming all that cannot be.
-    """
-    problems: list[str] = []
-    methods: list[PlannedMethod] = []
-    lacking: dict[str, list[str]] = {}
-    settable: set[str] = set()
-    for name in config.methods:
-        with noted(problems):
-            method = registry.method(name)
-            settable |= set(_settable(method))
-            for planned in _planned(method, config, {}, lacking):
-                methods.append(replace(planned, seeds=planned.seeds[:1]))
-                problems += _unmet(planned.method, config, device)
-    if len(methods) == len(config.methods):
-        problems += _unused(config, methods)
-    problems += _of_nobody(config, settable, config.methods)
-    problems += tuning_faults(config, [one.method for one in methods if one.tuned])
-    problems += _lacked(lacking)
-    postprocessings: tuple[PostProcessing, ...] = ()
-    with noted(problems):
-        postprocessings = registry.postprocessings(config.postprocessing)
-    problems += unwritable(config.said("results"), config.results)
-    atlas, sources = None, None
-    with noted(problems):
-        atlas = _atlas(config)
-    with noted(problems):
-        find = finder(config, registry)
-        training = find_training(config, registry, find)
-        sources = Sources(training, (), (), *find_supervised(config, registry, problems, find))
-        refuse_useless_pattern(config.lesion_pattern, (training, *sources.supervised))
-        if len(sources.supervised) > 1:
-            problems.append(
-                f"{config.said('supervised-on', ','.join(config.supervised_on))}: one detector "
-                "learns from one dataset; name one"
-            )
-        problems += unfit_data(config, sources)
-    refuse(problems)
-    assert sources is not None
-    notes = tuple(_notes(config, methods, sources, atlas))
-    planned_methods = _supervised(methods, sources)
-    return Plan(planned_methods, (), postprocessings, sources, config, atlas, notes)
-
-
-def _notes(
-    config: RunConfig, methods: list[PlannedMethod], sources: Sources, atlas: Atlas | None
-) -> Iterator[str]:
-    """What the user should know before any work."""
-    if sources.missing:
-        yield f"not in {config.data_root}, left out: {', '.join(sources.missing)}"
-    yield from sources.unfit
-    for one in methods:
-        if one.code.unread:
-            yield (
-                f"{one.method.info.name}: the source of {', '.join(one.code.unread)} cannot be "
-                "read, so a change of it is not seen: after one, use "
-                f"{config.said('overwrite', 'all')}"
-            )
-    if atlas is None:
-        known = stated_tissues(config, sources.training)
-        falls_back = known is not None and known < MIN_SUBJECTS
-    else:
-        falls_back = atlas.manifest.fallback
-    titles = [one.method.info.title for one in methods if "tissue_prior" in one.method.info.needs]
-    if falls_back and titles:
-        yield fallback_note(titles, config.said("tissues"))
-
-
-def _planned(
-    method: type[Method],
-    config: RunConfig,
-    taken_over: Mapping[str, Any],
-    lacking: dict[str, list[str]],
-) -> Iterator[PlannedMethod]:
-    """Yield a method with its parameters: preset, then what a control takes over, then the user's.
-
-    What it lacks, such as a weight file, is added to ``lacking``: what is missing, and for whom.
-
-    Raises:
-        UadBenchError: if a parameter is wrong.
-    """
-    for member in members_of(method):
-        whole = f"{method.info.name}.{member_field(member)}"
-        if whole in config.param:
-            raise UadBenchError(f"{config.said('param', whole)}: {one_by_one(member)}")
-    preset = method.info.presets.get(config.preset or "", {})
-    given = given_params(config.param, method)
-    chosen = validated(
-        method, merged({**preset, **taken_over}, given), lambda name: config.said("param", name)
-    )
-    try:
-        params = method.resolve(chosen)
-    except UadBenchError as error:
-        lacking.setdefault(str(error), []).append(method.info.name)
-        return
-    is_seeded = method.info.trains or method.info.draws
-    seeds = config.seeds if is_seeded else config.seeds[:1]
-    tuned = config.tune and bool(tunable(method))
-    yield PlannedMethod(method, params, seeds, tuned, code_of(method))
-
-
-def _lacked(lacking: Mapping[str, list[str]]) -> Iterator[str]:
-    """Yield each thing that is missing once, with the methods that need it."""
-    for text, names in lacking.items():
-        yield f"{', '.join(names)}: {text}"
-
-
-def _of_nobody(config: RunConfig, settable: set[str], methods: Collection[str]) -> Iterator[str]:
-    """Say which given parameters are no method's, or that of one that takes no part.
-
-    Where a method is unknown, which is told already, they may be its own.
-
-    Args:
-        config: the run.
-        settable: the names of all methods that are known and take part.
-        methods: the names of all that should.
-    """
-    for key in config.param:
-        said = config.said("param", key)
-        if "." not in key:
-            yield f"{said}: write METHOD.NAME=VALUE, such as spa.beta=1e-4"
-        elif settable.issuperset(methods) and key.partition(".")[0] not in settable:
-            yield f"{said}: its method is not part of this run"
-
-
-def _settable(method: type[Method]) -> Iterator[str]:
-    """Yield the methods whose parameters count for a method: its own, and those it trains."""
-    yield method.info.name
-    trained = (*members_of(method), *filter(None, [method.trained_as]))
-    for one in trained:
-        yield from _settable(one)
-
-
-def _unmet(method: type[Method], config: RunConfig, device: str) -> Iterator[str]:
-    """What a method needs and this run does not have, and what it does not tell of its members."""
-    yield from member_faults(method)
-    if "gpu" in method.info.needs and device == "cpu":
-        yield (
-            f"{method.info.name} needs a GPU, and this run is on the CPU ({config.said('device')})"
-        )
-    if method.info.supervised and not config.supervised_on:
-        yield (
-            f"{method.info.name} learns from lesion masks: name the datasets whose masks it may "
-            f"learn from, such as {config.said('supervised-on', 'wmh')}"
-        )
-
-
-def _atlas(config: RunConfig) -> Atlas | None:
-    """The atlas of ``--atlas``, whole and on the grid of this run."""
-    if config.atlas is None:
-        return None
-    atlas = open_atlas(config.atlas)
-    refuse_other_grid(atlas, find_recipe(config.recipe, config.template))
-    return atlas
-
-
-def _unused(config: RunConfig, methods: list[PlannedMethod]) -> list[str]:
-    """What was asked for that no method of the run has a use for."""
-    problems = []
-    presets = {name for planned in methods for name in planned.method.info.presets}
-    if config.preset is not None and config.preset not in presets:
-        known = ", ".join(sorted(presets)) or "none"
-        problems.append(
-            f"{config.said('preset', config.preset)}: unknown; "
-            f"the methods of this run have: {known}"
-        )
-    needs = {need for planned in methods for need in planned.method.info.needs}
-    if config.atlas is not None and "tissue_prior" not in needs:
-        problems.append(
-            f"{config.said('atlas', config.atlas)}: no method of this run needs a tissue prior; "
-            "leave it out"
-        )
-    if config.supervised_on and "lesion_masks" not in needs:
-        words = ",".join(config.supervised_on)
-        problems.append(
-            f"{config.said('supervised-on', words)}: no method of this run learns from lesion "
-            "masks; leave it out"
-        )
-    return problems
-
-
 def write_plan(plan: Plan, results: ResultsFolder, command: str) -> None:
     """Leave the plan in the results folder, for ``status``, and its settings, for ``reproduce``."""
     file = PlanFile(command=without_passwords(command), cells=tuple(plan.cells()))
     write_whole(results.plan, (file.model_dump_json() + "\n").encode())
     settings = json.dumps(plan.config.repeatable, indent=1)
     write_whole(results.runs / f"{plan.config.run_name}.json", f"{settings}\n".encode())
-
-
-class KnownCells:
-    """Cells of a results folder, to be found by what was planned."""
-
-    def __init__(self, records: Iterable[CellRecord]) -> None:
-        self._by_place: defaultdict[tuple[object, ...], list[CellRecord]] = defaultdict(list)
-        for record in records:
-            self._by_place[_place(record.spec)].append(record)
-
-    def of(self, cell: PlannedCell) -> tuple[CellRecord, ...]:
-        """The records of a planned cell after tuning, by any code."""
-        params = cell.params.items()
-        there = self._by_place.get(_place(cell), ())
-        return tuple(one for one in there if params <= one.spec.params.items())
-
-    def find(self, cell: PlannedCell) -> CellRecord | None:
-        """The record of a planned cell; a finished one before a failed one."""
-        found = [one for one in self.of(cell) if one.code == cell.code]
-        return min(found, key=lambda record: record.state != "done", default=None)
-
-    def is_done(self, cell: PlannedCell) -> bool:
-        """Whether a planned cell is finished."""
-        record = self.find(cell)
-        return record is not None and record.state == "done"

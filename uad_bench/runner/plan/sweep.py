@@ -15,8 +15,9 @@ from uad_bench.plugins.registry import Registry
 from uad_bench.report.figures.sweep import Value, shown
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.readiness import refuse, unfit_data, unwritable
-from uad_bench.runner.data.sources import Source, Sources, find_training, refuse_useless_pattern
-from uad_bench.runner.detectors.trainer import given_params, unknown_parameter
+from uad_bench.runner.data.source import Source
+from uad_bench.runner.data.sources import Sources, find_training, refuse_useless_pattern
+from uad_bench.runner.detectors.params import given_params, unknown_parameter
 from uad_bench.runner.place import unfit_place
 from uad_bench.runner.plan.job import CheckData, Job, Measure, Train, in_order
 from uad_bench.tuning.grid import points

@@ -13,13 +13,8 @@ from uad_bench.plugins.registry import Registry
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.gather import STORES, tissue_source
 from uad_bench.runner.data.readiness import absent_tools, missing_tools, refuse, unwritable
-from uad_bench.runner.data.sources import (
-    Source,
-    cache_folder,
-    find_source,
-    named_alike,
-    refuse_useless_pattern,
-)
+from uad_bench.runner.data.source import Source, cache_folder, find_source
+from uad_bench.runner.data.sources import named_alike, refuse_useless_pattern
 from uad_bench.system.machine import fitting_processes
 from uad_bench.volumes.recipe import find_recipe
 from uad_bench.volumes.store.prepare import NothingLeftError, Order, prepare, take_order

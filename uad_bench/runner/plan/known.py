@@ -1,0 +1,38 @@
+"""The cells of a results folder, to be found by what was planned."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from operator import attrgetter
+
+from uad_bench.cells import CellRecord, CellSpec
+from uad_bench.runner.plan.plan import PlannedCell
+
+_place = attrgetter(*(name for name in CellSpec.model_fields if name != "params"))
+"""What names a planned cell, or a cell's spec, but for its parameters."""
+
+
+class KnownCells:
+    """Cells of a results folder, to be found by what was planned."""
+
+    def __init__(self, records: Iterable[CellRecord]) -> None:
+        self._by_place: defaultdict[tuple[object, ...], list[CellRecord]] = defaultdict(list)
+        for record in records:
+            self._by_place[_place(record.spec)].append(record)
+
+    def of(self, cell: PlannedCell) -> tuple[CellRecord, ...]:
+        """The records of a planned cell after tuning, by any code."""
+        params = cell.params.items()
+        there = self._by_place.get(_place(cell), ())
+        return tuple(one for one in there if params <= one.spec.params.items())
+
+    def find(self, cell: PlannedCell) -> CellRecord | None:
+        """The record of a planned cell; a finished one before a failed one."""
+        found = [one for one in self.of(cell) if one.code == cell.code]
+        return min(found, key=lambda record: record.state != "done", default=None)
+
+    def is_done(self, cell: PlannedCell) -> bool:
+        """Whether a planned cell is finished."""
+        record = self.find(cell)
+        return record is not None and record.state == "done"
