@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from uad_bench.errors import UadBenchError
 
@@ -95,7 +95,7 @@ def ssim(image: FloatArray, reconstruction: FloatArray, brain: NDArray[np.bool_]
 
 def _local_mean(slices: NDArray[np.float64]) -> NDArray[np.float64]:
     """Weighted means of all whole windows, ``[N, H, W] -> [N, H - 10, W - 10]``."""
-    smooth: NDArray[np.float64] = gaussian_filter(
+    smooth: NDArray[np.float64] = scipy.ndimage.gaussian_filter(
         slices, (0.0, _SIGMA, _SIGMA), truncate=_RADIUS / _SIGMA
     )
     return smooth[:, _RADIUS:-_RADIUS, _RADIUS:-_RADIUS]

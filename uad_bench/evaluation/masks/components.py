@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from uad_bench.kernels import compiled, compiled_or
 
@@ -64,7 +64,7 @@ class Components:
 
 def _by_scipy(mask: Mask) -> tuple[Integers, Integers]:
     """Number the runs by scipy's labels."""
-    labels = ndimage.label(mask, np.ones((3, 3, 3)))[0].ravel()
+    labels = scipy.ndimage.label(mask, np.ones((3, 3, 3)))[0].ravel()
     edges = np.diff(np.pad(mask, ((0, 0), (0, 0), (1, 1))).view(np.int8))
     firsts = np.flatnonzero(edges[..., :-1] == 1)
     lasts = np.flatnonzero(edges[..., 1:] == -1)

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from math import inf, prod
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.optimize import linear_sum_assignment
 
 from uad_bench.evaluation.masks.components import Components
 
@@ -111,7 +110,7 @@ def match_lesions(prediction: Mask, lesion: Mask, spacing: Spacing) -> LesionMat
     """
     lesions, findings = Components.of(lesion), Components.of(prediction)
     lesion_of, finding_of, voxels = lesions.shared(findings).T
-    shared = sparse.coo_array(
+    shared = scipy.sparse.coo_array(
         (voxels, (lesion_of, finding_of)), shape=(len(lesions.sizes), len(findings.sizes))
     )
     shared.sum_duplicates()
@@ -123,7 +122,7 @@ def match_lesions(prediction: Mask, lesion: Mask, spacing: Spacing) -> LesionMat
 
 
 def _paired(
-    shared: sparse.coo_array, lesions: NDArray[np.int64], findings: NDArray[np.int64]
+    shared: scipy.sparse.coo_array, lesions: NDArray[np.int64], findings: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """The IoU of each lesion with the finding it is paired with, 0 where it is with none.
 
@@ -143,6 +142,6 @@ def _paired(
     columns, column_at = np.unique(column[~alone], return_inverse=True)
     table = np.zeros((len(rows), len(columns)))
     table[row_at, column_at] = iou[~alone]
-    chosen = linear_sum_assignment(table, maximize=True)
+    chosen = scipy.optimize.linear_sum_assignment(table, maximize=True)
     best[rows[chosen[0]]] = table[chosen]
     return best

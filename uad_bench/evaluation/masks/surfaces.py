@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from uad_bench.kernels import compiled, compiled_or
 
@@ -64,7 +64,8 @@ def _by_trees(one: Mask, other: Mask, spacing: Floats, flat: bool) -> tuple[Floa
         np.argwhere(surface(mask[0] if flat else mask)) * spacing[int(flat) :]
         for mask in (one, other)
     )
-    return cKDTree(second).query(first)[0], cKDTree(first).query(second)[0]
+    first_tree, second_tree = map(scipy.spatial.cKDTree, (first, second))
+    return second_tree.query(first)[0], first_tree.query(second)[0]
 
 
 @compiled_or(_by_trees)

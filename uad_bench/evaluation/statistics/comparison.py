@@ -14,8 +14,8 @@ from functools import reduce
 from math import sqrt
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from uad_bench.evaluation.statistics.intervals import FEWEST, Interval
 from uad_bench.evaluation.statistics.people import DECIMALS, EXACT_UP_TO, signed_ranks
@@ -66,13 +66,13 @@ class Difference:
     @property
     def interval(self) -> Interval:
         """The 95 % interval: Student's t."""
-        reach = float(stats.t.ppf((1 + _LEVEL) / 2, self.freedom)) * self.error
+        reach = float(scipy.stats.t.ppf((1 + _LEVEL) / 2, self.freedom)) * self.error
         return Interval(self.value - reach, self.value + reach)
 
     @property
     def p(self) -> float:
         """The two-sided p-value of Student's t test that there is no difference."""
-        return float(2 * stats.t.sf(abs(self.value) / self.error, self.freedom))
+        return float(2 * scipy.stats.t.sf(abs(self.value) / self.error, self.freedom))
 
     @property
     def probability_above(self) -> float:
@@ -81,7 +81,7 @@ class Difference:
         It is the share of Student's t distribution around the estimate that is above 0, the
         posterior under a flat prior (Gelman et al. 2013, section 3.2).
         """
-        return float(stats.t.cdf(self.value / self.error, self.freedom))
+        return float(scipy.stats.t.cdf(self.value / self.error, self.freedom))
 
 
 def paired_difference(datasets: Sequence[Paired]) -> Difference | None:
@@ -181,7 +181,7 @@ def signed_rank_test(datasets: Iterable[Paired]) -> SignedRanks:
     counted = sum(one.count for one in found)
     if len(found) == 1 and found[0].count > EXACT_UP_TO:
         (differences,) = (some for some in kept if len(some))
-        return SignedRanks(effect, float(stats.wilcoxon(differences).pvalue), counted)
+        return SignedRanks(effect, float(scipy.stats.wilcoxon(differences).pvalue), counted)
     return SignedRanks(effect, _stratified_p(found), counted)
 
 
@@ -197,7 +197,7 @@ class _Ranked:
 
     @classmethod
     def of(cls, differences: Table) -> _Ranked:
-        ranks = stats.rankdata(np.abs(differences))
+        ranks = scipy.stats.rankdata(np.abs(differences))
         variance = float(np.square(ranks).sum() / ranks.sum() ** 2)
         if len(differences) > EXACT_UP_TO:
             effect = float((np.sign(differences) * ranks).sum() / ranks.sum())
@@ -219,7 +219,7 @@ def _stratified_p(found: Sequence[_Ranked]) -> float:
         sums *= len(one.effects)
     if not 0 < sums <= _MOST_SUMS:
         deviation = sqrt(sum(one.variance for one in found))
-        return float(2 * stats.norm.sf(observed / deviation))
+        return float(2 * scipy.stats.norm.sf(observed / deviation))
     values = reduce(np.add.outer, (one.effects for one in found))
     shares = reduce(np.multiply.outer, (one.shares for one in found))
     return min(1.0, float(shares[np.abs(values) >= observed - _TINY].sum()))

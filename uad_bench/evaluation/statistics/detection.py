@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from math import ceil, floor
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from uad_bench.evaluation.scores.histograms import ScoreHistogram
 from uad_bench.evaluation.scores.tally import LEVELS
@@ -97,7 +97,7 @@ def detect(people: Iterable[Person]) -> Detection | None:
     healthy = np.array([one.score for one in known if one.healthy])
     if not len(patients) or not len(healthy):
         return None
-    ranks = stats.rankdata(np.concatenate([patients, healthy]))[: len(patients)]
+    ranks = scipy.stats.rankdata(np.concatenate([patients, healthy]))[: len(patients)]
     least = len(patients) * (len(patients) + 1) / 2
     return Detection(
         auroc=float(ranks.sum() - least) / (len(patients) * len(healthy)),

@@ -16,8 +16,8 @@ from math import exp, inf, log, sqrt
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize, stats
 
 from uad_bench.evaluation.scores.histograms import ScoreHistogram
 from uad_bench.evaluation.scores.pooling import pooled_statistics
@@ -155,14 +155,14 @@ def _least_area(auroc: float, patients: int, healthy: int) -> float:
     """The least area from which ``auroc`` is 1.96 standard errors away."""
     if auroc <= _TINY:
         return 0.0
-    more, z = (patients + healthy) / 2 - 1, float(stats.norm.ppf(0.975))
+    more, z = (patients + healthy) / 2 - 1, float(scipy.stats.norm.ppf(0.975))
 
     def beyond(area: float) -> float:
         pairs = 1 + more * ((1 - area) / (2 - area) + area / (1 + area))
         return auroc - area - z * sqrt(area * (1 - area) * pairs / (patients * healthy))
 
     # At an area of 1 the standard error is 0, so the search ends just below.
-    return float(optimize.brentq(beyond, 0.0, auroc * (1 - _TINY)))
+    return float(scipy.optimize.brentq(beyond, 0.0, auroc * (1 - _TINY)))
 
 
 def _jackknife_error(without: NDArray[np.float64]) -> float:
@@ -207,7 +207,7 @@ def reach_of_ends(
 
 def _quantile(level: float, subjects: int) -> float:
     """Of Student's t, for a two-sided interval over subjects."""
-    return float(stats.t.ppf((1.0 + level) / 2.0, subjects - 1))
+    return float(scipy.stats.t.ppf((1.0 + level) / 2.0, subjects - 1))
 
 
 def _around(

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.values import ScanScores
@@ -56,7 +56,7 @@ def paired_comparison(values_a: Mapping[str, float], values_b: Mapping[str, floa
     if not len(differences):
         return 1.0
     if len(differences) > EXACT_UP_TO:
-        return float(stats.wilcoxon(differences).pvalue)
+        return float(scipy.stats.wilcoxon(differences).pvalue)
     return _exact_signed_rank(differences)
 
 
@@ -142,7 +142,7 @@ def signed_ranks(differences: NDArray[np.float64]) -> tuple[int, NDArray[np.floa
     Returns:
         The sum that was found, and float64 ``[largest sum + 1]``, whose total is ``2^n``.
     """
-    ranks = np.rint(2 * stats.rankdata(np.abs(differences))).astype(np.int64)
+    ranks = np.rint(2 * scipy.stats.rankdata(np.abs(differences))).astype(np.int64)
     patterns = np.zeros(int(ranks.sum()) + 1)
     patterns[0] = 1.0
     for rank in ranks:

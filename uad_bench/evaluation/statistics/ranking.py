@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from math import inf, sqrt
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.values import Direction
@@ -64,9 +64,9 @@ def mean_ranks(values: NDArray[np.float64], better: Direction) -> MeanRanks:
             f"ranks need three methods or more and two subjects or more that all of them have; "
             f"there are {methods} and {subjects}: compare two methods with `uad-bench compare`"
         )
-    ranks = stats.rankdata(-values if better == "higher" else values, axis=1)
+    ranks = scipy.stats.rankdata(-values if better == "higher" else values, axis=1)
     tied = (ranks == ranks[0, 0]).all()
-    p = 1.0 if tied else float(stats.friedmanchisquare(*ranks.T).pvalue)
-    studentised = float(stats.studentized_range.ppf(0.95, methods, inf))
+    p = 1.0 if tied else float(scipy.stats.friedmanchisquare(*ranks.T).pvalue)
+    studentised = float(scipy.stats.studentized_range.ppf(0.95, methods, inf))
     critical = studentised / sqrt(2) * sqrt(methods * (methods + 1) / (6 * subjects))
     return MeanRanks(tuple(ranks.mean(axis=0).tolist()), p, critical, subjects)
