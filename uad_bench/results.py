@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
+from uad_bench.lean import lean, lean_cell
 from uad_bench.system.collector import collector_paused
 from uad_bench.system.disk import write_whole
 from uad_bench.system.locks import HeldError, held
@@ -135,12 +137,15 @@ def read_cell(path: Path) -> CellRecord:
     Raises:
         UadBenchError: if the file is not a cell record, or has the name of another cell.
     """
+    return parsed_cell(_content(path), path)
+
+
+def _content(path: Path | str) -> bytes:
     try:
-        with path.open("rb", buffering=0) as file:
-            data = file.read()
+        with Path(path).open("rb", buffering=0) as file:
+            return file.read()
     except OSError as error:
         raise UadBenchError(f"cannot read {path}: {error.strerror or error}") from None
-    return parsed_cell(data, path)
 
 
 class NoCellError(UadBenchError):
@@ -178,9 +183,31 @@ def parsed_cell(data: bytes, path: Path) -> CellRecord:
 
 def stored_cells(folder: ResultsFolder) -> tuple[CellRecord, ...]:
     """All cell records of a results folder, sorted by name; none where there is none."""
-    files = sorted(folder.cells.glob("*.json"), key=lambda file: file.name)
     with collector_paused():
-        return tuple(map(read_cell, files))
+        return tuple(read_cell(folder.cells / name) for name in _files(folder))
+
+
+def lean_cells(folder: ResultsFolder) -> tuple[CellRecord, ...]:
+    """The same cells in less time and room, for tables and frames: see :mod:`uad_bench.lean`."""
+    with collector_paused():
+        return tuple(_lean_cell(f"{folder.cells}/{name}", name) for name in _files(folder))
+
+
+def _files(folder: ResultsFolder) -> list[str]:
+    """The names of the files of cells, sorted."""
+    try:
+        with os.scandir(folder.cells) as found:
+            return sorted(file.name for file in found if file.name.endswith(".json"))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _lean_cell(file: str, name: str) -> CellRecord:
+    data = _content(file)
+    record = lean_cell(data)
+    if record is None or name != f"{record.spec.name}.json":
+        return lean(parsed_cell(data, Path(file)))  # or it says why it is no cell
+    return record
 
 
 class _Planned(BaseModel):
@@ -218,8 +245,23 @@ def load_cells(root: Path) -> tuple[CellRecord, ...]:
     Raises:
         UadBenchError: if the folder holds no cells, or one of them cannot be read.
     """
+    return _in_order(stored_cells, root)
+
+
+def load_lean_cells(root: Path) -> tuple[CellRecord, ...]:
+    """The same as :func:`lean_cells` reads them, for tables and frames.
+
+    Raises:
+        UadBenchError: likewise.
+    """
+    return _in_order(lean_cells, root)
+
+
+def _in_order(
+    read: Callable[[ResultsFolder], tuple[CellRecord, ...]], root: Path
+) -> tuple[CellRecord, ...]:
     folder = ResultsFolder(root)
-    records = in_order_of_run(stored_cells(folder), folder)
+    records = in_order_of_run(read(folder), folder)
     if not records:
         raise UadBenchError(
             f"no results in {root}: `uad-bench run` writes them, --results names it"

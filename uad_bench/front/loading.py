@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from uad_bench.front.results import Results
-from uad_bench.results import ResultsFolder, load_cells
+from uad_bench.results import ResultsFolder, load_lean_cells
 
 
 def load_results(folder: str | Path = "results", *, plugin: Sequence[str | Path] = ()) -> Results:
@@ -27,7 +27,7 @@ def load_results(folder: str | Path = "results", *, plugin: Sequence[str | Path]
         (2, 0)
     """
     path = Path(folder).expanduser()
-    return Results(path, load_cells(path), plugin=tuple(Path(one) for one in plugin))
+    return Results(path, load_lean_cells(path), plugin=tuple(Path(one) for one in plugin))
 
 
 def import_results(archive: str | Path, folder: str | Path = "results") -> Results:
@@ -53,4 +53,4 @@ def import_results(archive: str | Path, folder: str | Path = "results") -> Resul
 
     path = Path(folder).expanduser()
     added = import_archive(Path(archive).expanduser(), ResultsFolder(path))
-    return Results(path, load_cells(path), added)
+    return Results(path, load_lean_cells(path), added)

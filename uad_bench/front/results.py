@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
 from uad_bench.front.result_tables import ResultListing, ResultTables
+from uad_bench.lean import whole
 from uad_bench.results import ResultsFolder
+from uad_bench.system.collector import collector_paused
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,13 +25,13 @@ if TYPE_CHECKING:
 _MOST_LISTED = 4
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, repr=False)
 class Results:
     r"""The cells of a run, or of a results folder. ``run`` and ``load_results`` return one.
 
     Attributes:
         folder: the results folder.
-        cells: one record per cell, finished or failed.
+        stored: the cells as they were read; ``cells`` is for use.
         computed: how many of them were computed now; the others were there already.
         plugin: files and folders with further protocols and post-processings, for tables.
 
@@ -56,9 +59,19 @@ class Results:
     """
 
     folder: Path
-    cells: tuple[CellRecord, ...]
+    stored: tuple[CellRecord, ...]
     computed: int = 0
     plugin: tuple[Path, ...] = ()
+
+    @cached_property
+    def cells(self) -> tuple[CellRecord, ...]:
+        """One record per cell, finished or failed."""
+        with collector_paused():
+            return tuple(map(whole, self.stored))
+
+    def __reduce__(self) -> tuple[type[Results], tuple[object, ...]]:
+        """Travel with whole records, to a process that read nothing."""
+        return Results, (self.folder, self.cells, self.computed, self.plugin)
 
     @property
     def failed(self) -> tuple[CellRecord, ...]:
@@ -79,7 +92,7 @@ class Results:
         """
         from uad_bench.report.frames import cells_frame
 
-        return cells_frame(self.cells)
+        return cells_frame(self.stored)
 
     def scans(self) -> pd.DataFrame:
         """Return one row per scan and metric of every finished cell.
@@ -92,13 +105,14 @@ class Results:
         """
         from uad_bench.report.frames import scans_frame
 
-        return scans_frame(self.cells)
+        return scans_frame(self.stored)
 
     def __repr__(self) -> str:
-        count = f"{len(self.cells)} {'cell' if len(self.cells) == 1 else 'cells'}"
-        failed = f", {len(self.failed)} failed," if self.failed else ""
-        methods = _listed(record.spec.method for record in self.cells)
-        datasets = _listed(record.spec.dataset for record in self.cells)
+        count = f"{len(self.stored)} {'cell' if len(self.stored) == 1 else 'cells'}"
+        states = [record.state for record in self.stored]
+        failed = f", {states.count('failed')} failed," if "failed" in states else ""
+        methods = _listed(record.spec.method for record in self.stored)
+        datasets = _listed(record.spec.dataset for record in self.stored)
         return f"{count}{failed} in {self.folder}: {methods} on {datasets}"
 
     def table(
@@ -143,7 +157,7 @@ class Results:
 
         return ResultTables(
             chosen_tables(
-                self.cells,
+                self.stored,
                 open_registry(self.plugin),
                 like=like,
                 metrics=metrics,
@@ -191,7 +205,7 @@ class Results:
         question = Question(methods, metric, datasets, protocol, space, postprocessing)
         registry = open_registry(self.plugin)
         return ResultListing(
-            comparison_listing(compare(self.cells, registry, self.folder, question))
+            comparison_listing(compare(self.stored, registry, self.folder, question))
         )
 
     def report(
@@ -234,7 +248,7 @@ class Results:
         from uad_bench.front.report import write_report
         from uad_bench.front.searched import Searched
 
-        if not self.cells:
+        if not self.stored:
             raise UadBenchError(f"no results in {self.folder}: `uad-bench run` writes them")
         where = None if cache is None else Path(cache).expanduser()
         return write_report(
@@ -291,7 +305,7 @@ class Results:
         asked = () if methods is None else names("methods", methods)
         question = Question(asked, metric, datasets, protocol, space, postprocessing)
         registry = open_registry(self.plugin)
-        return ResultListing(strata_listing(self.cells, registry, question, by=by, fewest=fewest))
+        return ResultListing(strata_listing(self.stored, registry, question, by=by, fewest=fewest))
 
     def plot(
         self,
@@ -423,7 +437,7 @@ class Results:
     def _repr_html_(self) -> str:
         """A line, and the tables, in a notebook."""
         line = f"<p>{escape(repr(self))}</p>"
-        return line + self.table()._repr_html_() if self.cells else line
+        return line + self.table()._repr_html_() if self.stored else line
 
 
 def _listed(names: Iterable[str]) -> str:

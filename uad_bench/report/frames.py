@@ -58,8 +58,7 @@ def cells_frame(records: Sequence[CellRecord]) -> pd.DataFrame:
     params = {
         fact["params"]: record.spec.params for fact, record in zip(facts, records, strict=True)
     }
-    frame = _frame(facts, counts, numbers, columns)
-    return _with_params(frame, params)
+    return _frame(facts, counts, numbers, columns, params)
 
 
 @collector_paused()
@@ -96,6 +95,7 @@ def _frame(
     counts: Sequence[int],
     numbers: Mapping[str, Sequence[Any]],
     columns: Sequence[str],
+    params: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> pd.DataFrame:
     """Repeat facts beside numbers. Dictionaries of every row would take ten times as long.
 
@@ -104,31 +104,32 @@ def _frame(
         counts: how many rows of numbers each of them has.
         numbers: the rows, by column.
         columns: of the frame, in order.
+        params: parameters by hash, which get columns of their own behind the others.
     """
     import numpy as np
     import pandas as pd
 
-    own = [name for name in columns if name not in numbers]
+    known = pd.DataFrame(facts, columns=[name for name in columns if name not in numbers])
+    if params is not None:
+        known = _with_params(known, params)
     rows = np.repeat(np.arange(len(facts)), counts)
-    frame = pd.DataFrame(facts, columns=own).take(rows).reset_index(drop=True)
+    found: dict[Any, Any] = {name: known[name].array.take(rows) for name in known}
     for name, values in numbers.items():
-        if name in _WORDS:
-            frame[name] = _words(values)
-        else:
-            known = [nan if value is None else value for value in values]
-            frame[name] = np.array(known, dtype=float if name in _FLOATS else None)
-    return frame[list(columns)]
+        kind = float if name in _FLOATS else None
+        found[name] = _words(values) if name in _WORDS else np.array(values, dtype=kind)
+    order = dict.fromkeys((*columns, *found))
+    return pd.DataFrame({name: found[name] for name in order}, copy=False)
 
 
-def _with_params(frame: pd.DataFrame, params: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def _with_params(facts: pd.DataFrame, params: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """Add a column per parameter. Thousands of cells share a few sets of them, known by hash."""
     import pandas as pd
 
     names = sorted({name for some in params.values() for name in some})
     known = pd.DataFrame(list(params.values()), columns=names).add_prefix(_PARAM)
     known = known.convert_dtypes()  # a whole number stays one beside an empty cell
-    rows = pd.Index(params).get_indexer(pd.Index(frame["params"]))
-    return pd.concat([frame, known.take(rows).reset_index(drop=True)], axis="columns")
+    rows = pd.Index(params).get_indexer(pd.Index(facts["params"]))
+    return pd.concat([facts, known.take(rows).reset_index(drop=True)], axis="columns")
 
 
 def _words(values: Sequence[Any]) -> pd.Series:

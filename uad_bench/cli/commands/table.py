@@ -102,8 +102,8 @@ def table(
 
 def _records(results: Path, *, optional: bool) -> tuple[CellRecord, ...]:
     """The folder's records; none where the paper's numbers can stand alone."""
-    from uad_bench.results import ResultsFolder, load_cells
+    from uad_bench.results import ResultsFolder, load_lean_cells
 
     if optional and not any(ResultsFolder(results).cells.glob("*.json")):
         return ()
-    return load_cells(results)
+    return load_lean_cells(results)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from uad_bench.cells import CellRecord, EvaluationSpace
@@ -25,7 +25,7 @@ from uad_bench.report.tables.notes import (
     on_different_data,
     row_marks,
 )
-from uad_bench.report.tables.values import dataset_cell, own_cell, published_cell, ranked
+from uad_bench.report.tables.values import Seeds, dataset_cell, own_cell, published_cell, ranked
 from uad_bench.report.tables.versions import refuse_other_version
 
 
@@ -105,9 +105,13 @@ def build_table(
     arrangement = _marked(arrangement, notes)
     if compare is not None:
         refuse_lonely(arrangement.columns, compare)
+    comparable = [
+        not on_different_data(arrangement.records_of(row)) for row in range(len(arrangement.rows))
+    ]
+    seeds = {at: Seeds.of(some, names) for at, some in arrangement.own.items()}
     panels = []
     for metric in chosen:
-        panel = _panel(arrangement, metric, notes, intervals=intervals)
+        panel = _panel(arrangement, seeds, metric, notes, comparable, intervals=intervals)
         if compare is not None and metric.name == "auprc":
             panel = with_improvement(panel, compare, notes)
         panel = _with_chance(panel, metric.chance, arrangement)
@@ -148,18 +152,20 @@ def _is_mean_over_subjects(metric: str, records: Sequence[CellRecord]) -> bool:
 
 
 def _panel(
-    arrangement: Arrangement, metric: MetricInfo, notes: Footnotes, *, intervals: bool
+    arrangement: Arrangement,
+    seeds: Mapping[tuple[int, int], Seeds],
+    metric: MetricInfo,
+    notes: Footnotes,
+    comparable: Sequence[bool],
+    *,
+    intervals: bool,
 ) -> Panel:
-    found = [
-        record.metrics[metric.name]
-        for some in arrangement.own.values()
-        for record in some
-        if metric.name in record.metrics
-    ]
+    """The numbers of one metric; those of a row that is comparable are ranked."""
+    found = (number for some in seeds.values() for number in some.found[metric.name])
     better: Direction | None = metric.better
     unit, target = "", None
-    if found:
-        better, unit, target = found[0].better, found[0].unit, found[0].target
+    if (first := next(found, None)) is not None:
+        better, unit, target = first.better, first.unit, first.target
     cells: list[Sequence[Cell]] = []
     for row in range(len(arrangement.rows)):
         line: list[Cell] = []
@@ -168,10 +174,13 @@ def _panel(
                 number = arrangement.published.get((row, column, metric.name))
                 line.append(published_cell(number, _ours(one, arrangement.columns, line), notes))
             else:
-                own = arrangement.own.get((row, column), ())
-                line.append(own_cell(own, metric, notes, intervals=intervals))
-        comparable = not on_different_data(arrangement.records_of(row))
-        cells.append(ranked(line, arrangement.columns, better, target) if comparable else line)
+                own = seeds.get((row, column))
+                line.append(
+                    Cell() if own is None else own_cell(own, metric, notes, intervals=intervals)
+                )
+        if comparable[row]:
+            line = list(ranked(line, arrangement.columns, better, target))
+        cells.append(line)
     return Panel(
         metric=metric.name,
         title=metric.title,

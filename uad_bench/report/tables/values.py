@@ -2,51 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
 from uad_bench.cells import CellRecord
 from uad_bench.evaluation.protocol import MetricInfo
 from uad_bench.evaluation.values import Direction, Metric
 from uad_bench.report.publication import PublishedNumber
-from uad_bench.report.tables.model import Cell, Column, Style, format_number
+from uad_bench.report.tables.model import Cell, CellState, Column, Style, format_number
 from uad_bench.report.tables.notes import Footnotes, sentence
 
 
-def own_cell(
-    records: Sequence[CellRecord], metric: MetricInfo, notes: Footnotes, *, intervals: bool
-) -> Cell:
+@dataclass(frozen=True, slots=True)
+class Seeds:
+    """What the records of all seeds of one method, dataset and post-processing say.
+
+    Attributes:
+        failures: why seeds failed, in sentences.
+        done: whether any finished.
+        remarks: what must be known of the numbers, in sentences.
+        found: the numbers of the seeds that finished, by metric.
+        missing: why they have none, likewise.
+    """
+
+    failures: tuple[str, ...]
+    done: bool
+    remarks: tuple[str, ...]
+    found: Mapping[str, list[Metric]]
+    missing: Mapping[str, list[str]]
+
+    @classmethod
+    def of(cls, records: Sequence[CellRecord], metrics: Iterable[str]) -> Seeds:
+        """Look at every record once.
+
+        Args:
+            records: one per seed; may be empty.
+            metrics: those that are shown.
+        """
+        done = [record for record in records if record.state == "done"]
+        found: dict[str, list[Metric]] = {name: [] for name in metrics}
+        missing: defaultdict[str, list[str]] = defaultdict(list)
+        for record in done:
+            numbers = record.metrics
+            for name, some in found.items():
+                if (number := numbers.get(name)) is not None:
+                    some.append(number)
+            for name, reason in record.missing.items():
+                missing[name].append(reason)
+        return cls(_failures(records), bool(done), _remarks(done), found, missing)
+
+
+def own_cell(seeds: Seeds, metric: MetricInfo, notes: Footnotes, *, intervals: bool) -> Cell:
     """One cell from the records of all seeds.
 
     The value is the mean over the seeds that finished, the ends of the interval likewise.
 
     Args:
-        records: one per seed, of one method, dataset and post-processing; may be empty.
+        seeds: what they say.
         metric: what the metric is.
         notes: takes the reasons of failures, what the records say of their numbers, and the counts
             of penalised and skipped scans.
         intervals: whether to show the 95 % intervals.
     """
-    if not records:
-        return Cell()
-    marks = [notes.mark(text) for text in _failures(records)]
-    done = [record for record in records if record.state == "done"]
-    if not done:
-        return Cell("failed", marks=tuple(marks))
-    found = [one.metrics[metric.name] for one in done if metric.name in one.metrics]
+    marks = [notes.mark(text) for text in seeds.failures]
+    found = seeds.found[metric.name]
     if not found:
-        return Cell(marks=tuple(marks))
-    marks += [notes.mark(text) for text in _remarks(done)]
-    missing = _missing(done, metric)
+        state: CellState = "failed" if seeds.failures and not seeds.done else "absent"
+        return Cell(state, marks=tuple(marks))
+    marks += [notes.mark(text) for text in seeds.remarks]
+    missing = _missing(seeds.missing.get(metric.name, ()), metric)
     marks += [notes.mark(text) for text in missing]
     if not missing and (text := _counts(found, metric.undefined)):
         marks.append(notes.mark(text))
-    kept = [one for one in found if one.value is not None]
     style: Style = "distance" if found[0].unit else "ratio"
-    if not kept:
+    values = [one.value for one in found if one.value is not None]
+    if not values:
         return Cell("undefined", style=style, marks=tuple(marks))
-    values = [one.value for one in kept if one.value is not None]
+    kept = [one for one in found if one.value is not None]
     lows = [one.low for one in kept if one.low is not None]
     highs = [one.high for one in kept if one.high is not None]
     bounded = len(lows) == len(highs) == len(kept)
@@ -145,26 +179,25 @@ def average_improvement(
     return 100 * fmean(method[name] / other[name] - 1 for name in shared), len(shared)
 
 
-def _failures(records: Sequence[CellRecord]) -> list[str]:
+def _failures(records: Sequence[CellRecord]) -> tuple[str, ...]:
     several = len(records) > 1
-    return [
+    return tuple(
         sentence(f"Failed{f' with seed {record.spec.seed}' if several else ''}: {record.reason}")
         for record in records
         if record.state == "failed"
-    ]
+    )
 
 
-def _missing(records: Sequence[CellRecord], metric: MetricInfo) -> list[str]:
+def _missing(reasons: Iterable[str], metric: MetricInfo) -> list[str]:
     """Why a metric could not be had, where it is not that no scan has a value."""
-    reasons = (record.missing.get(metric.name, metric.undefined) for record in records)
     own = (text for text in reasons if text != metric.undefined)
     return list(dict.fromkeys(sentence(f"{text[:1].upper()}{text[1:]}") for text in own))
 
 
-def _remarks(records: Sequence[CellRecord]) -> list[str]:
+def _remarks(records: Sequence[CellRecord]) -> tuple[str, ...]:
     """What the records say of their numbers, of each method by name."""
     texts = (f"{one.method_title}: {note}" for one in records for note in one.notes)
-    return list(dict.fromkeys(sentence(text) for text in texts))
+    return tuple(dict.fromkeys(sentence(text) for text in texts))
 
 
 def _counts(metrics: Sequence[Metric], undefined: str) -> str:
