@@ -14,11 +14,13 @@ from uad_bench.report.tables.build import build_table
 from uad_bench.report.tables.choice import Choice, Names, names
 from uad_bench.report.tables.metrics import Kind, metrics_by_kind
 from uad_bench.report.tables.model import Rows, Table
+from uad_bench.system.collector import collector_paused
 
 _FIRST = "strict"
 """The protocol whose table is first; that of the paper's numbers alone."""
 
 
+@collector_paused()
 def chosen_tables(
     records: Sequence[CellRecord],
     registry: Registry,

@@ -51,12 +51,12 @@ def chosen_metrics(
         UadBenchError: if an asked metric is in none of the records.
     """
     records = list(records)
-    known = {name for record in records for name in record.metrics}
+    known = set[str]().union(*(record.metrics for record in records))
     if asked is None:
         always = [one.name for one in protocol.metrics if one.shown == "always"]
         shown = tuple(name for name in always if name in known) or tuple(always[:1])
         at_times = (one.name for one in protocol.metrics if one.shown == "where known")
-        return (*shown, *(name for name in at_times if _has_value(name, records)))
+        return (*shown, *(one for one in at_times if one in known and _has_value(one, records)))
     names = tuple(dict.fromkeys(asked))
     _refuse_unknown(names, known, protocol.name)
     return tuple(dict.fromkeys(_accompanied(names, protocol, known)))
