@@ -46,6 +46,11 @@ class CellSpec(_Record):
     space: EvaluationSpace = "template"
 
     @property
+    def tested_in_part(self) -> bool:
+        """Whether the method learned from the same dataset, so that it is tested on the rest."""
+        return self.supervised_on == self.dataset
+
+    @property
     def params_hash(self) -> str:
         """Eight hexadecimal digits that stand for the parameters."""
         try:

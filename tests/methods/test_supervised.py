@@ -231,6 +231,28 @@ def test_tables_set_it_apart_name_what_it_learned_from_and_never_rank_it(done):
     assert "Pupil" not in tests[: tests.index("Best unsupervised")]
 
 
+@pytest.mark.parametrize("name", ["precision-recall", "cost", "lesions", "froc"])
+def test_figures_show_it_beside_the_others(done, cache, plugins, tmp_path, name):
+    file = tmp_path / f"{name}.svg"
+    again = ("--cache", cache, "--plugin", plugins) if name in ("lesions", "froc") else ()
+    code, _, err = uad_bench("plot", name, "-o", file, *again, cwd=done[0])
+    assert code == 0, err
+    assert file.is_file()
+
+
+def test_it_is_grouped_with_the_others_and_compared_where_all_are_tested(done):
+    code, out, err = uad_bench("strata", "--by", "lesion-volume", cwd=done[0])
+    assert code == 0, err
+    assert "Pupil (MSLUB) on 1 of 3 subjects of MSLUB." in " ".join(out.split())
+    code, out, err = uad_bench("compare", "pupil-on-mslub", "bright", cwd=done[0])
+    assert code == 0, err
+    assert "are not compared on MSLUB (simulated)" in " ".join(out.split())
+    command = ("compare", "pupil-on-mslub", "bright", "--datasets", "mslub")
+    code, _, err = uad_bench(*command, cwd=done[0])
+    assert code == 2
+    assert "is supervised, learned from it, and was tested on 1 of 3 subjects" in err
+
+
 def test_what_cannot_be_is_refused_at_planning_all_at_once(lab, cache, plugins, tmp_path):
     shutil.copytree(lab / "MSLUB", tmp_path / "bare")
     for path in (tmp_path / "bare").rglob("consensus_gt*"):

@@ -48,6 +48,7 @@ def cell(
     reason: str = "",
     params: Mapping[str, Any] | None = None,
     simulated: bool = False,
+    on: str = "",
 ) -> CellRecord:
     better = PROTOCOLS[protocol].metric(metric).better
     known = [value for value in values if value is not None]
@@ -62,6 +63,8 @@ def cell(
         protocol=protocol,
         post=post,
         seed=seed,
+        on=on,
+        supervised=bool(on),
         params=dict(params or {}),
         reason=reason,
         protocol_version=PROTOCOLS[protocol].version,
@@ -313,6 +316,46 @@ def test_different_data_do_not_compare(tmp_path):
         both.compare("spa", "vae")
 
 
+def taught(values: Sequence[float], **more: Any) -> CellRecord:
+    """A U-Net that learned from MSLUB, and was tested on the rest of it."""
+    return cell("unet", values, on="mslub", manifest="part", **more)
+
+
+def test_a_method_is_not_compared_on_what_a_supervised_one_learned_from(tmp_path):
+    others = [cell("vae", LOW, dataset=name) for name in ("mslub", "wmh")]
+    alone = results(tmp_path / "alone", others[0], taught(HIGH[:3]))
+    with pytest.raises(UadBenchError) as caught:
+        alone.compare("unet", "vae")
+    assert str(caught.value) == (
+        "U-Net (MSLUB) and VAE are not compared on MSLUB: U-Net (MSLUB) is supervised, learned "
+        "from it, and was tested on 3 of 8 subjects. Evaluate both on a dataset that it did not "
+        "learn from"
+    )
+    elsewhere = cell("unet", HIGH, on="mslub", dataset="wmh")
+    found = results(tmp_path / "both", *others, taught(HIGH[:3]), elsewhere).compare("unet", "vae")
+    assert found.to_frame().dataset.tolist() == ["wmh"]
+    text = " ".join(str(found).split())
+    assert "not compared on MSLUB" in text
+    assert "no subject in common" not in text
+
+
+def test_two_supervised_methods_with_the_same_test_part_are_compared(tmp_path):
+    one, other = (taught(values, params={"w": w}) for w, values in ((1, LOW), (2, HIGH)))
+    both = results(tmp_path, one, other, cell("vae", LOW))
+    words = (f"unet-{some.spec.params_hash}" for some in (other, one))
+    assert both.compare(*words).to_frame().iloc[0].difference > 0
+
+
+def test_test_parts_that_differ_do_not_compare(tmp_path):
+    one, other = (taught(values, params={"w": w}) for w, values in ((1, LOW), (2, HIGH)))
+    assert one.data is not None
+    moved = one.model_copy(update={"data": one.data.model_copy(update={"manifest_hash": "moved"})})
+    both = results(tmp_path, moved, other)
+    words = (f"unet-{some.spec.params_hash}" for some in (other, one))
+    with pytest.raises(UadBenchError, match=r"different data .*mslub .*moved.*part"):
+        both.compare(*words)
+
+
 def test_methods_without_a_dataset_in_common_are_refused(tmp_path):
     both = results(tmp_path, cell("spa", HIGH), cell("vae", LOW, dataset="wmh"))
     with pytest.raises(UadBenchError, match="no subject with AUPRC in common"):
@@ -360,6 +403,15 @@ def test_a_group_has_the_mean_and_the_interval_of_its_subjects(tmp_path):
     assert (women.low, women.high) == pytest.approx((interval.low, interval.high))
     assert (men.group, men.subjects) == ("male", 3)
     assert np.isnan(men.low)
+
+
+def test_groups_say_who_was_tested_on_a_part(tmp_path):
+    sites = {"site": ["a"] * 8}
+    whole = grouped(cell("vae", VALUES), **sites)
+    part = grouped(taught(VALUES[:5]), site=["a"] * 5)
+    found = results(tmp_path, whole, part).strata(by="site")
+    assert found.to_frame().subjects.tolist() == [8, 5]
+    assert "U-Net (MSLUB) on 5 of 8 subjects of MSLUB." in " ".join(str(found).split())
 
 
 def test_a_small_group_shows_neither_its_number_nor_its_people(tmp_path):
@@ -513,6 +565,16 @@ def test_ranks_are_over_the_subjects_that_all_methods_have(tmp_path):
     assert [column.label for column in chosen.columns] == ["VAE", "SPA", "GMVAE"]
     assert ranks.subjects == 10
     assert ranks.ranks == (3.0, 1.5, 1.5)
+
+
+def test_a_method_tested_on_a_part_is_not_ranked(tmp_path):
+    cells = [cell(method, HIGH) for method in ("spa", "vae", "gmvae")]
+    folder = results(tmp_path, *cells, taught(HIGH[:2]))
+    chosen, ranks = ranked_methods(folder.cells, open_registry(None), Question())
+    assert [column.label for column in chosen.columns] == ["GMVAE", "SPA", "VAE"]
+    assert ranks.subjects == len(HIGH)
+    with pytest.raises(UadBenchError, match=r"3 methods or more; .*: U-Net \(MSLUB\)"):
+        ranked_methods(folder.cells, open_registry(None), Question(("spa", "vae", "unet")))
 
 
 def test_ranks_need_three_methods_and_a_better_side(tmp_path):

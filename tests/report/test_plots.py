@@ -215,6 +215,31 @@ def test_a_failed_cell_is_named_and_data_that_differ_are_refused(
         source([mixed, *records[1:]], tmp_path)
 
 
+def test_a_method_that_learned_from_the_dataset_is_drawn_and_marked(
+    records: list[CellRecord], tmp_path: Path
+) -> None:
+    taught = put(tmp_path, "unet", "mslub", 0)
+    data = made_use("mslub", 4, simulated=True, manifest_hash="part")
+    taught = taught.model_copy(
+        update={
+            "spec": taught.spec.model_copy(update={"supervised_on": "mslub"}),
+            "supervised": True,
+            "data": data,
+        }
+    )
+    for name in FIGURES:
+        said = " ".join(words(drawn(name, [*records, taught], tmp_path))).replace("\n", " ")
+        assert f"UNET (MSLUB) on 4 of {PATIENTS} subjects of MSLUB." in said
+        ranked = name == "critical-difference"
+        assert ("Not ranked, because tested on a part of a dataset: UNET" in said) is ranked
+    other = data.model_copy(update={"manifest_hash": "another"})
+    mixed = taught.model_copy(
+        update={"data": other, "spec": taught.spec.model_copy(update={"seed": 1})}
+    )
+    with pytest.raises(UadBenchError, match=r"different data .* on another, .* on part"):
+        source([*records, taught, mixed], tmp_path)
+
+
 def test_a_person_counts_once_with_the_mean_over_seeds(
     records: list[CellRecord], tmp_path: Path
 ) -> None:

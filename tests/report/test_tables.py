@@ -274,6 +274,14 @@ def test_prevalence_stands_beside_auprc_in_every_format(form: Format) -> None:
     assert text.count(shown_as) == 2
 
 
+def test_prevalence_is_that_of_everybody_not_of_a_supervised_method_s_part() -> None:
+    part = record("unet", metrics={"prevalence": Metric(value=0.5, better=None)})
+    spec = part.spec.model_copy(update={"supervised_on": part.spec.dataset})
+    part = part.model_copy(update={"spec": spec, "supervised": True})
+    table = build_table([part, record("vae", metrics=PREVALENT)])
+    assert table.panels[0].cells[0][-1].text == "0.84 %"
+
+
 def test_prevalence_is_of_the_dataset_and_beside_nothing_but_auprc() -> None:
     cells = [record("spa", metrics=PREVALENT), record("vae", dataset="wmh")]
     table = build_table([*cells, record("spa", dataset="wmh", reason="no")], compare="spa")

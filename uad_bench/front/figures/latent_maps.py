@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from uad_bench.evaluation.latent import TISSUES
 from uad_bench.front.detector import Detector
-from uad_bench.front.figures.stored import data_of_row, first_seed, is_stored, prepared
+from uad_bench.front.figures.stored import data_behind, first_seed, is_stored, prepared
 from uad_bench.front.searched import Searched
 from uad_bench.method import ReconstructionMethod, TissueMapping
 from uad_bench.report.figures.sweep import DICE
@@ -47,7 +47,10 @@ def draw_latent(source: Source, searched: Searched, tell: Listener) -> Figure:
             f"{source.root}: {shown.columns[column].title} was trained on other data for other "
             "datasets; choose some with --datasets"
         )
-    data = [data_of_row(source, searched, row) for row in range(len(shown.rows))]
+    data = [
+        data_behind([record], searched, row.label)
+        for record, row in zip(records, shown.rows, strict=True)
+    ]
     people = HeldOut.of(prepared(records[0].training, searched, "the training dataset"))
     detector = searched.detector(keys.pop())
     tell(Started(f"map tissues of healthy people with {detector.method.info.title}"))

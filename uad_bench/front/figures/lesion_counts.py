@@ -11,7 +11,7 @@ from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.froc import Floats, count_lesions, froc, froc_thresholds
 from uad_bench.evaluation.scores.histograms import ScoreHistogram
-from uad_bench.front.figures.stored import data_of_row, first_seed, is_stored
+from uad_bench.front.figures.stored import data_behind, first_seed, is_stored
 from uad_bench.front.searched import Searched
 from uad_bench.histogram_files import load_histograms
 from uad_bench.method import Method
@@ -41,19 +41,21 @@ def draw_froc(source: Source, searched: Searched, tell: Listener) -> Figure:
     stored = {place: some for place, some in shown.own.items() if is_stored(some)}
     if not stored:
         raise NothingToDrawError(f"{source.root}: no method has a stored detector")
-    rows = sorted({row for row, _ in stored})
-    data = {row: data_of_row(source, searched, row) for row in rows}
     groups: dict[tuple[int, str], dict[int, CellRecord]] = {}
     for (row, column), some in sorted(stored.items()):
         record = first_seed(some)
         assert record.fit is not None
         groups.setdefault((row, record.fit.detector), {})[column] = record
+    data = {
+        place: data_behind(some.values(), searched, shown.rows[place[0]].label)
+        for place, some in groups.items()
+    }
     detectors = {key: searched.detector(key) for _, key in groups}
     curves: dict[Place, Curve] = {}
     for (row, key), records in groups.items():
         method = detectors[key].method
         tell(Started(f"score {shown.rows[row].label} with {method.info.title}"))
-        for column, curve in _curves(source, records, data[row], method, tell):
+        for column, curve in _curves(source, records, data[row, key], method, tell):
             curves[row, column] = curve
     if not curves:
         raise NothingToDrawError(f"{source.root}: no test scan with a lesion")

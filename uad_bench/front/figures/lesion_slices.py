@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from uad_bench.cells import CellRecord
 from uad_bench.front.detector import Detector
-from uad_bench.front.figures.stored import data_of_row, first_seed, is_stored
+from uad_bench.front.figures.stored import data_behind, first_seed, is_stored
 from uad_bench.front.searched import Searched
 from uad_bench.method import FloatArray
 from uad_bench.report.figures.cells import MethodView, SliceView
@@ -53,10 +53,13 @@ def draw_lesions(source: Source, searched: Searched, tell: Listener) -> Figure:
         raise NothingToDrawError(f"{source.root}: no method has a stored detector for each dataset")
     classes = (source.registry.method(shown.columns[column].method) for column in columns)
     refuse_too_many(sum(2 if scores_by_residual(cls) else 1 for cls in classes))
-    data = [data_of_row(source, searched, row) for row in range(len(shown.rows))]
     cells = [
         {column: first_seed(shown.own[row, column]) for column in columns}
         for row in range(len(shown.rows))
+    ]
+    data = [
+        data_behind(some.values(), searched, row.label)
+        for some, row in zip(cells, shown.rows, strict=True)
     ]
     keys = {one.fit.detector for some in cells for one in some.values() if one.fit}
     detectors = {key: searched.detector(key) for key in sorted(keys)}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from uad_bench.cells import CellRecord, DatasetUse
 from uad_bench.front.searched import Searched
-from uad_bench.report.plots.source import NothingToDrawError, Source
+from uad_bench.report.plots.source import NothingToDrawError
 from uad_bench.volumes.store.prepared import PreparedDataset
 
 Records = tuple[CellRecord, ...]
@@ -24,14 +26,21 @@ def first_seed(records: Records) -> CellRecord:
     )
 
 
-def data_of_row(source: Source, searched: Searched, row: int) -> PreparedDataset:
-    """Return the prepared dataset of a row of a table.
+def data_behind(records: Iterable[CellRecord], searched: Searched, title: str) -> PreparedDataset:
+    """Return the prepared dataset behind cells of one dataset, whose test scans are those of all.
+
+    Where a method learned from the dataset, these are the people who had no part in that.
+
+    Args:
+        records: the cells.
+        searched: where prepared data are.
+        title: what the dataset is called.
 
     Raises:
         NothingToDrawError: if it is not there.
     """
-    use = next((one.data for one in source.arrangement.records_of(row) if one.data), None)
-    return prepared(use, searched, source.arrangement.rows[row].label)
+    first = sorted(records, key=lambda record: not record.spec.tested_in_part)[0]
+    return prepared(first.data, searched, title)
 
 
 def prepared(use: DatasetUse | None, searched: Searched, title: str) -> PreparedDataset:

@@ -11,6 +11,7 @@ from typing import Any
 from uad_bench.cells import CellRecord, DatasetUse
 from uad_bench.report.bercea2022 import BERCEA_2022
 from uad_bench.report.tables.arrange import dataset_titles, method_labels, training_title
+from uad_bench.report.tables.states import different_states
 
 WORST = 10
 """Scans of a dataset that the table of the worst shows."""
@@ -229,16 +230,12 @@ def _worst(records: Sequence[CellRecord], names: Names) -> FactTable:
 
 def several_states(records: Iterable[CellRecord]) -> tuple[str, ...]:
     """What is to be said of datasets whose cells stand on different data."""
-    found: defaultdict[str, set[str]] = defaultdict(set)
-    for record in records:
-        # A supervised method is tested on a part of what it learned from, prepared by itself.
-        if record.data is not None and record.spec.supervised_on != record.spec.dataset:
-            found[record.spec.dataset].add(record.data.manifest_hash)
+    by_dataset = _grouped(records, lambda record: record.spec.dataset)
     return tuple(
-        f"The numbers of {dataset} stand on different data ({', '.join(sorted(states))}) and do "
-        "not compare: run it again with --overwrite all."
-        for dataset, states in sorted(found.items())
-        if len(states) > 1
+        f"The numbers of {dataset} stand on different data ({', '.join(states)}) and do not "
+        "compare: run it again with --overwrite all."
+        for dataset, some in sorted(by_dataset.items())
+        if (states := different_states(some))
     )
 
 

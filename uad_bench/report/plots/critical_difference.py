@@ -49,6 +49,9 @@ def ranks_figure(source: Source) -> Figure:
     notes = list(source.notes)
     if left_out:
         notes.append(f"Post-processing {question.postprocessing} alone is ranked.")
+    mine = [one.title for one in shown.columns if one.postprocessing == question.postprocessing]
+    if unranked := [one for one in mine if one not in labels]:
+        notes.append(f"Not ranked, because tested on a part of a dataset: {', '.join(unranked)}.")
     return critical_difference_figure(ranks, labels, title, notes)
 
 

@@ -20,9 +20,9 @@ from uad_bench.report.tables.arrange import (
     Order,
     arrange,
     dataset_titles,
-    different_data,
     method_title,
 )
+from uad_bench.report.tables.states import different_data
 from uad_bench.report.tables.versions import refuse_other_version
 
 

@@ -24,6 +24,7 @@ from uad_bench.cells import CellRecord, Group
 from uad_bench.errors import UadBenchError
 from uad_bench.report.tables.arrange import Arrangement
 from uad_bench.report.tables.model import ELSEWHERE, ELSEWHERE_NOTE, SUPERVISED_NOTE, SYMBOLS
+from uad_bench.report.tables.states import parts_note
 
 COLUMN = 3.4
 """Width of one column of a two-column paper, in inches."""
@@ -285,5 +286,6 @@ def notes_of(arrangement: Arrangement) -> Iterator[str]:
         yield f"{SYMBOLS['control']} Control."
     if any(column.group == "supervised" for column in columns):
         yield f"{SYMBOLS['supervised']} {SUPERVISED_NOTE}"
+    yield from parts_note(arrangement, range(len(arrangement.rows)), range(len(columns)))
     if any(column.elsewhere for column in columns):
         yield f"{ELSEWHERE} {ELSEWHERE_NOTE}"

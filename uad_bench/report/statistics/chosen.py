@@ -12,10 +12,11 @@ from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.protocol import MetricInfo, Protocol
 from uad_bench.plugins.registry import Registry
 from uad_bench.report.bercea2022 import BERCEA_2022
-from uad_bench.report.tables.arrange import Arrangement, arrange, different_data
+from uad_bench.report.tables.arrange import Arrangement, arrange
 from uad_bench.report.tables.choice import Names, names
 from uad_bench.report.tables.chosen import one_space
 from uad_bench.report.tables.model import Column, Row
+from uad_bench.report.tables.states import different_data, is_in_part, subjects_of_part
 from uad_bench.report.tables.versions import refuse_other_version
 
 
@@ -76,6 +77,32 @@ class Chosen:
         """The finished cells of one of the datasets and one of the methods, one per seed."""
         found = self.arrangement.own.get((self.datasets[dataset], self.methods[method]), ())
         return tuple(record for record in found if record.state == "done")
+
+    def is_in_part(self, dataset: int, method: int) -> bool:
+        """Whether a method was tested on a part of a dataset, because it learned from the rest."""
+        return is_in_part(self.arrangement, self.datasets[dataset], self.methods[method])
+
+    def apart(self, method: int, other: int) -> dict[int, str]:
+        """Return the datasets that one of two methods alone was tested on a part of.
+
+        They are not compared there.
+
+        Returns:
+            By position of the dataset, a sentence that says so.
+        """
+        found = {}
+        for at, row in enumerate(self.rows):
+            taught = [one for one in (method, other) if self.is_in_part(at, one)]
+            if len(taught) == 1 and all(self.cells(at, one) for one in (method, other)):
+                tested = subjects_of_part(
+                    self.arrangement, self.datasets[at], self.methods[taught[0]]
+                )
+                found[at] = (
+                    f"{self.columns[method].label} and {self.columns[other].label} are not "
+                    f"compared on {row.title}: {self.columns[taught[0]].label} is supervised, "
+                    f"learned from it, and was tested on {tested}."
+                )
+        return found
 
     @property
     def records(self) -> tuple[CellRecord, ...]:

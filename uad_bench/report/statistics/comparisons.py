@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
@@ -124,10 +124,16 @@ def compare(
     found: list[Comparison] = []
     notes: list[str] = []
     for at, other in enumerate(others, start=1):
-        pairs = _pairs(chosen, source, at)
-        notes += _left_out(chosen, other, pairs)
+        apart = chosen.apart(0, at)
+        pairs = _pairs(chosen, source, at, apart)
+        notes += apart.values()
+        notes += _left_out(chosen, other, pairs, apart)
         notes += _not_together(chosen, at, pairs)
         own = list(_compared(chosen, source, at, pairs))
+        if not own and apart:
+            raise UadBenchError(
+                f"{' '.join(apart.values())} Evaluate both on a dataset that it did not learn from"
+            )
         if not own:
             raise UadBenchError(
                 f"{first.label} and {other.label} have no subject with {chosen.metric.title} in "
@@ -154,9 +160,10 @@ def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
     ]
 
 
-def _pairs(chosen: Chosen, source: Source, other: int) -> dict[int, Pair]:
-    """The two methods on each dataset on which both have finished."""
-    cells = {at: (chosen.cells(at, 0), chosen.cells(at, other)) for at in range(len(chosen.rows))}
+def _pairs(chosen: Chosen, source: Source, other: int, apart: Container[int]) -> dict[int, Pair]:
+    """The two methods on each dataset on which both have finished, but for those apart."""
+    rows = [at for at in range(len(chosen.rows)) if at not in apart]
+    cells = {at: (chosen.cells(at, 0), chosen.cells(at, other)) for at in rows}
     return {at: source.pair(*both) for at, both in cells.items() if all(both)}
 
 
@@ -265,13 +272,15 @@ def _within(interval: Interval, metric: MetricInfo) -> Interval:
     return Interval(max(interval.low, -limit), min(interval.high, limit))
 
 
-def _left_out(chosen: Chosen, other: Column, pairs: dict[int, Pair]) -> Iterator[str]:
+def _left_out(
+    chosen: Chosen, other: Column, pairs: dict[int, Pair], apart: Container[int]
+) -> Iterator[str]:
     """Say of datasets and subjects that the comparison with one method lacks."""
     both = f"{chosen.columns[0].label} and {other.label}"
     lacking = [
         row.title
         for at, row in enumerate(chosen.rows)
-        if at not in pairs or pairs[at].values is None
+        if at not in apart and (at not in pairs or pairs[at].values is None)
     ]
     if lacking:
         yield f"{both} have no subject in common on {', '.join(lacking)}."

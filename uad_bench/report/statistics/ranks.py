@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean
 
 import numpy as np
@@ -15,11 +16,17 @@ from uad_bench.plugins.registry import Registry
 from uad_bench.report.statistics.chosen import Chosen, Question, choose
 from uad_bench.report.statistics.values import refuse_pooled
 
+_FEWEST = 3
+"""Methods that ranks need."""
+
 
 def ranked_methods(
     records: Sequence[CellRecord], registry: Registry, question: Question
 ) -> tuple[Chosen, MeanRanks]:
     """Rank methods within each subject of each dataset.
+
+    A supervised method that was tested on a part of a dataset, because it learned from the rest, is
+    left out: with it, the others would be ranked on that part alone.
 
     Args:
         records: all cells of a results folder.
@@ -33,7 +40,7 @@ def ranked_methods(
         UadBenchError: an unknown name, a metric that single subjects do not have or that has no
             better direction, or too few methods or subjects.
     """
-    chosen = choose(records, registry, question)
+    chosen = _without_parts(choose(records, registry, question))
     better = chosen.metric.better
     if better is None:
         raise UadBenchError(
@@ -44,6 +51,28 @@ def ranked_methods(
     refuse_pooled(chosen.protocol, chosen.metric, done)
     lines = [line for at in range(len(chosen.rows)) for line in _subjects(chosen, at)]
     return chosen, mean_ranks(np.array(lines).reshape(len(lines), len(chosen.columns)), better)
+
+
+def _without_parts(chosen: Chosen) -> Chosen:
+    """The same without methods that alone were tested on a part of a dataset.
+
+    Raises:
+        UadBenchError: fewer than three methods are left of more.
+    """
+    places = range(len(chosen.columns))
+    parts: set[int] = set()
+    for at in range(len(chosen.rows)):
+        there = {place for place in places if chosen.cells(at, place)}
+        taught = {place for place in there if chosen.is_in_part(at, place)}
+        parts |= taught if taught < there else set()
+    kept = tuple(one for place, one in enumerate(chosen.methods) if place not in parts)
+    if parts and len(kept) < _FEWEST:
+        labels = ", ".join(chosen.columns[place].label for place in sorted(parts))
+        raise UadBenchError(
+            f"ranks need {_FEWEST} methods or more; not ranked, because tested on a part of a "
+            f"dataset: {labels}"
+        )
+    return replace(chosen, methods=kept)
 
 
 def _subjects(chosen: Chosen, dataset: int) -> list[list[float]]:

@@ -19,6 +19,7 @@ from uad_bench.report.statistics.listing import Listing, Value
 from uad_bench.report.statistics.values import refuse_pooled
 from uad_bench.report.tables.model import Row, Style, format_number
 from uad_bench.report.tables.notes import people_in_words
+from uad_bench.report.tables.states import parts_note
 
 Bands = tuple[tuple[float, str], ...]
 
@@ -136,7 +137,11 @@ def strata_listing(
         words=3,
         lines=tuple(_line(one, chosen.metric, fewest) for one in found),
         sentences=(),
-        notes=(*_notes(chosen, trait), *chosen.notes),
+        notes=(
+            *parts_note(chosen.arrangement, chosen.datasets, chosen.methods),
+            *_notes(chosen, trait),
+            *chosen.notes,
+        ),
         values=tuple(_values(one, chosen.metric, by) for one in found),
     )
 

@@ -60,35 +60,9 @@ class Arrangement:
     published: Mapping[tuple[int, int, str], PublishedNumber]
 
     def records_of(self, row: int) -> list[CellRecord]:
-        """All records of a row."""
-        return [one for (at, _), some in self.own.items() if at == row for one in some]
-
-
-def different_data(arrangement: Arrangement, rows: Iterable[int], columns: Iterable[int]) -> str:
-    """Say which datasets' finished cells stand on different data; nothing where none do.
-
-    Args:
-        arrangement: the cells.
-        rows: the datasets that are looked at, by position.
-        columns: the methods, likewise.
-    """
-    mixed, places = [], tuple(columns)
-    for row in rows:
-        states: dict[str, str] = {}
-        for column in places:
-            for record in arrangement.own.get((row, column), ()):
-                if record.state == "done" and record.data is not None:
-                    label = arrangement.columns[column].label
-                    states.setdefault(record.data.manifest_hash, label)
-        if len(states) > 1:
-            parts = ", ".join(f"{label} on {state}" for state, label in sorted(states.items()))
-            mixed.append(f"{arrangement.rows[row].dataset} ({parts})")
-    if not mixed:
-        return ""
-    return (
-        f"cells stand on different data and do not compare: {'; '.join(mixed)}; run them again "
-        "with --overwrite all, or leave the dataset out with --datasets"
-    )
+        """All records of a row, those that were tested on a part of the dataset last."""
+        found = [one for (at, _), some in self.own.items() if at == row for one in some]
+        return sorted(found, key=lambda record: record.spec.tested_in_part)
 
 
 def arrange(

@@ -22,9 +22,9 @@ from uad_bench.report.tables.notes import (
     caption,
     column_marks,
     legend,
-    on_different_data,
     row_marks,
 )
+from uad_bench.report.tables.states import different_states
 from uad_bench.report.tables.values import Seeds, dataset_cell, own_cell, published_cell, ranked
 from uad_bench.report.tables.versions import refuse_other_version
 
@@ -106,7 +106,7 @@ def build_table(
     if compare is not None:
         refuse_lonely(arrangement.columns, compare)
     comparable = [
-        not on_different_data(arrangement.records_of(row)) for row in range(len(arrangement.rows))
+        not different_states(arrangement.records_of(row)) for row in range(len(arrangement.rows))
     ]
     seeds = {at: Seeds.of(some, names) for at, some in arrangement.own.items()}
     panels = []

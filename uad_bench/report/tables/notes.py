@@ -22,6 +22,7 @@ from uad_bench.report.tables.model import (
     Group,
     Note,
 )
+from uad_bench.report.tables.states import different_states
 from uad_bench.study_record import OBJECTIVES, Objective
 
 
@@ -47,23 +48,17 @@ def row_marks(records: Sequence[CellRecord], notes: Footnotes) -> tuple[int, ...
     texts = [f"{scan} is excluded: {reason}" for scan, reason in reasons]
     shifts = sorted({(use.displaced, use.displaced_mm) for use in uses if use.displaced})
     texts += [_displaced(scans, mm) for scans, mm in shifts]
-    if on_different_data(records):
-        manifests = ", ".join(sorted({use.manifest_hash for use in uses}))
+    if states := different_states(records):
         texts.append(
-            f"Numbers of this dataset stand on different data (manifests {manifests}), "
+            f"Numbers of this dataset stand on different data (manifests {', '.join(states)}), "
             "do not compare and are not ranked: run it again with --overwrite all"
         )
     return tuple(notes.mark(sentence(text)) for text in texts)
 
 
-def on_different_data(records: Sequence[CellRecord]) -> bool:
-    """Whether the data of a dataset changed between its cells."""
-    return len({use.manifest_hash for use in _whole_uses(records)}) > 1
-
-
 def _whole_uses(records: Sequence[CellRecord]) -> list[DatasetUse]:
     """The data of the cells that were tested on all of a dataset."""
-    return [one.data for one in records if one.data is not None and not _tested_in_part(one)]
+    return [one.data for one in records if one.data is not None and not one.spec.tested_in_part]
 
 
 def _displaced(scans: int, mm: float) -> str:
@@ -260,7 +255,7 @@ def _subjects(arrangement: Arrangement) -> list[str]:
             record.data.subjects
             for (at, _), some in arrangement.own.items()
             for record in some
-            if at == index and record.data is not None and not _tested_in_part(record)
+            if at == index and record.data is not None and not record.spec.tested_in_part
         }
         if found:
             span = str(min(found)) if len(found) == 1 else f"{min(found)} to {max(found)}"
@@ -270,11 +265,6 @@ def _subjects(arrangement: Arrangement) -> list[str]:
     if len(counts) > 1 and len(set(counts.values())) == 1:
         return [f"Test subjects: {next(iter(counts.values()))} in each dataset."]
     return [f"Test subjects: {', '.join(f'{name} {n}' for name, n in counts.items())}."]
-
-
-def _tested_in_part(record: CellRecord) -> bool:
-    """Whether a supervised method was tested on the rest of what it learned from."""
-    return record.spec.supervised_on == record.spec.dataset
 
 
 def _uses(uses: Iterable[DatasetUse | None]) -> list[DatasetUse]:

@@ -158,7 +158,7 @@ def _failed(scorer: Scorer, spec: CellSpec, failure: Failure, setting: Setting) 
 
 def _tested_in_part(spec: CellSpec, dataset: PreparedDataset) -> Iterator[str]:
     """Say of a supervised method on its own dataset whom it was tested on."""
-    if spec.supervised_on == spec.dataset:
+    if spec.tested_in_part:
         tested, everyone = dataset.use("test").subjects, dataset.use().subjects
         yield (
             f"it learned from this dataset, and was tested on the {tested} of {everyone} subjects "
