@@ -67,6 +67,7 @@ def toy(lab, prepared, tmp_path, monkeypatch):
 
 
 def test_a_run_takes_what_tune_found_and_says_what_was_chosen_and_why(toy, tmp_path, capsys):
+    toy += ["--objective", "reconstruction"]
     assert main(["tune", *toy, "--trials", "6"]) == 0
     said = capsys.readouterr().out
     assert "toy: tuned by reconstruction, 6 trials" in said
@@ -130,7 +131,7 @@ def test_painted_lesions_are_found_in_healthy_validation_scans_only(toy, tmp_pat
 
     monkeypatch.setattr("uad_bench.runner.detectors.tuning.painted_auprc", watch)
     where = {"data_root": toy[3], "limit": 1, "cache": "cache", "progress": False}
-    (study,) = ub.tune("toy", objective="painted", trials=2, plugin="toy.py", **where)
+    (study,) = ub.tune("toy", trials=2, plugin="toy.py", **where)
     assert [metric.name for metric in study.metrics] == ["AUPRC of painted lesions"]
     validation = ub.prepare("hi", **where).split("validation").image
     assert all(np.array_equal(images, validation) for images in seen)

@@ -417,7 +417,15 @@ def test_whole_numbers_are_tuned_as_whole_numbers(lab, cache, box, tmp_path):
         )
         .replace("FitReport(steps=1, ", "FitReport(validation={'l1': 1 / self.params.size}, ")
     )
-    command = [*quick(lab, cache, plugin), "--methods", "grid", "--trials", "4"]
+    command = [
+        *quick(lab, cache, plugin),
+        "--methods",
+        "grid",
+        "--trials",
+        "4",
+        "--objective",
+        "reconstruction",
+    ]
     done = uad_bench(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (cell,) = load_cells(tmp_path / "results")

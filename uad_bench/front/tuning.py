@@ -38,7 +38,7 @@ def tune(
         config: a YAML file with settings; arguments win over it.
         progress: whether to tell on stderr what is going on.
         settings: flags of ``uad-bench tune``, in snake_case, such as ``trials=40``,
-            ``objective="painted"``, ``sampler="grid"``, ``storage``, ``data_root`` or ``results``.
+            ``objective="ssim"``, ``sampler="grid"``, ``storage``, ``data_root`` or ``results``.
 
     Returns:
         The record of each study: its trials, the Pareto front, what was chosen and why.

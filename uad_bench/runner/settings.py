@@ -195,9 +195,9 @@ class TuningSettings(Settings):
     trials: _Int | None = Field(default=None, ge=1)
     """Tuning trials per method; if not given, 3, or every point of a grid."""
 
-    objective: Objective = "reconstruction"
-    """What trials are compared by, on healthy scans: the method's own reconstruction error (and
-    KL), SSIM (and KL), or how well lesions painted into them are found."""
+    objective: Objective = "painted"
+    """What trials are compared by, on healthy scans: how well lesions painted into them are found,
+    the method's own reconstruction error (and KL), or SSIM (and KL)."""
 
     sampler: SamplerName = "tpe"
     """How trials are drawn: Optuna's TPE, every point of a grid over the search ranges, or at
