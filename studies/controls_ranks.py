@@ -4,7 +4,7 @@ Reads the results of finished runs and prints a Markdown table per run. A rank c
 method and post-processing of the run; equal values share the better rank.
 
     uad-bench run --methods thresholding,outlier --datasets all --phantoms 3 --no-mlflow
-    python studies/controls_ranks.py results
+    python -m studies.controls_ranks results
 
 Exits with 1 where a metric of the default table has such a control at rank 1.
 """

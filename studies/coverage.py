@@ -4,7 +4,7 @@ Prints the Markdown tables of docs/studies/intervals.md: coverage and mean width
 that uad-bench prints, and the coverage of the methods that it could have taken instead. Everything
 is simulated and seeded; the same command prints the same tables.
 
-    OMP_NUM_THREADS=1 python studies/coverage.py [--samples 10000]
+    OMP_NUM_THREADS=1 python -m studies.coverage [--samples 10000]
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The shift is the change of what the median healthy voxel becomes when lesion or rim take part in
 the statistics. Prints a Markdown table; simulated scans, and BraTS and MSLUB where they are given:
 
-    python studies/normalisation.py [--data-root DIR]
+    python -m studies.normalisation [--data-root DIR]
 """
 
 from __future__ import annotations

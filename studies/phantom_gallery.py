@@ -5,7 +5,7 @@ dataset the intensities, lesion loads and the average precision of plain thresho
 simulated beside real slices. Real patients are read from ``$UAD_BENCH_SHARED`` (``MSLUB``
 and ``BraTS``); only those of MSLUB (CC-BY) are drawn.
 
-    OMP_NUM_THREADS=1 python studies/phantom_gallery.py --subjects 8 --jobs 2
+    OMP_NUM_THREADS=1 python -m studies.phantom_gallery --subjects 8 --jobs 2
 """
 
 from __future__ import annotations

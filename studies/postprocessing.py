@@ -4,7 +4,7 @@ Balls of 10 mm3 to 1 ml are painted into the white matter of simulated healthy p
 of each post-processing is that of 1 % false positives on other simulated people. Prints a Markdown
 table per method:
 
-    python studies/postprocessing.py [--methods thresholding,outlier] [--phantoms 6]
+    python -m studies.postprocessing [--methods thresholding,outlier] [--phantoms 6]
 """
 
 from __future__ import annotations

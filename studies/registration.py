@@ -3,7 +3,7 @@
 Raw phantoms, whose true way to MNI152 is known, and real stripped scans (``$UAD_BENCH_SHARED``)
 turned and shifted by a known pose are registered by each kind, and printed as Markdown tables.
 
-    OMP_NUM_THREADS=1 python studies/registration.py --kinds affine,affine-fast
+    OMP_NUM_THREADS=1 python -m studies.registration --kinds affine,affine-fast
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Draw the README's picture: one slice per prepared dataset, and what each detector makes of it.
 
-    python studies/results_picture.py RESULTS STORE [STORE ...] --methods spa,gmvae --out FILE
+    python -m studies.results_picture RESULTS STORE [STORE ...] --methods spa,gmvae --out FILE
 
 RESULTS is a run's results folder, a STORE a prepared dataset's folder in the cache.
 """

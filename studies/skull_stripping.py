@@ -6,7 +6,7 @@ candidate strips them, and the table compares its mask with the true one. A fold
 has no truth: their table has volumes, and the picture shows the outlines.
 
     pip install 'uad-bench[prepare]' deepbet
-    python studies/skull_stripping.py --anatomies DIR [--heads N] [--real FILE ...]
+    python -m studies.skull_stripping --anatomies DIR [--heads N] [--real FILE ...]
         [--head-template FILE] [--picture FILE.png]
 
 Prints the tables of ``docs/studies/skull-stripping.md``.

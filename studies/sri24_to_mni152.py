@@ -4,7 +4,7 @@ Registers the skull-stripped T1 of the SRI24 template (Rohlfing et al. 2010) aff
 MNI152 brain that nilearn ships, with ANTs (``pip install antspyx``), and prints the matrix from
 SRI24 to MNI152 world coordinates (mm, RAS+) with the overlap it reaches.
 
-    python studies/sri24_to_mni152.py FOLDER_OF_SRI24
+    python -m studies.sri24_to_mni152 FOLDER_OF_SRI24
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ The threshold lets through 1 % (``--rate``) of the voxels of simulated healthy p
 measured on simulated patients of other scanners and on real ones: false positives in healthy
 tissue, and Dice beside its maximum. Prints a Markdown table per method:
 
-    python studies/thresholds.py --data-root DATA [--further bids:PATH]
+    python -m studies.thresholds --data-root DATA [--further bids:PATH]
 """
 
 from __future__ import annotations
