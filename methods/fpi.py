@@ -84,7 +84,7 @@ class _Training(NetworkTraining):
 
     def measures(self, batch: Batch, generator: torch.Generator) -> Mapping[str, Tensor]:
         """Return the mean cross-entropy over the brain of each slice."""
-        foreign = self.others.draw(batch.z, generator)
+        foreign = self.others.draw(batch.image, batch.z, generator)
         mixed, share = interpolate(batch.image, batch.brain, foreign, generator)
         misfit = nn.functional.binary_cross_entropy_with_logits(
             self.network(mixed), share, reduction="none"

@@ -69,7 +69,7 @@ def test_a_weight_on_what_was_changed_keeps_a_spot_from_being_restored():
 def test_slices_do_not_see_each_other():
     start = torch.rand(2, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
     weight = torch.tensor([0.0, 1.0])
-    restore = Restoration(towards(0.3), steps=5, clip=100.0)
+    restore = Restoration(towards(0.3), steps=100, clip=100.0)
     both = restore(start, BRAIN, weight)
     for one in range(2):
         alone = restore(start[[one]], BRAIN[[one]], weight[[one]])
@@ -80,6 +80,20 @@ def test_a_bound_that_is_not_finite_is_named():
     restore = Restoration(lambda image: image.sum(dim=(1, 2, 3)) / 0 * 0, steps=2, clip=1.0)
     with pytest.raises(DivergenceError, match="restored image"):
         restore(torch.rand(2, 1, SIZE, SIZE), BRAIN, NO_WEIGHT)
+
+
+@pytest.mark.parametrize(("steps", "diverges"), [(2, True), (500, False)])
+def test_a_descent_with_too_large_steps_is_named(steps, diverges):
+    def steep(image):
+        return 20 * towards(0.5)(image)
+
+    restore = Restoration(steep, steps=steps, clip=100.0)
+    start = torch.full((2, 1, SIZE, SIZE), 0.6)
+    if diverges:
+        with pytest.raises(DivergenceError, match="raise restoration_steps"):
+            restore(start, BRAIN, NO_WEIGHT)
+    else:
+        torch.testing.assert_close(restore(start, BRAIN, NO_WEIGHT), torch.full_like(start, 0.5))
 
 
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 99))
@@ -98,7 +112,7 @@ def test_variation_is_the_sum_over_neighbours(height, width, seed):
 
 @pytest.mark.parametrize("cls", [VAERestoration, GMVAERestoration])
 def test_the_weight_is_the_one_that_changes_healthy_slices_least(cls):
-    sizes = {"width": 2, "steps": 2, "batch_size": 2, "restoration_steps": 5}
+    sizes = {"width": 2, "steps": 2, "batch_size": 2, "restoration_steps": 100}
     method = cls(cls.Params(**sizes, tv_choices=3))
     context = FitContext(0)
     method.fit(slices(6), slices(4, seed=1), context)

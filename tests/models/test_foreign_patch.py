@@ -59,15 +59,39 @@ def people(count: int, seed: int = 0) -> Slices:
     return Slices(image, np.ones(image.shape, bool), z, (3.0, 2.0, 2.0))
 
 
-def test_others_are_drawn_at_the_same_place_from_everybody():
-    others = OtherPeople(people(4))
-    z = torch.arange(6).repeat(50)
-    drawn = others.draw(z, generator(0))[:, 0, 0, 0].numpy() - 0.01
+def test_others_are_drawn_at_the_same_place_from_everybody_else_alike():
+    slices = people(4)
+    others = OtherPeople(slices)
+    rows = torch.arange(24).repeat(50)
+    z = torch.from_numpy(slices.z)[rows]
+    image = torch.from_numpy(slices.image)[rows]
+    drawn = others.draw(image, z, generator(0))[:, 0, 0, 0].numpy() - 0.01
     who = np.floor(drawn * 10 + 1e-3)
     assert np.allclose((drawn - who / 10) * 100, z.numpy(), atol=1e-3)
-    assert set(who) == {0, 1, 2, 3}
-    far = others.draw(torch.tensor([40, -3]), generator(0))[:, 0, 0, 0].numpy() - 0.01
+    pairs = np.unique(np.stack([rows.numpy() // 6, who]), axis=1, return_counts=True)[1]
+    assert len(pairs) == 4 * 3
+    assert pairs.min() > 70  # of 100 on average
+    somebody = torch.zeros(2, 1, 16, 16)
+    far = others.draw(somebody, torch.tensor([40, -3]), generator(0))[:, 0, 0, 0].numpy() - 0.01
     assert np.allclose(far * 100 % 10, [5, 0], atol=1e-3)
+
+
+@given(st.integers(2, 4), st.integers(0, 10**6), st.data())
+@settings(max_examples=30)
+def test_nobody_is_mixed_with_the_same_slice(count, seed, data):
+    """Also where a height is that of one person only."""
+    whole = people(count)
+    kept = np.array(
+        data.draw(st.lists(st.sampled_from(range(len(whole))), min_size=2, unique=True))
+    )
+    slices = Slices(whole.image[kept], whole.brain[kept], whole.z[kept], whole.spacing)
+    if len(np.unique(slices.z)) == len(slices):
+        with pytest.raises(UadBenchError, match="at least 2"):
+            OtherPeople(slices)
+        return
+    image = torch.from_numpy(slices.image)
+    drawn = OtherPeople(slices).draw(image, torch.from_numpy(slices.z), generator(seed))
+    assert not (drawn == image).flatten(1).all(1).any()
 
 
 def test_one_person_has_no_others():

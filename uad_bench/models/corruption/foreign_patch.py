@@ -24,27 +24,41 @@ class OtherPeople:
         slices: of healthy people.
 
     Raises:
-        UadBenchError: if they are of one person.
+        UadBenchError: if no two of them have the same place.
     """
 
     def __init__(self, slices: Slices) -> None:
-        if sum(1 for _ in slices.scans()) < 2:
+        self._slices = slices
+        places, counts = np.unique(slices.z, return_counts=True)
+        self._places = places[counts > 1]
+        if not len(self._places):
             raise UadBenchError(
                 "patches of other people need at least 2 training scans; add healthy people"
             )
-        self._slices = slices
-        self._places = np.unique(slices.z)
         self._rows = [np.flatnonzero(slices.z == place) for place in self._places]
 
-    def draw(self, z: Tensor, generator: torch.Generator) -> Tensor:
-        """Return a slice ``[B, 1, H, W]`` of anybody at each place ``[B]``, else at the nearest."""
-        chance = torch.rand(len(z), generator=generator, device=z.device).tolist()
-        rows = []
-        for one, share in zip(z.tolist(), chance, strict=True):
-            choices = self._rows[int(np.abs(self._places - one).argmin())]
-            rows.append(choices[int(share * len(choices))])
-        image = np.asarray(self._slices.image[rows], np.float32)
-        return torch.from_numpy(image).to(z.device)
+    def draw(self, image: Tensor, z: Tensor, generator: torch.Generator) -> Tensor:
+        """Return a slice of somebody else for each slice, from its place or the nearest of several.
+
+        Args:
+            image: the slices, ``[B, 1, H, W]``.
+            z: their places, ``[B]``.
+            generator: source of every draw.
+        """
+        first, second = torch.rand(2, len(z), generator=generator, device=z.device).tolist()
+        found = torch.empty_like(image)
+        for at, one in enumerate(z.tolist()):
+            rows = self._rows[int(np.abs(self._places - one).argmin())]
+            drawn = int(first[at] * len(rows))
+            found[at] = self._slice(rows[drawn])
+            if torch.equal(found[at], image[at]):  # any of the others, alike
+                found[at] = self._slice(
+                    rows[(drawn + 1 + int(second[at] * (len(rows) - 1))) % len(rows)]
+                )
+        return found
+
+    def _slice(self, row: int) -> Tensor:
+        return torch.from_numpy(np.asarray(self._slices.image[row], np.float32))
 
 
 def interpolate(
