@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -158,7 +158,9 @@ def page(
         f"but for what the command says and the length of its training: each network saw {slices} "
         "slices of simulated healthy people. Adversarial networks saw more, because their critics "
         "learn several times a step. Few people and short trainings rank nothing for good: read "
-        "the intervals. A control is no detector: a method below it has not been shown to work.",
+        "the intervals. A control is no detector: a method below it has not been shown to work. "
+        "Supervised methods, which learn from lesion masks of people like those that are tested, "
+        "are left out.",
         f"Repeat it with `python -m studies.leaderboard --results RESULTS {size}`.",
     ]
     if once:
@@ -197,13 +199,30 @@ def _standings(results: ub.Results) -> list[str]:
         f"### {people}: mean rank over the datasets, 1 is best",
         _table(["method", *order], rows),
         "† Control.",
+        *_below_chance(dict(mean[order[0]]), controls),
     ]
+    if "patient_auroc" not in order:
+        parts.append("No dataset here has healthy people to tell patients from.")
     for number, metric in enumerate(order):
         text = results.table(metric, intervals=True).markdown()
         caption, title, table = (part.strip() for part in text.split("**", 2))
         parts += [f"### {people}: {title}", *([caption] if not number else []), table]
     failed = {f"- `{one.spec.method}`: {one.reason}": None for one in results.failed}
     return parts + (["### Failed", "\n".join(failed)] if failed else [])
+
+
+def _below_chance(ranks: dict[tuple[str, str], float], controls: Collection[str]) -> list[str]:
+    """Name the methods that random scores are ranked above, where these take part."""
+    chance = [rank for (name, _), rank in ranks.items() if name == "control-random"]
+    worse = [
+        title
+        for (name, title), rank in ranks.items()
+        if chance and rank > chance[0] and name not in controls
+    ]
+    if not worse:
+        return []
+    named = ", ".join(worse)
+    return [f"Random scores are ranked above {named}, by AUPRC: too short a training, or a fault."]
 
 
 def _costs(results: ub.Results) -> str:
