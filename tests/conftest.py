@@ -56,7 +56,7 @@ def _nothing_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
             patch.delenv(name, raising=False)
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         # which test compiles a kernel first is chance
-        patch.setattr("uad_bench.kernels._announce_compilation", lambda: None)
+        patch.setattr("uad_bench.kernels._announce", lambda: None)
         yield
 
 

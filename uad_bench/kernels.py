@@ -46,7 +46,7 @@ class Kernel(Generic[P, R]):
         """Numba's dispatcher."""
         import numba
 
-        _announce_compilation()
+        _watch_compilation()
         try:
             return numba.njit(self.loops, cache=True, **_OPTIONS)
         except RuntimeError:  # numba/numba#4908: no place for a cache
@@ -79,19 +79,37 @@ def can_compile() -> bool:
 
 
 @cache
-def _announce_compilation() -> None:
-    """Let the first kernel of a process that is compiled, not read from the cache, say so."""
+def _watch_compilation() -> None:
+    """Say when a kernel is compiled, not read from the cache, and let Ctrl-C wait for its end.
+
+    LLVM calls back into Python, where an exception would be told and then forgotten.
+    """
     from numba.core import event
 
-    class Once(event.Listener):  # type: ignore[misc]
-        said = False
+    from uad_bench.system.signals import interrupts_noted
+
+    class Watch(event.Listener):  # type: ignore[misc]
+        """Kernels that call others are compiled within each other."""
+
+        depth = 0
 
         def on_start(self, event: Any) -> None:  # noqa: ARG002
-            if not self.said and sys.stderr is not None:
-                sys.stderr.write("Compiling inner loops, once on this machine: some seconds ...\n")
-            self.said = True
+            if not self.depth:
+                _announce()
+                self.noted = interrupts_noted()
+                self.noted.__enter__()
+            self.depth += 1
 
-        def on_end(self, event: Any) -> None:
-            """Nothing is said."""
+        def on_end(self, event: Any) -> None:  # noqa: ARG002
+            self.depth -= 1
+            if not self.depth:
+                self.noted.__exit__(None, None, None)
 
-    event.register("numba:compile", Once())
+    event.register("numba:compile", Watch())
+
+
+@cache
+def _announce() -> None:
+    """Say once per process why nothing else is said for some seconds."""
+    if sys.stderr is not None:
+        sys.stderr.write("Compiling inner loops, once on this machine: some seconds ...\n")

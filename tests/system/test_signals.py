@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from uad_bench.kernels import can_compile, compiled
 from uad_bench.system.signals import interrupts_noted
 
 
@@ -53,3 +54,32 @@ def test_a_thread_that_no_signal_interrupts_notes_none():
     thread.start()
     thread.join()
     assert found == [False]
+
+
+@pytest.mark.skipif(not can_compile(), reason="nothing is compiled here")
+def test_a_signal_while_a_kernel_is_compiled_is_obeyed_after_it(tmp_path, monkeypatch):
+    import numba
+    from numba.core import event
+
+    @compiled
+    def kernel(number):
+        return 2 * number
+
+    class Once(event.Listener):
+        is_sent = False
+
+        def on_start(self, event):
+            if not self.is_sent:
+                self.is_sent = True
+                signal.raise_signal(signal.SIGINT)
+
+        def on_end(self, event):
+            pass
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    assert kernel._machine_code.signatures == []
+    with event.install_listener("numba:run_pass", Once()), pytest.raises(KeyboardInterrupt):
+        kernel(3)
+    assert len(kernel._machine_code.signatures) == 1
+    assert kernel(3) == 6
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
