@@ -18,8 +18,9 @@ from uad_bench.training.variational import VariationalParams, VariationalReconst
 class RestorationParams(VariationalParams):
     """Hyper-parameters of the training, and of the restoration after it."""
 
-    restoration_steps: int = Field(default=100, ge=1)
-    """Steps of the descent on the image; 500 in You et al. 2019."""
+    restoration_steps: int = Field(default=100, ge=20)
+    """Steps of the descent on the image; 500 in You et al. 2019. They are larger the fewer they
+    are, and with fewer than 20 the image was driven to 0 and 1."""
     clip: float = Field(default=100.0, gt=0.0)
     """Bound on the gradient at every pixel."""
     tv_change: float | None = Field(default=None, ge=0.0)

@@ -19,8 +19,8 @@ EARLY, EARLY_RATE, RATE, PUBLISHED_STEPS = 0.2, 5e-3, 2e-3, 500
 """The step size is 5e-3 in the first fifth of 500 steps, then 2e-3. With fewer steps it is larger
 in proportion, so that an image can get as far."""
 
-RISE = 2.0
-"""A descent after which slices cost this many times what they did has diverged."""
+SATURATED = 0.5
+"""A descent that drives this share of the brain's pixels to 0 or 1 has diverged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,33 +48,28 @@ class Restoration:
             tv_weight: of each slice, ``[B]``.
 
         Raises:
-            DivergenceError: if an image is no longer finite, or the slices cost :data:`RISE` times
-                what they did: the steps were too large.
+            DivergenceError: if an image is no longer finite, or was driven to 0 and 1.
         """
-
-        def cost(current: Tensor) -> Tensor:
-            return (self.bound(current) + weight * variation(start - current)).sum()
-
         with torch.inference_mode(False), torch.enable_grad():
             start, mask, weight = image.clone(), brain.clone(), tv_weight.clone()
             current = start.clone()
             for step in range(self.steps):
                 current.requires_grad_()
-                (gradient,) = torch.autograd.grad(cost(current), current)
+                cost = self.bound(current) + weight * variation(start - current)
+                (gradient,) = torch.autograd.grad(cost.sum(), current)
                 rate = EARLY_RATE if step < EARLY * self.steps else RATE
                 rate *= PUBLISHED_STEPS / self.steps
                 change = rate * gradient.clamp(-self.clip, self.clip) * mask
                 current = (current.detach() - change).clamp(0, 1)
-            with torch.no_grad():
-                before, after = cost(start).item(), cost(current).item()
         if not torch.isfinite(current).all():
             raise DivergenceError(
                 f"the restored image is no longer finite after {self.steps} steps; lower clip"
             )
-        if after > RISE * max(before, 1.0):
+        driven = ((current == 0) | (current == 1)) & (start > 0) & (start < 1)
+        if (share := float(driven[mask].float().mean())) > SATURATED:
             raise DivergenceError(
-                f"restoration raised what it lowers from {before:.4g} to {after:.4g} nats in "
-                f"{self.steps} steps, which are larger the fewer they are; raise restoration_steps"
+                f"restoration in {self.steps} steps drove {share:.0%} of the brain to 0 or 1: its "
+                "steps are larger the fewer they are; raise restoration_steps"
             )
         return current
 
