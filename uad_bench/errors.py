@@ -14,6 +14,10 @@ class UadBenchError(Exception):
     """
 
 
+class RunError(UadBenchError):
+    """What stops a whole run, whichever method met it: a full disk, a database that fails."""
+
+
 class PluginError(UadBenchError):
     """A method or dataset plugin that cannot be found, loaded or trusted."""
 

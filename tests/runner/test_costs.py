@@ -19,10 +19,11 @@ from uad_bench.method import FitContext, FitReport, Method, MethodInfo, Params, 
 from uad_bench.plugins.registry import open_registry
 from uad_bench.runner.config import load_config
 from uad_bench.runner.costs.amounts import START_S, find_amount
-from uad_bench.runner.costs.known import Costs, cost_key, trainings
+from uad_bench.runner.costs.known import Costs, cost_key
 from uad_bench.runner.costs.probe import noise, probe
 from uad_bench.runner.data.gather import STORES, phantom_folder, source_order
 from uad_bench.runner.data.source import Source, cache_folder
+from uad_bench.runner.detectors.trainings import trainings
 from uad_bench.runner.events import JobEnded, Overall, Progressed, Started
 from uad_bench.runner.outlook import Outlook
 from uad_bench.system.text import duration

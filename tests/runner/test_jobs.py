@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from pydantic import ConfigDict
@@ -20,6 +21,7 @@ from uad_bench.runner.executors.local import LocalExecutor
 from uad_bench.runner.plan.job import CheckData, Evaluate, FindFiles, Job, Prepare, Train, Tune
 from uad_bench.runner.plan.make import make_plan
 from uad_bench.runner.plan.plan import Plan
+from uad_bench.system.disk import full_disk
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def test_a_listener_that_fails_hears_no_more_and_the_others_hear_everything():
 
 def test_a_listener_whose_disk_is_full_stops_the_run():
     def full(event: Event) -> None:
-        raise UadBenchError("the disk is full while writing a.png")
+        raise full_disk(Path("a.png"))
 
     with pytest.raises(UadBenchError, match="disk is full"):
         told((full,))(Started("one"))

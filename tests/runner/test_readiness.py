@@ -200,10 +200,11 @@ def test_a_mapping_file_that_is_not_there_is_refused_at_the_plan(run, lab, tmp_p
     assert "none.yaml" in said
 
 
+@pytest.mark.parametrize(("method", "learning"), [("vae", "vae"), ("spa-ensemble", "spa")])
 def test_a_batch_larger_than_the_training_data_stops_the_run_before_anything_is_written(
-    lab, prepared, tmp_path, capsys
+    lab, prepared, tmp_path, capsys, method, learning
 ):
-    few = ["--methods", "thresholding,vae", "--param", "vae.batch_size=5000"]
+    few = ["--methods", f"thresholding,{method}", "--param", f"{learning}.batch_size=5000"]
     results = tmp_path / "results"
     code = main(
         [
@@ -213,7 +214,7 @@ def test_a_batch_larger_than_the_training_data_stops_the_run_before_anything_is_
         ]
     )
     assert code == 2
-    assert "vae.batch_size is 5000, and there are only" in capsys.readouterr().err
+    assert f"{learning}.batch_size is 5000, and there are only" in capsys.readouterr().err
     assert [path.name for path in results.rglob("*") if path.is_file()] in ([], [".lock"])
 
 

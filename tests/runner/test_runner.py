@@ -223,6 +223,22 @@ def test_a_failing_method_is_a_row_and_stops_nobody(lab, cache, tmp_path, body, 
     assert reason.split(":")[0] in table(tmp_path).replace("\\", "")
 
 
+@pytest.mark.parametrize("call", ["fit", "calibrate", "score"])
+def test_what_a_method_cannot_do_is_its_own_failure(lab, cache, tmp_path, call):
+    box = tmp_path / "box.py"
+    box.write_text(
+        f"from uad_bench.errors import UadBenchError\n{BOX}\n"
+        f"def refused(self, *_):\n    raise UadBenchError('2 people are needed')\n"
+        f"Box.{call} = refused\n"
+    )
+    command = [*quick(lab, cache, box), "--methods", "box,thresholding"]
+    done = uad_bench(*command, cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    found = {c.spec.method: (c.state, c.reason) for c in load_cells(tmp_path / "results")}
+    assert found["box"] == ("failed", "2 people are needed")
+    assert found["thresholding"][0] == "done"
+
+
 def test_a_failed_cell_is_tried_again_and_a_finished_one_is_not(lab, cache, tmp_path, monkeypatch):
     box = tmp_path / "box.py"
     switch = "if os.environ.get('BOX_FAILS'):\n            raise ValueError('today')\n        "

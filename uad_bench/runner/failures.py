@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from uad_bench.errors import DeviceMemoryError, DivergenceError, PluginError, UadBenchError
+from uad_bench.errors import RunError, UadBenchError
 from uad_bench.system.disk import full_disk, is_full
-
-_OF_ONE_METHOD = (DeviceMemoryError, DivergenceError, PluginError)
 
 
 def failure_reason(error: Exception) -> str:
     """One line for a method that failed.
 
     Raises:
-        UadBenchError: if it is the run that cannot go on, not the method: the disk is full.
+        RunError: if it is the run that cannot go on, not the method: the disk is full.
         KeyboardInterrupt: if Ctrl-C is behind it. Compiled code that is interrupted ends with an
             error of its own.
     """
-    if _was_interrupted(error):
-        raise KeyboardInterrupt from error
-    if isinstance(error, UadBenchError) and not isinstance(error, _OF_ONE_METHOD):
+    if isinstance(error, RunError):
         raise error
     if is_full(error):
         raise full_disk(getattr(error, "filename", None)) from error
+    return in_one_line(error)
+
+
+def in_one_line(error: Exception) -> str:
+    """One line for whatever went wrong.
+
+    Raises:
+        KeyboardInterrupt: as `failure_reason`.
+    """
+    if _was_interrupted(error):
+        raise KeyboardInterrupt from error
     text = next(iter(str(error).strip().splitlines()), "no message")
     if isinstance(error, MemoryError):
         return f"not enough memory ({text}): use a machine with more"

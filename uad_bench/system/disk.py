@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from uad_bench.errors import UadBenchError
+from uad_bench.errors import RunError
 
 _DESCRIPTOR = re.compile(r"/dev/(?P<name>stdout|stderr)|/(dev|proc/self)/fd/(?P<number>\d+)")
 """Paths of streams that this process has open already."""
@@ -27,7 +27,7 @@ def write_whole(path: Path, data: bytes) -> None:
     patients' names.
 
     Raises:
-        UadBenchError: if the disk is full, or the folder cannot be written to.
+        RunError: if the disk is full, or the folder cannot be written to.
         BrokenPipeError: if the reader of a pipe went away.
     """
     with writing(path):
@@ -113,7 +113,7 @@ def writing(path: Path, advice: str = "") -> Iterator[None]:
         advice: what to do where the disk is not full.
 
     Raises:
-        UadBenchError: the disk is full, or something cannot be written.
+        RunError: the disk is full, or something cannot be written.
         BrokenPipeError: the reader of a pipe went away.
     """
     try:
@@ -129,21 +129,21 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def storage_error(error: OSError, path: Path, advice: str = "") -> UadBenchError:
+def storage_error(error: OSError, path: Path, advice: str = "") -> RunError:
     """Return the line for a failed write; arguments as of `writing`."""
     if is_full(error):
         return full_disk(path)
     reason = f"cannot write {path}: {error.strerror or error}"
-    return UadBenchError(f"{reason}; {advice}" if advice else reason)
+    return RunError(f"{reason}; {advice}" if advice else reason)
 
 
-def full_disk(what: Path | str | None) -> UadBenchError:
+def full_disk(what: Path | str | None) -> RunError:
     """Return the line for a full disk.
 
     Args:
         what: was being written; ``None`` where it is not known.
     """
     where = "" if what is None else f" while writing {what}"
-    return UadBenchError(
+    return RunError(
         f"the disk is full{where}: make room and run the same command again; finished work is kept"
     )

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from uad_bench.errors import UadBenchError
+from uad_bench.errors import RunError
 from uad_bench.system.disk import full_disk, is_full
 from uad_bench.system.user import user_name
 
@@ -47,7 +47,7 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 _log = logging.getLogger(__name__)
 
 
-class HeldError(UadBenchError):
+class HeldError(RunError):
     """Another process holds the lock. ``holder`` says who, and ``remedy`` what can be done."""
 
     def __init__(self, file: Path, holder: Holder | None, quiet: str = "") -> None:
@@ -105,7 +105,7 @@ def held(file: Path, *, wait: bool = True) -> Iterator[None]:
 
     Raises:
         HeldError: another process holds it, at once or after a wait that showed no life.
-        UadBenchError: the file cannot be made or opened.
+        RunError: the file cannot be made or opened.
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def held(file: Path, *, wait: bool = True) -> Iterator[None]:
     except OSError as error:
         if is_full(error):
             raise full_disk(file) from error
-        raise UadBenchError(
+        raise RunError(
             f"{error.filename or file}: {error.strerror}, and two runs need a lock there: "
             "name another folder (--cache, --results)"
         ) from error

@@ -21,7 +21,7 @@ from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from uad_bench.errors import UadBenchError
+from uad_bench.errors import RunError, UadBenchError
 from uad_bench.system.disk import write_whole, writing
 from uad_bench.system.locks import held
 from uad_bench.system.text import without_passwords
@@ -102,13 +102,13 @@ class Database:
         """Connect once, and look at the tables.
 
         Raises:
-            UadBenchError: in one line, why that cannot be.
+            RunError: in one line, why that cannot be.
         """
         with self._in_one_line("cannot be opened"):
             try:
                 engine = create_engine(self._address, **_engine_options(self._address))
             except ModuleNotFoundError as error:
-                raise UadBenchError(
+                raise RunError(
                     f"storage {self} needs the Python package {error.name}: "
                     "pip install 'uad-bench[tuning]' brings psycopg for PostgreSQL"
                 ) from None
@@ -126,7 +126,7 @@ class Database:
         given up by the others.
 
         Raises:
-            UadBenchError: the database cannot be opened, or fails later.
+            RunError: the database cannot be opened, or fails later.
         """
         with self._in_one_line("cannot be used"):
             storage = self._connected()
@@ -159,7 +159,7 @@ class Database:
             cause = error.__cause__ if isinstance(error, StorageInternalError) else error
             first = getattr(cause, "orig", None) or cause or error
             reason = next(iter(str(first).splitlines()), type(first).__name__)
-            raise UadBenchError(f"storage {self} {what}: {self._safe(reason)}{then}") from None
+            raise RunError(f"storage {self} {what}: {self._safe(reason)}{then}") from None
 
     def _connected(self) -> RDBStorage:
         """Open the storage. Of two processes that make its tables at once, one has to try again."""
@@ -183,7 +183,7 @@ class Database:
                     grace_period=_QUIET_S,
                 )
             except RuntimeError as error:  # the tables of another version
-                raise UadBenchError(
+                raise RunError(
                     f"storage {self}: made by another version of Optuna than "
                     f"{optuna.__version__}: use that version, or `optuna storage upgrade`"
                 ) from error

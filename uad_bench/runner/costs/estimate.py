@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from uad_bench.cells import CellRecord
 from uad_bench.method import Params, Slices, search_space
 from uad_bench.runner.costs.amounts import Amount, find_amount
-from uad_bench.runner.costs.known import Costs, Training, cost_key, costs_of_cells, trainings, units
+from uad_bench.runner.costs.known import Costs, cost_key, costs_of_cells, units
 from uad_bench.runner.costs.probe import noise, probe, probe_evaluation
 from uad_bench.runner.data.gather import Orders
+from uad_bench.runner.detectors.trainings import Training, trainings
 from uad_bench.runner.detectors.tuning import shortened, studied
 from uad_bench.runner.environment import describe_device
 from uad_bench.runner.failures import failure_reason

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from uad_bench.cells import CellRecord, short_hash
-from uad_bench.method import EnsembleMethod, Method, Params, member_field, members_of, search_space
-from uad_bench.runner.detectors.params import shared_params
-
-Training = tuple[type[Method], Params, int]
-"""What one training is of: method, parameters and seed."""
-
-
-def trainings(method: type[Method], params: Params, seed: int) -> Iterator[Training]:
-    """Yield the trainings behind a detector: its own, that which it shares, or its members'."""
-    if issubclass(method, EnsembleMethod):
-        for member in method(params).detectors(seed):
-            yield from trainings(*member)
-    elif method.trained_as is not None:
-        yield from trainings(method.trained_as, shared_params(method.trained_as, params), seed)
-    else:
-        yield method, params, seed
+from uad_bench.method import Method, Params, member_field, members_of, search_space
+from uad_bench.runner.detectors.trainings import trainings
 
 
 def cost_key(method: type[Method], params: Params) -> str:

@@ -23,7 +23,8 @@ from uad_bench.method import (
     TissuePrior,
 )
 from uad_bench.models.batches import SIZE
-from uad_bench.runner.costs.known import Costs, cost_key, trainings
+from uad_bench.runner.costs.known import Costs, cost_key
+from uad_bench.runner.detectors.trainings import trainings
 from uad_bench.runner.environment import peak_bytes
 from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.steps.space import template_brain

@@ -40,6 +40,7 @@ from uad_bench.runner.detectors.folder import (
 )
 from uad_bench.runner.detectors.params import shared_params
 from uad_bench.runner.detectors.scoring import anomaly_maps
+from uad_bench.runner.detectors.trainings import trainings
 from uad_bench.runner.environment import versions
 from uad_bench.runner.events import Listener, Progressed, Started
 from uad_bench.study_record import StudyRecord
@@ -123,15 +124,8 @@ class Trainer:
 
     def trainings(self, method: type[Method], params: Params, seed: int) -> Iterator[str]:
         """Yield the keys of the detectors that are trained for one: itself, or those it shares."""
-        if issubclass(method, EnsembleMethod):
-            for member in method(params).detectors(seed):
-                yield from self.trainings(*member)
-        elif method.trained_as is not None:
-            yield from self.trainings(
-                method.trained_as, shared_params(method.trained_as, params), seed
-            )
-        else:
-            yield self.key(method, params, seed)
+        for one in trainings(method, params, seed):
+            yield self.key(*one)
 
     def _fitted(
         self,

@@ -64,7 +64,7 @@ class Failure:
         """Return what an error comes to.
 
         Raises:
-            UadBenchError: it is the run that cannot go on, not the method: the disk is full.
+            RunError: it is the run that cannot go on, not the method: the disk is full.
         """
         return cls(failure_reason(error), "".join(traceback.format_exception(error)), environment)
 

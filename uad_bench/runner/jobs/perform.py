@@ -67,7 +67,8 @@ def perform(job: Job, done: Done, slot: Slot, setting: Setting) -> object:
         setting: what all jobs of a plan share.
 
     Raises:
-        UadBenchError: the run cannot go on: no data, or a full disk.
+        UadBenchError: the run cannot go on: no data, or a full disk. What one method cannot do is
+            its own failure.
     """
     if job.is_vital:
         return carry_out(job, done, slot, setting)

@@ -24,7 +24,7 @@ def draw_cell(
         tell: told why there is none.
 
     Raises:
-        UadBenchError: the disk is full.
+        RunError: the disk is full.
     """
     spec, data = record.spec, record.data
     title = f"{named(record.method_title, spec.supervised_on)}{mark}"

@@ -12,6 +12,7 @@ from uad_bench.method import Method, Params
 from uad_bench.runner.data.source import Source
 from uad_bench.runner.data.sources import Sources
 from uad_bench.runner.detectors.map_files import MadeElsewhere
+from uad_bench.runner.detectors.trainings import batch_sizes
 
 
 def named(method: str, supervised_on: str) -> str:
@@ -102,8 +103,8 @@ class CheckData(_Job):
         training: what prepares the training dataset.
         evaluated: what prepares the evaluated ones.
         supervised: what prepares those that supervised methods learn from.
-        batches: of each training, the method's name, the dataset that a supervised one learns from,
-            and how many slices a step takes.
+        batches: of each training, whose `batch_size` says it, the dataset that a supervised method
+            learns from, and how many slices a step takes.
     """
 
     training: Prepare
@@ -127,8 +128,11 @@ class CheckData(_Job):
             tuple(Prepare(files, one, "dataset") for one in sources.evaluated),
             tuple(Prepare(files, one, "supervised training dataset") for one in sources.supervised),
             tuple(
-                (method.info.name, on, getattr(params, "batch_size", 0))
-                for method, on, params in trained
+                dict.fromkeys(
+                    (name, on, size)
+                    for method, on, params in trained
+                    for name, size in batch_sizes(method, params)
+                )
             ),
         )
 

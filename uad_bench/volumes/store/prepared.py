@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict
 from uad_bench.cells import DatasetUse, Exclusion
 from uad_bench.dataset import Split
 from uad_bench.discovery.people.traits import PersonTraits
-from uad_bench.errors import UadBenchError
+from uad_bench.errors import RunError
 from uad_bench.method import Slices
 from uad_bench.volumes.checks.quality import ScanQuality
 from uad_bench.volumes.grid import Grid
@@ -210,7 +210,7 @@ class PreparedDataset:
         """Open a prepared store.
 
         Raises:
-            UadBenchError: when the folder is not a whole store.
+            RunError: when the folder is not a whole store.
         """
         try:
             text = (folder / "manifest.json").read_text(encoding="utf-8")
@@ -218,13 +218,13 @@ class PreparedDataset:
             with (folder / "index.csv").open(encoding="utf-8", newline="") as stream:
                 z = np.array([int(row["z"]) for row in csv.DictReader(stream)], dtype=np.int64)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UadBenchError(
+            raise RunError(
                 f"{folder}: not a whole prepared store; delete it and prepare again"
             ) from error
         store = cls(folder, manifest, z)
         for name in store._array_names():
             if len(store._array(name)) != len(z):
-                raise UadBenchError(
+                raise RunError(
                     f"{folder / name}.npy: its length differs from index.csv's; "
                     "delete the store and prepare again"
                 )
@@ -316,13 +316,13 @@ class PreparedDataset:
         """Return the masks of a validation or test scan on its own voxels.
 
         Raises:
-            UadBenchError: when they cannot be read.
+            RunError: when they cannot be read.
         """
         number = self._numbers[scan.name]
         try:
             return NativeMasks.unpack({name: self._stored(number, name) for name in PACKED})
         except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
-            raise UadBenchError(
+            raise RunError(
                 f"{self.folder / NATIVE}: cannot be read; delete the store's folder and prepare "
                 "again"
             ) from error
@@ -377,7 +377,7 @@ class PreparedDataset:
         except (OSError, ValueError) as error:
             if getattr(error, "errno", None) == errno.ENOMEM:
                 raise MemoryError(f"{path} cannot be mapped") from error
-            raise UadBenchError(
+            raise RunError(
                 f"{path}: cannot be read; delete the store's folder and prepare again"
             ) from error
         return array
@@ -406,7 +406,7 @@ def find_prepared(stores: Path, manifest_hash: str) -> PreparedDataset | None:
         try:
             is_it = manifest_hash in file.read_text(encoding="utf-8")
             found = PreparedDataset.open(file.parent) if is_it else None
-        except (OSError, ValueError, UadBenchError):
+        except (OSError, ValueError, RunError):
             continue
         if found is not None and found.manifest_hash == manifest_hash:
             return found
