@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,7 @@ from uad_bench.plugins.registry import open_registry
 from uad_bench.runner.config import load_config
 from uad_bench.runner.costs.amounts import START_S, find_amount
 from uad_bench.runner.costs.known import Costs, cost_key
-from uad_bench.runner.costs.probe import noise, probe
+from uad_bench.runner.costs.probe import _step_seconds, noise, people, probe
 from uad_bench.runner.data.gather import STORES, phantom_folder, source_order
 from uad_bench.runner.data.source import Source, cache_folder
 from uad_bench.runner.detectors.trainings import trainings
@@ -97,6 +98,15 @@ class Slow(Method):
         return slices.image
 
 
+TIMES = st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=4)
+
+
+@cache
+def coarse() -> Slices:
+    """Noise on a coarse grid."""
+    return noise(Recipe(pixel_mm=4.0, slice_mm=8.0))
+
+
 def test_a_probe_tells_a_step_from_what_comes_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("uad_bench.runner.costs.probe.time.perf_counter", lambda: Slow.clock)
     scan = noise(Recipe(pixel_mm=4.0, slice_mm=10.0))
@@ -109,6 +119,59 @@ def test_a_probe_tells_a_step_from_what_comes_before_it(monkeypatch: pytest.Monk
     assert found.unit_s[key] == pytest.approx(2.0)
     assert found.slice_s[key] == pytest.approx(0.5)
     assert probe(Slow, params, found, scan, "cpu").unit_s == {}
+
+
+@pytest.mark.parametrize("slow", [{2}, {2, 4}, {0, 2, 4}, {3}, {5, 7}])
+def test_what_slows_a_probe_now_and_then_changes_no_step(
+    monkeypatch: pytest.MonkeyPatch, slow: set[int]
+) -> None:
+    """Trainings of one step and of several are timed by turns; other work slows some of them."""
+    count = [0]
+
+    class Disturbed(Slow):
+        info = MethodInfo("disturbed", "Disturbed")
+
+        def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:
+            Slow.clock += (0.05 + 0.02 * self.params.steps) + (5.0 if count[0] in slow else 0.0)
+            count[0] += 1
+            return FitReport(steps=self.params.steps)
+
+    monkeypatch.setattr("uad_bench.runner.costs.probe.time.perf_counter", lambda: Slow.clock)
+    monkeypatch.setattr("uad_bench.runner.costs.probe._ENOUGH_S", 100.0)
+    scan = noise(Recipe(pixel_mm=4.0, slice_mm=10.0))
+    (seconds,) = probe(Disturbed, Disturbed.Params(), Costs(), scan, "cpu").unit_s.values()
+    assert seconds == pytest.approx(0.02)
+
+
+@given(short=TIMES, long=TIMES)
+def test_a_step_always_costs_something(short: list[float], long: list[float]) -> None:
+    assert 0 < _step_seconds(short, long) <= max(long)
+
+
+@given(depth=st.integers(1, 19), count=st.integers(1, 100))
+def test_noise_is_of_several_people_and_fills_a_batch(depth: int, count: int) -> None:
+    scan = coarse().take(slice(depth))
+    found = people(scan, count)
+    assert len(found) >= count
+    assert sum(1 for _ in found.scans()) >= 2
+    assert {len(one) for one in found.scans()} <= set(range(1, len(scan) + 1))
+    assert (found.image[found.brain] > 0).all()
+    first, second, *_ = found.scans()
+    assert (first.z == second.z).all()
+    assert (first.image != second.image).any()
+
+
+@pytest.mark.parametrize("name", ["fpi", "unet", "spa-ensemble"])
+def test_a_probe_gives_a_method_what_it_needs(name: str) -> None:
+    small = {"width": 2, "batch_size": 2}
+    own = {"seeds": 2, "spa": {**small, "perceptual_weight": 0}} if "ensemble" in name else small
+    method = methods(name)[name]
+    params = method.Params.model_validate(own)
+    found = probe(method, params, Costs(), coarse(), "cpu")
+    parts = {cost_key(root, own) for root, own, _ in trainings(method, params, 0)}
+    assert found.unit_s.keys() == parts
+    assert found.slice_s.keys() == {*parts, cost_key(method, params)}
+    assert min(*found.unit_s.values(), *found.slice_s.values()) > 0
 
 
 def test_data_that_are_simulated_and_prepared_already_cost_nothing(

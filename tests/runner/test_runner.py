@@ -503,6 +503,9 @@ def test_earlier_cells_say_what_the_same_takes_again(lab, cache, box, tmp_path):
     ]
     assert known.memory_mb == cell.environment.peak_memory_mb
     assert costs_of_cells([cell], {"box": method}, "cuda:0 (another)") == Costs()
+    spec = cell.spec.model_copy(update={"params": {"of_another_version": 1}})
+    older = cell.model_copy(update={"spec": spec})
+    assert costs_of_cells([older], {"box": method}, cell.environment.device) == Costs()
     anew = uad_bench(*command, "--dry-run", "--overwrite", "all", cwd=tmp_path)
     assert "earlier cells" in anew.stdout
 

@@ -50,7 +50,7 @@ def print_plan(
             ", ".join(f"{key}={value}" for key, value in values.items()) or "defaults",
         )
     console.print(methods)
-    if estimate.total_s:
+    if estimate.total_s or any(one.unknown for one in estimate.methods):
         console.print(_times(estimate))
     cells = tuple(plan.cells())
     known = KnownCells(records)
@@ -77,7 +77,8 @@ def _times(estimate: Estimate) -> Table:
         times = (one.tune_s, one.train_s, one.score_s, one.total_s)
         words = [duration(seconds) if seconds else "" for seconds in times]
         name = named(one.planned.method.info.name, one.planned.supervised_on)
-        table.add_row(name, *words, one.unknown or one.source or "done")
+        unknown = one.unknown and f"unknown: {one.unknown}"
+        table.add_row(name, *words, unknown or one.source or "done")
     return table
 
 

@@ -12,9 +12,9 @@ from uad_bench.runner.costs.known import Costs, cost_key, costs_of_cells, units
 from uad_bench.runner.costs.probe import noise, probe, probe_evaluation
 from uad_bench.runner.data.gather import Orders
 from uad_bench.runner.detectors.trainings import Training, trainings
-from uad_bench.runner.detectors.tuning import shortened, studied
+from uad_bench.runner.detectors.tuning import looks_at_scans, shortened, studied
 from uad_bench.runner.environment import describe_device
-from uad_bench.runner.failures import failure_reason
+from uad_bench.runner.failures import in_one_line
 from uad_bench.runner.plan.known import KnownCells
 from uad_bench.runner.plan.plan import Plan, PlannedMethod
 from uad_bench.study_record import USUAL_TRIALS
@@ -101,8 +101,8 @@ def estimate(
         if not left.cells(planned):
             found.append(MethodEstimate(planned))
             continue
-        source = "earlier cells" if probes.knows(planned) else "a probe"
-        if source == "a probe":
+        source = "earlier cells" if _is_known(known, planned, plan) else "a probe"
+        if not _is_known(probes.costs, planned, plan):
             begin(f"probe {planned.method.info.name}")
             if unknown := probes.probe(planned):
                 found.append(MethodEstimate(planned, unknown=unknown))
@@ -141,26 +141,37 @@ class _Probes:
         self._scan: Slices | None = None
         self._evaluation_s = 0.0
 
-    def knows(self, planned: PlannedMethod) -> bool:
-        """Whether the costs of a method's trainings and of its scores are known."""
-        method, params = planned.method, planned.params
-        parts = {cost_key(root, own) for root, own, _ in trainings(method, params, 0)}
-        return cost_key(method, params) in self.costs.slice_s and parts <= self.costs.unit_s.keys()
-
     def probe(self, planned: PlannedMethod) -> str:
         """Measure a method; return why it cannot be, empty where it was."""
-        config = self._plan.config
-        if self._scan is None:
-            self._scan = noise(find_recipe(config.recipe, config.template))
-            self._evaluation_s = probe_evaluation(self._plan.protocols, self._scan)
         try:
-            new = probe(planned.method, planned.params, self.costs, self._scan, self._device)
-        except Exception as error:  # of a plugin: the run will say more
-            return failure_reason(error)
+            scan = self._noise()
+            new = probe(planned.method, planned.params, self.costs, scan, self._device)
+        except Exception as error:  # whatever it is: the run will say more
+            return in_one_line(error)
         each = self._evaluation_s * len(self._plan.postprocessings)
         scores = {key: seconds + each for key, seconds in new.slice_s.items()}
         self.costs |= Costs(new.unit_s, scores, new.memory_mb)
         return ""
+
+    def _noise(self) -> Slices:
+        """What methods are probed with, once it is known what its evaluation takes."""
+        if self._scan is None:
+            config = self._plan.config
+            scan = noise(find_recipe(config.recipe, config.template))
+            self._evaluation_s = probe_evaluation(self._plan.protocols, scan)
+            self._scan = scan
+        return self._scan
+
+
+def _is_known(costs: Costs, planned: PlannedMethod, plan: Plan) -> bool:
+    """Whether it is known what trainings of a method cost, and scores of it and of its trials."""
+    method, params = planned.method, planned.params
+    parts = {cost_key(root, own): root for root, own, _ in trainings(method, params, 0)}
+    scores = {cost_key(method, params)}
+    if planned.tuned and looks_at_scans(plan.config.objective):
+        tuned = frozenset(studied(method))
+        scores |= {key for key, root in parts.items() if root in tuned}
+    return parts.keys() <= costs.unit_s.keys() and scores <= costs.slice_s.keys()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +190,7 @@ class _Left:
     open: frozenset[OpenCell]
     tested: Mapping[str, Amount]
     learned: Mapping[str, Amount]
-    counted: set[tuple[str, int]] = field(default_factory=set)
+    counted: set[tuple[str, str, int]] = field(default_factory=set)
 
     @classmethod
     def of(cls, plan: Plan, orders: Orders, cells: tuple[CellRecord, ...]) -> _Left:
@@ -205,21 +216,24 @@ class _Left:
         """What a method takes whose costs are known."""
         method, params, cells = planned.method, planned.params, self.cells(planned)
         seeds = sorted({seed for seed, _ in cells})
-        slices = self.learned[planned.supervised_on].slices["train"]
+        on = planned.supervised_on
+        slices, validation = self.learned[on].slices["train"], self.learned[""].slices["validation"]
+        looked_at = validation if looks_at_scans(self.plan.config.objective) else 0
         tune_s = 0.0
         if planned.tuned:
             tuned = frozenset(studied(method))
-            for root, own, _ in self._new(trainings(method, params, 0), tuning=True):
+            for root, own, _ in self._new(trainings(method, params, 0), on, tuning=True):
                 if root in tuned:
-                    short = own.model_copy(update=shortened(own))
-                    step_s = costs.unit_s[cost_key(root, own)]
-                    tune_s += self._trials(own) * step_s * units(short, slices)
+                    short, key = own.model_copy(update=shortened(own)), cost_key(root, own)
+                    trial_s = costs.unit_s[key] * units(short, slices)
+                    trial_s += costs.slice_s[key] * looked_at if looked_at else 0.0
+                    tune_s += self._trials(own) * trial_s
         train_s = sum(
             costs.unit_s[cost_key(root, own)] * units(own, slices)
             for seed in seeds
-            for root, own, _ in self._new(trainings(method, params, seed))
+            for root, own, _ in self._new(trainings(method, params, seed), on)
         )
-        scored = len(seeds) * self.learned[""].slices["validation"]
+        scored = len(seeds) * validation
         scored += sum(self.tested[label].slices["test"] for _, label in cells)
         score_s = costs.slice_s[cost_key(method, params)] * scored
         return MethodEstimate(planned, tune_s, train_s, score_s)
@@ -232,10 +246,12 @@ class _Left:
             return min(config.trials or points, points)
         return config.trials or USUAL_TRIALS
 
-    def _new(self, some: Iterable[Training], *, tuning: bool = False) -> Iterator[Training]:
-        """Yield the trainings that no method before has; tuning has one seed."""
+    def _new(
+        self, some: Iterable[Training], supervised_on: str, *, tuning: bool = False
+    ) -> Iterator[Training]:
+        """Yield the trainings that no method before has on the same data; tuning has one seed."""
         for root, params, seed in some:
-            mark = (cost_key(root, params), -1 if tuning else seed)
+            mark = (cost_key(root, params), supervised_on, -1 if tuning else seed)
             if mark not in self.counted:
                 self.counted.add(mark)
                 yield root, params, seed

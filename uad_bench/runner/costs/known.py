@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import ValidationError
+
 from uad_bench.cells import CellRecord, short_hash
 from uad_bench.method import Method, Params, member_field, members_of, search_space
 from uad_bench.runner.detectors.trainings import trainings
@@ -72,7 +74,10 @@ def costs_of_cells(
             continue
         if record.environment.device != device:
             continue
-        params = method.Params.model_validate(record.spec.params)
+        try:
+            params = method.Params.model_validate(record.spec.params)
+        except ValidationError:  # of another version of the method
+            continue
         memory = max(memory, record.environment.peak_memory_mb)
         (root, own, _), *others = trainings(method, params, record.spec.seed)
         if not others:

@@ -199,6 +199,11 @@ def _storage(trainer: Trainer, name: str) -> Storage:
     return Journal(journal)
 
 
+def looks_at_scans(objective: Objective) -> bool:
+    """Whether an objective scores the healthy validation scans after each trial's training."""
+    return objective != "reconstruction"
+
+
 def _looked_at(trainer: Trainer, fitted: Method) -> Mapping[str, float]:
     """What the objective measures besides what a training reports of itself."""
     if trainer.config.objective == "painted":
