@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,9 @@ def test_what_stops_every_method_stops_the_run(error: UadBenchError) -> None:
         failure_reason(error)
     assert caught.value is error
     assert in_one_line(error) == str(error)
+    elsewhere = pickle.loads(pickle.dumps(error))  # a worker raised it
+    assert isinstance(elsewhere, RunError)
+    assert str(elsewhere) == str(error)
 
 
 def test_an_interrupt_is_no_reason() -> None:

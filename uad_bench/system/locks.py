@@ -55,7 +55,11 @@ class HeldError(RunError):
         self.remedy = "wait for it"
         if holder is None or not holder.is_here:
             self.remedy += f", or delete {file} if that process no longer runs"
-        super().__init__(f"{file} is {self.holder}{quiet}: {self.remedy}")
+        self._text = f"{file} is {self.holder}{quiet}: {self.remedy}"
+        super().__init__(file, holder, quiet)  # what it is made from again in another process
+
+    def __str__(self) -> str:
+        return self._text
 
 
 @dataclass(frozen=True, slots=True)
