@@ -171,7 +171,7 @@ def test_names_that_no_plugin_has_are_refused_together_before_any_work():
         },
     )
     with pytest.raises(UadBenchError) as told:
-        make_plan(config, discover(), "cpu")
+        make_plan(config, discover())
     assert "Unknown protocol 'strickt'. Did you mean 'strict'?" in str(told.value)
     assert "Unknown post-processing 'stars'. Did you mean 'star'?" in str(told.value)
 

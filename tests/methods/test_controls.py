@@ -29,7 +29,7 @@ TRAINED = ["control-denoising", "control-no-prior"]
 def planned(methods: str, **flags) -> dict[str, dict[str, object]]:
     """Every method of a run with its parameters, in order."""
     config = load_config(None, {"methods": methods, "datasets": "mslub", **flags})
-    made = make_plan(config, open_registry(()), "cpu")
+    made = make_plan(config, open_registry(()))
     return {one.method.info.name: one.params.model_dump() for one in made.methods}
 
 
@@ -40,7 +40,7 @@ def test_networks_stand_beside_six_controls_and_what_trains_nothing_beside_four(
 
 def test_random_scores_are_drawn_for_every_seed():
     config = load_config(None, {"methods": "spa,thresholding", "datasets": "mslub", "seeds": "0,1"})
-    made = make_plan(config, open_registry(()), "cpu")
+    made = make_plan(config, open_registry(()))
     seeds = {one.method.info.name: one.seeds for one in made.methods}
     assert seeds["control-random"] == seeds["spa"] == (0, 1)
     assert seeds["control-centre"] == seeds["thresholding"] == (0,)

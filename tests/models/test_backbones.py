@@ -319,7 +319,7 @@ def test_a_detector_is_known_by_the_content_of_its_weight_file(tmp_path):
     config = load_config(None, given)
     for seed in (0, 0, 1):
         torch.save(resnet_state(seed=seed), file)
-        planned.append(make_plan(config, open_registry(config.plugin), "cpu").methods[0].params)
+        planned.append(make_plan(config, open_registry(config.plugin)).methods[0].params)
         checksum = hashlib.sha256(file.read_bytes()).hexdigest()
         assert planned[-1].weights_sha256 == checksum
     assert planned[0] == planned[1] != planned[2]

@@ -243,11 +243,11 @@ def test_a_wrong_parameter_is_blamed_on_where_it_came_from(tmp_path):
     file = yaml_file(tmp_path, "methods: vae\nparam: {vae.steps: many, vae.width: 4}\n")
     registry = discover(PluginSources.gather(()))
     with pytest.raises(UadBenchError, match=r"run\.yaml: param vae\.steps: "):
-        make_plan(load_config(file, {}), registry, "cpu")
+        make_plan(load_config(file, {}), registry)
     with pytest.raises(UadBenchError, match=r"^--param vae\.steps: "):
-        make_plan(load_config(file, {"param": {"vae.steps": "few"}}), registry, "cpu")
+        make_plan(load_config(file, {"param": {"vae.steps": "few"}}), registry)
     file = yaml_file(tmp_path, "methods: vae\nparam: {vae.steps: 2e3}\n")
-    (planned, *_) = make_plan(load_config(file, {}), registry, "cpu").methods
+    (planned, *_) = make_plan(load_config(file, {}), registry).methods
     assert planned.params.steps == 2000
 
 
@@ -266,5 +266,5 @@ def test_a_late_refusal_names_the_file_too(tmp_path, line, said):
     file = yaml_file(tmp_path, f"methods: vae\n{line}\n")
     registry = discover(PluginSources.gather(()))
     with pytest.raises(UadBenchError) as error:
-        make_plan(load_config(file, {}), registry, "cpu")
+        make_plan(load_config(file, {}), registry)
     assert said in str(error.value)

@@ -89,7 +89,7 @@ def estimated(toys: Path, probed: list[str] | None = None, **flags: object) -> E
     given = {"datasets": "wmh", "controls": "none", "postprocessing": "none", "plugin": toys}
     config = load_config(None, {**given, **flags})
     orders: Any = SimpleNamespace(training=None, evaluated={}, supervised={})
-    plan = make_plan(config, open_registry(config.plugin), "cpu")
+    plan = make_plan(config, open_registry(config.plugin))
     return estimate(plan, orders, (), "cpu", [].append if probed is None else probed.append)
 
 

@@ -110,7 +110,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     folder = tmp_path_factory.mktemp("plan")
     given = {"methods": "vae,thresholding", "controls": "", "datasets": "wmh,mslub"}
     config = load_config(None, {**given, "seeds": "0,1", "results": folder / "results"})
-    return make_plan(config, discover(PluginSources.gather(())), "cpu")
+    return make_plan(config, discover(PluginSources.gather(())))
 
 
 def test_the_jobs_of_a_plan_go_to_another_process_and_come_back_equal(plan: Plan):

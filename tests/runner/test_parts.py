@@ -321,7 +321,7 @@ def test_a_protocol_that_fails_in_one_part_fails_its_cells_only(
 def test_there_is_a_part_for_each_worker_unless_the_detector_would_be_loaded_for_few_scans(
     words: dict[str, Any], scans: int, workers: int, wanted: list[int]
 ):
-    plan = make_plan(load_config(None, words), open_registry(None), "cpu")
+    plan = make_plan(load_config(None, words), open_registry(None))
     jobs = plan.jobs()
     job = next(one for one in jobs if isinstance(one, Evaluate))
     dataset = SimpleNamespace(scans_of=lambda split: range(scans))
@@ -338,7 +338,7 @@ def test_there_is_a_part_for_each_worker_unless_the_detector_would_be_loaded_for
 
 def test_the_time_of_parts_counts_for_the_whole(words: dict[str, Any]):
     words |= {"controls": "", "methods": "thresholding,control-black", "seeds": "0"}
-    plan = make_plan(load_config(None, words), open_registry(None), "cpu")
+    plan = make_plan(load_config(None, words), open_registry(None))
     heard: list[Overall] = []
     outlook = Outlook(plan, (), heard.append)
     for train in {one.train.key: one.train for one in plan.jobs() if isinstance(one, Evaluate)}:
@@ -357,7 +357,7 @@ def test_what_needs_a_job_that_failed_is_no_longer_left(
     words: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ):
     words |= {"methods": "thresholding,control-black", "controls": "", "datasets": "mslub,wmh"}
-    plan = make_plan(load_config(None, words), open_registry(None), "cpu")
+    plan = make_plan(load_config(None, words), open_registry(None))
     heard: list[Overall] = []
     outlook = Outlook(plan, (), heard.append)
     monkeypatch.setattr(outlook, "_abreast", lambda: 1.0)

@@ -149,6 +149,20 @@ def test_every_problem_of_a_plan_is_told_at_once(run, without, brains, tmp_path,
         assert part in said
 
 
+@pytest.mark.parametrize(
+    "command", [("run", "-m"), ("run", "--dry-run", "-m"), ("tune", "-m"), ("sweep",)]
+)
+def test_a_device_that_is_not_there_hides_no_other_reason(command, lab, tmp_path, capsys):
+    first, *others = command
+    words = (*others, "nope,spa") if others else ("nope.beta",)
+    asked = ("--device", "cuda:99", "--atlas", tmp_path / "absent", "--data-root", lab)
+    assert main([first, *words, *map(str, asked), "--results", str(tmp_path / "results")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: --device cuda:99: not usable here (")
+    assert "Unknown method 'nope'" in line
+    assert f"{tmp_path / 'absent'}: no atlas" in line
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_of_somebody_else_is_refused(tmp_path):
     tmp_path.chmod(0o500)

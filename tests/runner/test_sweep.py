@@ -437,9 +437,9 @@ def planned(param: str, values: list[object] | None, monkeypatch: pytest.MonkeyP
     from uad_bench.runner.config import RunConfig
     from uad_bench.runner.plan import sweep as sweep_plan
 
-    monkeypatch.setattr(sweep_plan, "find_training", lambda config, registry: None)
+    monkeypatch.setattr(sweep_plan, "find_training", lambda config, registry: object())
     monkeypatch.setattr(sweep_plan, "unfit_data", lambda config, sources: ())
-    return plan_sweep(RunConfig(methods=("any",)), param, values, _Registry(), "cpu")
+    return plan_sweep(RunConfig(methods=("any",)), param, values, _Registry())
 
 
 @pytest.mark.parametrize(

@@ -111,9 +111,8 @@ def compute(
     from uad_bench.runner.plan.sweep import plan_sweep
     from uad_bench.runner.sweep import run_sweep, write_sweep
 
-    device = device_of(config)
-    plan = plan_sweep(config, param, _listed(values), open_registry(config.plugin), device)
-    done = run_sweep(plan, device, listeners)
+    plan = plan_sweep(config, param, _listed(values), open_registry(config.plugin))
+    done = run_sweep(plan, device_of(config), listeners)
     write_sweep(done, ResultsFolder(config.results))
     return done
 

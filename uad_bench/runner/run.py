@@ -78,8 +78,8 @@ def run(
         UadBenchError: what was asked cannot be, the data cannot be used, the results folder holds
             these cells from other data, or the disk is full; finished cells stay.
     """
+    plan = make_plan(config, registry)
     device = device_of(config)
-    plan = make_plan(config, registry, device)
     jobs = plan.jobs()
     refuse_unpicklable(jobs)
     results, tell = ResultsFolder(config.results), told(listeners)

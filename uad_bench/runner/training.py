@@ -28,8 +28,8 @@ def train(config: RunConfig, registry: Registry, tell: Listener) -> Path:
     Raises:
         UadBenchError: what was asked cannot be, or the data cannot be used.
     """
+    plan = plan_training(config, registry)
     device = resolve_device(config.device, config.said("device", config.device))
-    plan = plan_training(config, registry, device)
     for note in plan.notes:
         tell(Noted(note))
     store = CellStore.of(plan, tell)

@@ -8,14 +8,13 @@ from functools import partial
 from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import Registry
 from uad_bench.runner.config import RunConfig
-from uad_bench.runner.data.readiness import refuse
 from uad_bench.runner.data.source import cache_folder
 from uad_bench.runner.detectors.tuning import Tuning
 from uad_bench.runner.events import Listener, Noted, told
 from uad_bench.runner.executors.contract import Failure, refuse_unpicklable
 from uad_bench.runner.jobs.perform import perform
 from uad_bench.runner.jobs.setting import Setting
-from uad_bench.runner.place import device_of, open_executor, place_notes, unfit_place
+from uad_bench.runner.place import device_of, open_executor, place_notes
 from uad_bench.runner.plan.job import Tune
 from uad_bench.runner.plan.make import plan_training
 from uad_bench.runner.store import CellStore
@@ -38,9 +37,8 @@ def tune(
     Raises:
         UadBenchError: what was asked cannot be, or a study failed; trials that ended stay.
     """
+    plan = plan_training(config, registry)
     device, tell = device_of(config), told(listeners)
-    refuse(unfit_place(config))
-    plan = plan_training(config, registry, device)
     if nothing := [one.method.info.name for one in plan.methods if not one.tuned]:
         raise UadBenchError(
             f"{', '.join(nothing)}: nothing to tune; `uad-bench show NAME` says which parameters "

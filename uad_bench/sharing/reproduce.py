@@ -14,7 +14,6 @@ from uad_bench.plugins.registry import Registry
 from uad_bench.results import ResultsFolder, stored_cells
 from uad_bench.runner.environment import versions
 from uad_bench.runner.events import Event, Listener, Noted, Started
-from uad_bench.runner.place import device_of
 from uad_bench.runner.plan.make import make_plan
 from uad_bench.runner.plan.plan import PlannedCell
 from uad_bench.runner.run import run
@@ -108,7 +107,7 @@ def _without_strays(again: RunAgain, reasons: dict[str, str]) -> RunAgain:
     """Leave out cells to which a run's settings do not lead; why is added to reasons."""
     if not again.cells:
         return again
-    plan = make_plan(again.config, again.registry, device_of(again.config))
+    plan = make_plan(again.config, again.registry)
     planned = {_place(cell) for cell in plan.cells()}
     strays = [cell.spec.name for cell in again.cells if _place(cell.spec) not in planned]
     reasons |= dict.fromkeys(strays, "the settings of its run do not lead to it")

@@ -89,8 +89,8 @@ def _show_plan(config: RunConfig, messages: Console) -> None:
     from uad_bench.runner.plan.make import make_plan
     from uad_bench.runner.store import CellStore
 
+    plan = make_plan(config, open_registry(config.plugin))
     device = device_of(config)
-    plan = make_plan(config, open_registry(config.plugin), device)
     results = ResultsFolder(config.results)
     with LiveProgress(messages) as progress:
         for note in plan.notes:

@@ -30,7 +30,7 @@ from uad_bench.runner.data.sources import (
     refuse_useless_pattern,
 )
 from uad_bench.runner.detectors.params import given_params, merged, one_by_one, tunable, validated
-from uad_bench.runner.place import place_notes, unfit_place
+from uad_bench.runner.place import device_of, place_notes, unfit_place
 from uad_bench.runner.plan.controls import default_controls, followed
 from uad_bench.runner.plan.plan import Plan, PlannedMethod
 from uad_bench.runner.plan.tuning import tuning_faults
@@ -39,14 +39,17 @@ from uad_bench.volumes.store.atlas import Atlas, open_atlas, refuse_other_grid
 from uad_bench.volumes.store.tissue_prior import MIN_SUBJECTS
 
 
-def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
+def make_plan(config: RunConfig, registry: Registry) -> Plan:
     """Resolve names and parameters, and refuse what cannot be, all conflicts at once.
 
     Raises:
-        UadBenchError: naming every unknown name, wrong parameter, missing file and unmet need, and
-            an atlas that is unfit or of no use.
+        UadBenchError: naming every unknown name, wrong parameter, missing file and unmet need, a
+            device that is not there, and an atlas that is unfit or of no use.
     """
     problems: list[str] = []
+    device: str | None = None
+    with noted(problems):
+        device = device_of(config)
     methods: list[PlannedMethod] = []
     settable: set[str] = set()
     lacking: dict[str, list[str]] = {}
@@ -88,7 +91,7 @@ def make_plan(config: RunConfig, registry: Registry, device: str) -> Plan:
     problems += unfit_place(config)
     atlas, sources = None, None
     with noted(problems):
-        atlas = _atlas(config)
+        atlas = planned_atlas(config)
     with noted(problems):
         sources = find_sources(config, registry)
         problems += unfit_data(config, sources)
@@ -119,7 +122,7 @@ def _supervised(methods: Iterable[PlannedMethod], sources: Sources) -> tuple[Pla
     )
 
 
-def plan_training(config: RunConfig, registry: Registry, device: str) -> Plan:
+def plan_training(config: RunConfig, registry: Registry) -> Plan:
     """Plan to train the methods of a run on its training data, and evaluate them nowhere.
 
     There are no controls, and one seed: the first.
@@ -128,6 +131,9 @@ def plan_training(config: RunConfig, registry: Registry, device: str) -> Plan:
         UadBenchError: naming all that cannot be.
     """
     problems: list[str] = []
+    device: str | None = None
+    with noted(problems):
+        device = device_of(config)
     methods: list[PlannedMethod] = []
     lacking: dict[str, list[str]] = {}
     settable: set[str] = set()
@@ -147,9 +153,10 @@ def plan_training(config: RunConfig, registry: Registry, device: str) -> Plan:
     with noted(problems):
         postprocessings = registry.postprocessings(config.postprocessing)
     problems += unwritable(config.said("results"), config.results)
+    problems += unfit_place(config)
     atlas, sources = None, None
     with noted(problems):
-        atlas = _atlas(config)
+        atlas = planned_atlas(config)
     with noted(problems):
         find = finder(config, registry)
         training = find_training(config, registry, find)
@@ -257,7 +264,7 @@ def _settable(method: type[Method]) -> Iterator[str]:
         yield from _settable(one)
 
 
-def _unmet(method: type[Method], config: RunConfig, device: str) -> Iterator[str]:
+def _unmet(method: type[Method], config: RunConfig, device: str | None) -> Iterator[str]:
     """What a method needs and this run does not have, and what it does not tell of its members."""
     yield from member_faults(method)
     if "gpu" in method.info.needs and device == "cpu":
@@ -271,7 +278,7 @@ def _unmet(method: type[Method], config: RunConfig, device: str) -> Iterator[str
         )
 
 
-def _atlas(config: RunConfig) -> Atlas | None:
+def planned_atlas(config: RunConfig) -> Atlas | None:
     """The atlas of ``--atlas``, whole and on the grid of this run."""
     if config.atlas is None:
         return None

@@ -14,15 +14,15 @@ from uad_bench.method import Method, Params, ReconstructionMethod, SearchRange, 
 from uad_bench.plugins.registry import Registry
 from uad_bench.report.figures.sweep import Value, shown
 from uad_bench.runner.config import RunConfig
-from uad_bench.runner.data.readiness import refuse, unfit_data, unwritable
+from uad_bench.runner.data.readiness import noted, refuse, unfit_data, unwritable
 from uad_bench.runner.data.source import Source
 from uad_bench.runner.data.sources import Sources, find_training, refuse_useless_pattern
 from uad_bench.runner.detectors.params import given_params, unknown_parameter
-from uad_bench.runner.place import unfit_place
+from uad_bench.runner.place import device_of, unfit_place
 from uad_bench.runner.plan.job import CheckData, Job, Measure, Train, in_order
+from uad_bench.runner.plan.make import planned_atlas
 from uad_bench.tuning.grid import points
-from uad_bench.volumes.recipe import find_recipe
-from uad_bench.volumes.store.atlas import Atlas, open_atlas, refuse_other_grid
+from uad_bench.volumes.store.atlas import Atlas
 
 LOG_RATIO = 30
 """Given values that differ by more than this factor stand on a logarithmic axis."""
@@ -74,7 +74,6 @@ def plan_sweep(
     param: str,
     values: Sequence[Any] | None,
     registry: Registry,
-    device: str,
 ) -> SweepPlan:
     """Check a sweep before any work.
 
@@ -83,35 +82,50 @@ def plan_sweep(
         param: the parameter to sweep.
         values: its values; from its search range, or all of a switch or a choice, if not given.
         registry: the methods and datasets.
-        device: the resolved torch device.
 
     Raises:
-        UadBenchError: a method, parameter, value, preset, dataset or atlas that cannot be used.
+        UadBenchError: naming a method, parameter, value, preset, dataset, atlas and device that
+            cannot be used.
     """
+    problems: list[str] = []
+    device, swept, training, atlas = None, None, None, None
+    with noted(problems):
+        device = device_of(config)
+    with noted(problems):
+        swept = _swept(config, param, values, registry, device)
+    with noted(problems):
+        atlas = planned_atlas(config)
+    with noted(problems):
+        training = find_training(config, registry)
+        refuse_useless_pattern(config.lesion_pattern, (training,))
+        problems += unfit_data(config, Sources(training, (), ()))
+    problems += unwritable(config.said("results"), config.results)
+    problems += unfit_place(config)
+    refuse(problems)
+    assert swept is not None
+    assert training is not None
+    method, chosen = swept
+    log = _is_log(search_space(method.Params).get(param), list(chosen))
+    return SweepPlan(config, method, param, chosen, log, training, atlas)
+
+
+def _swept(
+    config: RunConfig,
+    param: str,
+    values: Sequence[Any] | None,
+    registry: Registry,
+    device: str | None,
+) -> tuple[type[Method], Mapping[Value, Params]]:
+    """The method of a sweep, and its parameters by the value that is swept."""
     method = _suited(registry.method(config.methods[0]), config, device)
     choices = _choices(method, param)
     refuse(_useless_params(method, config, param))
     if values is None:
         values = choices or _whole_range(method, config, param)
-    chosen = _validated(method, config, param, values)
-    span = search_space(method.Params).get(param)
-    atlas = None if config.atlas is None else open_atlas(config.atlas)
-    if atlas is not None:
-        refuse_other_grid(atlas, find_recipe(config.recipe, config.template))
-    log = _is_log(span, list(chosen))
-    training = find_training(config, registry)
-    refuse_useless_pattern(config.lesion_pattern, (training,))
-    refuse(
-        (
-            *unwritable(config.said("results"), config.results),
-            *unfit_place(config),
-            *unfit_data(config, Sources(training, (), ())),
-        )
-    )
-    return SweepPlan(config, method, param, chosen, log, training, atlas)
+    return method, _validated(method, config, param, values)
 
 
-def _suited(method: type[Method], config: RunConfig, device: str) -> type[Method]:
+def _suited(method: type[Method], config: RunConfig, device: str | None) -> type[Method]:
     """Refuse a method that there is nothing to sweep of, or whose needs are not met."""
     name = method.info.name
     if not method.info.trains:
