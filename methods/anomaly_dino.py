@@ -15,6 +15,9 @@ from .patchcore import PatchCore
 class AnomalyDINO(PatchCore):
     """A memory of the last tokens of a vision transformer; 1 - cosine to the nearest.
 
+    Preset ``paper`` takes the paper's network, which is the default too; the size of the pictures
+    and the smoothing are ours.
+
     The brain mask takes the place of the paper's foreground, which is a guess by principal
     components. Slices are never rotated: an anatomy has an upright.
     """
@@ -25,7 +28,12 @@ class AnomalyDINO(PatchCore):
         backbone: Literal["dinov2-vits14", "dinov3-vits16"] = "dinov2-vits14"
         """The pretrained network; it needs ``weights``."""
 
-    info = MethodInfo(name="anomaly-dino", title="AnomalyDINO", citation="Damm et al. 2025")
+    info = MethodInfo(
+        name="anomaly-dino",
+        title="AnomalyDINO",
+        citation="Damm et al. 2025",
+        presets={"paper": {"backbone": "dinov2-vits14"}},
+    )
     params: Params
 
     def measure(self, train: Slices) -> None:

@@ -21,6 +21,9 @@ RIDGE = 0.01
 class PaDiM(FeatureMethod):
     """One Gaussian of features per place of the template's slices, in bands of a few slices.
 
+    Preset ``paper`` takes the paper's network, whose file you give, and its number of channels; the
+    layers, the bands, the prior and the smoothing are ours.
+
     A place that healthy people seldom have in their brain leans on the Gaussian of all places:
     that one counts as ``prior`` people there.
     """
@@ -35,7 +38,12 @@ class PaDiM(FeatureMethod):
         prior: float = Field(default=10.0, gt=0.0)
         """Patches that the Gaussian of all places counts as, at each place."""
 
-    info = MethodInfo(name="padim", title="PaDiM", citation="Defard et al. 2021")
+    info = MethodInfo(
+        name="padim",
+        title="PaDiM",
+        citation="Defard et al. 2021",
+        presets={"paper": {"backbone": "resnet18", "channels": 100}},
+    )
     params: Params
     slices_: int
     grid_: tuple[int, int]

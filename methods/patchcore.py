@@ -15,6 +15,9 @@ from uad_bench.training.feature_method import FeatureMethod, FeatureParams
 class PatchCore(FeatureMethod):
     """A memory of features of healthy brains, thinned so that every one has a near one in it.
 
+    Preset ``paper`` takes the paper's network, whose file you give; the layers, the share of the
+    patches that is kept and the smoothing are ours.
+
     Places outside the brain are never in the memory: a search for far patches would take the
     skull's edges first.
     """
@@ -27,7 +30,12 @@ class PatchCore(FeatureMethod):
         candidates: int = Field(default=50_000, ge=1)
         """Patches to choose from; where there are more, as many are drawn."""
 
-    info = MethodInfo(name="patchcore", title="PatchCore", citation="Roth et al. 2022")
+    info = MethodInfo(
+        name="patchcore",
+        title="PatchCore",
+        citation="Roth et al. 2022",
+        presets={"paper": {"backbone": "wide-resnet50-2"}},
+    )
     params: Params
     kept_: int
 

@@ -18,7 +18,11 @@ from .anoddpm import AnoDDPM
 
 
 class THOR(ScaledScore, AnoDDPM):
-    """AnoDDPM's training; a few times on the way back, healthy tissue is put in from the slice."""
+    """AnoDDPM's training; a few times on the way back, healthy tissue is put in from the slice.
+
+    Preset ``paper`` is THOR's with Gaussian noise; its ``steps``, which the paper counts in epochs,
+    keep their default, and network, augmentation and the maps that are joined are ours.
+    """
 
     class Params(AnoDDPM.Params):
         """Hyper-parameters of AnoDDPM, and of the guided reverse process."""
@@ -40,7 +44,18 @@ class THOR(ScaledScore, AnoDDPM):
         name="thor",
         title="THOR",
         citation="Bercea et al. 2024",
-        presets={"paper": {**AnoDDPM.info.presets["paper"], "harmonisations": 4}},
+        presets={
+            "paper": {
+                "width": 128,
+                "batch_size": 16,
+                "learning_rate": 1e-4,
+                "noise": "gaussian",
+                "trained_to": 1000,
+                "start": 350,
+                "ddim_steps": 350,
+                "harmonisations": 3,
+            }
+        },
     )
     trained_as: ClassVar[type[Method] | None] = AnoDDPM
     params: Params

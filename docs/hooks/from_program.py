@@ -93,8 +93,14 @@ def cards() -> Iterator[str]:
 
 def _paragraph(method: Any) -> str:
     """The first words of a method's class, as Markdown."""
-    words = inspect.cleandoc(method.__doc__ or "").partition("\n\n")[0]
-    return " ".join(re.sub(r":\w+:`~?([^`]+)`", r"`\1`", words).replace("``", "`").split())
+    return _paragraphs(method)[0]
+
+
+def _paragraphs(method: Any) -> list[str]:
+    """All words of a method's class, as Markdown."""
+    words = inspect.cleandoc(method.__doc__ or "")
+    plain = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", words).replace("``", "`")
+    return [" ".join(one.split()) for one in plain.split("\n\n")]
 
 
 def _facts(method: Any, costs: dict[str, float]) -> Iterator[tuple[str, str]]:
@@ -118,7 +124,9 @@ def _facts(method: Any, costs: dict[str, float]) -> Iterator[tuple[str, str]]:
     if members := members_of(method):
         yield "members", ", ".join(f"[{one.info.name}](#{one.info.name})" for one in members)
     if info.presets:
-        yield "presets", ", ".join(f"`{preset}`" for preset in info.presets)
+        listed = ", ".join(f"`{preset}`" for preset in info.presets)
+        about = [one for one in _paragraphs(method) if one.startswith("Preset ")]
+        yield "presets", ". ".join([listed, *about])
     for key, title, unit in COSTS:
         if key in costs:
             yield title, f"{costs[key]:g} {unit}"

@@ -57,7 +57,7 @@ def plan(toy: Path, **flags) -> Plan:
     config = load_config(
         None, {"methods": "toy,thresholding", "datasets": "mslub", "plugin": toy, **flags}
     )
-    return make_plan(config, open_registry(config.plugin), "cpu")
+    return make_plan(config, open_registry(config.plugin))
 
 
 def values(made: Plan, name: str = "toy") -> dict[str, object]:
@@ -124,6 +124,48 @@ def test_an_unknown_method_is_not_also_an_unknown_preset(toy):
     with pytest.raises(UadBenchError) as caught:
         plan(toy, preset="paper", methods="tay")
     assert "preset" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", open_registry(None).names("method"))
+def test_the_preset_of_a_built_in_method_is_valid(name):
+    method = open_registry(None).method(name)
+    for given in method.info.presets.values():
+        assert given.keys() <= method.Params.model_fields.keys()
+        assert method.Params(**given).model_fields_set == given.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("patchcore", {"backbone": "wide-resnet50-2"}),
+        ("padim", {"backbone": "resnet18", "channels": 100}),
+        ("anomaly-dino", {"backbone": "dinov2-vits14"}),
+    ],
+)
+def test_the_papers_network_needs_its_file(name, values):
+    config = load_config(None, {"methods": name, "datasets": "mslub", "preset": "paper"})
+    with pytest.raises(UadBenchError) as caught:
+        make_plan(config, open_registry(None))
+    wanted = f"{name}: backbone {values['backbone']} needs a weight file: set its parameter weights"
+    assert str(caught.value) == wanted
+    assert open_registry(None).method(name).info.presets["paper"] == values
+
+
+def test_the_papers_recipe_of_thor_is_thor_s():
+    config = load_config(None, {"methods": "thor", "datasets": "mslub", "preset": "paper"})
+    found = values(make_plan(config, open_registry(None)), "thor")
+    wanted = {
+        "noise": "gaussian",
+        "trained_to": 1000,
+        "start": 350,
+        "ddim_steps": 350,
+        "harmonisations": 3,
+        "batch_size": 16,
+        "learning_rate": 1e-4,
+        "width": 128,
+        "steps": 1000,  # the paper's epochs are of a number of slices that is not known
+    }
+    assert {name: found[name] for name in wanted} == wanted
 
 
 def test_show_lists_presets(toy, capsys):
