@@ -93,6 +93,19 @@ def test_a_file_becomes_the_script_of_its_jobs(tmp_path, slurm):
     assert command.endswith("--resources GPU=1")
 
 
+def test_reading_a_file_leaves_ctrl_c_as_it_was(tmp_path, slurm):
+    file = written(tmp_path, "kind: slurm\nworkers: 1\ncores: 1\nmemory: 2GB\n")
+    code = (
+        "import signal, sys\n"
+        "from pathlib import Path\n"
+        "from uad_bench.runner.executors.cluster_file import read_cluster_file\n"
+        "read_cluster_file(Path(sys.argv[1]), said='--cluster')\n"
+        "assert 'dask_jobqueue' in sys.modules\n"
+        "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(file)], check=True)
+
+
 def test_all_mistakes_of_a_file_are_said_at_once_and_nothing_is_submitted(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     text = "kind: slurm\nqueu: gpu\nmemory: 8GB\nenv_extra: []\nworker_extra_args: --resources\n"

@@ -77,6 +77,7 @@ def test_a_signal_while_a_kernel_is_compiled_is_obeyed_after_it(tmp_path, monkey
             pass
 
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     assert kernel._machine_code.signatures == []
     with event.install_listener("numba:run_pass", Once()), pytest.raises(KeyboardInterrupt):
         kernel(3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import shlex
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -196,4 +197,7 @@ def _taken(one: Any) -> set[str]:
 
 
 def _class(kind: str, what: _Part) -> Any:
-    return getattr(import_module(f"dask_jobqueue.{kind}"), f"{_CLASSES[kind]}{what}")
+    before = signal.getsignal(signal.SIGINT)
+    module = import_module(f"dask_jobqueue.{kind}")
+    signal.signal(signal.SIGINT, before)  # with its own, Ctrl-C ends the run without a word
+    return getattr(module, f"{_CLASSES[kind]}{what}")
