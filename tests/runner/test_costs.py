@@ -26,7 +26,7 @@ from uad_bench.runner.data.gather import STORES, phantom_folder, source_order
 from uad_bench.runner.data.source import Source, cache_folder
 from uad_bench.runner.detectors.trainings import trainings
 from uad_bench.runner.events import JobEnded, Overall, Progressed, Started
-from uad_bench.runner.outlook import Outlook
+from uad_bench.runner.outlook import OpenJob, Outlook
 from uad_bench.system.text import duration
 from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.store.prepare import prepare
@@ -195,8 +195,8 @@ def test_data_that_are_simulated_and_prepared_already_cost_nothing(
     assert after.scans["test"] == len(order.inputs)
 
 
-def outlook(jobs: dict[str, tuple[str, str, str]], cells: int) -> tuple[Outlook, list[Overall]]:
-    """An outlook on jobs that are given by kind, method and dataset."""
+def outlook(jobs: dict[str, OpenJob], cells: int) -> tuple[Outlook, list[Overall]]:
+    """An outlook on jobs."""
     told: list[Overall] = []
     plan: Any = SimpleNamespace(
         config=SimpleNamespace(overwrite="all"), cells=lambda: (), jobs=lambda: ()
@@ -210,12 +210,12 @@ def test_the_time_left_is_known_once_each_kind_of_job_has_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     jobs = {
-        "train a": ("Train", "a", ""),
-        "a on x": ("Evaluate", "a", "x"),
-        "a on y": ("Evaluate", "a", "y"),
-        "train b": ("Train", "b", ""),
-        "b on x": ("Evaluate", "b", "x"),
-        "b on y": ("Evaluate", "b", "y"),
+        "train a": OpenJob("Train", "a"),
+        "a on x": OpenJob("Evaluate", "a", "x"),
+        "a on y": OpenJob("Evaluate", "a", "y"),
+        "train b": OpenJob("Train", "b"),
+        "b on x": OpenJob("Evaluate", "b", "x"),
+        "b on y": OpenJob("Evaluate", "b", "y"),
     }
     found, told = outlook(jobs, 4)
     monkeypatch.setattr(found, "_abreast", lambda: 1.0)
@@ -235,7 +235,7 @@ def test_the_time_left_is_known_once_each_kind_of_job_has_ended(
 def test_workers_make_the_time_left_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
     monkeypatch.setattr("uad_bench.runner.outlook.time.monotonic", lambda: clock[0])
-    jobs = {name: ("Evaluate", name, "x") for name in "abcdefgh"}
+    jobs = {name: OpenJob("Evaluate", name, "x") for name in "abcdefgh"}
     found, told = outlook(jobs, 8)
     for name in "ab":  # both began at 90
         found(JobEnded(name, 10.0))
@@ -246,6 +246,29 @@ def test_workers_make_the_time_left_shorter(monkeypatch: pytest.MonkeyPatch) -> 
     assert told[3].left_s == pytest.approx(4 * 10.0 / 2)
 
 
+def test_the_time_left_of_networks_and_of_other_methods_is_not_mixed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    networks, others = ("spa", "gmvae"), ("black", "mean", "random")
+    jobs = {
+        f"{kind} {name}": OpenJob(kind, name, "x" if kind == "Evaluate" else "", name in networks)
+        for name in ("spa", *others, "gmvae")
+        for kind in ("Train", "Evaluate")
+    }
+    found, told = outlook(jobs, 5)
+    monkeypatch.setattr(found, "_abreast", lambda: 1.0)
+    for key, seconds in (("Train spa", 100.0), ("Evaluate spa", 10.0)):
+        found(JobEnded(key, seconds))
+    assert told[-1].left_s == pytest.approx(110.0)  # gmvae; the others take next to nothing
+    for key, seconds in (("Train black", 0.1), ("Evaluate black", 2.0)):
+        found(JobEnded(key, seconds))
+    assert told[-1].left_s == pytest.approx(110.0 + 2 * 2.1)
+    for name in others[1:]:
+        for key, seconds in ((f"Train {name}", 0.1), (f"Evaluate {name}", 2.0)):
+            found(JobEnded(key, seconds))
+    assert told[-1].left_s == pytest.approx(110.0)  # they do not make a network look quick
+
+
 @given(
     times=st.lists(
         st.tuples(st.sampled_from("ab"), st.sampled_from("xyz"), st.floats(0, 1e6)), min_size=1
@@ -254,7 +277,10 @@ def test_workers_make_the_time_left_shorter(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_time_left_is_never_below_zero_and_ends_at_zero(
     times: list[tuple[str, str, float]],
 ) -> None:
-    jobs = {str(n): ("Evaluate", method, data) for n, (method, data, _) in enumerate(times)}
+    jobs = {
+        str(n): OpenJob("Evaluate", method, data, is_network=method != "b")
+        for n, (method, data, _) in enumerate(times)
+    }
     found, told = outlook(jobs, len(times))
     for number, (_, _, seconds) in enumerate(times):
         found(JobEnded(str(number), seconds))

@@ -5,21 +5,41 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 
 from uad_bench.cells import CellRecord
+from uad_bench.method import Method, members_of
 from uad_bench.runner.events import CellWritten, Event, JobEnded, Listener, Overall
 from uad_bench.runner.plan.job import Evaluate, Job, Train, Tune
 from uad_bench.runner.plan.known import KnownCells
 from uad_bench.runner.plan.plan import Plan
 
 
+@dataclass(frozen=True, slots=True)
+class OpenJob:
+    """A job that has something to do.
+
+    Attributes:
+        kind: its class.
+        method: the name of its method.
+        dataset: the one that it tests on; empty where it tests on none.
+        is_network: whether its method is or has a network: others take far less time.
+    """
+
+    kind: str
+    method: str
+    dataset: str = ""
+    is_network: bool = True
+
+
 class Outlook:
     """Listens to the jobs of a run, and tells after each how far the run is.
 
     The time of a job that is still to come is that of its method and of its dataset so far, as far
-    as they are known; else the mean of the jobs of its kind. Of a kind of which none has ended
-    nothing is known, and then no time is told.
+    as they are known; else the mean of the jobs of its kind, of networks or of other methods. Of a
+    kind of which none has ended nothing is known, and then no time is told. Methods that are no
+    networks count nothing as long as only networks are known.
 
     Args:
         plan: the run.
@@ -38,7 +58,7 @@ class Outlook:
         self._tell = tell
         self._since: float | None = None
         self._parts_s: defaultdict[str, float] = defaultdict(float)
-        self._took: list[tuple[tuple[str, str, str], float]] = []
+        self._took: list[tuple[OpenJob, float]] = []
 
     def __call__(self, event: Event) -> None:
         """Take note of a job that ended, or of a cell that was written."""
@@ -79,37 +99,44 @@ class Outlook:
         passed = 0.0 if self._since is None else time.monotonic() - self._since
         return max(1.0, spent / passed) if passed > 0 else 1.0
 
-    def _expected(self, job: tuple[str, str, str]) -> float | None:
-        """The seconds of a job, given by its kind, method and dataset."""
-        kind, method, dataset = job
-        same = [(place, took) for place, took in self._took if place[0] == kind]
+    def _expected(self, job: OpenJob) -> float | None:
+        """The seconds of a job."""
+        same = [(one, took) for one, took in self._took if one.kind == job.kind]
         if not same:
             return None
-        mean = fmean(took for _, took in same)
-        of_method = [took for place, took in same if place[1] == method]
-        of_dataset = [took for place, took in same if place[2] == dataset]
-        if of_method and of_dataset and mean > 0:
-            return fmean(of_method) * fmean(of_dataset) / mean
-        return fmean(of_method or of_dataset or [mean])
+        of_method = [took for one, took in same if one.method == job.method]
+        of_dataset = [(one, took) for one, took in same if one.dataset == job.dataset]
+        alike = [took for one, took in of_dataset if one.is_network == job.is_network]
+        usual = [took for one, took in same if one.is_network == job.is_network]
+        if of_method and alike and (mean := fmean(usual)) > 0:
+            return fmean(of_method) * fmean(alike) / mean
+        if of_method or alike or usual:
+            return fmean(of_method or alike or usual)
+        return 0.0 if not job.is_network else fmean(took for _, took in same)
 
 
-def _open_jobs(
-    jobs: Sequence[Job], wanted: set[tuple[str, str, int, str]]
-) -> dict[str, tuple[str, str, str]]:
-    """Kind, method and dataset, by key, of the jobs that have something to do.
+def _open_jobs(jobs: Sequence[Job], wanted: set[tuple[str, str, int, str]]) -> dict[str, OpenJob]:
+    """The jobs that have something to do, by key.
 
     Args:
         jobs: all jobs of a run.
         wanted: method, what it is supervised on, seed and dataset of each cell that is not done.
     """
-    found: dict[str, tuple[str, str, str]] = {}
+    found: dict[str, OpenJob] = {}
     for job in jobs:
         if not isinstance(job, Evaluate):
             continue
         train = job.train
-        method, on = train.method.info.name, train.supervised_on
-        if (method, on, train.seed, job.label) in wanted:
+        name, on = train.method.info.name, train.supervised_on
+        if (name, on, train.seed, job.label) in wanted:
+            is_network = _is_network(train.method)
             needed: tuple[Tune | Train | None, ...] = (train.tune, train)
-            found |= {one.key: (type(one).__name__, method, "") for one in needed if one}
-            found[job.key] = ("Evaluate", method, job.label)
+            for one in filter(None, needed):
+                found[one.key] = OpenJob(type(one).__name__, name, is_network=is_network)
+            found[job.key] = OpenJob("Evaluate", name, job.label, is_network)
     return found
+
+
+def _is_network(method: type[Method]) -> bool:
+    """Whether a method is trained for as long as its parameters say, or one of its members is."""
+    return any(one.budget for one in (method, *members_of(method)))
