@@ -388,7 +388,7 @@ class Results:
             'run.zip'
         """
         from uad_bench.plugins.registry import open_registry
-        from uad_bench.sharing.archive import export_cells
+        from uad_bench.sharing.export import export_cells
 
         file, registry = Path(path).expanduser(), open_registry(self.plugin)
         folder = ResultsFolder(self.folder)

@@ -18,7 +18,8 @@ from uad_bench.runner.data.gather import Orders, find_files
 from uad_bench.runner.data.source import Source
 from uad_bench.runner.data.sources import find_evaluated, find_supervised, find_training, finder
 from uad_bench.runner.events import Listener, Noted
-from uad_bench.sharing.archive import ArchivedResults, is_file_setting
+from uad_bench.sharing.archive import ArchivedResults
+from uad_bench.sharing.shareable import is_file_setting
 from uad_bench.system.disk import write_whole
 from uad_bench.system.yaml_files import Written
 from uad_bench.volumes.recipe import Recipe

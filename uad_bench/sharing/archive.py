@@ -1,4 +1,4 @@
-"""The archive of a results folder: everything that its numbers stand on, and no image."""
+"""Reads an export of a results folder: nothing of it is used before all of it is checked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,246 +18,20 @@ from safetensors.numpy import load
 
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
-from uad_bench.histogram_files import load_histograms, parsed_histograms
-from uad_bench.plugins.registry import Registry
+from uad_bench.histogram_files import parsed_histograms
 from uad_bench.results import NoCellError, ResultsFolder, parsed_cell, read_cell
-from uad_bench.runner.detectors.folder import (
-    RECORD,
-    STATE,
-    DetectorRecord,
-    find_method,
-    read_record,
-    refuse_damaged,
-)
+from uad_bench.runner.detectors.folder import RECORD, STATE, DetectorRecord
 from uad_bench.runner.plan.plan import PlanFile
-from uad_bench.sharing.held import files_of_user, held_of_people
-from uad_bench.sharing.paths import without_paths
-from uad_bench.sharing.zips import (
-    LARGEST_TEXT_MB,
-    LISTING,
-    Archive,
-    list_files,
-    opened_archive,
-    write_zip,
-)
+from uad_bench.sharing.shareable import shareable
+from uad_bench.sharing.zips import LARGEST_TEXT_MB, LISTING, Archive, opened_archive
 from uad_bench.system.disk import sha256_of
 from uad_bench.volumes.store.prepared import Manifest
 
-_KNOWN = re.compile(
+KNOWN = re.compile(
     r"plan\.json|(cells|runs|manifests)/[^/]+\.json|histograms/[^/]+\.npz|tuning/[^/]+\.log"
     r"|detectors/[^/]+/(detector\.json|state\.safetensors|validation(-native)?\.npz)"
 )
 """The files that an export can hold."""
-
-_FOLDER_SETTINGS = ("data_root", "template", "anatomies", "atlas", "plugin")
-_FILE_SETTINGS = ("recipe", "tissues", "lesion_pattern")
-_DATASET_SETTINGS = ("datasets", "train", "supervised_on")
-
-_NO_IMAGES = (
-    "No images: no scans, slices, masks, anomaly maps or pictures.",
-    "Cells hold numbers of every scan with the subject's name in the dataset and, where stated, "
-    "site, scanner, band of age and sex; histograms hold how often each score occurs.",
-    "Manifests hold the names, sizes and SHA-256 of the scans' files.",
-    "Of paths only the last part is left.",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """What an export came to.
-
-    Attributes:
-        path: the archive.
-        cells: how many cells are in it.
-        notes: what is in it and what is not, one sentence each.
-    """
-
-    path: Path
-    cells: int
-    notes: tuple[str, ...]
-
-
-def export_cells(
-    folder: ResultsFolder,
-    records: Sequence[CellRecord],
-    path: Path,
-    registry: Registry,
-    *,
-    detectors: bool = False,
-) -> Exported:
-    """Write cells, and what their numbers stand on, into one zip.
-
-    Args:
-        folder: the results folder that the cells are from.
-        records: the cells.
-        path: the zip, which is replaced if it is there.
-        registry: the methods, to say what detectors hold.
-        detectors: whether the cells' detectors go in too.
-
-    Raises:
-        UadBenchError: there is nothing to export, another ending, or a file that is missing or
-            cannot be written.
-    """
-    if path.suffix != ".zip":
-        raise UadBenchError(f"{path}: unknown ending; name a .zip file")
-    if not records:
-        raise UadBenchError(f"{folder.root}: there is no cell to export")
-    files: dict[str, bytes | Path] = {}
-    for record in records:
-        clean = shareable(record)
-        if (name := f"cells/{clean.spec.name}.json") in files:
-            raise UadBenchError(
-                f"{folder.cell(record.spec.name)}: differs from another cell only in the folder of "
-                "a file; give the two files other names and run again"
-            )
-        files[name] = _json(clean)
-        if clean.histograms is not None and record.histograms is not None:
-            file = _there(folder.root / record.histograms)
-            load_histograms(file)  # nobody could import a damaged one
-            files[clean.histograms] = file
-    files |= _of_runs(folder, records)
-    notes = list(_NO_IMAGES)
-    if detectors:
-        files |= _of_detectors(folder, records, registry, notes)
-    else:
-        notes.append("No detectors.")
-    try:
-        write_zip(path, list_files("results", files, tuple(notes)))
-    except FileNotFoundError as error:
-        raise UadBenchError(f"{error.filename}: went away while it was exported") from None
-    return Exported(path, len(records), tuple(notes))
-
-
-def shareable(record: CellRecord) -> CellRecord:
-    """Return a cell without the paths of this machine; one that names none is as it was."""
-    values = without_paths(record.model_dump(mode="json"))
-    values["histograms"] = record.histograms  # below the results folder
-    clean = CellRecord.model_validate(values)
-    if record.histograms is None:
-        return clean
-    return clean.model_copy(update={"histograms": f"histograms/{clean.spec.name}.npz"})
-
-
-def _json(record: CellRecord) -> bytes:
-    return f"{record.model_dump_json(indent=1)}\n".encode()
-
-
-def _of_runs(folder: ResultsFolder, records: Sequence[CellRecord]) -> Iterator[tuple[str, bytes]]:
-    """Yield the plan, and settings, data and tuning of the runs that made some cells."""
-    if folder.plan.is_file():
-        try:
-            plan = PlanFile.model_validate_json(folder.plan.read_bytes())
-        except ValidationError:
-            raise _damaged(folder.plan) from None
-        again = "uad-bench reproduce RUN.zip --results NEW"
-        values = without_paths(plan.model_dump(mode="json")) | {"command": again}
-        yield "plan.json", f"{json.dumps(values)}\n".encode()
-    for name in sorted({record.run for record in records} - {""}):
-        values = _parsed(_there(folder.runs / f"{name}.json"))
-        text = json.dumps(shareable_settings(values), indent=1)
-        yield f"runs/{name}.json", f"{text}\n".encode()
-    uses = [use for record in records for use in (record.training, record.data) if use is not None]
-    for name in sorted({use.manifest_hash for use in uses}):
-        file = folder.manifests / f"{name}.json"
-        if file.is_file():  # what was evaluated by `evaluate` has none
-            values = without_paths(_parsed(file))
-            yield f"manifests/{name}.json", f"{json.dumps(values, indent=1)}\n".encode()
-    tuned = {record.spec.method for record in records if record.fit and record.fit.trials}
-    for file in sorted(folder.tuning.glob("*.log")):
-        if file.stem.rpartition("-")[0] in tuned:
-            lines = (json.dumps(without_paths(_parsed(file, line))) for line in _lines(file))
-            yield f"tuning/{file.name}", "".join(f"{line}\n" for line in lines).encode()
-
-
-def _lines(file: Path) -> list[bytes]:
-    """The whole lines of a journal."""
-    return file.read_bytes().split(b"\n")[:-1]
-
-
-def _parsed(file: Path, text: bytes | None = None) -> dict[str, Any]:
-    """The JSON of a file, or of a part of it.
-
-    Raises:
-        UadBenchError: it is none.
-    """
-    try:
-        values = json.loads(file.read_bytes() if text is None else text)
-    except (ValueError, RecursionError):
-        values = None
-    if not isinstance(values, dict):
-        raise _damaged(file)
-    return values
-
-
-def _damaged(file: Path) -> UadBenchError:
-    return UadBenchError(f"{file}: damaged, and cells stand on it; run again what made it")
-
-
-def shareable_settings(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of a run with names in place of paths, relative ones included."""
-    found: dict[str, Any] = without_paths(values)
-    for key in (*_FOLDER_SETTINGS, *_FILE_SETTINGS, *_DATASET_SETTINGS):
-        value, cut = values.get(key), _dataset if key in _DATASET_SETTINGS else _name
-        if isinstance(value, list):
-            found[key] = [cut(one) for one in value]
-        elif value is not None and (key != "lesion_pattern" or is_file_setting(key, value)):
-            found[key] = cut(value)
-    return found
-
-
-def is_file_setting(key: str, value: object) -> bool:
-    """Whether the value of a setting is a file or folder that an archive does not hold."""
-    if key in _FILE_SETTINGS:
-        return str(value).endswith((".yaml", ".yml"))
-    return key in _FOLDER_SETTINGS and value not in (None, [])
-
-
-def _name(value: object) -> str:
-    return Path(str(value)).name
-
-
-def _dataset(value: str) -> str:
-    """A dataset as it was named, such as ``bids:PATH``, with only the last part of its path."""
-    adapter, colon, path = value.partition(":")
-    return f"{adapter}:{_name(path)}" if colon else _name(value)
-
-
-def _of_detectors(
-    folder: ResultsFolder, records: Iterable[CellRecord], registry: Registry, notes: list[str]
-) -> Iterator[tuple[str, bytes | Path]]:
-    """Yield the files of the cells' detectors; what they hold is added to ``notes``."""
-    keys = sorted({record.fit.detector for record in records if record.fit is not None})
-    notes.append("Detectors, as arrays and never as code.")
-    holders: dict[str, list[str]] = {}
-    for key in keys:
-        of = folder.detectors / key
-        record = read_record(of)
-        method = find_method(of, record, registry)
-        refuse_damaged(of, record)
-        if files := files_of_user(of, record, method):
-            named = ", ".join(Path(file).name for file in files)
-            notes.append(f"Not the detector {key}, which reads files of this machine: {named}.")
-            continue
-        holders.setdefault(held_of_people(method), []).append(key)
-        yield f"detectors/{key}/{RECORD}", shareable_detector(record)
-        for file in sorted(of.iterdir()):
-            name = f"detectors/{key}/{file.name}"
-            if file.name != RECORD and _KNOWN.fullmatch(name):
-                yield name, file
-    notes += [f"Hold {what}: {', '.join(keys)}." for what, keys in holders.items()]
-
-
-def shareable_detector(record: DetectorRecord) -> bytes:
-    """Return the record of a detector as JSON, without paths."""
-    values = without_paths(record.model_dump(mode="json"))
-    clean = DetectorRecord.model_validate(values)
-    return f"{clean.model_dump_json(indent=1)}\n".encode()
-
-
-def _there(file: Path) -> Path:
-    if not file.is_file():
-        raise UadBenchError(f"{file}: is gone, and a cell stands on it; run again what made it")
-    return file
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +60,7 @@ def opened_results(path: Path) -> Iterator[ArchivedResults]:
     """
     with opened_archive(path, "results") as archive:
         names = archive.listing.files
-        if strange := [name for name in names if not _KNOWN.fullmatch(name)]:
+        if strange := [name for name in names if not KNOWN.fullmatch(name)]:
             raise UadBenchError(f"{path}: holds {strange[0]}, which no export does")
         found = ArchivedResults(
             archive,

@@ -18,8 +18,9 @@ from uad_bench.runner.plan.make import make_plan
 from uad_bench.runner.plan.plan import PlannedCell
 from uad_bench.runner.run import run
 from uad_bench.sharing.again import RunAgain, run_again
-from uad_bench.sharing.archive import opened_results, shareable
+from uad_bench.sharing.archive import opened_results
 from uad_bench.sharing.differences import Number, differences
+from uad_bench.sharing.shareable import shareable
 
 
 @dataclass(frozen=True, slots=True)

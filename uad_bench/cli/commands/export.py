@@ -27,7 +27,7 @@ def export(
     zip's first file.
     """
     from uad_bench.results import ResultsFolder, load_cells
-    from uad_bench.sharing.archive import export_cells
+    from uad_bench.sharing.export import export_cells
 
     folder, registry = ResultsFolder(results), open_registry(plugin)
     done = export_cells(folder, load_cells(results), archive, registry, detectors=detectors)
