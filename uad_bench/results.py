@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from io import FileIO
 from pathlib import Path
 from shutil import rmtree
 
@@ -13,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
-from uad_bench.lean import lean, lean_cell
+from uad_bench.lean import for_tables, lean, lean_cell
 from uad_bench.system.collector import collector_paused
 from uad_bench.system.disk import write_whole
 from uad_bench.system.locks import HeldError, held
@@ -142,8 +144,8 @@ def read_cell(path: Path) -> CellRecord:
 
 def _content(path: Path | str) -> bytes:
     try:
-        with Path(path).open("rb", buffering=0) as file:
-            return file.read()
+        with FileIO(path) as file:  # what `open` does beyond this takes longer than reading
+            return file.readall()
     except OSError as error:
         raise UadBenchError(f"cannot read {path}: {error.strerror or error}") from None
 
@@ -187,10 +189,17 @@ def stored_cells(folder: ResultsFolder) -> tuple[CellRecord, ...]:
         return tuple(read_cell(folder.cells / name) for name in _files(folder))
 
 
-def lean_cells(folder: ResultsFolder) -> tuple[CellRecord, ...]:
-    """The same cells in less time and room, for tables and frames: see :mod:`uad_bench.lean`."""
+def lean_cells(folder: ResultsFolder, *, scans: bool = True) -> tuple[CellRecord, ...]:
+    """The same cells in less time and room, for tables and frames: see :mod:`uad_bench.lean`.
+
+    Args:
+        folder: the results folder.
+        scans: whether what is known of single scans is kept; most tables do not show it.
+    """
+    cells = str(folder.cells)  # a path is made in as long a time as the file is read in
     with collector_paused():
-        return tuple(_lean_cell(f"{folder.cells}/{name}", name) for name in _files(folder))
+        found = (_lean_cell(f"{cells}/{name}", name) for name in _files(folder))
+        return tuple(found if scans else map(for_tables, found))
 
 
 def _files(folder: ResultsFolder) -> list[str]:
@@ -248,13 +257,13 @@ def load_cells(root: Path) -> tuple[CellRecord, ...]:
     return _in_order(stored_cells, root)
 
 
-def load_lean_cells(root: Path) -> tuple[CellRecord, ...]:
+def load_lean_cells(root: Path, *, scans: bool = True) -> tuple[CellRecord, ...]:
     """The same as :func:`lean_cells` reads them, for tables and frames.
 
     Raises:
         UadBenchError: likewise.
     """
-    return _in_order(lean_cells, root)
+    return _in_order(partial(lean_cells, scans=scans), root)
 
 
 def _in_order(

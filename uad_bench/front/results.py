@@ -31,7 +31,7 @@ class Results:
 
     Attributes:
         folder: the results folder.
-        stored: the cells as they were read; ``cells`` is for use.
+        stored: the cells as they were read, in half the room; ``cells`` is for use.
         computed: how many of them were computed now; the others were there already.
         plugin: files and folders with further protocols and post-processings, for tables.
 
@@ -76,7 +76,7 @@ class Results:
     @property
     def failed(self) -> tuple[CellRecord, ...]:
         """The cells that failed; ``reason`` says why."""
-        return tuple(record for record in self.cells if record.state == "failed")
+        return tuple(whole(record) for record in self.stored if record.state == "failed")
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per cell and metric.
@@ -252,7 +252,7 @@ class Results:
             raise UadBenchError(f"no results in {self.folder}: `uad-bench run` writes them")
         where = None if cache is None else Path(cache).expanduser()
         return write_report(
-            self.cells,
+            self.stored,
             Searched(self.folder, where, device, self.plugin),
             None if path is None else Path(path).expanduser(),
             images=images,
@@ -361,7 +361,7 @@ class Results:
         where, file = None if cache is None else Path(cache).expanduser(), Path(file)
         write_figure(
             Asked(name, choice, metric, protocol, one_space(space), swept),
-            self.cells,
+            self.stored,
             Searched(self.folder, where, device, self.plugin),
             file,
             progress=progress,
@@ -419,7 +419,7 @@ class Results:
         found = {
             record.fit.detector: f"seed={record.spec.seed}, params={record.spec.params_hash!r}"
             + (f", supervised_on={record.spec.supervised_on!r}" if record.supervised else "")
-            for record in self.cells
+            for record in self.stored
             if record.fit is not None
             and record.spec.method == method
             and seed in (None, record.spec.seed)

@@ -11,6 +11,7 @@ from uad_bench.cli.options import RESULTS, FormatName, OutputFile, PluginPaths, 
 from uad_bench.cli.output import say_written
 from uad_bench.cli.streams import echo
 from uad_bench.plugins.registry import open_registry
+from uad_bench.system.collector import collector_paused
 from uad_bench.system.disk import write_whole
 
 if TYPE_CHECKING:
@@ -75,22 +76,23 @@ def table(
     from uad_bench.report.tables.formats.render import render
 
     chosen = format_of(form, output)
-    tables = chosen_tables(
-        _records(results, optional=published),
-        open_registry(plugin),
-        like=like,
-        metrics=metrics,
-        methods=methods,
-        postprocessing=postprocessing,
-        controls=controls,
-        datasets=datasets,
-        rows=rows,
-        protocol=protocol,
-        space=space,
-        intervals=intervals,
-        published=published,
-        compare=compare,
-    )
+    with collector_paused():  # until the records are gone again
+        tables = chosen_tables(
+            _records(results, optional=published, scans=compare is not None),
+            open_registry(plugin),
+            like=like,
+            metrics=metrics,
+            methods=methods,
+            postprocessing=postprocessing,
+            controls=controls,
+            datasets=datasets,
+            rows=rows,
+            protocol=protocol,
+            space=space,
+            intervals=intervals,
+            published=published,
+            compare=compare,
+        )
     if output is not None:
         write_whole(output, render(tables, chosen).encode())
         say_written(output)
@@ -100,10 +102,10 @@ def table(
         echo(render(tables, chosen).removesuffix("\n"))
 
 
-def _records(results: Path, *, optional: bool) -> tuple[CellRecord, ...]:
+def _records(results: Path, *, optional: bool, scans: bool) -> tuple[CellRecord, ...]:
     """The folder's records; none where the paper's numbers can stand alone."""
     from uad_bench.results import ResultsFolder, load_lean_cells
 
     if optional and not any(ResultsFolder(results).cells.glob("*.json")):
         return ()
-    return load_lean_cells(results)
+    return load_lean_cells(results, scans=scans)

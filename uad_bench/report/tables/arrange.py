@@ -12,6 +12,9 @@ from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.report.publication import Publication, PublishedNumber
 from uad_bench.report.tables.model import GROUPS, Column, Row
 
+RowKey = tuple[str, bool]
+"""Dataset, and whether it is simulated."""
+
 ColumnKey = tuple[bool, str, str, str, str]
 """Published or not, method (title where published), the dataset that a supervised one learned from,
 hash of the parameters, post-processing."""
@@ -50,6 +53,7 @@ class Arrangement:
         rows: datasets, simulated before real.
         columns: methods by group.
         own: the records, one per seed, by position ``(row, column)``.
+        by_row: all records of each row, those that were tested on a part of the dataset last.
         published: the printed numbers by position and metric.
     """
 
@@ -57,12 +61,8 @@ class Arrangement:
     rows: tuple[Row, ...]
     columns: tuple[Column, ...]
     own: Mapping[tuple[int, int], tuple[CellRecord, ...]]
+    by_row: tuple[tuple[CellRecord, ...], ...]
     published: Mapping[tuple[int, int, str], PublishedNumber]
-
-    def records_of(self, row: int) -> list[CellRecord]:
-        """All records of a row, those that were tested on a part of the dataset last."""
-        found = [one for (at, _), some in self.own.items() if at == row for one in some]
-        return sorted(found, key=lambda record: record.spec.tested_in_part)
 
 
 def arrange(
@@ -88,7 +88,7 @@ def arrange(
     wanted = wanted or Order.of(records)
     variants = {one.name: one for one in postprocessings}
     kinds, titles = _kinds(records), dataset_titles(records, paper)
-    own: defaultdict[tuple[Row, ColumnKey], list[CellRecord]] = defaultdict(list)
+    own: defaultdict[tuple[RowKey, ColumnKey], list[CellRecord]] = defaultdict(list)
     printed: dict[tuple[Row, ColumnKey, str], PublishedNumber] = {}
     columns: dict[ColumnKey, Column] = {}
     labels = method_labels(records, paper)
@@ -109,11 +109,11 @@ def arrange(
                 variants[spec.postprocessing].mark,
                 training_title(record.training, paper),
             )
-        own[_row(record, kinds, titles), key].append(record)
-    rows = sorted(
-        {row for row, _ in own},
-        key=lambda row: (wanted.datasets.index(row.dataset), not row.simulated),
+        own[_row_key(record, kinds), key].append(record)
+    row_keys = sorted(
+        {key for key, _ in own}, key=lambda key: (wanted.datasets.index(key[0]), not key[1])
     )
+    rows = [Row(dataset, titles[dataset], simulated) for dataset, simulated in row_keys]
     for number in published:
         key = (True, number.method, "", "", number.postprocessing)
         targets = [row for row in rows if row.dataset == number.label]
@@ -124,18 +124,20 @@ def arrange(
             printed.setdefault((row, key, number.metric), number)
     rows = list(dict.fromkeys((*rows, *(row for row, _, _ in printed))))
     order = _order(columns, wanted, paper, list(variants))
-    row_at = {row: index for index, row in enumerate(rows)}
+    row_at = {(row.dataset, row.simulated): index for index, row in enumerate(rows)}
     column_at = {key: index for index, key in enumerate(order)}
+    cells = {
+        (row_at[row], column_at[key]): tuple(sorted(some, key=lambda one: one.spec.seed))
+        for (row, key), some in own.items()
+    }
     return Arrangement(
         paper=paper,
         rows=tuple(rows),
         columns=tuple(columns[key] for key in order),
-        own={
-            (row_at[row], column_at[key]): tuple(sorted(some, key=lambda one: one.spec.seed))
-            for (row, key), some in own.items()
-        },
+        own=cells,
+        by_row=tuple(_of_row(index, cells) for index in range(len(rows))),
         published={
-            (row_at[row], column_at[key], metric): number
+            (row_at[row.dataset, row.simulated], column_at[key], metric): number
             for (row, key, metric), number in printed.items()
         },
     )
@@ -183,10 +185,19 @@ def _kinds(records: Iterable[CellRecord]) -> dict[str, bool]:
     return kinds
 
 
-def _row(record: CellRecord, kinds: Mapping[str, bool], titles: Mapping[str, str]) -> Row:
+def _row_key(record: CellRecord, kinds: Mapping[str, bool]) -> RowKey:
     dataset = record.spec.dataset
-    simulated = kinds.get(dataset, False) if record.data is None else record.data.simulated
-    return Row(dataset, titles[dataset], simulated)
+    return dataset, kinds.get(dataset, False) if record.data is None else record.data.simulated
+
+
+def _of_row(
+    row: int, own: Mapping[tuple[int, int], Sequence[CellRecord]]
+) -> tuple[CellRecord, ...]:
+    whole, in_part = list[CellRecord](), list[CellRecord]()
+    for (at, _), some in own.items():
+        if at == row:  # those of one method learned from the same dataset
+            (in_part if some[0].spec.tested_in_part else whole).extend(some)
+    return (*whole, *in_part)
 
 
 def _column(record: CellRecord, label: str, variant: str, training: str) -> Column:

@@ -105,9 +105,7 @@ def build_table(
     arrangement = _marked(arrangement, notes)
     if compare is not None:
         refuse_lonely(arrangement.columns, compare)
-    comparable = [
-        not different_states(arrangement.records_of(row)) for row in range(len(arrangement.rows))
-    ]
+    comparable = [not different_states(some) for some in arrangement.by_row]
     seeds = {at: Seeds.of(some, names) for at, some in arrangement.own.items()}
     panels = []
     for metric in chosen:
@@ -136,14 +134,15 @@ def build_table(
 
 
 def _marked(arrangement: Arrangement, notes: Footnotes) -> Arrangement:
-    rows = []
-    for index, row in enumerate(arrangement.rows):
-        rows.append(replace(row, marks=row_marks(arrangement.records_of(index), notes)))
+    rows = tuple(
+        replace(row, marks=row_marks(some, notes))
+        for row, some in zip(arrangement.rows, arrangement.by_row, strict=True)
+    )
     columns = tuple(
         replace(column, marks=column_marks(column, arrangement.columns, notes))
         for column in arrangement.columns
     )
-    return replace(arrangement, rows=tuple(rows), columns=columns)
+    return replace(arrangement, rows=rows, columns=columns)
 
 
 def _is_mean_over_subjects(metric: str, records: Sequence[CellRecord]) -> bool:
@@ -217,8 +216,8 @@ def _with_chance(panel: Panel, metric: str, arrangement: Arrangement) -> Panel:
         return panel
     cells = []
     for at, row in enumerate(panel.rows):
-        about = dataset_cell(arrangement.records_of(at), metric)
-        cells.append(about if row.dataset else Cell(style="share"))
+        whole = row.dataset  # or it is an average
+        cells.append(dataset_cell(arrangement.by_row[at], metric) if whole else Cell(style="share"))
     if all(cell.value is None for cell in cells):
         return panel
     column = Column(metric, "Prevalence", "dataset", "none")

@@ -61,13 +61,15 @@ class Choice:
         Raises:
             UadBenchError: a name is of none of the records; all such names at once.
         """
+        asked = (self.methods, self.postprocessings, self.controls, self.datasets)
+        if asked == (None,) * len(asked):
+            return tuple(records)
         there: dict[str, set[str]] = {
             "methods": {one.spec.method for one in records if not one.control},
             "postprocessing": {one.spec.postprocessing for one in records},
             "controls": {one.spec.method for one in records if one.control},
             "datasets": {one.spec.dataset for one in records},
         }
-        asked = (self.methods, self.postprocessings, self.controls, self.datasets)
         problems = [
             _unknown(flag, name, there)
             for flag, some in zip(there, asked, strict=True)

@@ -250,13 +250,8 @@ def _seeds(records: Sequence[CellRecord]) -> list[str]:
 def _subjects(arrangement: Arrangement) -> list[str]:
     mixed = len({row.simulated for row in arrangement.rows}) > 1
     counts: dict[str, str] = {}
-    for index, row in enumerate(arrangement.rows):
-        found = {
-            record.data.subjects
-            for (at, _), some in arrangement.own.items()
-            for record in some
-            if at == index and record.data is not None and not record.spec.tested_in_part
-        }
+    for row, records in zip(arrangement.rows, arrangement.by_row, strict=True):
+        found = {use.subjects for use in _whole_uses(records)}
         if found:
             span = str(min(found)) if len(found) == 1 else f"{min(found)} to {max(found)}"
             counts[row.title if mixed else row.label] = span

@@ -27,9 +27,14 @@ def refuse_other_version(
     """
     protocol_versions = {one.name: one.version for one in protocols}
     postprocessing_versions = {one.name: one.version for one in postprocessings}
+    different: dict[tuple[object, ...], CellRecord] = {}
     for record in records:
-        if record.state != "done":
-            continue
+        if record.state == "done":
+            spec = record.spec
+            mine = spec.protocol, spec.postprocessing
+            theirs = record.protocol_version, record.postprocessing_version
+            different.setdefault((*mine, *theirs), record)
+    for record in different.values():
         spec = record.spec
         for what, stored, version in (
             (
