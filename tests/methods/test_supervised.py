@@ -15,12 +15,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from made_pages import json_of
 from monai.losses import DiceLoss
 from safetensors.numpy import load_file
 from sklearn.metrics import average_precision_score
 from torch.nn.functional import binary_cross_entropy_with_logits
 from uad_bench.methods.unet import SupervisedUNet
 
+import uad_bench as ub
 from uad_bench.cells import CellRecord
 from uad_bench.cli import main
 from uad_bench.dataset import Reading, Scan
@@ -154,6 +156,33 @@ def test_it_is_tested_on_the_subjects_that_it_did_not_learn_from(done):
     assert elsewhere.data.subjects == 3
     assert elsewhere.fit.detector != own.fit.detector
     assert not cell(cells, "bright", "mslub").spec.supervised_on
+
+
+def test_a_report_shows_it_on_the_scans_that_it_did_not_learn_from_and_marks_it(
+    done, cache, plugins, tmp_path
+):
+    results = ub.load_results(done[0] / "results", plugin=[plugins])
+    file = results.report(tmp_path / "report.html", cache=cache, patients=9, progress=False)
+    page = file.read_text(encoding="utf-8")
+    assert "maps computed for this page differ" not in page  # one dataset's images are the other's
+    assert "Pupil (MSLUB) on MSLUB (simulated): only subjects who had no part in its tr" in page
+    own = cell(results.cells, "pupil", "mslub").scans[0].subject
+    shown = {
+        (scan["dataset"], scan["name"]): [method["title"] for method in scan["methods"]]
+        for scan in json_of(page, "browser-facts")["scans"]
+    }
+    assert len(shown) == 5
+    for (dataset, name), titles in shown.items():
+        here = dataset == "MSLUB (simulated)"
+        taught = ["Pupil (MSLUB) (supervised, learned from this dataset)"] * (name == own)
+        assert sorted(titles) == sorted(
+            [
+                "Bright",
+                "Brighter",
+                "Pupil (mslub-Contrast) (supervised)",
+                *(taught if here else ["Pupil (MSLUB) (supervised)"]),
+            ]
+        )
 
 
 def test_no_image_and_no_label_of_a_tested_subject_reaches_training(

@@ -39,7 +39,7 @@ class ChosenScan:
 
 @dataclass(frozen=True, slots=True)
 class ChosenDetector:
-    """A stored detector.
+    """A stored detector; one that learned from a dataset is another on that dataset.
 
     Attributes:
         key: its own.
@@ -52,6 +52,13 @@ class ChosenDetector:
     title: str
     rank: int
     cells: Mapping[str, Cells]
+
+    def was_tested_on(self, one: ChosenScan) -> bool:
+        """Whether a scan is one that it was tested on; none that it learned from is."""
+        cell, *_ = self.cells.get(one.dataset, (None,))
+        if cell is None or not cell.spec.tested_in_part:
+            return cell is not None
+        return any(scan.name == one.scan.name for scan in cell.scans)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +98,21 @@ class _Titles(Names):
         return cls(plain.methods, plain.datasets, ordered)
 
     def shown(self, record: CellRecord) -> str:
-        """The detector of a cell: a control says so, and one of several seeds says which."""
+        """The detector of a cell: what is no detector says so, one of several seeds says which."""
         several = len(self.seeds[_kind(record)]) > 1
         seed = f", seed {record.spec.seed}" if several else ""
-        return f"{self.method(record)}{seed}{' (control)' if record.group == 'control' else ''}"
+        return f"{self.method(record)}{seed}{_mark(record)}"
 
     def rank(self, record: CellRecord) -> int:
         """The first seed of each method, its other seeds, controls, and their other seeds."""
         first = record.spec.seed == self.seeds[_kind(record)][0]
         return 2 * (record.group == "control") + (not first)
+
+
+def _mark(record: CellRecord) -> str:
+    if record.spec.tested_in_part:
+        return " (supervised, learned from this dataset)"
+    return "" if record.group == "detector" else f" ({record.group})"
 
 
 def _kind(record: CellRecord) -> tuple[str, str, str]:
@@ -134,13 +147,14 @@ class _Dataset:
 
 def _detectors_of(datasets: Iterable[_Dataset], names: _Titles) -> tuple[ChosenDetector, ...]:
     """Every detector, with its cells on all datasets."""
-    found: dict[str, dict[str, Cells]] = {}
+    found: dict[tuple[str, bool], dict[str, Cells]] = {}
     for one in datasets:
         for cells in one.cells:
             if cells[0].fit is not None:
-                found.setdefault(cells[0].fit.detector, {})[one.title] = cells
+                which = cells[0].fit.detector, cells[0].spec.tested_in_part
+                found.setdefault(which, {})[one.title] = cells
     detectors = []
-    for key, mine in found.items():
+    for (key, _), mine in found.items():
         first = next(iter(mine.values()))[0]
         detectors.append(ChosenDetector(key, names.shown(first), names.rank(first), mine))
     return tuple(sorted(detectors, key=lambda one: one.rank))
@@ -155,11 +169,12 @@ def _datasets(
         mine = [record for record in usable if record.spec.dataset == dataset]
         title = names.dataset(mine[0])
         kept = list(_on_the_grid(mine, names, title, notes))
-        states = Counter(r.data.manifest_hash for r in kept if r.data is not None)
+        whole = [r for r in kept if not r.spec.tested_in_part]
+        states = Counter(r.data.manifest_hash for r in whole or kept if r.data is not None)
         if not states:
             continue
         state = states.most_common(1)[0][0]
-        others = {names.method(r) for r in kept if r.data and r.data.manifest_hash != state}
+        others = {names.method(r) for r in whole if r.data and r.data.manifest_hash != state}
         if others:
             who = ", ".join(sorted(others))
             notes.append(f"{title}: {who} stand on other prepared data than the rest.")
@@ -170,7 +185,12 @@ def _datasets(
                 "with --cache, or run again."
             )
             continue
-        cells = _detectors(r for r in kept if r.data and r.data.manifest_hash == state)
+        taught = [r for r in kept if r.spec.tested_in_part] if whole else []
+        for who in dict.fromkeys(names.method(record) for record in taught):
+            notes.append(f"{who} on {title}: only subjects who had no part in its training.")
+        cells = _detectors(
+            [*(r for r in kept if r.data and r.data.manifest_hash == state), *taught]
+        )
         scans = _chosen(data, _first(cells), patients)
         total = len(data.scans_of("test"))
         if len(scans) < total:
@@ -226,7 +246,7 @@ def _chosen(data: PreparedDataset, cells: Sequence[Cells], most: int) -> tuple[P
 def _ranked(record: CellRecord) -> list[str]:
     """The scans of a cell by their Dice, the lowest first."""
     dice = [
-        (value, scan.subject if scan.session is None else f"{scan.subject}_{scan.session}")
+        (value, scan.name)
         for scan in record.scans
         if (value := scan.metrics.get("dice")) is not None
     ]

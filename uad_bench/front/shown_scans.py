@@ -189,7 +189,7 @@ def _first_methods(
     for _, some in groupby(detectors, key=lambda one: one.rank):
         waiting = [place for place, methods in enumerate(made) if not methods]
         for detector in some:
-            mine = [place for place in waiting if scans[place].dataset in detector.cells]
+            mine = [place for place in waiting if detector.was_tested_on(scans[place])]
             for at, method in scoring.packed(detector, [scans[place] for place in mine]):
                 made[mine[at]].append(method)
     return [tuple(methods) for methods in made]
@@ -211,7 +211,7 @@ def _add_methods(
         todo = [
             (one, scan)
             for one, scan in zip(page.scans, shown, strict=True)
-            if detector.rank > one.scan.rank and scan.dataset in detector.cells
+            if detector.rank > one.scan.rank and detector.was_tested_on(scan)
         ]
         done = 0 if without else len(todo)
         for place, method in scoring.packed(detector, [scan for _, scan in todo[:done]]):
