@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-import shutil
-import subprocess
 from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_cells import made_cell, made_use
+from printed import CLASSES, warnings
 
 from uad_bench import load_results
 from uad_bench.cells import CellRecord
@@ -290,38 +289,6 @@ def test_wrapped_text_keeps_its_letters_and_its_width(text: str, width: float) -
 
 # --- printed ------------------------------------------------------------------------------------
 
-CLASSES = {
-    "jmlr": r"\documentclass{jmlr}\title[T]{T}\author{\Name{Ann Author}}",  # MIDL's
-    "llncs": r"\documentclass{llncs}\title{T}\author{A}\institute{I}",
-    "IEEEtran": r"\documentclass[conference]{IEEEtran}\title{T}\author{A}",
-}
-
-
-def installed(name: str) -> bool:
-    if shutil.which("pdflatex") is None:
-        return False
-    found = subprocess.run(["kpsewhich", f"{name}.cls"], capture_output=True, check=False)
-    return found.returncode == 0
-
-
-def pdf_log(folder: Path, head: str, sources: Sequence[str]) -> str:
-    """Compile twice, as references need it, and return the second log."""
-    text = "\n".join(sources)
-    (folder / "main.tex").write_text(
-        f"{head}\\usepackage{{booktabs,graphicx}}\\begin{{document}}\\maketitle Text.\n{text}\n"
-        "Text.\\end{document}",
-        encoding="ascii",
-    )
-    for _ in range(2):
-        done = subprocess.run(
-            ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"],
-            cwd=folder,
-            capture_output=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
-    return (folder / "main.log").read_text(errors="replace")
-
 
 def printed_tables() -> list[str]:
     """Everything that makes a table hard to set: many, long and odd names, and much to say."""
@@ -352,11 +319,7 @@ def printed_tables() -> list[str]:
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_tables_are_printed_without_a_warning(name: str, tmp_path: Path) -> None:
-    if not installed(name):
-        pytest.skip(f"no pdflatex, or no {name}.cls: Debian has it in texlive-publishers")
-    log = pdf_log(tmp_path, CLASSES[name], printed_tables())
-    told = re.findall(r".*(?:Warning|Overfull|Underfull|too large).*", log)
-    assert not [line for line in told if "rerunfilecheck" not in line]
+    assert not warnings(tmp_path, name, printed_tables())
 
 
 def test_no_table_is_scaled_or_set_in_small_print() -> None:

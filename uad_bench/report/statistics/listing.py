@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape as html_escape
@@ -15,8 +14,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from uad_bench.report.statistics.latex import latex
 from uad_bench.report.tables.formats.names import Format
-from uad_bench.report.tables.formats.tex import escape as tex_escape
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +72,7 @@ def render_listing(listing: Listing, form: Format) -> str:
     """
     write = {
         "terminal": _plain,
-        "latex": _latex,
+        "latex": latex,
         "markdown": _markdown,
         "csv": _csv,
         "html": _html,
@@ -131,41 +130,6 @@ def _html(listing: Listing) -> str:
         f"<thead>{row('th', listing.head)}</thead><tbody>{lines}</tbody></table>"
         f"{f'<ul>{said}</ul>' if said else ''}{notes}\n"
     )
-
-
-def _latex(listing: Listing) -> str:
-    r"""A ``table*`` environment for booktabs; the sentences stand before it."""
-
-    def row(cells: Sequence[str]) -> str:
-        return f"    {' & '.join(map(_in_latex, cells))} \\\\"
-
-    columns = "l" * listing.words + "r" * (len(listing.head) - listing.words)
-    said = [f"% {tex_escape(text)}" for text in listing.sentences]
-    notes = [rf"  \par\smallskip\footnotesize {_in_latex(text)}" for text in listing.notes]
-    lines = [
-        f"% Made by `uad-bench {listing.name}`. Needs the package booktabs.",
-        *said,
-        r"\begin{table*}[htbp]",
-        r"  \centering\footnotesize\setlength{\tabcolsep}{3pt}",
-        rf"  \caption{{{tex_escape(listing.caption)}}}",
-        rf"  \label{{tab:uad-bench-{listing.name}}}",
-        r"  \par\smallskip",
-        rf"  \begin{{tabular}}{{{columns}}}",
-        r"    \toprule",
-        row(listing.head),
-        r"    \midrule",
-        *map(row, listing.lines),
-        r"    \bottomrule",
-        r"  \end{tabular}",
-        *notes,
-        r"\end{table*}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _in_latex(text: str) -> str:
-    """Text with minus signs in front of numbers, and flags with both of their hyphens."""
-    return re.sub(r"(?<![\w-])-(?=[\d.])", r"$-$", tex_escape(text)).replace("--", "-{}-")
 
 
 def _csv(listing: Listing) -> str:

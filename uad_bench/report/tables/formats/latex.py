@@ -22,7 +22,7 @@ from uad_bench.report.tables.formats.pages import (
     stacked,
     stacks_of,
 )
-from uad_bench.report.tables.formats.tex import breakable, escape
+from uad_bench.report.tables.formats.tex import breakable, escape, shortstack
 from uad_bench.report.tables.layout import Heading, Sheet, sections
 from uad_bench.report.tables.model import GROUPS, Cell, Note, Table
 
@@ -157,7 +157,7 @@ def _head(sheet: Sheet) -> list[str]:
         for place, (name, size, width) in enumerate(spans):
             wrap = max(width, POINTS.head)
             alone = name == GROUPS["detector"] and place > 0
-            text = "" if alone or name in ("", "summary") else _shortstack(name, wrap, "c")
+            text = "" if alone or name in ("", "summary") else shortstack(name, wrap, "c")
             parts.append(rf"\multicolumn{{{size}}}{{c}}{{{text}}}")
             if text:
                 rules.append(rf"\cmidrule(lr){{{start}-{start + size - 1}}}")
@@ -169,24 +169,11 @@ def _head(sheet: Sheet) -> list[str]:
 def _title(column: Heading, sheet: Sheet) -> str:
     if sheet.upright:
         return rf"\rotatebox{{90}}{{{escape(column.title)}{_marks(column.marks)}}}"
-    return _shortstack(column.title, POINTS.head, "r") + _marks(column.marks)
+    return shortstack(column.title, POINTS.head, "r") + _marks(column.marks)
 
 
 def _stub(row: Heading) -> str:
-    return _shortstack(row.title, POINTS.stub, "l") + _marks(row.marks)
-
-
-def _shortstack(title: str, width: float, side: str) -> str:
-    lines = [_guarded(escape(line)) for line in POINTS.wrap(title, width)]
-    if len(lines) == 1:
-        return lines[0]
-    stack = r"\\".join(lines)
-    return rf"\shortstack[{side}]{{{stack}}}"
-
-
-def _guarded(source: str) -> str:
-    r"""Source that ``\\`` before it does not take for its argument."""
-    return f"{{}}{source}" if source.startswith(("*", "[")) else source
+    return shortstack(row.title, POINTS.stub, "l") + _marks(row.marks)
 
 
 def _cell(cell: Cell) -> str:

@@ -9,7 +9,7 @@ _PLAIN = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
     "}": r"\}",
-    "$": r"\$",
+    "$": r"$\mathdollar$",
     "&": r"\&",
     "#": r"\#",
     "%": r"\%",
@@ -101,9 +101,12 @@ def escape(text: str) -> str:
     r"""Write any text as ASCII that pdflatex sets as it stands.
 
     Accented Latin letters become accent commands; a character that has no spelling here becomes
-    its code, such as ``[U+4E2D]``; control characters and line ends become spaces.
+    its code, such as ``[U+4E2D]``; control characters and line ends become spaces. Two hyphens
+    stay two, as in a flag.
     """
-    source = "".join(_escaped(character) for character in unicodedata.normalize("NFC", text))
+    plain = unicodedata.normalize("NFC", text)
+    pairs = zip(plain, f"{plain[1:]} ", strict=False)
+    source = "".join("-{}" if one == after == "-" else _escaped(one) for one, after in pairs)
     return source.replace(r" \%", r"\,\%")
 
 
@@ -171,3 +174,23 @@ def wrapped(text: str, width: float) -> tuple[str, ...]:
                 lines.append("")
             lines[-1] += character
     return tuple(lines)
+
+
+def shortstack(text: str, width: float, side: str) -> str:
+    """Write a text in lines of at most so many points, one above the other.
+
+    Args:
+        text: any text.
+        width: points.
+        side: where the lines are aligned: ``l``, ``c`` or ``r``.
+    """
+    lines = [_guarded(escape(line)) for line in wrapped(text, width)]
+    if len(lines) == 1:
+        return lines[0]
+    stack = r"\\".join(lines)
+    return rf"\shortstack[{side}]{{{stack}}}"
+
+
+def _guarded(source: str) -> str:
+    r"""Source that ``\\`` before it does not take for its argument."""
+    return f"{{}}{source}" if source.startswith(("*", "[")) else source
