@@ -62,7 +62,7 @@ def main() -> int:
     found = faults(folder)
     for fault in found:
         print(fault)
-    print(f"{len(list(folder.glob('*.zip')))} submissions, {len(found)} faults")
+    print(f"submissions: {len(list(folder.glob('*.zip')))}, faults: {len(found)}")
     return 1 if found else 0
 
 

@@ -362,6 +362,21 @@ def test_methods_without_a_dataset_in_common_are_refused(tmp_path):
         both.compare("spa", "vae")
 
 
+def test_a_failure_that_leaves_nothing_to_compare_says_why(tmp_path):
+    both = results(tmp_path, cell("spa", HIGH), cell("vae", LOW, reason="out of memory"))
+    with pytest.raises(UadBenchError, match=r"common: VAE failed on .* seed 0: out of memory$"):
+        both.compare("spa", "vae")
+    none = results(tmp_path / "none", *(cell(m, LOW, reason="out of memory") for m in ("a", "b")))
+    with pytest.raises(UadBenchError, match="no cell of protocol strict has a number: out of mem"):
+        none.compare("a", "b")
+
+
+def test_a_method_of_another_protocol_is_missed_in_the_one_that_is_compared(tmp_path):
+    both = results(tmp_path, cell("spa", HIGH), cell("vae", LOW, protocol="paper"))
+    with pytest.raises(UadBenchError, match="under protocol strict with post-processing none; av"):
+        both.compare("spa", "vae")
+
+
 def test_a_method_with_two_sets_of_parameters_is_named_by_its_hash(tmp_path):
     one, other = (cell("vae", values, params={"beta": b}) for b, values in ((1, LOW), (2, HIGH)))
     both = results(tmp_path, one, other)

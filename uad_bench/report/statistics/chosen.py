@@ -135,12 +135,17 @@ class Chosen:
     @property
     def notes(self) -> tuple[str, ...]:
         """What failed, and why."""
-        failed = (record for record in self.records if record.state == "failed")
-        titles = {row.dataset: row.title for row in self.rows}
+        return self.failures(*range(len(self.methods)))
+
+    def failures(self, *methods: int) -> tuple[str, ...]:
+        """What of some of the methods failed, and why."""
+        found = self.arrangement.own
         texts = (
-            f"{one.method_title} failed on {titles[one.spec.dataset]} with seed {one.spec.seed}: "
-            f"{one.reason}"
-            for one in failed
+            f"{one.method_title} failed on {row.title} with seed {one.spec.seed}: {one.reason}"
+            for place, row in zip(self.datasets, self.rows, strict=True)
+            for method in methods
+            for one in found.get((place, self.methods[method]), ())
+            if one.state == "failed"
         )
         return tuple(dict.fromkeys(texts))
 
@@ -171,7 +176,8 @@ def choose(records: Sequence[CellRecord], registry: Registry, question: Question
     mine = [record for record in mine if record.spec.postprocessing == variant]
     refuse_other_version(mine, [protocol], [postprocessing])
     arrangement = arrange(mine, (), [postprocessing], BERCEA_2022)
-    methods = _methods(arrangement, question.methods)
+    where = f"under protocol {protocol.name} with post-processing {variant}"
+    methods = _methods(arrangement, question.methods, where)
     chosen = Chosen(
         protocol=protocol,
         space=space,
@@ -205,18 +211,26 @@ def _one(flag: str, asked: str | None, there: set[str], usual: str) -> str:
 def _metric(protocol: Protocol, records: Sequence[CellRecord], asked: str | None) -> MetricInfo:
     """The metric of that name."""
     known = {name for record in records for name in record.metrics}
+    if not known:
+        reason = next((record.reason for record in records if record.reason), "run them again")
+        raise UadBenchError(f"no cell of protocol {protocol.name} has a number: {reason}")
     metric = protocol.metric(protocol.metrics[0].name if asked is None else asked)
     if metric.name not in known:
-        available = ", ".join(sorted(known)) or "none, because every cell failed"
         raise UadBenchError(
             f"--metric {metric.name}: not in the results of protocol {protocol.name}; available: "
-            f"{available}"
+            f"{', '.join(sorted(known))}"
         )
     return metric
 
 
-def _methods(arrangement: Arrangement, asked: Sequence[str]) -> tuple[int, ...]:
-    """Where the asked methods are; all of them where none is asked for."""
+def _methods(arrangement: Arrangement, asked: Sequence[str], where: str) -> tuple[int, ...]:
+    """Where the asked methods are; all of them where none is asked for.
+
+    Args:
+        arrangement: the methods that there are.
+        asked: names.
+        where: of which cells they are, in words.
+    """
     columns = arrangement.columns
     if not asked:
         return tuple(range(len(columns)))
@@ -232,7 +246,7 @@ def _methods(arrangement: Arrangement, asked: Sequence[str]) -> tuple[int, ...]:
             known = sorted({column.method for column in columns})
             near = get_close_matches(name, known, n=1)
             hint = f" (did you mean {near[0]}?)" if near else ""
-            problems.append(f"{name}: no such method{hint}; available: {', '.join(known)}")
+            problems.append(f"{name}: no such method {where}{hint}; available: {', '.join(known)}")
     twice = sorted({columns[at].label for at in found if found.count(at) > 1})
     problems += [f"{label} is named twice" for label in twice]
     if problems:

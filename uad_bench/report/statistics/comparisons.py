@@ -135,9 +135,10 @@ def compare(
                 f"{' '.join(apart.values())} Evaluate both on a dataset that it did not learn from"
             )
         if not own:
+            why = "; ".join(chosen.failures(0, at)) or "evaluate both on the same dataset"
             raise UadBenchError(
                 f"{first.label} and {other.label} have no subject with {chosen.metric.title} in "
-                "common: evaluate both on the same dataset"
+                f"common: {why}"
             )
         found += own
     found = _corrected(found)
