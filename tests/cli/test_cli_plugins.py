@@ -6,9 +6,10 @@ import sys
 
 import click
 import pytest
+import typer
 
-from uad_bench import cli
-from uad_bench.cli import main
+from uad_bench.cli import application, main
+from uad_bench.cli.overview import COMMANDS
 from uad_bench.errors import UadBenchError
 
 METHOD = '''"""A toy (Somebody 2020)."""
@@ -77,12 +78,14 @@ def test_help_and_list_start_without_heavy_modules(arguments):
     loaded = {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
     assert not loaded & {"torch", "numpy", "scipy", "pandas", "mlflow", "optuna", "nibabel", "rich"}
     if arguments == ["list"]:
-        assert "pydantic" not in loaded
+        assert not loaded & {"pydantic", "email"}  # email comes with importlib.metadata
+    elif arguments != ["list", "methods"]:
+        assert "typer" not in loaded
 
 
 def test_no_commands_help_loads_what_computes():
     code = (
-        "import sys; from uad_bench.cli import COMMANDS, main\n"
+        "import sys; from uad_bench.cli import main; from uad_bench.cli.overview import COMMANDS\n"
         "for name in COMMANDS: main([name, '--help'])\n"
         "print(*{name.partition('.')[0] for name in sys.modules})"
     )
@@ -95,16 +98,30 @@ def test_no_commands_help_loads_what_computes():
 def test_help_names_every_command_and_a_commands_help_is_its_own(capsys):
     assert main([]) == 0
     shown = capsys.readouterr().out
-    for name, (_, summary) in cli.COMMANDS.items():
+    for name, (_, summary) in COMMANDS.items():
         assert name in shown
         assert summary in shown
     assert main(["check", "--help"]) == 0
     assert "--root" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("columns", [20, 52, 60, 80, 100, 300])
+def test_the_programs_help_is_that_which_typer_writes(capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main(["-h"]) == 0
+    ours = capsys.readouterr().out
+    assert max(map(len, ours.splitlines())) <= max(52, min(columns, 100))
+    command = typer.main.get_command(application._application(None))
+    theirs = command.make_context("uad-bench", [], resilient_parsing=True).get_help() + "\n"
+    if columns >= 80:
+        assert ours == theirs
+    for line in theirs.splitlines():  # where it is narrow, typer ends summaries with three dots
+        assert line.removesuffix("...") in ours
+
+
 def test_every_command_can_be_imported():
-    for target, _ in cli.COMMANDS.values():
-        assert callable(cli._function(target))
+    for target, _ in COMMANDS.values():
+        assert callable(application._function(target))
 
 
 def test_list_shows_plugins_and_what_cannot_be_used(capsys, toy):
@@ -271,8 +288,8 @@ def test_what_a_command_raises_becomes_an_exit_code(capsys, monkeypatch, raised,
         if raised is not None:
             raise raised
 
-    monkeypatch.setattr(cli, "COMMANDS", {"try": ("x:y", "Try."), "rest": ("x:z", "Rest.")})
-    monkeypatch.setattr(cli, "_function", lambda target: command)
+    monkeypatch.setattr(application, "COMMANDS", {"try": ("x:y", "Try."), "rest": ("x:z", "Rest.")})
+    monkeypatch.setattr(application, "_function", lambda target: command)
     assert main(["try"]) == code
     assert capsys.readouterr().err == message
 
@@ -281,7 +298,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
     def command() -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(cli, "COMMANDS", {"try": ("x:y", "Try."), "rest": ("x:z", "Rest.")})
-    monkeypatch.setattr(cli, "_function", lambda target: command)
+    monkeypatch.setattr(application, "COMMANDS", {"try": ("x:y", "Try."), "rest": ("x:z", "Rest.")})
+    monkeypatch.setattr(application, "_function", lambda target: command)
     with pytest.raises(ZeroDivisionError):
         main(["try"])

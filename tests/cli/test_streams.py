@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from uad_bench.cli import main
+from uad_bench.cli import application, main
 from uad_bench.cli.streams import echo, open_streams
 from uad_bench.front.progress import LiveProgress
 
@@ -156,13 +156,11 @@ def test_a_closed_stream_leaves_its_number_to_nobody(tmp_path):
 
 
 def test_little_memory_is_one_line(monkeypatch, capsys):
-    from uad_bench import cli
-
     def hungry() -> None:
         raise MemoryError("Unable to allocate 3 TiB")
 
-    monkeypatch.setattr(cli, "_function", lambda target: hungry)
-    assert cli.main(["list"]) == 2
+    monkeypatch.setattr(application, "_function", lambda target: hungry)
+    assert main(["list"]) == 2
     told = capsys.readouterr().err
     assert told.startswith("error: not enough memory (Unable to allocate 3 TiB): use fewer jobs")
     assert told.count("\n") == 1

@@ -23,7 +23,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from uad_bench import cli
+from uad_bench.cli import main
+from uad_bench.cli.overview import COMMANDS
 from uad_bench.dataset import Dataset, Download, RemoteFile
 from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import discover
@@ -373,7 +374,7 @@ class _Fake:
 
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(cli.COMMANDS, "get", ("uad_bench.cli.commands.get:get", "Fetch a dataset."))
+    monkeypatch.setitem(COMMANDS, "get", ("uad_bench.cli.commands.get:get", "Fetch a dataset."))
 
 
 @pytest.fixture
@@ -392,7 +393,7 @@ def mslub(server: Server, registered: None, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def command(*arguments: object) -> int:
-    return cli.main(["get", *map(str, arguments)])
+    return main(["get", *map(str, arguments)])
 
 
 def test_mslub_arrives_in_the_layout_its_adapter_reads(

@@ -12,7 +12,6 @@ import sys
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ import uad_bench.methods
 from uad_bench.errors import PluginError, UadBenchError
 from uad_bench.plugins.declarations import Declaration, Kind, name_fault, read_declarations
 from uad_bench.plugins.entry import Entry, Source
+from uad_bench.plugins.installed import may_be_installed
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -227,6 +227,8 @@ def open_registry(plugins: Iterable[Path] | None, *, strict: bool = True) -> Reg
 
 def read_plugin(path: Path) -> Entry:
     """The entry of one plugin file, which holds one plugin."""
+    from hashlib import sha256
+
     path = path.resolve()
     folder = sha256(str(path.parent).encode()).hexdigest()[:8]
     return _file_entry(path, "plugin", f"uad_bench_plugin_{folder}.{path.stem}")
@@ -292,7 +294,9 @@ def _declared(declared: Declaration, source: Source, module: str, path: Path) ->
 
 
 def _entry_points() -> Iterator[Entry]:
-    from importlib.metadata import entry_points
+    if not may_be_installed(GROUPS.values()):
+        return
+    from importlib.metadata import entry_points  # takes longer than reading every built-in
 
     installed = entry_points()
     for kind, group in GROUPS.items():

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -69,7 +67,7 @@ def opened_whole(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: it cannot be written; then nothing is left of it.
     """
-    temporary = path.with_name(f".partial-{secrets.token_hex(8)}")
+    temporary = path.with_name(f".partial-{os.urandom(8).hex()}")
     try:
         make_folder(path.parent)
         with temporary.open("xb") as file:
@@ -100,8 +98,10 @@ def sha256_of(file: Path) -> str:
     Raises:
         OSError: it cannot be read.
     """
+    from hashlib import file_digest  # brings OpenSSL, which most commands do without
+
     with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager
