@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn.metrics import average_precision_score
@@ -19,12 +20,23 @@ from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
 from uad_bench.phantom import parallel
 from uad_bench.phantom.brain.anatomy import WORK_SHAPE, template_anatomy, work_affine
-from uad_bench.phantom.brain.fields import sample_maps, smooth_field, spline_matrix, upsample
+from uad_bench.phantom.brain.blur import _blurred, blurred
+from uad_bench.phantom.brain.distance import _distance, distance_to
+from uad_bench.phantom.brain.fields import (
+    Field,
+    by_planes,
+    pulled,
+    sample_maps,
+    smooth_field,
+    spline_matrix,
+    upsample,
+)
 from uad_bench.phantom.brain.labelmap import label_map_anatomy
 from uad_bench.phantom.brain.subject import STEP, Mass, subject_displacement
 from uad_bench.phantom.datasets import simulate_dataset, simulate_subject
-from uad_bench.phantom.disease.lesions import cut_for_volume, rate
+from uad_bench.phantom.disease.lesions import bounding_box, cut_for_volume, rate
 from uad_bench.phantom.scan import PhantomScan
+from uad_bench.phantom.scanner import slice_profile
 from uad_bench.phantom.specs import DATASETS, split_of
 
 COUNTS = (125, 15, 23)
@@ -157,6 +169,89 @@ def test_the_whole_healthy_dataset_is_split_as_published() -> None:
 @settings(max_examples=30)
 def test_spline_weights_sum_to_one(length: int, spacing: float) -> None:
     np.testing.assert_allclose(spline_matrix(length, spacing).sum(axis=1), 1, atol=1e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    shape=st.tuples(st.integers(2, 70), st.integers(2, 40), st.integers(2, 40)),
+    spacing=st.floats(1.5, 30),
+    seed=st.integers(0, 99),
+)
+def test_planes_of_a_field_are_those_of_the_whole(
+    shape: tuple[int, int, int], spacing: float, seed: int
+) -> None:
+    field = Field.drawn(np.random.default_rng(seed), shape, spacing)
+    matrices = [spline_matrix(length, spacing) for length in shape]
+    draws = np.random.default_rng(seed).standard_normal(
+        [matrix.shape[1] for matrix in matrices], dtype=np.float32
+    )
+    whole = np.einsum("ijk,ai,bj,ck->abc", draws, *matrices, optimize=True)
+    found = smooth_field(np.random.default_rng(seed), shape, spacing)
+    np.testing.assert_allclose(found, whole / 0.4794**1.5, atol=1e-4)
+    np.testing.assert_allclose(by_planes(shape, field.planes, np.float32), found, atol=1e-5)
+    np.testing.assert_allclose(field.planes(slice(1, None)), found[1:], atol=1e-5)
+
+
+@settings(deadline=None)
+@given(
+    values=arrays(
+        np.float32,
+        st.tuples(*(st.integers(1, 12),) * 3),
+        elements=st.floats(-100, 100, width=32),
+    ),
+    sigma=st.floats(0.3, 4.0),
+)
+def test_blurring_gives_scipys_numbers(values: NDArray[np.float32], sigma: float) -> None:
+    for some in (values, values[:, ::-1]):
+        expected = ndimage.gaussian_filter(some, sigma)
+        np.testing.assert_array_max_ulp(blurred(some, sigma), expected, maxulp=1)
+
+
+def test_blurring_without_compiled_code_gives_the_same() -> None:
+    values = np.random.default_rng(0).standard_normal((5, 700, 6), dtype=np.float32)
+    weights = np.array([0.5, 0.2, 0.05])
+    np.testing.assert_array_equal(_blurred(values, weights), _blurred.plain(values, weights))
+
+
+@settings(deadline=None)
+@given(arrays(np.bool_, st.tuples(*(st.integers(1, 9),) * 3)), st.integers(0, 728))
+def test_distances_are_scipys(mask: NDArray[np.bool_], marked: int) -> None:
+    mask.flat[marked % mask.size] = True
+    expected = ndimage.distance_transform_edt(~mask)
+    np.testing.assert_array_equal(distance_to(mask), expected)
+    np.testing.assert_array_equal(_distance.plain(mask), expected)
+
+
+@settings(deadline=None)
+@given(
+    field=arrays(np.float32, (2, 3, 4, 5), elements=st.floats(-9, 9, width=32)),
+    at=arrays(np.float32, (3, 2, 3, 2), elements=st.floats(-2, 7, width=32)),
+)
+def test_a_field_is_pulled_as_by_scipy(field: NDArray[np.float32], at: NDArray[np.float32]) -> None:
+    np.testing.assert_allclose(pulled(field, at), pulled.plain(field, at), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("slice_mm", "width"), [(1.0, 0.8), (1.0, 5.0), (1.5, 1.5), (3.0, 3.0)])
+def test_a_slice_sees_its_slab_and_no_denormal_number(slice_mm: float, width: float) -> None:
+    slices = int(181 / slice_mm)
+    weights = slice_profile(slices, slice_mm, width)
+    assert (weights[weights > 0] > np.finfo(np.float32).tiny).all()
+    centres, at = -72 + slice_mm * np.arange(slices), -77 + np.arange(165)
+    sigma = max(np.sqrt(max(width**2 - 1, 0)), 0.5) / 2.3548
+    seen = centres <= at[-1]
+    exact = np.exp(-0.5 * ((at - centres[seen, None]) / sigma) ** 2)
+    exact /= exact.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(weights[seen], exact, atol=1e-7)
+    assert not weights[~seen].any()
+
+
+@given(arrays(np.bool_, st.tuples(*(st.integers(1, 6),) * 3)))
+def test_a_bounding_box_holds_all_that_is_marked_and_no_more(marked: NDArray[np.bool_]) -> None:
+    box = bounding_box(marked)
+    assert marked[box].sum() == marked.sum()
+    for axis in range(3) if marked.any() else ():
+        ends = np.moveaxis(marked[box], axis, 0)[[0, -1]]
+        assert ends.any(axis=(1, 2)).all()
 
 
 def test_a_smooth_field_has_the_promised_moments() -> None:

@@ -121,7 +121,7 @@ def test_a_good_scan_passes_without_a_word(good: LoadedScan) -> None:
 @settings(max_examples=8)
 def test_dice_with_the_template_is_at_most_1_on_any_voxels(times: int, mm: float) -> None:
     template = _template()
-    index = np.repeat(np.argwhere(template.brain >= 0.5).T, times, axis=1)
+    index = np.repeat(np.argwhere(template.maps[0] >= 0.5).T, times, axis=1)
     world = template.affine[:3, :3] @ index + template.affine[:3, 3:] + mm
     coarse = _Coarse(world, np.ones(world.shape[1], np.float32))
     assert 0 < _fit(coarse, template, np.eye(4))[0] <= 1
@@ -393,14 +393,14 @@ coordinates = st.one_of(st.floats(-1.0, 6.0), st.integers(-1, 6).map(float), st.
 
 
 @given(
-    arrays(np.float32, (3, 5, 1), elements=st.floats(-2, 2, width=32)),
+    arrays(np.float32, (2, 3, 5, 1), elements=st.floats(-2, 2, width=32)),
     arrays(np.float64, (3, 8), elements=coordinates),
 )
 def test_points_of_the_template_have_the_numbers_of_scipy(
-    source: np.ndarray, index: np.ndarray
+    maps: np.ndarray, index: np.ndarray
 ) -> None:
     index[2] = np.where(index[2] > 3, 0, index[2])
-    np.testing.assert_array_equal(_at(source, index), _at.plain(source, index))
+    np.testing.assert_array_equal(_at(maps, index), _at.plain(maps, index))
 
 
 @given(arrays(np.bool_, (4, 5, 6)), st.integers(0, 2), st.integers(0, 7))

@@ -22,13 +22,13 @@ from uad_bench.volumes.grid import Grid
 from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.steps import tissue_maps
 from uad_bench.volumes.steps.atropos import segment_tissues
+from uad_bench.volumes.steps.label_map import label_shares
 from uad_bench.volumes.steps.resample import resample
 from uad_bench.volumes.steps.space import template_grid, template_tissues
 from uad_bench.volumes.steps.tissue_maps import (
     LABEL_TABLES,
     LabelMapping,
     ProbabilityMapping,
-    label_shares,
     load_mapping,
     mapped_tissues,
     mapping_files,
@@ -47,6 +47,7 @@ def ball() -> np.ndarray:
 
 LABELS = ball()
 BRAIN = LABELS > 0
+SHARES = label_shares(LABELS).astype(np.float32)
 
 
 def save(path: Path, data: np.ndarray, affine: np.ndarray = AFFINE) -> Path:
@@ -160,7 +161,7 @@ def test_freesurfer_labels_are_their_tissues(label: int, tissue: int) -> None:
 def test_a_label_map_on_the_same_grid_stays_as_it_is(tmp_path: Path) -> None:
     shares = mapped(fast(tmp_path, LABELS), tmp_path)
     assert shares.dtype == np.float32
-    np.testing.assert_array_equal(shares, label_shares(LABELS))
+    np.testing.assert_array_equal(shares, SHARES)
     np.testing.assert_array_equal(shares.sum(axis=0), BRAIN)
 
 
@@ -171,7 +172,7 @@ def test_the_affine_decides_and_mgz_is_read(tmp_path: Path, codes: str) -> None:
     affine = AFFINE @ inv_ornt_aff(change, LABELS.shape)
     nib.save(nib.MGHImage(data.astype(np.int32), affine), tmp_path / "sub-01.mgz")
     shares = mapped(LabelMapping(file="{subject}.mgz", labels="fast"), tmp_path)
-    np.testing.assert_array_equal(shares, label_shares(LABELS))
+    np.testing.assert_array_equal(shares, SHARES)
 
 
 def test_a_cut_mgz_is_one_line(tmp_path: Path) -> None:
@@ -221,7 +222,7 @@ def test_a_real_whole_head_keeps_its_volumes_on_thick_oblique_slices(
 
 
 def test_maps_of_bytes_are_scaled(tmp_path: Path) -> None:
-    soft = np.stack([ndimage.gaussian_filter(part, 0.4) for part in label_shares(LABELS)])
+    soft = np.stack([ndimage.gaussian_filter(part, 0.4) for part in SHARES])
     mapping = pve(tmp_path, np.rint(255 * soft).astype(np.uint8), scale=255)
     shares = mapped(mapping, tmp_path)
     np.testing.assert_allclose(shares, soft * BRAIN, atol=0.01)
@@ -265,13 +266,13 @@ def test_a_wrong_label_map_is_refused(tmp_path: Path, spoil: object, says: str) 
     ],
 )
 def test_wrong_probabilities_are_refused(tmp_path: Path, spoil: object, says: str) -> None:
-    maps = spoil(label_shares(LABELS)).astype(np.float32)  # type: ignore[operator]
+    maps = spoil(SHARES).astype(np.float32)  # type: ignore[operator]
     with pytest.raises(ScanError, match=says):
         mapped(pve(tmp_path, maps), tmp_path)
 
 
 def test_a_missing_map_names_its_key(tmp_path: Path) -> None:
-    mapping = pve(tmp_path, label_shares(LABELS))
+    mapping = pve(tmp_path, SHARES)
     (tmp_path / "01_gm.nii.gz").unlink()
     with pytest.raises(ScanError, match=r"01_gm.nii.gz: no such tissue map; check `gm`"):
         mapped(mapping, tmp_path)

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from uad_bench.errors import UadBenchError
 from uad_bench.phantom.brain.anatomy import WORK_SHAPE, Anatomy, template_anatomy
-from uad_bench.phantom.brain.fields import Array, upsample
+from uad_bench.phantom.brain.fields import Array, by_planes, upsample
 from uad_bench.phantom.brain.labelmap import find_label_maps, label_map_anatomy
 from uad_bench.phantom.brain.subject import STEP, Brain, Mass, make_brain, subject_displacement
 from uad_bench.phantom.contrast import healthy_signal
@@ -221,10 +221,12 @@ def _tissue_labels(
     brain: Brain, acquisition: Acquisition, inside: NDArray[np.bool_]
 ) -> NDArray[np.uint8]:
     """1 CSF, 2 GM, 3 WM in slices; whatever else is inside the brain is CSF."""
-    gm, wm = acquisition.slices(brain.gm), acquisition.slices(brain.wm)
-    csf = 1 - gm - wm
-    labels = np.ones(inside.shape, dtype=np.uint8)
-    labels[(gm > csf) & (gm >= wm)] = 2
-    labels[(wm > csf) & (wm > gm)] = 3
-    labels[~inside] = 0
-    return labels
+
+    def labels(some: slice) -> NDArray[np.uint8]:
+        gm, wm = acquisition.slices(brain.gm[some]), acquisition.slices(brain.wm[some])
+        csf = 1 - gm - wm
+        is_gm, is_wm = (gm > csf) & (gm >= wm), (wm > csf) & (wm > gm)  # never both
+        found = 1 + is_gm.view(np.uint8) + 2 * is_wm.view(np.uint8)
+        return np.asarray(found * inside[some], dtype=np.uint8)
+
+    return by_planes(inside.shape, labels, np.uint8)

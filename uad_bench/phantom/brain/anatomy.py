@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from uad_bench.phantom.brain.blur import blurred
+from uad_bench.phantom.brain.distance import distance_to
 from uad_bench.phantom.brain.fields import Array, Shape, upsample
 from uad_bench.volumes.files.mni152 import brain_of, read_mni152
 
@@ -20,6 +23,9 @@ WORK_ORIGIN: Final[tuple[int, int, int]] = (-78, -115, -77)
 """World coordinates in mm of the working grid's first voxel."""
 FAR: Final = 40.0
 """Distances in mm are cut here."""
+
+_FELT: Final = 1e-9
+"""What adds less to a factor of 1 leaves it as it is."""
 
 MAPS: Final = (
     "csf", "gm", "wm", "tone", "ventricle", "cortex", "cerebrum", "depth", "plexus", "horns"
@@ -95,36 +101,48 @@ def signed_distance(mask: NDArray[np.bool_]) -> Array:
     Computed on every second voxel of the smoothed mask and interpolated: eight times faster, and
     the surface is smooth to a fraction of a voxel.
     """
-    smooth = ndimage.gaussian_filter(mask.astype(np.float32), 0.7)[::2, ::2, ::2]
+    smooth = blurred(mask.astype(np.float32), 0.7)[::2, ::2, ::2]
     inside = smooth > 0.5
-    outwards = ndimage.distance_transform_edt(~inside)
-    inwards = ndimage.distance_transform_edt(inside)
+    outwards, inwards = distance_to(inside), distance_to(~inside)
     # A voxel centre lies half a voxel from the surface between it and its neighbour.
     signed = 2 * (outwards - inwards + np.where(inside, 0.5, -0.5))
     return np.clip(upsample(signed.astype(np.float32), WORK_SHAPE, 2), -FAR, FAR)
 
 
-@functools.lru_cache(maxsize=8)
-def _blobs(places: tuple[tuple[tuple[float, ...], tuple[float, ...], float], ...]) -> Array:
-    """Product over places of ``1 + (factor - 1) * exp(-distance^2)``, on both sides."""
+Place = tuple[tuple[float, ...], tuple[float, ...], float]
+"""MNI centre (|x|, y, z) and radii in mm, and a factor or weight."""
+
+
+def _bumps(places: Iterable[Place]) -> Iterator[tuple[tuple[slice, ...], Array]]:
+    """Yield ``1 + (factor - 1) * exp(-distance^2)`` of places, and the box where it is not 1."""
     x, y, z = coordinates()
-    field = np.ones(WORK_SHAPE, dtype=np.float32)
     for centre, radii, factor in places:
-        along = (
+        along = [
             np.exp(-(((at - middle) / radius) ** 2))
             for at, middle, radius in zip((np.abs(x), y, z), centre, radii, strict=True)
-        )
-        field *= 1 + (factor - 1) * math.prod(along)
+        ]
+        felt = [np.flatnonzero(part > _FELT) for part in along]
+        box = tuple(slice(at[0], at[-1] + 1) for at in felt)
+        part_x, part_y, part_z = along
+        near = part_x[box[0]], part_y[:, box[1]], part_z[:, :, box[2]]
+        yield box, np.asarray(1 + (factor - 1) * math.prod(near), dtype=np.float32)
+
+
+@functools.lru_cache(maxsize=8)
+def _blobs(places: tuple[Place, ...]) -> Array:
+    """Product over places of ``1 + (factor - 1) * exp(-distance^2)``, on both sides."""
+    field = np.ones(WORK_SHAPE, dtype=np.float32)
+    for box, bump in _bumps(places):
+        field[box] *= bump
     return field
 
 
 @functools.lru_cache(maxsize=8)
-def _weight(places: tuple[tuple[tuple[float, ...], tuple[float, ...], float], ...]) -> Array:
-    """Sum over places of ``factor * exp(-distance^2)``, at most 1."""
+def _weight(places: tuple[Place, ...]) -> Array:
+    """Sum over places of ``weight * exp(-distance^2)``, at most 1."""
     rest = np.ones(WORK_SHAPE, dtype=np.float32)
-    for place in places:
-        centre, radii, factor = place
-        rest *= 1 - (_blobs(((centre, radii, 1 + factor),)) - 1).clip(0, 1)
+    for box, bump in _bumps((centre, radii, 1 + weight) for centre, radii, weight in places):
+        rest[box] *= 1 - (bump - 1).clip(0, 1)
     return 1 - rest
 
 
@@ -134,7 +152,7 @@ def build(
     csf: Array,
     gm: Array,
     wm: Array,
-    brain: NDArray[np.bool_],
+    depth: Array,
     ventricles: NDArray[np.bool_],
     cerebrum: NDArray[np.bool_],
     nuclei_tone: Array,
@@ -142,20 +160,19 @@ def build(
 ) -> Anatomy:
     """Assemble an anatomy: everything that follows from tissues and a few masks."""
     ventricle = signed_distance(ventricles)
-    depth = -signed_distance(brain)
     cortical = (gm > 0.5) & ((depth < 18) | (ventricle > 25)) & (ventricle > 4)
     cortex = signed_distance(cortical)
     fibres = _blobs(_FIBRES)
-    tone = ndimage.gaussian_filter(nuclei_tone, 0.7) * (1 + (fibres - 1) * wm)
-    maps = np.stack(
-        [
-            csf, gm, wm, tone, ventricle, cortex,
-            ndimage.gaussian_filter(cerebrum.astype(np.float32), 1.0),
-            depth, _weight(_PLEXUS), _weight(_HORNS),
-        ],
-        axis=-1,
+    tone = blurred(nuclei_tone, 0.7) * (1 + (fibres - 1) * wm)
+    found = (
+        csf, gm, wm, tone, ventricle, cortex,
+        blurred(cerebrum.astype(np.float32), 1.0),
+        depth, _weight(_PLEXUS), _weight(_HORNS),
     )  # fmt: skip
-    return Anatomy(name=name, maps=np.ascontiguousarray(maps, dtype=np.float32), soft=soft)
+    maps = np.empty((*WORK_SHAPE, len(MAPS)), dtype=np.float32)
+    for plane in range(WORK_SHAPE[0]):  # what is read and written stays in the cache
+        maps[plane] = np.stack([one[plane] for one in found], axis=-1)
+    return Anatomy(name=name, maps=maps, soft=soft)
 
 
 def _on_work_grid(data: Array, affine: NDArray[np.float64]) -> Array:
@@ -181,9 +198,9 @@ def buried_sulci(wm: Array) -> Array:
     Returns:
         float32 in [0, 1], 1 on the ridge.
     """
-    distance = ndimage.distance_transform_edt(wm < 0.5).astype(np.float32)
-    smooth = ndimage.gaussian_filter(distance, 0.6)
-    ridge = smooth - ndimage.gaussian_filter(distance, 1.8)
+    distance = distance_to(wm >= 0.5).astype(np.float32)
+    smooth = blurred(distance, 0.6)
+    ridge = smooth - blurred(distance, 1.8)
     deep = np.clip((smooth - 1.6) / 1.2, 0, 1) * (smooth < 9)
     return np.asarray(np.clip((ridge - 0.2) / 0.35, 0, 1) * deep, dtype=np.float32)
 
@@ -199,7 +216,7 @@ def template_anatomy() -> Anatomy:
     cerebellar = (z < -12 - 0.35 * (y + 60).clip(-40, 25)) & (y < -35)
     stem = (np.abs(x) < 20) & (y < -5) & (z < -10)
     nuclei = (x / 35) ** 2 + ((y + 6) / 34) ** 2 + ((z - 2) / 23) ** 2 < 1
-    cortical = ndimage.gaussian_filter((~(cerebellar | stem | nuclei)).astype(np.float32), 1.0)
+    cortical = blurred((~(cerebellar | stem | nuclei)).astype(np.float32), 1.0)
     gm = gm * (1 - 0.5 * buried_sulci(wm) * cortical)
     csf = np.clip(1 - gm - wm, 0, 1)
     depth = -signed_distance(brain)
@@ -212,6 +229,6 @@ def template_anatomy() -> Anatomy:
     ventricles = np.isin(labels, np.argsort(sizes)[-2:])
     return build(
         "MNI152",
-        csf=csf, gm=gm, wm=wm, brain=brain, ventricles=ventricles,
+        csf=csf, gm=gm, wm=wm, depth=depth, ventricles=ventricles,
         cerebrum=brain & ~cerebellar & ~stem, nuclei_tone=_blobs(_NUCLEI), soft=True,
     )  # fmt: skip

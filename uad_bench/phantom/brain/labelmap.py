@@ -21,6 +21,7 @@ from uad_bench.phantom.brain.anatomy import (
     template_anatomy,
     work_affine,
 )
+from uad_bench.phantom.brain.blur import blurred
 from uad_bench.phantom.brain.fields import Array
 
 _WM: Final = (2, 41, 7, 46, 16, 25, 57, 77, 85, 28, 60, 192, 251, 252, 253, 254, 255)
@@ -129,8 +130,8 @@ def align_to_template(
     """
     centre, extent = _moments(parenchyma, affine)
     target_centre, target_extent = _moments(target, target_affine)
-    moving = ndimage.gaussian_filter(parenchyma, 2.0)[::_COARSE, ::_COARSE, ::_COARSE]
-    fixed = ndimage.gaussian_filter(target, 2.0)[::_FIT, ::_FIT, ::_FIT]
+    moving = blurred(parenchyma, 2.0)[::_COARSE, ::_COARSE, ::_COARSE]
+    fixed = blurred(target, 2.0)[::_FIT, ::_FIT, ::_FIT]
     step = [np.arange(0, n, _FIT) for n in target.shape]
     grid = np.stack(np.meshgrid(*step, indexing="ij"))
     world = np.tensordot(target_affine[:3, :3], grid, axes=1)
@@ -193,7 +194,7 @@ def label_map_anatomy(path: Path) -> Anatomy:
         return np.asarray(moved, dtype=np.float32)
 
     def soft(kinds: tuple[int, ...]) -> Array:
-        return resample(ndimage.gaussian_filter(_lookup(kinds)[labels], 0.55), 1)
+        return resample(blurred(_lookup(kinds)[labels], 0.55), 1)
 
     csf, gm, wm = soft(_CSF), soft(_GM), soft(_WM)
     total = np.clip(csf + gm + wm, 1e-3, None)
@@ -208,7 +209,7 @@ def label_map_anatomy(path: Path) -> Anatomy:
         csf=np.where(filled, 1.0, csf / total * brain).astype(np.float32),
         gm=np.where(filled, 0.0, gm / total * brain).astype(np.float32),
         wm=np.where(filled, 0.0, wm / total * brain).astype(np.float32),
-        brain=brain,
+        depth=-signed_distance(brain),
         ventricles=_lookup(_VENTRICLES)[moved] > 0,
         cerebrum=brain & (_lookup(_BELOW)[moved] == 0),
         nuclei_tone=_lookup(_TONE, 1.0)[moved],

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
 
 from uad_bench.phantom.brain.anatomy import FAR, MAPS, WORK_ORIGIN, WORK_SHAPE, Anatomy
 from uad_bench.phantom.brain.fields import (
     Array,
+    Field,
+    by_planes,
     linear_matrix,
+    pulled,
     sample_maps,
     separable,
-    smooth_field,
     spline_matrix,
     upsample,
 )
@@ -62,19 +62,16 @@ class Brain:
     plexus: Array
     horns: Array
 
+    def planes(self, some: slice) -> Brain:
+        """Some planes of everything."""
+        return Brain(*(getattr(self, one.name)[some] for one in fields(self)))
+
 
 def _coarse_field(rng: np.random.Generator, correlation_mm: float) -> Array:
     matrices = tuple(spline_matrix(n, correlation_mm / STEP) for n in _COARSE)
     x, y, z = matrices
     draws = rng.standard_normal((3, x.shape[1], y.shape[1], z.shape[1]), dtype=np.float32)
     return np.stack([separable(draw, (x, y, z)) for draw in draws]) * np.float32(3.0)
-
-
-def _pull(field: Array, at: NDArray[np.floating]) -> Array:
-    """Values of a coarse vector field ``[3, ...]`` at coarse positions ``[3, ...]``."""
-    return np.stack(
-        [ndimage.map_coordinates(part, at, order=1, mode="nearest") for part in field]
-    ).astype(np.float32)
 
 
 def _identity() -> Array:
@@ -101,7 +98,7 @@ def random_displacement(rng: np.random.Generator, *, variability: float) -> Arra
     displacement = velocity
     displacement *= 2.0**-4
     for _ in range(4):
-        displacement += _pull(displacement, grid + displacement / STEP)
+        displacement += pulled(displacement, grid + displacement / STEP)
     affine = (rng.standard_normal((3, 3)) * 0.014).astype(np.float32)
     affine += np.diag(rng.standard_normal(3) * 0.018).astype(np.float32)
     affine += np.eye(3, dtype=np.float32) * np.float32(_SHRINK + 0.03 * rng.standard_normal())
@@ -118,7 +115,7 @@ def _widen_ventricles(anatomy: Anatomy, displacement: Array, widen_mm: float) ->
     fall = np.where(distance > 0, np.exp(-distance / 16), np.exp(distance / 5))
     towards = (-gradient * fall).astype(np.float32)
     at = _identity() + displacement / STEP
-    return np.asarray(displacement + widen_mm * _pull(towards, at), dtype=np.float32)
+    return np.asarray(displacement + widen_mm * pulled(towards, at), dtype=np.float32)
 
 
 def _push_aside(displacement: Array, mass: Mass) -> Array:
@@ -129,7 +126,7 @@ def _push_aside(displacement: Array, mass: Mass) -> Array:
     radius = np.sqrt((offset**2).sum(axis=0)) + np.float32(1e-3)
     size = mass.push * (1 - np.exp(-radius / 6)) * np.exp(-((radius / mass.reach) ** 2))
     inward = (-offset / radius * size).astype(np.float32)
-    pushed = inward + _pull(displacement, grid + inward / STEP)
+    pushed = inward + pulled(displacement, grid + inward / STEP)
     return np.asarray(pushed, dtype=np.float32)
 
 
@@ -189,24 +186,29 @@ def _individual_folds(
     sharpens them, and random fields at the scale of folds decide, place by place, which tissue
     wins; the bias towards CSF is larger with atrophy.
     """
-    depth = maps[MAPS.index("depth")]
-    inside = np.flatnonzero(maps[0] + maps[1] + maps[2] > 1e-3)
     sharpness = np.float32(2.6 if soft else 1.15)
     spread = np.float32(1.0 if soft else 0.25)
-    outer = np.exp(-np.clip(depth.ravel()[inside], 0, None) / 18)
-    pial = spread * smooth_field(rng, WORK_SHAPE, 6.0).ravel()[inside]
-    pial += np.float32(0.7 * atrophy + (0.25 if soft else 0.0)) * outer
-    white = np.float32(0.45) * spread * smooth_field(rng, WORK_SHAPE, 6.0).ravel()[inside]
-    none = np.zeros(1, dtype=np.float32)
-    odds = np.stack(
-        [
-            np.exp(sharpness * np.log(np.clip(tissue.ravel()[inside], 1e-4, 1)) + bias)
-            for tissue, bias in zip(maps[:3], (pial, none, white), strict=True)
-        ]
-    )
-    odds /= odds.sum(axis=0)
-    fractions = np.zeros((3, depth.size), dtype=np.float32)
-    fractions[0, depth.ravel() > -5] = 1
-    fractions[:, inside] = odds
-    csf, gm, wm = fractions.reshape(3, *WORK_SHAPE)
+    towards_csf = np.float32(0.7 * atrophy + (0.25 if soft else 0.0))
+    to_csf, to_wm = (Field.drawn(rng, WORK_SHAPE, 6.0) for _ in range(2))
+
+    def fractions(some: slice) -> Array:
+        tissues, depth = maps[:3, some], maps[MAPS.index("depth"), some]
+        inside = np.flatnonzero(tissues[0] + tissues[1] + tissues[2] > 1e-3)
+        outer = np.exp(-np.clip(np.take(depth, inside), 0, None) / 18)
+        pial = spread * np.take(to_csf.planes(some), inside) + towards_csf * outer
+        white = np.float32(0.45) * spread * np.take(to_wm.planes(some), inside)
+        none = np.zeros(1, dtype=np.float32)
+        odds = np.stack(
+            [
+                np.exp(sharpness * np.log(np.clip(np.take(tissue, inside), 1e-4, 1)) + bias)
+                for tissue, bias in zip(tissues, (pial, none, white), strict=True)
+            ]
+        )
+        odds /= odds.sum(axis=0)
+        found = np.zeros((3, depth.size), dtype=np.float32)
+        found[0] = depth.ravel() > -5
+        found[:, inside] = odds
+        return found.reshape(3, *depth.shape)
+
+    csf, gm, wm = by_planes((3, *WORK_SHAPE), fractions, np.float32)
     return csf, gm, wm

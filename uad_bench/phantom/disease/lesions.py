@@ -83,7 +83,17 @@ def rate(
     mask = np.zeros(inside.shape, dtype=np.uint8)
     for cover, label in covers:
         mask[(cover > line) & (cover > 0.15) & inside] = label
-    found, _ = ndimage.label(mask > 0)
+    drawn = mask[bounding_box(mask > 0)]
+    found, _ = ndimage.label(drawn)
     sizes = np.bincount(found.ravel())
-    mask[(sizes < smallest)[found]] = 0
+    drawn[(sizes < smallest)[found]] = 0
     return mask
+
+
+def bounding_box(marked: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """The part of an array outside of which nothing is marked."""
+    box: list[slice] = []
+    for axis in range(marked.ndim):
+        at = np.flatnonzero(marked[tuple(box)].any(axis=tuple({0, 1, 2} - {axis})))
+        box.append(slice(at[0], at[-1] + 1) if at.size else slice(0))
+    return tuple(box)

@@ -9,9 +9,16 @@ import numpy as np
 from scipy import ndimage
 
 from uad_bench.phantom.brain.anatomy import MAPS, WORK_ORIGIN, WORK_SHAPE, Anatomy, coordinates
+from uad_bench.phantom.brain.blur import blurred
 from uad_bench.phantom.brain.fields import smooth_field
 from uad_bench.phantom.brain.subject import Brain, Mass
-from uad_bench.phantom.disease.lesions import Layer, cut_for_volume, random_texture, sigmoid
+from uad_bench.phantom.disease.lesions import (
+    Layer,
+    bounding_box,
+    cut_for_volume,
+    random_texture,
+    sigmoid,
+)
 
 CORE, OEDEMA, RIM = 1, 2, 4
 """Labels of the BraTS masks."""
@@ -79,16 +86,17 @@ def tumour_layers(brain: Brain, tumour: Tumour, seed: np.random.SeedSequence) ->
     held = (brain.depth > 1) & ((x * np.sign(cx)) > -4)
     body = np.asarray(sigmoid(edge / 0.6) * held, dtype=np.float32)
 
-    tissue = ndimage.gaussian_filter(brain.wm, 1.0)
+    tissue = blurred(brain.wm, 1.0)
     score = edge / 9.0 + 0.5 * lumps + 0.25 * fine + 2.4 * tissue
     score -= 2.5 * ((x * np.sign(cx)) < -2) + 4.0 * (1 - brain.cerebrum)
     solid = (brain.wm + 0.5 * brain.gm > 0.5) & (brain.csf < 0.4)
     allowed = solid & (edge < 0) & (edge > -60)
     cut = cut_for_volume(score, allowed, tumour.oedema_ml)
     reached = (score > cut) & (allowed | (edge >= 0))
-    parts, _ = ndimage.label(reached)
+    parts, box = np.zeros(WORK_SHAPE, dtype=np.int32), bounding_box(reached)
+    ndimage.label(reached[box], output=parts[box])
     main = np.bincount(parts[(edge > -4) & reached]).argmax() if reached.any() else 0
-    joined = ndimage.gaussian_filter((parts == main).astype(np.float32), 0.8)
+    joined = blurred((parts == main).astype(np.float32), 0.8)
     wet = sigmoid((score - cut) / 0.18) * np.clip(2.5 * joined, 0, 1)
     oedema = np.asarray(wet * np.clip(brain.wm + 0.55 * brain.gm, 0, 1), dtype=np.float32)
 

@@ -109,7 +109,7 @@ def check_scan(scan: Scan, root: Path, mask_shift: float = 0.0) -> ScanReport:
         _check_place(image, lesion, inside, flair, notes)
     if scan.tissues in volumes:
         try:
-            tissue_labels(volumes[scan.tissues], scan, flair, brain, mask_shift)
+            tissue_labels(volumes[scan.tissues], scan, flair, image, brain, mask_shift=mask_shift)
         except ScanError as error:
             notes.refuse(scan.tissues, error)
     values = image[inside]

@@ -82,16 +82,16 @@ class _Template:
 
     Attributes:
         affine: index to MNI152 world coordinates.
-        brain: share of brain, float32 ``[Z, H, W]``.
-        expected: the FLAIR expected there, float32 ``[Z, H, W]``.
+        brain_voxels: how many of its voxels are at least half brain.
+        maps: share of brain, and the FLAIR expected there, float32 ``[2, Z, H, W]``.
         deep: where it is CSF, GM and WM almost surely, far below its surface, for what is CSF at
             the surface is cortex in the next person; float32 ``[3, Z, H, W]``, 0 or 1.
         poses: what is done to a scan on trial, in words, and the affine that does it.
     """
 
     affine: Affine
-    brain: FloatArray
-    expected: FloatArray
+    brain_voxels: int
+    maps: FloatArray
     deep: FloatArray
     poses: tuple[tuple[str, Affine], ...]
 
@@ -118,10 +118,12 @@ def _template() -> _Template:
     depth = distance_transform_edt(template_brain(_RECIPE), sampling=grid.spacing)
     sure = np.stack([tissues[0] > 0.8, tissues[1] > 0.8, tissues[2] > 0.9])
     centre = (grid.affine @ (*((n - 1) / 2 for n in grid.shape), 1.0))[:3]
+    brain = tissues.sum(axis=0)
+    expected = np.tensordot(np.asarray(EXPECTED, dtype=np.float32), tissues, 1)
     return _Template(
         affine=grid.affine,
-        brain=tissues.sum(axis=0),
-        expected=np.tensordot(np.asarray(EXPECTED, dtype=np.float32), tissues, 1),
+        brain_voxels=int(np.count_nonzero(brain >= 0.5)),
+        maps=np.stack([brain, expected]),
         deep=(sure & (depth > _DEPTH_MM)).astype(np.float32),
         poses=tuple(_poses(centre)),
     )
@@ -166,12 +168,12 @@ def _coarse(loaded: LoadedScan) -> _Coarse:
 def _fit(coarse: _Coarse, template: _Template, move: Affine) -> tuple[float, float]:
     """Return Dice and correlation with the template of the scan after ``move``."""
     index = _index(coarse, template, move)
-    inside = _at(template.brain, index) >= 0.5
-    whole = int(np.count_nonzero(template.brain >= 0.5))
+    brain, expected = _at(template.maps, index)
+    inside, whole = brain >= 0.5, template.brain_voxels
     # More of the scan's voxels may have their centre in the template brain than it has voxels.
     shared = min(int(np.count_nonzero(inside)), whole)
     dice = 2.0 * shared / (coarse.image.size + whole)
-    image, expected = coarse.image[inside], _at(template.expected, index[:, inside])
+    image, expected = coarse.image[inside], expected[inside]
     if image.size < _LEAST_VOXELS or image.std() == 0.0:
         return dice, 0.0
     return dice, float(np.corrcoef(image, expected)[0, 1])
@@ -180,7 +182,7 @@ def _fit(coarse: _Coarse, template: _Template, move: Affine) -> tuple[float, flo
 def _contrast(coarse: _Coarse, template: _Template) -> tuple[float | None, float | None]:
     """Return the brightness of CSF and of GM over that of WM; ``None`` where it cannot be said."""
     index = _index(coarse, template, np.eye(4))
-    places = [_at(part, index) > 0.5 for part in template.deep]
+    places = _at(template.deep, index) > 0.5
     levels = [
         float(np.median(coarse.image[place])) if place.sum() >= _LEAST_VOXELS else None
         for place in places
@@ -197,28 +199,29 @@ def _index(coarse: _Coarse, template: _Template, move: Affine) -> NDArray[np.flo
     return np.asarray(to_index[:3, :3] @ coarse.world + to_index[:3, 3:], dtype=np.float64)
 
 
-def _at_by_scipy(source: FloatArray, index: NDArray[np.float64]) -> FloatArray:
+def _at_by_scipy(maps: FloatArray, index: NDArray[np.float64]) -> FloatArray:
     from scipy.ndimage import map_coordinates
 
-    return np.asarray(map_coordinates(source, index, order=1, cval=0.0), dtype=np.float32)
+    return np.stack([map_coordinates(one, index, order=1, cval=0.0) for one in maps])
 
 
 @compiled_or(_at_by_scipy)
-def _at(source: FloatArray, index: NDArray[np.float64]) -> FloatArray:
-    """Return ``source`` at points ``[3, n]``, linearly, 0 outside."""
-    found = np.zeros(index.shape[1], dtype=np.float32)
-    last_z, last_y, last_x = source.shape[0] - 1, source.shape[1] - 1, source.shape[2] - 1
+def _at(maps: FloatArray, index: NDArray[np.float64]) -> FloatArray:
+    """Return maps ``[K, Z, H, W]`` at points ``[3, n]``, linearly, 0 outside: ``[K, n]``."""
+    found = np.zeros((maps.shape[0], index.shape[1]), dtype=np.float32)
+    last_z, last_y, last_x = maps.shape[1] - 1, maps.shape[2] - 1, maps.shape[3] - 1
     for point in range(index.shape[1]):
         z, y, x = index[0, point], index[1, point], index[2, point]
         if not (0 <= z <= last_z and 0 <= y <= last_y and 0 <= x <= last_x):
             continue
         k, j, i = int(z), int(y), int(x)
         weights_z, weights_y, weights_x = (k + 1 - z, z - k), (j + 1 - y, y - j), (i + 1 - x, x - i)
-        total = 0.0
-        for a in range(2):
-            for b in range(2):
-                for c in range(2):
-                    value = source[min(k + a, last_z), min(j + b, last_y), min(i + c, last_x)]
-                    total += value * weights_z[a] * weights_y[b] * weights_x[c]
-        found[point] = total
+        for number in range(maps.shape[0]):
+            one, total = maps[number], 0.0
+            for a in range(2):
+                for b in range(2):
+                    for c in range(2):
+                        value = one[min(k + a, last_z), min(j + b, last_y), min(i + c, last_x)]
+                        total += value * weights_z[a] * weights_y[b] * weights_x[c]
+            found[number, point] = total
     return found

@@ -165,7 +165,7 @@ def check_labels(
 
 def one_of(labels: Labels, wanted: Iterable[int]) -> NDArray[np.bool_]:
     """Return where ``labels`` is one of a few values."""
-    result = np.zeros(labels.shape, dtype=np.bool_)
+    result = np.zeros_like(labels, dtype=np.bool_)
     for value in wanted:
         result |= labels == value
     return result

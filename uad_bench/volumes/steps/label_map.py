@@ -58,7 +58,9 @@ def tissue_labels(
     volume: Volume,
     scan: Scan,
     flair: Volume,
+    image: FloatArray,
     brain: NDArray[np.bool_] | None,
+    *,
     mask_shift: float = 0.0,
 ) -> NDArray[np.uint8]:
     """Return a scan's label map on its FLAIR's grid: uint8 ``[X, Y, Z]``, 1 CSF, 2 GM, 3 WM.
@@ -67,6 +69,7 @@ def tissue_labels(
         volume: the label map.
         scan: whose it is.
         flair: the image it belongs to.
+        image: its intensities, float32 ``[X, Y, Z]``.
         brain: bool ``[X, Y, Z]``, the FLAIR's brain, where it is known.
         mask_shift: as of :func:`uad_bench.volumes.files.masks.labels_on`.
 
@@ -78,13 +81,21 @@ def tissue_labels(
     known = BIDS_TISSUES if table is None else read_table(table)
     said = "BIDS numbers 1 GM, 2 WM, 3 CSF" if table is None else f"{table.name} says"
     check_labels(volume, labels, known, "say in a dseg.tsv beside it which labels are CSF, GM, WM")
-    tissues = np.zeros(labels.shape, dtype=np.uint8)
+    tissues = np.zeros_like(labels, dtype=np.uint8)
     for label, tissue in known.items():
-        tissues[labels == label] = tissue
-    marked = np.stack([tissues == tissue for tissue in (CSF, GM, WM)])
+        if tissue:
+            tissues += (labels == label).view(np.uint8) * np.uint8(tissue)
     margin = 0.0 if table is None else MAX_CSF_EXCESS
-    refuse_bright_fluid(volume.path, marked, flair.data.astype(np.float32), said, margin)
+    refuse_bright_fluid(volume.path, label_shares(tissues), image, said, margin)
     return tissues
+
+
+def label_shares(tissues: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Turn tissues (1 CSF, 2 GM, 3 WM) into shares, each all or nothing: bool ``[3, X, Y, Z]``."""
+    shares = np.empty((3, *tissues.shape[::-1]), dtype=np.bool_).transpose(0, 3, 2, 1)
+    for share, tissue in zip(shares, (CSF, GM, WM), strict=True):  # x nearest, as NIfTI keeps it
+        np.equal(tissues, tissue, out=share)
+    return shares
 
 
 def refuse_bright_fluid(
@@ -109,8 +120,9 @@ def refuse_bright_fluid(
     """
     if not marked.any(axis=(1, 2, 3)).all():
         return
-    csf, gm, wm = (float(np.median(image[part])) for part in marked)
-    low, high = np.percentile(image[marked.any(axis=0)], (1, 99))
+    image = image.T  # NIfTI keeps x nearest
+    csf, gm, wm = (float(np.median(image[part.T])) for part in marked)
+    low, high = np.percentile(image[marked.any(axis=0).T], (1, 99))
     if csf - min(gm, wm) > margin * float(high - low):
         raise ScanError(
             f"{path}: what it calls CSF is brighter in the FLAIR (median {csf:.3g}) than GM "

@@ -24,6 +24,9 @@ from uad_bench.volumes.grid import Affine, FloatArray, Grid
 from uad_bench.volumes.steps.label_map import tissue_labels
 from uad_bench.volumes.steps.space import TO_MNI152, Overlap, overlap
 
+Shares = FloatArray | NDArray[np.bool_]
+"""``[3, X, Y, Z]``: which part of each voxel is CSF, GM and WM; all or nothing where it is bool."""
+
 MAX_NATIVE_BRAIN_ML = 2400.0
 """More than this is a head with its skull. Stripped scans here have 1084 to 1585 ml and at most
 2140 in MNI152 space, whose brain is larger than a person's; heads have 3395 ml and more."""
@@ -75,14 +78,14 @@ class LoadedScan:
         image: float32 ``[X, Y, Z]`` in scanner units, finite.
         brain: bool ``[X, Y, Z]``, not empty.
         lesion: uint8 ``[X, Y, Z]``: 0 healthy, 1 lesion, 2 ignored; ``None`` without a mask.
-        tissues: float32 ``[3, X, Y, Z]``, shares of CSF, GM, WM; ``None`` without tissue maps.
+        tissues: ``[3, X, Y, Z]``, shares of CSF, GM, WM; ``None`` without tissue maps.
         affine: voxel to MNI152 world coordinates in mm.
     """
 
     image: FloatArray
     brain: NDArray[np.bool_]
     lesion: NDArray[np.uint8] | None
-    tissues: FloatArray | None
+    tissues: Shares | None
     affine: Affine
 
 
@@ -131,7 +134,9 @@ def load_scan(scan: Scan, mask_shift: float = 0.0) -> NativeScan:
         raise ScanError(f"{scan.lesion[0]}: {problem}")
     tissues = None
     if scan.tissues is not None:
-        tissues = tissue_labels(masks[scan.tissues], scan, flair, brain, mask_shift)
+        tissues = tissue_labels(
+            masks[scan.tissues], scan, flair, image, brain, mask_shift=mask_shift
+        )
     places = {path: align(mask, flair) for path, mask in masks.items()}
     return NativeScan(
         image=image,

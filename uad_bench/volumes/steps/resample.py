@@ -36,12 +36,15 @@ def resample(
         where: the voxels ``[Z, H, W]`` that are asked for, others are 0; all by default.
     """
     to_voxel = np.linalg.inv(affine) @ grid.affine
-    kind = np.uint8 if source.dtype == np.bool_ else np.float32
+    kind: type[np.generic] = np.float32
+    if source.dtype == np.bool_:
+        source, kind = source.view(np.uint8), np.uint8
     factor = np.maximum(2, np.ceil(np.linalg.norm(to_voxel[:3, :3], axis=0))).astype(np.int64)
     wanted = np.ones(grid.shape, dtype=np.bool_) if where is None else where
     if (np.count_nonzero(to_voxel[:3, :3], axis=0) == 1).all():  # no voxel is turned
         order = np.abs(to_voxel[:3, :3]).argmax(axis=0)
-        turned = np.ascontiguousarray(source.transpose(order), dtype=kind)
+        turned = np.ascontiguousarray(source.transpose(order), dtype=kind).view()
+        turned.flags.writeable = False  # as of a file: another kind of array would be compiled anew
         z, y, x = (
             _weights(to_voxel[axis, [column, 3]], factor[column], size, length)
             for column, (axis, size, length) in enumerate(
@@ -73,14 +76,20 @@ def resample_lesion(lesion: NDArray[np.uint8], affine: Affine, grid: Grid) -> ND
     return result
 
 
-def resample_tissues(shares: FloatArray, affine: Affine, grid: Grid) -> NDArray[np.uint8]:
+def resample_tissues(shares: NDArray[Any], affine: Affine, grid: Grid) -> NDArray[np.uint8]:
     """Bring shares of CSF, GM, WM ``[3, X, Y, Z]`` onto ``grid``: 255 x, uint8 ``[Z, 3, H, W]``.
 
     Rounded cumulatively, so that the three never sum to more than 255.
     """
-    maps = np.stack([resample(share, affine, grid) for share in shares], axis=1)
-    steps = np.rint(255.0 * np.minimum(maps.cumsum(axis=1), 1.0))
-    return np.diff(steps, axis=1, prepend=0.0).clip(0.0).astype(np.uint8)
+    slices, height, width = grid.shape
+    result = np.empty((slices, len(shares), height, width), dtype=np.uint8)
+    total, before = np.zeros((2, *grid.shape), dtype=np.float32)
+    for tissue, share in enumerate(shares):
+        total += resample(share, affine, grid)
+        reached = np.rint(255.0 * np.minimum(total, 1.0))
+        result[:, tissue] = (reached - before).clip(0.0)
+        before = reached
+    return result
 
 
 class _Weights(NamedTuple):

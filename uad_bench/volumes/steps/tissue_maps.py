@@ -288,11 +288,6 @@ def mapped_tissues(
     return np.asarray(shares / np.maximum(total, 1.0) * brain, dtype=np.float32)
 
 
-def label_shares(labels: NDArray[np.uint8]) -> FloatArray:
-    """Turn a label map (1 CSF, 2 GM, 3 WM) into shares: float32 ``[3, X, Y, Z]``, 0 or 1."""
-    return np.stack([labels == label for label in (1, 2, 3)]).astype(np.float32)
-
-
 def _read(path: Path, key: str) -> Volume:
     if not path.is_file():
         raise ScanError(f"{path}: no such tissue map; check `{key}` in the mapping file")

@@ -30,10 +30,11 @@ from uad_bench.volumes.grid import Affine, FloatArray, Grid
 from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.steps.atropos import segment_tissues
 from uad_bench.volumes.steps.bias import correct_bias
-from uad_bench.volumes.steps.label_map import refuse_bright_fluid
+from uad_bench.volumes.steps.label_map import label_shares, refuse_bright_fluid
 from uad_bench.volumes.steps.read import (
     LoadedScan,
     NativeScan,
+    Shares,
     find_space,
     load_scan,
     refuse_incomplete,
@@ -43,7 +44,6 @@ from uad_bench.volumes.steps.space import TO_MNI152, template_brain, template_gr
 from uad_bench.volumes.steps.strip import PACKAGES, strip, tool_version
 from uad_bench.volumes.steps.tissue_maps import (
     TissueMapping,
-    label_shares,
     mapped_tissues,
     mapping_files,
 )
@@ -161,7 +161,7 @@ def standardise(item: ScanInput, preparation: Preparation) -> tuple[LoadedScan, 
         image = ledger.do("n4", _N4, lambda: correct_bias(head, inside, native.affine))
     to_mni152, registration = _placed(native, image, brain, preparation, ledger)
     affine = to_mni152 @ native.affine
-    tissues = None if native.tissues is None else label_shares(native.tissues)
+    tissues: Shares | None = None if native.tissues is None else label_shares(native.tissues)
     source = None if scan.split == "test" else preparation.tissues
     if source == "atropos":
         choice = _tissue_choice(native)
