@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 from uad_bench.dataset import Dataset, Scan
 from uad_bench.discovery.locate import inspect
 from uad_bench.errors import UadBenchError
-from uad_bench.phantom.layouts import LAYOUTS, MARKER, is_simulated, write_layout
+from uad_bench.phantom.layouts import (
+    LAYOUTS,
+    MARKER,
+    WITH_HEALTHY,
+    is_simulated,
+    write_layout,
+)
 from uad_bench.phantom.scan import PhantomScan
 from uad_bench.volumes.steps.space import TO_MNI152
 
@@ -81,6 +87,24 @@ def test_the_real_adapter_reads_back_what_was_written(dataset: str, tmp_path: Pa
         for path in (scan.flair, *scan.lesion):
             world = np.eye(4) if scan.space is None else TO_MNI152[scan.space]
             assert np.allclose(world @ nib.load(path).affine, AFFINE, atol=1e-3)
+
+
+@pytest.mark.parametrize("dataset", WITH_HEALTHY)
+def test_the_adapter_reads_who_is_healthy_beside_patients(dataset: str, tmp_path: Path) -> None:
+    nothing = np.zeros(SHAPE, np.uint8)
+    people = [phantom(1), phantom(2), phantom(3, lesion=nothing, healthy=True)]
+    write_layout(dataset, tmp_path / dataset, people)
+    found = inspect(adapter(dataset), tmp_path / dataset)
+    assert found.problems == ()
+    said = {scan.subject: (scan.healthy, bool(scan.lesion)) for scan in found.scans}
+    assert said == {"sub-001": (False, True), "sub-002": (False, True), "sub-003": (True, False)}
+
+
+@pytest.mark.parametrize("dataset", sorted({*LAYOUTS} - {"hi", *WITH_HEALTHY}))
+def test_a_layout_that_cannot_say_who_is_healthy_takes_nobody(dataset: str, tmp_path: Path) -> None:
+    with pytest.raises(UadBenchError, match="no healthy people can be beside its patients"):
+        write_layout(dataset, tmp_path / dataset, [phantom(1), phantom(2, healthy=True)])
+    assert not (tmp_path / dataset).exists()
 
 
 def test_tissues_and_brain_masks_are_where_the_true_layouts_have_them(tmp_path: Path) -> None:

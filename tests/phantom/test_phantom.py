@@ -107,11 +107,28 @@ def test_a_subject_depends_on_seed_dataset_and_number_alone() -> None:
     assert not np.array_equal(other.flair > 0, first.flair > 0)
 
 
+def test_healthy_people_come_after_patients_whose_number_does_not_change_them() -> None:
+    patient, control = simulate_dataset("msi", subjects=1, seed=5, healthy=1)
+    assert (patient.subject, patient.healthy, control.subject, control.healthy) == (
+        *(1, False),
+        *(2, True),
+    )
+    np.testing.assert_array_equal(patient.flair, person("msi")[0].flair)
+    assert patient.lesion.any()
+    assert not control.lesion.any()
+    assert not np.array_equal(control.brain, patient.brain), "a patient's brain without lesions"
+    (later,) = simulate_subject("msi", 8, seed=5, patients=7)
+    np.testing.assert_array_equal(later.flair, control.flair)
+    assert person("hi")[0].healthy
+
+
 @pytest.mark.slow
 def test_processes_change_nothing() -> None:
     with parallel.simulation_pool(2) as pool:
-        scans = list(parallel.simulate_in_pool("gbi", subjects=3, seed=5, pool=pool, ahead=2))
-    assert [scan.subject for scan in scans] == [1, 2, 3]
+        scans = list(
+            parallel.simulate_in_pool("gbi", subjects=2, healthy=1, seed=5, pool=pool, ahead=2)
+        )
+    assert [(scan.subject, scan.healthy) for scan in scans] == [(1, False), (2, False), (3, True)]
     np.testing.assert_array_equal(scans[1].flair, person("gbi", 2)[0].flair)
 
 
@@ -380,6 +397,8 @@ def test_the_command_writes_a_dataset_in_its_layout(tmp_path: Path) -> None:
         (("--datasets", "mslbu"), "no simulated dataset 'mslbu'; choose from hi"),
         (("--datasets", "hi", "--anatomies", "nowhere"), "no label maps"),
         (("--datasets", "hi"), "is not empty"),
+        (("--datasets", "msi,wmh", "--healthy", "2"), "simulated wmh: no healthy people can be"),
+        (("--datasets", "msi", "--healthy", "2", "--raw"), "leave out --healthy"),
     ],
 )
 def test_the_command_refuses_before_it_writes(

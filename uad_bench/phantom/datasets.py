@@ -71,7 +71,7 @@ class _Person:
 
 
 def simulate_dataset(
-    name: str, *, subjects: int, seed: int, anatomies: Path | None = None
+    name: str, *, subjects: int, seed: int, anatomies: Path | None = None, healthy: int = 0
 ) -> Iterator[PhantomScan]:
     """Simulate the first ``subjects`` subjects of a dataset, one scan at a time.
 
@@ -80,29 +80,47 @@ def simulate_dataset(
         subjects: how many people; a person may have several scans.
         seed: of the whole dataset; subject ``k`` depends on nothing but seed, dataset and ``k``.
         anatomies: a folder of FreeSurfer-style label maps instead of the template.
+        healthy: how many people without the disease come after them, see `simulate_subject`.
 
     Raises:
         UadBenchError: an unknown dataset, or a folder without label maps.
     """
     dataset_spec(name)
-    for subject in range(1, subjects + 1):
-        yield from simulate_subject(name, subject, seed=seed, anatomies=anatomies)
+    for subject in range(1, subjects + healthy + 1):
+        yield from simulate_subject(
+            name, subject, seed=seed, anatomies=anatomies, patients=subjects
+        )
 
 
 @threadpool_limits.wrap(limits=1)  # type: ignore[untyped-decorator]
 def simulate_subject(
-    name: str, subject: int, *, seed: int, anatomies: Path | None = None
+    name: str,
+    subject: int,
+    *,
+    seed: int,
+    anatomies: Path | None = None,
+    patients: int | None = None,
 ) -> tuple[PhantomScan, ...]:
     """Simulate every scan of one subject (numbered from 1); safe to call in another process.
+
+    Args:
+        name: a key of ``DATASETS``.
+        subject: which.
+        seed: of the whole dataset.
+        anatomies: a folder of FreeSurfer-style label maps instead of the template.
+        patients: subjects beyond this number do not have the disease. They are of the ages and
+            scanners of the dataset, and the first of them is the same after any number of patients.
 
     Raises:
         UadBenchError: an unknown dataset, a subject below 1, or a folder without label maps.
     """
-    spec = dataset_spec(name)
+    spec, number = dataset_spec(name), subject
     if subject < 1:
         raise UadBenchError(f"no subject {subject} in simulated dataset '{name}'; count from 1")
+    if patients is not None and subject > patients:
+        spec, number = spec.without_disease(), subject - patients
     draws, body, disease, look, *visits = _seeds(
-        name, subject, seed, count=4 + spec.session_count(subject)
+        spec.name, number, seed, count=4 + spec.session_count(number)
     )
     plan = _plan(spec, draws, anatomies)
     brain = make_brain(
@@ -112,7 +130,7 @@ def simulate_subject(
         variability=plan.variability,
         mass=plan.mass,
     )
-    scanner = spec.scanners[(subject - 1) % len(spec.scanners)]
+    scanner = spec.scanners[(number - 1) % len(spec.scanners)]
     person = _Person(
         number=subject,
         spec=spec,
@@ -214,6 +232,7 @@ def _scan(person: _Person, visit: np.random.SeedSequence, *, session: int | None
         session=session,
         second_lesion=masks[1] if len(masks) > 1 else None,
         site=scanner.site,
+        healthy=person.spec.disease == "healthy",
     )
 
 

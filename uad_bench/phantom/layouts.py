@@ -6,10 +6,10 @@ import gzip
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import nibabel as nib
 import numpy as np
@@ -39,6 +39,23 @@ _WMH_SITES = {
 }
 
 
+WITH_HEALTHY: Final = ("msi", "gbi")
+"""The datasets of patients whose layout can also hold healthy people, and say who they are."""
+
+
+def refuse_healthy(dataset: str) -> None:
+    """Refuse healthy people beside the patients of a dataset.
+
+    Raises:
+        UadBenchError: its layout cannot hold any.
+    """
+    if dataset not in WITH_HEALTHY:
+        raise UadBenchError(
+            f"simulated {dataset}: no healthy people can be beside its patients; choose from "
+            f"{', '.join(WITH_HEALTHY)}"
+        )
+
+
 def is_simulated(folder: Path) -> bool:
     """Whether the dataset in ``folder`` was written by `write_layout`."""
     return (folder / MARKER).is_file()
@@ -55,8 +72,8 @@ def write_layout(dataset: str, folder: Path, scans: Iterable[PhantomScan]) -> No
         scans: the scans in MNI152 world space.
 
     Raises:
-        UadBenchError: no layout of that name, a folder with something in it, no scan at all, or
-            two scans of one subject and session.
+        UadBenchError: no layout of that name, a folder with something in it, no scan at all, two
+            scans of one subject and session, or healthy people where the layout cannot hold any.
     """
     write = LAYOUTS.get(dataset)
     if write is None:
@@ -98,6 +115,8 @@ def _each_once(dataset: str, scans: Iterable[PhantomScan]) -> Iterator[PhantomSc
         if key in seen:
             raise UadBenchError(f"simulated {dataset}: subject {key[0]}, session {key[1]} twice")
         seen.add(key)
+        if scan.healthy and dataset != "hi":
+            refuse_healthy(dataset)
         yield scan
     if not seen:
         raise UadBenchError(f"simulated {dataset}: no scan to write: ask for at least one subject")
@@ -105,12 +124,14 @@ def _each_once(dataset: str, scans: Iterable[PhantomScan]) -> Iterator[PhantomSc
 
 def _write_bids(folder: Path, scans: Iterable[PhantomScan], dataset: str) -> None:
     """A BIDS derivative: stripped FLAIR in template space, masks and tissue maps beside it."""
-    write_description(folder, f"{dataset} (simulated)", "derivative")
     tissues = "index\tname\n1\tCSF\n2\tGM\n3\tWM\n"
     (folder / "dseg.tsv").write_text(tissues, encoding="utf-8")
     splits: dict[str, str] = {}
+    healthy: set[str] = set()
     for scan in scans:
         subject = f"sub-{scan.subject:03d}"
+        if scan.healthy:
+            healthy.add(subject)
         if splits.setdefault(subject, scan.split) != scan.split:
             raise UadBenchError(f"simulated {dataset}: {subject} is in two splits")
         session = None if scan.session is None else f"ses-{scan.session:02d}"
@@ -121,7 +142,11 @@ def _write_bids(folder: Path, scans: Iterable[PhantomScan], dataset: str) -> Non
         _save_labels(anat / f"{stem}_dseg.nii.gz", scan.tissues, scan.affine)
         if scan.lesion.any():
             _save_labels(anat / f"{stem}_label-lesion_mask.nii.gz", scan.lesion, scan.affine)
-    write_people(folder, splits)
+    if healthy == splits.keys():  # the dataset itself says that
+        healthy.clear()
+    name = f"{dataset} and healthy people" if healthy else dataset
+    write_description(folder, f"{name} (simulated)", "derivative")
+    write_people(folder, splits, healthy)
 
 
 def write_description(folder: Path, name: str, kind: Literal["raw", "derivative"]) -> None:
@@ -135,10 +160,20 @@ def write_description(folder: Path, name: str, kind: Literal["raw", "derivative"
     write_json(folder / "dataset_description.json", content)
 
 
-def write_people(folder: Path, splits: Mapping[str, str]) -> None:
-    """Write the ``participants.tsv`` that says each subject's split."""
-    rows = [f"{subject}\t{split}\n" for subject, split in sorted(splits.items())]
-    text = "participant_id\tsplit\n" + "".join(rows)
+def write_people(folder: Path, splits: Mapping[str, str], healthy: Collection[str] = ()) -> None:
+    """Write the ``participants.tsv`` that says each subject's split.
+
+    Args:
+        folder: the dataset's.
+        splits: by subject.
+        healthy: those who are, where patients and healthy people are in one dataset.
+    """
+    rows = [["participant_id", "split"], *([one, split] for one, split in sorted(splits.items()))]
+    if healthy:
+        rows[0].append("group")
+        for row in rows[1:]:
+            row.append("control" if row[0] in healthy else "patient")
+    text = "".join("\t".join(row) + "\n" for row in rows)
     (folder / "participants.tsv").write_text(text, encoding="utf-8")
 
 

@@ -34,6 +34,7 @@ def simulate_in_pool(
     subjects: int,
     seed: int,
     anatomies: Path | None = None,
+    healthy: int = 0,
     pool: Workers | None = None,
     ahead: int = 4,
 ) -> Iterator[PhantomScan]:
@@ -44,6 +45,7 @@ def simulate_in_pool(
         subjects: how many people.
         seed: of the whole dataset.
         anatomies: a folder of label maps instead of the template.
+        healthy: how many people without the disease come after them.
         pool: from `simulation_pool`; ``None`` simulates in this process.
         ahead: how many subjects may be in work or wait for the reader, so that memory does not
             grow with the dataset.
@@ -52,11 +54,13 @@ def simulate_in_pool(
         UadBenchError: as `simulate_dataset` does, or a process died.
     """
     if pool is None:
-        yield from simulate_dataset(name, subjects=subjects, seed=seed, anatomies=anatomies)
+        yield from simulate_dataset(
+            name, subjects=subjects, seed=seed, anatomies=anatomies, healthy=healthy
+        )
         return
+    one = partial(simulate_subject, name, seed=seed, anatomies=anatomies, patients=subjects)
     tasks: Iterator[Future[tuple[PhantomScan, ...]]] = (
-        pool.submit(partial(simulate_subject, name, subject, seed=seed, anatomies=anatomies))
-        for subject in range(1, subjects + 1)
+        pool.submit(partial(one, subject)) for subject in range(1, subjects + healthy + 1)
     )
     waiting = deque(islice(tasks, ahead))
     while waiting:

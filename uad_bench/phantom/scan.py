@@ -26,6 +26,7 @@ class PhantomScan:
         tissues: uint8 ``[X, Y, Z]``: 1 CSF, 2 GM, 3 WM, 0 background.
         affine: float64 ``[4, 4]``, voxel to MNI152 world coordinates in mm (RAS+).
         site: name of the scanner, where the dataset has several.
+        healthy: whether it shows a person without the disease.
     """
 
     subject: int
@@ -38,3 +39,4 @@ class PhantomScan:
     session: int | None = None
     second_lesion: NDArray[np.uint8] | None = None
     site: str | None = None
+    healthy: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from uad_bench.dataset import Split
@@ -43,6 +43,12 @@ class DatasetSpec:
     def session_count(self, subject: int) -> int:
         """How many time points a subject has."""
         return self.sessions[min(subject, len(self.sessions)) - 1]
+
+    def without_disease(self) -> DatasetSpec:
+        """Healthy people of the same ages, from the same scanners."""
+        return replace(
+            self, name=f"{self.name}-healthy", disease="healthy", load_ml=(0.0, 0.0, 0.0)
+        )
 
 
 DATASETS: Final[dict[str, DatasetSpec]] = {

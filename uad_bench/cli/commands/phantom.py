@@ -26,6 +26,14 @@ def phantom(
         Path, typer.Argument(help="Folder to write to; each dataset gets its own in it.")
     ],
     subjects: Annotated[int, typer.Option(min=1, help="People per dataset.")] = 10,
+    healthy: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Healthy people per dataset beside its patients, of their ages and scanners; of "
+            "msi and gbi, whose layout can hold them.",
+        ),
+    ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives other people.")] = 0,
     raw: Annotated[
         bool,
@@ -39,7 +47,7 @@ def phantom(
 ) -> None:
     """Write simulated datasets as NIfTI in their true layouts, skull-stripped, in MNI152 space."""
     from uad_bench.phantom.brain.labelmap import find_label_maps
-    from uad_bench.phantom.layouts import write_layout
+    from uad_bench.phantom.layouts import refuse_healthy, write_layout
     from uad_bench.phantom.parallel import simulate_in_pool, simulation_pool
     from uad_bench.phantom.raw import raw_phantom, write_raw
     from uad_bench.phantom.specs import DATASETS, dataset_spec
@@ -49,6 +57,11 @@ def phantom(
     names = tuple(DATASETS) if config.datasets == ("all",) else config.datasets
     anatomies = config.anatomies
     specs = [dataset_spec(name) for name in names]
+    if healthy:
+        if raw:
+            raise UadBenchError("--raw: no healthy people beside patients: leave out --healthy")
+        for name in names:
+            refuse_healthy(name)
     if anatomies is not None:
         find_label_maps(anatomies)
         if raw:
@@ -70,10 +83,12 @@ def phantom(
                 subjects=subjects,
                 seed=seed,
                 anatomies=anatomies,
+                healthy=healthy,
                 pool=pool,
                 ahead=2 * jobs,
             )
             total = sum(spec.session_count(subject) for subject in range(1, subjects + 1))
+            total += healthy  # of one scan each
             counted = _counted(scans, total, progress)
             if raw:
                 again = (raw_phantom(spec.name, scan, seed=seed) for scan in counted)
