@@ -31,6 +31,7 @@ class FPI(DeepMethod):
         name="fpi",
         title="FPI",
         citation="Tan et al. 2022",
+        needs=frozenset({"other_people"}),
         presets={
             "paper": {
                 "width": 32,

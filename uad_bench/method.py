@@ -21,7 +21,7 @@ from uad_bench import fitted_state
 from uad_bench.errors import UadBenchError
 from uad_bench.system.yaml_files import Written
 
-Need = Literal["tissue_prior", "lesion_masks", "gpu"]
+Need = Literal["tissue_prior", "lesion_masks", "other_people", "gpu"]
 FloatArray = NDArray[np.float32]
 
 TISSUES = ("CSF", "GM", "WM", "background")

@@ -20,6 +20,7 @@ REFERENCE = Path(__file__).parents[1] / "reference"
 NEEDS = {
     "tissue_prior": "tissue maps, or the template's",
     "lesion_masks": "lesion masks",
+    "other_people": "two healthy people to learn from, or more",
     "gpu": "a GPU",
 }
 COSTS = (

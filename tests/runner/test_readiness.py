@@ -232,6 +232,24 @@ def test_a_batch_larger_than_the_training_data_stops_the_run_before_anything_is_
     assert [path.name for path in results.rglob("*") if path.is_file()] in ([], [".lock"])
 
 
+@pytest.mark.parametrize("where", ["real", "simulated"])
+def test_a_method_that_compares_people_is_refused_where_there_is_one(run, lab, tmp_path, where):
+    data = ("--data-root", lab) if where == "real" else ()
+    said = run(
+        *("run", "--methods", "fpi,thresholding", "--datasets", "wmh", *data, "--limit", "1"),
+        *("--controls", "", "--no-mlflow", "--results", tmp_path / "results"),
+        *("--device", "nosuch"),
+    )
+    assert "fpi: learns from what healthy people do not have in common, and hi has 1" in said
+    assert "nosuch" in said, "all reasons at once"
+
+
+def test_a_method_that_compares_people_takes_two(lab, prepared, tmp_path, capsys):
+    command = ("run", "--methods", "fpi", "--datasets", "wmh", "--limit", "2", "--dry-run")
+    where = ("--data-root", str(lab), "--cache", str(prepared), "--controls", "")
+    assert main([*command, *where, "--results", str(tmp_path / "results")]) == 0
+
+
 @given(st.text(min_size=1, max_size=400), st.integers(10, 100))
 def test_a_shortened_name_fits_and_stays_unique(text, most):
     short = shortened(text, most)

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from uad_bench.errors import ScanError, UadBenchError
+from uad_bench.method import Method
 from uad_bench.phantom.layouts import is_simulated
+from uad_bench.phantom.specs import dataset_spec, split_of
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.gather import STORES, Data, phantom_folder, source_order, tissue_source
 from uad_bench.runner.data.source import Source, cache_folder
@@ -185,6 +187,39 @@ def stated_tissues(config: RunConfig, training: Source) -> int | None:
         return None
     scans, _ = chosen_scans(training.dataset, training.folder, config.limit)
     return len({scan.subject for scan in scans if scan.split == "train" and scan.tissues})
+
+
+def lonely(config: RunConfig, training: Source, methods: Iterable[type[Method]]) -> Iterator[str]:
+    """Say which methods compare healthy people with each other and would have one alone.
+
+    Args:
+        config: the run.
+        training: the healthy people.
+        methods: those of the run; supervised ones learn from others.
+
+    Raises:
+        UadBenchError: the dataset contradicts itself, or its exclusions cannot be read.
+    """
+    names = [
+        one.info.name
+        for one in methods
+        if "other_people" in one.info.needs and not one.info.supervised
+    ]
+    if names and (people := _training_people(config, training)) < 2:
+        yield (
+            f"{', '.join(names)}: learns from what healthy people do not have in common, and "
+            f"{training.label} has {people} to learn from: give 2 or more"
+        )
+
+
+def _training_people(config: RunConfig, training: Source) -> int:
+    """How many people detectors learn from, by names alone."""
+    if training.folder is not None:
+        scans, _ = chosen_scans(training.dataset, training.folder, config.limit)
+        return len({scan.subject for scan in scans if scan.split == "train"})
+    splits, (_, subjects) = dataset_spec(training.label).splits, phantom_folder(config, training)
+    people = sum(split_of(number + 1, splits) == "train" for number in range(subjects))
+    return min(people, config.limit or people)
 
 
 def fallback_note(titles: Sequence[str], said: str) -> str:

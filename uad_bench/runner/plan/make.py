@@ -15,6 +15,7 @@ from uad_bench.plugins.registry import Registry
 from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.readiness import (
     fallback_note,
+    lonely,
     noted,
     refuse,
     stated_tissues,
@@ -95,6 +96,7 @@ def make_plan(config: RunConfig, registry: Registry) -> Plan:
     with noted(problems):
         sources = find_sources(config, registry)
         problems += unfit_data(config, sources)
+        problems += lonely(config, sources.training, [one.method for one in methods])
     refuse(problems)
     assert sources is not None
     notes = (*place_notes(config), *_notes(config, methods, sources, atlas))
@@ -168,6 +170,7 @@ def plan_training(config: RunConfig, registry: Registry) -> Plan:
                 "learns from one dataset; name one"
             )
         problems += unfit_data(config, sources)
+        problems += lonely(config, training, [one.method for one in methods])
     refuse(problems)
     assert sources is not None
     notes = tuple(_notes(config, methods, sources, atlas))

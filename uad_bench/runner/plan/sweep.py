@@ -14,7 +14,7 @@ from uad_bench.method import Method, Params, ReconstructionMethod, SearchRange, 
 from uad_bench.plugins.registry import Registry
 from uad_bench.report.figures.sweep import Value, shown
 from uad_bench.runner.config import RunConfig
-from uad_bench.runner.data.readiness import noted, refuse, unfit_data, unwritable
+from uad_bench.runner.data.readiness import lonely, noted, refuse, unfit_data, unwritable
 from uad_bench.runner.data.source import Source
 from uad_bench.runner.data.sources import Sources, find_training, refuse_useless_pattern
 from uad_bench.runner.detectors.params import given_params, unknown_parameter
@@ -99,6 +99,7 @@ def plan_sweep(
         training = find_training(config, registry)
         refuse_useless_pattern(config.lesion_pattern, (training,))
         problems += unfit_data(config, Sources(training, (), ()))
+        problems += lonely(config, training, () if swept is None else (swept[0],))
     problems += unwritable(config.said("results"), config.results)
     problems += unfit_place(config)
     refuse(problems)
