@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from uad_bench.errors import UadBenchError
 from uad_bench.method import FitContext, FitReport, MethodInfo, Slices
 from uad_bench.models.backbones import STRIDE
 from uad_bench.models.batches import Batch
@@ -50,18 +50,11 @@ class PaDiM(FeatureMethod):
     bands_: int
 
     @classmethod
-    def resolve(cls, params: Any) -> Any:
-        """Return the parameters, once the backbone is known to have the channels.
-
-        Raises:
-            UadBenchError: if it has fewer, or its weights are not there.
-        """
+    def faults(cls, params: Any) -> Iterator[str]:
+        """Say whether the backbone has too few channels."""
         most = sum(cls(params).channels)
         if params.channels > most:
-            raise UadBenchError(
-                f"channels {params.channels}, but {params.backbone} has {most}; take fewer"
-            )
-        return super().resolve(params)
+            yield f"channels {params.channels}, but {params.backbone} has {most}; take fewer"
 
     def build(self) -> None:
         """Set the empty Gaussians."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from uad_bench.method import FitContext, FitReport, MethodInfo, Slices
 from uad_bench.models.batches import Batch
-from uad_bench.models.features.coreset import coreset, distance_to_nearest
+from uad_bench.models.features.coreset import coreset, distance_to_nearest, fitting
 from uad_bench.training.feature_method import FeatureMethod, FeatureParams
 
 
@@ -28,7 +28,8 @@ class PatchCore(FeatureMethod):
         memory: int = Field(default=1000, ge=1)
         """Patches that are kept."""
         candidates: int = Field(default=50_000, ge=1)
-        """Patches to choose from; where there are more, as many are drawn."""
+        """Patches to choose from; where there are more, as many are drawn, and fewer where half of
+        the free memory does not hold them."""
 
     info = MethodInfo(
         name="patchcore",
@@ -49,13 +50,18 @@ class PatchCore(FeatureMethod):
         source = torch.Generator(context.device).manual_seed(context.seed)
         total = self.places(train)
         drawn = torch.randperm(total, generator=source, device=source.device)
-        some = self._patches_of(train, drawn[: self.params.candidates].sort().values)
+        wanted, channels = min(self.params.candidates, total), sum(self.channels)
+        held = fitting(channels, context.device)
+        count = wanted if held is None else min(wanted, held)
+        some = self._patches_of(train, drawn[:count].sort().values)
         rows = coreset(some, self.params.memory, source)
         self.kept_ = len(rows)
-        self.memory_ = _Memory(self.kept_, sum(self.channels)).to(context.device)
+        self.memory_ = _Memory(self.kept_, channels).to(context.device)
         self.memory_.patches.copy_(some[rows])
-        note = f"{self.kept_} of {len(some)} of {total} patches kept"
-        return FitReport(slices_seen=len(train), notes=(note,))
+        notes = [f"{self.kept_} of {len(some)} of {total} patches kept"]
+        if count < wanted:
+            notes.append(f"half of the free memory holds {count} of {wanted} to choose from")
+        return FitReport(slices_seen=len(train), notes=tuple(notes))
 
     def _patches_of(self, slices: Slices, drawn: Tensor) -> Tensor:
         """Some of the patches; no more of them are ever held than a batch has beside these."""

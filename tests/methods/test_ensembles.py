@@ -100,6 +100,32 @@ def test_a_member_has_the_values_that_are_set_for_its_method(lab, folder, tmp_pa
     assert trained(tmp_path) == [("0", "0.4"), ("1", "0.4")]
 
 
+def test_a_member_that_cannot_be_trained_is_named_and_fails_its_ensemble_alone(
+    lab, folder, tmp_path
+):
+    failing = MEMBER.replace(
+        "        self.level_,",
+        "        if context.seed:\n"
+        "            raise DivergenceError('the loss is no longer finite')\n"
+        "        self.level_,",
+    ).replace("import numpy", "from uad_bench.errors import DivergenceError\nimport numpy")
+    (folder / "member.py").write_text(failing)
+    assert run(lab, folder, "--methods", "the-member,team", "--no-tune") == 1
+    cells = {cell.spec.method: cell for cell in load_cells(tmp_path / "results")}
+    assert cells["the-member"].state == "done"
+    said = "member the-member, seed 1: the loss is no longer finite"
+    assert (cells["team"].state, cells["team"].reason) == ("failed", said)
+
+
+def test_a_member_whose_file_is_gone_is_refused_with_the_line_that_wants_it(lab, folder, capsys):
+    (folder / "member.py").unlink()
+    assert run(lab, folder, "--methods", "team,nosuch", "--no-tune") == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "team does not import" in error
+    assert "member" in error
+    assert "nosuch" in error, "all reasons at once"
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -280,6 +306,39 @@ def test_a_detector_that_caps_healthy_scores_does_not_silence_the_other():
     order = np.argsort(pair.joined[1].score(scan)[lesion])
     assert (np.diff(found[lesion][order]) >= 0).all()
     assert len(np.unique(found[lesion])) > 100
+
+
+class Lacking(Noisy):
+    """Cannot be used here."""
+
+    info = MethodInfo("lacking", "Lacking")
+
+    @classmethod
+    def resolve(cls, params):
+        raise UadBenchError(f"weights {cls.info.name}.pt: No such file or directory")
+
+
+class Missing(Lacking):
+    """Neither can this."""
+
+    info = MethodInfo("missing", "Missing")
+
+
+def test_all_that_members_lack_is_said_at_once():
+    class Poor(Ensemble):
+        class Params(EnsembleParams):
+            """Hyper-parameters."""
+
+            lacking: Params = Params()
+            noisy: Params = Params()
+            missing: Params = Params()
+
+        info = MethodInfo("poor", "Poor")
+        members = (Lacking, Noisy, Missing)
+
+    said = "member lacking: weights lacking.pt: .*; member missing: weights missing.pt: "
+    with pytest.raises(UadBenchError, match=said):
+        Poor.resolve(Poor.Params())
 
 
 def test_healthy_voxels_are_needed():

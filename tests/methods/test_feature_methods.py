@@ -27,6 +27,7 @@ from uad_bench.models.backbones import (
     share_inside,
 )
 from uad_bench.models.batches import Batch
+from uad_bench.models.features import coreset as coreset_module
 from uad_bench.models.features.coreset import coreset, distance_to_nearest
 from uad_bench.plugins.conformance import check_method
 
@@ -153,6 +154,40 @@ def test_a_memory_larger_than_allowed_is_thinned_and_said():
     assert any(note.startswith("7 of 20 of ") for note in report.notes)
     seen = torch.cat([patches for patches, _, _ in method.patches(slices(24))])
     assert distance_to_nearest(method.memory_.patches, seen).max() < 1e-2
+
+
+def test_patches_to_choose_from_that_memory_does_not_hold_are_thinned_and_said(monkeypatch):
+    a_patch = 4 * (2 * GRID + 6)
+    monkeypatch.setattr(coreset_module, "free_memory", lambda: 2 * 9 * a_patch + 1)
+    method, report = fitted(PatchCore, memory=7)
+    total = method.places(slices(24))
+    assert f"7 of 9 of {total} patches kept" in report.notes
+    said = f"half of the free memory holds 9 of {total} to choose from"
+    assert said in report.notes
+    few, _ = fitted(PatchCore, memory=7, candidates=9)
+    assert torch.equal(method.memory_.patches, few.memory_.patches), "as if so many were asked for"
+
+
+@pytest.mark.parametrize("free", [None, 10**12])
+def test_enough_or_unknown_memory_changes_nothing(free, monkeypatch):
+    expected, report = fitted(PatchCore, memory=7, candidates=20)
+    monkeypatch.setattr(coreset_module, "free_memory", lambda: free)
+    method, again = fitted(PatchCore, memory=7, candidates=20)
+    assert torch.equal(method.memory_.patches, expected.memory_.patches)
+    assert report.notes == again.notes
+
+
+def test_a_memory_that_is_compared_in_parts_has_the_same_nearest_patch(monkeypatch):
+    rng = np.random.default_rng(0)
+    patches, kept = (torch.from_numpy(rng.normal(size=(size, 4))) for size in (30, 17))
+    expected = distance_to_nearest(patches, kept)
+    monkeypatch.setattr(coreset_module, "_AT_ONCE", 5)
+    assert torch.allclose(distance_to_nearest(patches, kept), expected, atol=1e-6)
+
+
+def test_padim_says_at_once_that_it_has_too_many_channels_and_no_weights():
+    with pytest.raises(UadBenchError, match=r"has 256; take fewer; .* needs a weight file"):
+        PaDiM.resolve(PaDiM.Params(backbone="resnet18", channels=999))
 
 
 def test_a_patch_of_the_memory_is_at_distance_0():

@@ -107,9 +107,20 @@ class Ensemble(EnsembleMethod):
 
     @classmethod
     def resolve(cls, params: Any) -> Any:
-        """Return the parameters, those of every member resolved by itself."""
-        own = {member_field(one): one for one in cls.members}
-        found = {name: one.resolve(getattr(params, name)) for name, one in own.items()}
+        """Return the parameters, those of every member resolved by itself.
+
+        Raises:
+            UadBenchError: what members lack, all of it at once.
+        """
+        found, problems = {}, list[str]()
+        for one in cls.members:
+            name = member_field(one)
+            try:
+                found[name] = one.resolve(getattr(params, name))
+            except UadBenchError as error:
+                problems.append(f"member {one.info.name}: {error}")
+        if problems:
+            raise UadBenchError("; ".join(problems))
         return params.model_copy(update=found)
 
     def detectors(self, seed: int) -> Iterator[tuple[type[Method], Any, int]]:

@@ -88,15 +88,27 @@ class FeatureMethod(Method):
         self.normaliser_ = Normaliser(sum(self.channels))
 
     @classmethod
+    def faults(cls, params: Any) -> Iterator[str]:  # noqa: ARG003
+        """Yield what is wrong with the parameters for this backbone, one text each."""
+        yield from ()
+
+    @classmethod
     def resolve(cls, params: Any) -> Any:
         """Return the parameters with the checksum of the weight file, where the backbone has one.
 
         A detector is then known by the weights behind it, not by their file's name.
 
         Raises:
-            UadBenchError: if the weights are missing, are others, or are no weights.
+            UadBenchError: if the weights are missing, are others, or are no weights; and what else
+                is wrong with the parameters.
         """
-        found = find_backbone(params.backbone, params.weights, params.weights_sha256)
+        problems, found = list(cls.faults(params)), None
+        try:
+            found = find_backbone(params.backbone, params.weights, params.weights_sha256)
+        except UadBenchError as error:
+            problems.append(str(error))
+        if problems:
+            raise UadBenchError("; ".join(problems))
         return params.model_copy(update={"weights_sha256": found})
 
     def fit(self, train: Slices, validation: Slices, context: FitContext) -> FitReport:

@@ -5,6 +5,29 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from uad_bench.system.machine import free_memory
+
+_SHARE = 0.5
+"""Of the free memory that patches to choose from may take."""
+
+_AT_ONCE = 50_000
+"""Kept patches that others are compared with at once."""
+
+
+def fitting(channels: int, device: torch.device | str) -> int | None:
+    """Return how many patches to choose from memory holds, at least one; ``None``: nobody knows.
+
+    While they are gathered, and while some are chosen, each takes twice its channels, or some
+    numbers more.
+
+    Args:
+        channels: of a patch.
+        device: where they are.
+    """
+    where = torch.device(device)
+    free = torch.cuda.mem_get_info(where)[0] if where.type == "cuda" else free_memory()
+    return None if free is None else max(1, int(_SHARE * free) // (4 * (2 * channels + 6)))
+
 
 def coreset(patches: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Return the rows of patches that are kept, ``[count]``, or all where there are fewer.
@@ -36,4 +59,5 @@ def coreset(patches: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 def distance_to_nearest(patches: Tensor, kept: Tensor) -> Tensor:
     """Return the Euclidean distance of each patch to the nearest kept one, ``[N, D] -> [N]``."""
-    return torch.cdist(patches, kept).min(dim=1).values
+    parts = [torch.cdist(patches, part).min(dim=1).values for part in torch.split(kept, _AT_ONCE)]
+    return parts[0] if len(parts) == 1 else torch.stack(parts).min(dim=0).values

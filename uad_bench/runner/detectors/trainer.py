@@ -11,6 +11,7 @@ from pathlib import Path
 
 from uad_bench.cells import EvaluationSpace, FitRecord, short_hash
 from uad_bench.dataset import Split
+from uad_bench.errors import RunError, UadBenchError
 from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.evaluation.protocol import validation_histogram
 from uad_bench.evaluation.scores.histograms import ScoreHistogram
@@ -177,7 +178,7 @@ class Trainer:
             The ensemble, what its trainings amounted to, and the seconds that they took.
         """
         fitted = method(params)
-        found = [self.detector(*one, None) for one in fitted.detectors(seed)]
+        found = [self._member(*one) for one in fitted.detectors(seed)]
         fitted.join([member for member, _ in found])
         records = [record for _, record in found]
         report = FitReport(
@@ -186,6 +187,16 @@ class Trainer:
             notes=tuple(f"member {record.detector}" for record in records),
         )
         return fitted, report, sum(record.wall_s for record in records)
+
+    def _member(self, method: type[Method], params: Params, seed: int) -> tuple[Method, FitRecord]:
+        """Train one member of an ensemble, or load it; a failure says whose it is."""
+        try:
+            return self.detector(method, params, seed, None)
+        except RunError:
+            raise
+        except UadBenchError as error:
+            name = f"member {self.named(method)}, seed {seed}"
+            raise UadBenchError(f"{name}: {error}") from error
 
     def _described(self, fitted: Method, seed: int, fit: FitRecord) -> DetectorRecord:
         """What the folder of a detector says of it."""
