@@ -105,6 +105,14 @@ def test_controls_get_the_largest_budget_of_the_methods():
         }
 
 
+def test_controls_compute_in_the_precision_of_the_method_whose_budget_they_have():
+    coarse = {"vae.width": 64, "vae.precision": "bfloat16"}
+    found = planned("gmvae,vae", param=coarse)
+    assert {found[name]["precision"] for name in TRAINED} == {"bfloat16"}
+    found = planned("gmvae,vae", param=coarse | {"gmvae.width": 128})
+    assert {found[name]["precision"] for name in TRAINED} == {"float32"}
+
+
 def test_spa_without_prior_is_the_spa_of_this_run_in_all_but_beta():
     given = {"steps": 5, "width": 4, "snr": 4.0, "beta": 1e-3, "corruption": "noise"}
     found = planned("spa,vae", param={f"spa.{k}": v for k, v in given.items()} | {"vae.width": 64})

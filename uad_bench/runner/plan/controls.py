@@ -9,6 +9,9 @@ from typing import Any
 from uad_bench.method import Method, Params
 from uad_bench.plugins.registry import Registry
 
+_ALIKE = frozenset({"precision"})
+"""Parameters of every training in which a control is like its method, though they are no budget."""
+
 
 def default_controls(registry: Registry, methods: Sequence[type[Method]]) -> tuple[str, ...]:
     """The controls of a run of ``methods``, where the user names none: those that declare it.
@@ -32,7 +35,8 @@ def followed(
 
     A control that varies a method of the run (a subclass) takes what the user set for that method,
     except the parameters that it declares itself, and its budget. Any other takes the budget of the
-    method with the largest one. Only controls that train have a budget.
+    method with the largest one. Only controls that train have a budget. Both compute in the
+    precision of the method whose budget it is, so that nothing else makes the difference.
 
     Args:
         control: the control.
@@ -52,7 +56,8 @@ def followed(
         return float(prod(getattr(leader[1], name) for name in control.budget))
 
     method, params = max(varied or leaders, key=size)
-    values = {name: getattr(params, name) for name in control.budget}
+    both = control.Params.model_fields.keys() & type(params).model_fields.keys()
+    values = {name: getattr(params, name) for name in (*control.budget, *(_ALIKE & both))}
     if not varied:
         return values
     own = control.Params.__annotations__
