@@ -1,0 +1,160 @@
+"""Protects: supervised methods have no rank and say what they learned from; nothing is dropped."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from made_cells import made_cell, made_use
+
+import uad_bench as ub
+from studies.leaderboard import runs
+from studies.leaderboard.page import Command, page
+from studies.leaderboard.runs import Size, budgets, every_method, plan, refuse_impossible
+from uad_bench.cells import CellRecord, FitRecord
+from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.protocols.strict import STRICT
+from uad_bench.evaluation.values import Metric
+from uad_bench.plugins.registry import open_registry
+
+SIZE = Size(slices=60, phantoms=2, seeds=(0, 1), once=("gmvae-restoration",))
+HEALTHY = "msi-with-healthy"
+
+
+def cell(
+    method: str, auprc: float, dataset: str = "mslub", *, simulated: bool = True, on: str = ""
+) -> CellRecord:
+    names = {"hi": "HI", "with-healthy": "msi and healthy people"}
+    training = made_use(on or "hi", 4, simulated=simulated, title=names.get(on, ""))
+    people = {"patient_auroc": Metric(value=auprc)} if dataset == HEALTHY else {}
+    return made_cell(
+        method,
+        dataset,
+        post="star",
+        on=on,
+        protocol_version=STRICT.version,
+        control=method.startswith("control"),
+        supervised=bool(on),
+        training=training,
+        data=made_use(dataset, simulated=simulated),
+        fit=FitRecord(detector=f"{method}-s0", wall_s=3.0, slices_seen=60),
+        metrics={"auprc": Metric(value=auprc), **people},
+    )
+
+
+def written(tmp_path: Path, *parts: list[CellRecord], **command: object) -> str:
+    found = [ub.Results(tmp_path, tuple(cells)) for cells in parts]
+    return page(found, Command(SIZE, **command), (), "images/lesion.png")
+
+
+def section(text: str, title: str) -> str:
+    """The text below a heading, up to the next one."""
+    return re.split(r"\n#+ ", text.partition(f"# {title}\n")[2])[0]
+
+
+def test_a_supervised_method_is_in_the_tables_and_has_no_rank(tmp_path):
+    cells = [
+        *(cell(name, value) for name, value in (("spa", 0.4), ("vae", 0.3))),
+        cell("control-random", 0.1),
+        cell("unet", 0.9, on="with-healthy"),
+    ]
+    text = written(tmp_path, cells)
+    ranks = section(text, "Simulated people: mean rank over the datasets, 1 is best")
+    assert "U-Net" not in ranks
+    assert "| SPA | 1.0 |" in ranks
+    table = section(text, "Simulated people: AUPRC ↑")
+    assert "**0.400**" in table, "the best is an unsupervised one"
+    assert re.search(r"\*Supervised\*.*0\.900", table, re.DOTALL)
+    assert "U-Net‡ learned from 4 subjects of *msi and healthy people* (simulated)" in text
+
+
+def test_people_without_masks_to_learn_from_and_without_healthy_ones_are_said(tmp_path):
+    simulated = [cell("spa", 0.4, HEALTHY), cell("vae", 0.3, HEALTHY)]
+    real = [cell("spa", 0.4, simulated=False), cell("vae", 0.3, simulated=False)]
+    text = written(tmp_path, simulated, real)
+    first, second = section(text, "Simulated people"), section(text, "Real patients")
+    assert "One dataset has 4 healthy people beside as many patients of MSI" in first
+    assert "No dataset here has healthy people of its own" in second
+    assert "No method learned from lesion masks of these people." in second
+    assert "### Simulated people: Detection of patients: AUROC" in text
+    assert "### Real patients: Detection of patients: AUROC" not in text
+
+
+def test_the_command_repeats_the_page_and_names_no_folder_of_this_machine(tmp_path):
+    root = tmp_path / "data"
+    text = written(
+        tmp_path,
+        [cell("spa", 0.4), cell("vae", 0.3)],
+        data_root=root,
+        datasets=f"all,bids:{root}/ours",
+        supervised_on="brats",
+    )
+    assert (
+        "python -m studies.leaderboard --results RESULTS --slices 60 --phantoms 2 --seeds 0,1 "
+        "--once gmvae-restoration --data-root DIR --datasets all,bids:DIR/ours "
+        "--supervised-on brats`"
+    ) in text
+    assert str(tmp_path) not in text
+
+
+@pytest.fixture
+def people(monkeypatch):
+    """The simulated people are there already."""
+    monkeypatch.setattr(runs, "_people", lambda *_: "msi:people/with-healthy")
+
+
+@pytest.mark.usefixtures("people")
+def test_both_parts_have_every_method_and_the_supervised_where_there_are_masks(tmp_path):
+    simulated, real = plan(SIZE, tmp_path, data_root=tmp_path)
+    everyone = set(every_method(open_registry(None)))
+    assert "unet" in everyone
+    for part, missing in ((simulated, set()), (real, {"unet"})):
+        first, second = part.runs
+        assert {*first["methods"], *second["methods"]} == everyone - missing
+        assert second["methods"] == ["gmvae-restoration"]
+        assert (first["seeds"], second["seeds"]) == ((0, 1), (0,))
+        assert (first["controls"], second["controls"]) == (None, ())
+    assert simulated.runs[0]["supervised_on"] == ("msi:people/with-healthy",)
+    assert real.learned == simulated.folder / "detectors"
+
+
+@pytest.mark.usefixtures("people")
+def test_a_parameter_goes_to_the_runs_that_it_counts_for_and_one_of_nobody_is_refused(tmp_path):
+    param = {"gmvae.width": "8", "gmvae-restoration.clip": "9", "unet.width": "4", "spa.no": "1"}
+    size = Size(slices=60, phantoms=2, seeds=(0,), once=SIZE.once, param=param)
+    simulated, real = plan(size, tmp_path, data_root=tmp_path)
+    for part, learning in ((simulated, True), (real, False)):
+        first, second = (one["param"] for one in part.runs)
+        assert (first["gmvae.width"], second["gmvae.width"]) == ("8", "8")
+        assert "gmvae-restoration.clip" not in first
+        assert second["gmvae-restoration.clip"] == "9"
+        assert ("unet.width" in first) == learning
+        assert "spa.no" in first
+    alone = Size(slices=60, phantoms=2, seeds=(0,), methods=("vae",), param={"spa.beta": "1"})
+    (part,) = plan(alone, tmp_path)
+    assert part.runs[0]["param"]["spa.beta"] == "1", "which the plan refuses"
+
+
+@pytest.mark.usefixtures("people")
+def test_what_cannot_be_is_refused_before_the_first_run_with_all_reasons(tmp_path):
+    param = {"vae.no": "1"}
+    size = Size(slices=60, phantoms=2, seeds=(0,), methods=("vae", "nosuch"), param=param)
+    with pytest.raises(UadBenchError, match="nosuch"):
+        plan(size, tmp_path)
+    size = Size(slices=60, phantoms=2, seeds=(0,), methods=("vae",), param=param)
+    parts = plan(size, tmp_path / "results", data_root=tmp_path, datasets=("all", "bids:nowhere"))
+    with pytest.raises(UadBenchError) as error:
+        refuse_impossible(parts)
+    assert "vae.no" in str(error.value)
+    assert "bids:nowhere" in str(error.value)
+    assert not (tmp_path / "results").exists()
+
+
+def test_every_network_sees_the_same_number_of_slices():
+    registry = open_registry(None)
+    found = budgets(registry, every_method(registry), 600)
+    for key, steps in found.items():
+        params = registry.method(key.partition(".")[0]).Params()
+        assert 600 <= steps * params.batch_size < 600 + params.batch_size, key
+    assert {"unet.steps", "spa.steps", "dae.steps"} <= found.keys()
