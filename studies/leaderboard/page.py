@@ -11,6 +11,8 @@ from statistics import fmean
 import uad_bench as ub
 from studies.submissions import Submission, sections
 from uad_bench.cells import CellRecord
+from uad_bench.report.bercea2022 import BERCEA_2022
+from uad_bench.report.tables.arrange import training_title
 
 from .runs import OTHER_PEOPLE, WITH_HEALTHY, Size
 
@@ -123,9 +125,11 @@ def _standings(results: ub.Results, size: Size) -> list[str]:
         *_below_chance(dict(mean[order[0]]), controls),
     ]
     for number, metric in enumerate(order):
-        text = results.table(metric, intervals=True, rows="methods").markdown()
-        caption, title, table = (part.strip() for part in text.split("**", 2))
-        parts += [f"### {people}: {title}", *([caption] if not number else []), table]
+        known = frame[(frame.metric == metric) & frame.value.notna()].dataset.unique()
+        table = results.table(metric, intervals=True, rows="methods", datasets=list(known))
+        text = table.markdown()
+        caption, title, body = (part.strip() for part in text.split("**", 2))
+        parts += [f"### {people}: {title}", *([caption] if not number else []), body]
     failed = {f"- `{one.spec.method}`: {one.reason}": None for one in results.failed}
     return parts + (["### Failed", "\n".join(failed)] if failed else [])
 
@@ -133,19 +137,17 @@ def _standings(results: ub.Results, size: Size) -> list[str]:
 def _supervised(cells: Sequence[CellRecord]) -> Iterator[str]:
     """Say what each supervised method learned from, where there is one."""
     taught = {
-        (cell.method_title, cell.spec.supervised_on): cell.training
+        (cell.method_title, training_title(cell.training, BERCEA_2022)): cell.training
         for cell in cells
         if cell.supervised and cell.training is not None
     }
-    for (title, on), training in taught.items():
-        who = training.title or on
+    for (title, who), training in taught.items():
         people = "1 subject" if training.subjects == 1 else f"{training.subjects} subjects"
-        kind = "simulated" if training.simulated else "real"
         yield (
-            f"{title}‡ learned from {people} of *{who}* ({kind}) with their lesion masks, and its "
-            "state was chosen by others of them. It is tested on every dataset; of that one, on "
-            "the rest alone. It saw what the other methods have to find, so it is apart in every "
-            "table and has no rank."
+            f"{title}‡ learned from {people} of {who} with their lesion masks, and its state was "
+            "chosen by others of them. It is tested on every dataset; of that one, on the rest "
+            "alone. It saw what the other methods have to find, so it is apart in every table and "
+            "has no rank."
         )
     if not taught:
         yield "No method learned from lesion masks of these people."
