@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.scores.histograms import ScoreHistogram
 from uad_bench.evaluation.scores.tally import Tally
-from uad_bench.system.archives import npz_bytes
-from uad_bench.system.disk import write_whole
+from uad_bench.system.archives import Array, Column, write_npz
+from uad_bench.system.disk import opened_whole, writing
 
 _PARTS = ("sizes", "levels", "counts")
 
@@ -29,21 +30,29 @@ _DAMAGED = (
 def save_histograms(path: Path, histograms: Mapping[str, ScoreHistogram]) -> None:
     """Write histograms to a sparse ``.npz``, whole or not at all, the same bytes every time.
 
+    They are read one after the other, so that no more than one has to be in memory.
+
     Raises:
         UadBenchError: if the file cannot be written.
     """
     names = sorted(histograms)
-    arrays: dict[str, NDArray[np.generic]] = {"names": np.array(names, dtype=np.str_)}
+
+    def tallies(kind: str) -> Iterator[Tally]:
+        return (getattr(histograms[name], kind) for name in names)
+
+    arrays: dict[str, Array] = {"names": np.array(names, dtype=np.str_)}
     for kind in ("healthy", "lesion"):
-        tallies: list[Tally] = [getattr(histograms[name], kind) for name in names]
-        arrays[f"{kind}_sizes"] = np.array([len(one.levels) for one in tallies], dtype=np.int64)
-        arrays[f"{kind}_levels"] = np.concatenate(
-            [np.zeros(0, np.uint16), *(one.levels for one in tallies)]
+        sizes = np.array([len(one.levels) for one in tallies(kind)], dtype=np.int64)
+        total = int(sizes.sum())
+        levels, counts = (
+            (one.levels for one in tallies(kind)),
+            (one.counts for one in tallies(kind)),
         )
-        arrays[f"{kind}_counts"] = np.concatenate(
-            [np.zeros(0, np.int64), *(one.counts for one in tallies)]
-        )
-    write_whole(path, npz_bytes(arrays))
+        arrays[f"{kind}_sizes"] = sizes
+        arrays[f"{kind}_levels"] = Column(np.dtype(np.uint16), total, levels)
+        arrays[f"{kind}_counts"] = Column(np.dtype(np.int64), total, counts)
+    with writing(path), opened_whole(Path(os.path.realpath(path))) as file:
+        write_npz(file, arrays)
 
 
 def load_histograms(path: Path) -> dict[str, ScoreHistogram]:

@@ -41,6 +41,7 @@ from uad_bench.runner.run import Outcome, run
 NOWHERE = Environment(
     versions={}, git_commit=None, device="cpu", started="", wall_s=0, peak_memory_mb=0
 )
+RECORD = PartRecord(traits=(), orderings={}, shapes={}, example=None, environment=NOWHERE)
 SHAPE = (4, 12, 10)
 
 
@@ -87,21 +88,17 @@ def test_any_division_in_any_order_comes_to_the_same_bits(
         for first, last in draw.draw(st.permutations(parts)):
             folder = PartFolder.of(Path(root), "one", first, last)
             folder.clear()
-            found = [protocol.measure(one, validation) for one in scans[first:last]]
-            folder.write(record({spec.name: folder.keep(spec, found)}), None)
+            folder.keep(spec, (protocol.measure(one, validation) for one in scans[first:last]))
+            folder.write(RECORD, None)
         measured: list[MeasuredScan] = []
         for first, last in parts:
             folder = PartFolder.of(Path(root), "one", first, last)
             assert folder.holds([spec], [])
-            measured += folder.measured(spec, folder.read().cells[spec.name])
+            found = folder.measured(spec)
+            assert not isinstance(found, Failure)
+            measured += found
         put_together = protocol.combined(measured, lambda: iter(scans), validation)
         assert said(put_together, Path(root)) == said(whole, Path(root))
-
-
-def record(cells: Any) -> PartRecord:
-    return PartRecord(
-        cells=cells, traits=(), orderings={}, shapes={}, example=None, environment=NOWHERE
-    )
 
 
 def test_a_protocol_that_reads_scans_again_says_so():
@@ -247,13 +244,60 @@ def test_a_part_of_another_evaluation_is_not_taken_for_one_of_this(
     assert not found.failed
 
 
-def test_a_damaged_part_is_done_again(words: dict[str, Any], tmp_path: Path, scored: list[slice]):
+@pytest.mark.parametrize("name", ["part.json", "strict-none.json"])
+def test_a_damaged_part_is_done_again(
+    words: dict[str, Any], tmp_path: Path, scored: list[slice], name: str
+):
     words |= {"controls": ""}
     stopped(words, (0, 2, 3), after=1)
-    (file,) = (tmp_path / "parts" / ".parts").glob("*/*/part.json")
+    (file,) = (tmp_path / "parts" / ".parts").glob(f"*/*/{name}")
     file.write_text("{", encoding="utf-8")
     assert not ran(words, Parted((0, 2, 3))).failed
     assert scored == [slice(0, 2), slice(0, 2), slice(2, 3)]
+
+
+COUNTING = """
+import gc
+from uad_bench.evaluation.protocol import Protocol
+from uad_bench.evaluation.protocols.strict import STRICT
+from uad_bench.evaluation.scored import MeasuredScan
+from uad_bench.evaluation.scores.tally import Tally
+
+started = []
+
+def alive():
+    gc.collect()
+    return sum(type(one) is Tally for one in gc.get_objects())
+
+def measure(scan, validation):
+    started.append(alive())
+    found = STRICT.measure(scan, validation)
+    many = {f"{number}": scan.whole_slice_histogram() for number in range(50)}
+    return MeasuredScan(found.scores, {**many, **found.histograms}, found.healthy, found.penalised)
+
+def combine(measured, scans, validation):
+    assert alive() - started[0] < 50
+    found = STRICT.combine(measured, scans, validation)
+    assert alive() - started[0] < 50
+    return found
+
+COUNTING = Protocol(name="counting", version=1, caption="version 1", description="counting",
+    metrics=STRICT.metrics, measure=measure, combine=combine)
+"""
+"""The protocol ``strict`` with more histograms; it fails where they are in memory."""
+
+
+@pytest.mark.parametrize("executor", [None, Parted((0, 2, 3))])
+def test_what_was_counted_in_a_scan_is_in_memory_only_while_it_is_used(
+    words: dict[str, Any], tmp_path: Path, executor: Any
+):
+    plugin = tmp_path / "counting.py"
+    plugin.write_text(COUNTING, encoding="utf-8")
+    words |= {"controls": "", "protocol": "counting", "plugin": [plugin]}
+    config = load_config(None, words)
+    found = run(config, open_registry(config.plugin), executor=executor)
+    assert not found.failed
+    assert len(found.records) == 2
 
 
 def test_a_method_that_fails_in_one_part_fails_as_in_one_process(

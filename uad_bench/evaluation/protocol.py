@@ -108,19 +108,26 @@ class Protocol:
         known = (one for one in self.metrics if one.name == name)
         return next(known, MetricInfo(name=name, title=name))
 
-    def evaluate(self, scans: ScanSource, validation: ScoreHistogram | None) -> Evaluation:
+    def evaluate(
+        self,
+        scans: ScanSource,
+        validation: ScoreHistogram | None,
+        keep: Callable[[MeasuredScan], MeasuredScan] = lambda scan: scan,
+    ) -> Evaluation:
         """Evaluate one detector's scores on one dataset.
 
         Args:
             scans: called to start reading; must yield the same scans every time, so that no more
                 than one has to be in memory.
             validation: in-brain scores of healthy validation scans, where there are any.
+            keep: is given each measured scan, and returns it with its histograms elsewhere, such
+                as in a file.
 
         Raises:
             UadBenchError: if there are no scans, two have one name, a threshold needs healthy
                 validation voxels and there are none, or the metrics are not those declared.
         """
-        measured = [self.measure(scan, validation) for scan in scans()]
+        measured = [keep(self.measure(scan, validation)) for scan in scans()]
         return self.combined(measured, scans, validation)
 
     def combined(

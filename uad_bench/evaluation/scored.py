@@ -121,7 +121,8 @@ class MeasuredScan:
 
     Attributes:
         scores: the numbers that need no other scan.
-        histograms: score histograms by domain, such as ``brain``.
+        histograms: score histograms by domain, such as ``brain``. A run keeps those of all scans in
+            a file, and each use of one reads it: use one at a time, and keep none.
         healthy: whether the subject is healthy.
         penalised: the metrics that entered with the penalty of an empty prediction.
     """
@@ -189,13 +190,30 @@ class Evaluation:
         return [f"n/a: {', '.join(some)}: {reason}" for reason, some in names.items()]
 
 
-def named_histograms(scans: Iterable[MeasuredScan]) -> dict[str, ScoreHistogram]:
+class _Named(Mapping[str, ScoreHistogram]):
+    """Histograms of scans by scan and domain; none is read before it is asked for."""
+
+    def __init__(self, scans: Iterable[MeasuredScan]) -> None:
+        self._places = {
+            f"{scan.name}/{domain}": (scan.histograms, domain)
+            for scan in scans
+            for domain in scan.histograms
+        }
+
+    def __getitem__(self, name: str) -> ScoreHistogram:
+        histograms, domain = self._places[name]
+        return histograms[domain]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def named_histograms(scans: Iterable[MeasuredScan]) -> Mapping[str, ScoreHistogram]:
     """The histograms of scans as an :class:`Evaluation` names them."""
-    return {
-        f"{scan.name}/{domain}": histogram
-        for scan in scans
-        for domain, histogram in scan.histograms.items()
-    }
+    return _Named(scans)
 
 
 def as_score(threshold: int) -> float:

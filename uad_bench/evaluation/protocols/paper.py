@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,38 +75,64 @@ _METRICS = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scan:
-    """One scan: who, its histogram, and the distance of each slice (NaN, inf: see hausdorff)."""
+    """What is added up of one scan: voxels, and slices with their distances in pixels.
 
-    subject: str
-    session: str | None
-    histogram: ScoreHistogram
-    distances: NDArray[np.float64]
+    Attributes:
+        measured: the scan.
+        lesion_voxels: how many there are.
+        voxels: how many are counted at all.
+        distance_sum: of the slices that show lesion and prediction.
+        with_both: slices that show lesion and prediction.
+        with_any: slices that show one of them.
+        scores: the numbers of the scan.
+    """
 
-    @property
-    def distance_sum(self) -> float:
-        """Sum of the distances of the slices that show both masks, in pixels."""
-        return float(self.distances[np.isfinite(self.distances)].sum())
+    measured: MeasuredScan
+    lesion_voxels: int
+    voxels: int
+    distance_sum: float
+    with_both: int
+    with_any: int
+    scores: ScanScores
 
-    @property
-    def slices_with_both(self) -> int:
-        """Slices that show lesion and prediction."""
-        return int(np.isfinite(self.distances).sum())
+    @classmethod
+    def of(cls, measured: MeasuredScan, distances: NDArray[np.float64], threshold: int) -> _Scan:
+        """Look at a scan at the threshold of the whole dataset.
 
-    @property
-    def slices_with_any(self) -> int:
-        """Slices that show lesion or prediction."""
-        return int((~np.isnan(self.distances)).sum())
-
-    def scores(self, threshold: int) -> ScanScores:
-        """The numbers of this scan at the threshold of the whole dataset."""
+        Args:
+            measured: the scan.
+            distances: of its slices (NaN, inf: see hausdorff).
+            threshold: of the whole dataset.
+        """
+        histogram = measured.histograms["slice"]
+        known = np.isfinite(distances)
+        total, both = float(distances[known].sum()), int(known.sum())
+        shown = int((~np.isnan(distances)).sum())
         values = {
-            "auprc": average_precision(self.histogram),
-            "prevalence": self.histogram.prevalence,
-            "max_dice": dice_at(self.histogram, threshold),
-            "hd": _ratio(self.distance_sum, self.slices_with_both),
-            "hd_coverage": _ratio(self.slices_with_both, self.slices_with_any),
+            "auprc": average_precision(histogram),
+            "prevalence": histogram.prevalence,
+            "max_dice": dice_at(histogram, threshold),
+            "hd": _ratio(total, both),
+            "hd_coverage": _ratio(both, shown),
         }
-        return ScanScores(subject=self.subject, session=self.session, metrics=values)
+        scores = replace(measured.scores, metrics=values)
+        lesion = histogram.lesion_voxels
+        voxels = lesion + histogram.healthy_voxels
+        return cls(measured, lesion, voxels, total, both, shown, scores)
+
+
+class _People(Sequence[ScoreHistogram]):
+    """The histogram of each person, which is pooled from the scans when it is used."""
+
+    def __init__(self, people: Sequence[Sequence[_Scan]]) -> None:
+        self._people = people
+
+    def __getitem__(self, at: Any) -> Any:
+        own = [one.measured.histograms["slice"] for one in self._people[at]]
+        return own[0] if len(own) == 1 else ScoreHistogram.pooled(own)
+
+    def __len__(self) -> int:
+        return len(self._people)
 
 
 def measure_paper(scan: ScoredScan, _: ScoreHistogram | None) -> MeasuredScan:
@@ -129,17 +156,12 @@ def combine_paper(
     best = max_dice(pooled)
     threshold = NOTHING if best is None else best[1]
     scans = [
-        _Scan(
-            scan.subject,
-            scan.session,
-            one.histograms["slice"],
-            slice_distances(scan.predicted(threshold), scan.lesion_mask),
-        )
+        _Scan.of(one, slice_distances(scan.predicted(threshold), scan.lesion_mask), threshold)
         for one, scan in zip(measured, source(), strict=True)
     ]
     return Evaluation(
         metrics=_metrics(scans, pooled, None if best is None else best[0]),
-        scans=tuple(scan.scores(threshold) for scan in scans),
+        scans=tuple(scan.scores for scan in scans),
         thresholds={} if best is None else {"max_dice": as_score(threshold)},
         histograms=named_histograms(measured),
     )
@@ -149,20 +171,16 @@ def _metrics(
     scans: Sequence[_Scan], pooled: ScoreHistogram, dice: float | None
 ) -> dict[str, Metric]:
     """The numbers of the dataset with their intervals."""
-    people = [
-        [scan for scan in scans if scan.subject == subject]
-        for subject in dict.fromkeys(scan.subject for scan in scans)
-    ]
-    histograms = [
-        own[0].histogram if len(own) == 1 else ScoreHistogram.pooled(scan.histogram for scan in own)
-        for own in people
-    ]
-    intervals = pooled_intervals(histograms)
-    lesions = [own.lesion_voxels for own in histograms]
-    voxels = [own.lesion_voxels + own.healthy_voxels for own in histograms]
+    found: dict[str, list[_Scan]] = {}
+    for scan in scans:
+        found.setdefault(scan.scores.subject, []).append(scan)
+    people = list(found.values())
+    intervals = pooled_intervals(_People(people))
+    lesions = [sum(scan.lesion_voxels for scan in own) for own in people]
+    voxels = [sum(scan.voxels for scan in own) for own in people]
     sums = [sum(scan.distance_sum for scan in own) for own in people]
-    both = [sum(scan.slices_with_both for scan in own) for own in people]
-    shown = [sum(scan.slices_with_any for scan in own) for own in people]
+    both = [sum(scan.with_both for scan in own) for own in people]
+    shown = [sum(scan.with_any for scan in own) for own in people]
     values = {
         "auprc": (average_precision(pooled), intervals.average_precision),
         "prevalence": (pooled.prevalence, ratio_interval(lesions, voxels, "share")),
@@ -171,8 +189,8 @@ def _metrics(
         "hd_coverage": (_ratio(sum(both), sum(shown)), ratio_interval(both, shown, "share")),
     }
     skipped = {
-        "hd": sum(scan.slices_with_both == 0 for scan in scans),
-        "hd_coverage": sum(scan.slices_with_any == 0 for scan in scans),
+        "hd": sum(scan.with_both == 0 for scan in scans),
+        "hd_coverage": sum(scan.with_any == 0 for scan in scans),
     }
     return {
         one.name: one.of(*values[one.name], skipped=skipped.get(one.name, 0)) for one in _METRICS

@@ -186,18 +186,19 @@ def _best_threshold(scans: Sequence[MeasuredScan]) -> _BestThreshold:
     and lowers nobody's Dice: the search over those levels is a search over all. Of several best
     thresholds the largest is taken.
     """
-    subjects: dict[str, list[ScoreHistogram]] = {}
+    subjects: dict[str, list[MeasuredScan]] = {}
     for scan in scans:
         if scan.histograms["brain"].lesion_voxels:
-            subjects.setdefault(scan.scores.subject, []).append(scan.histograms["brain"])
-    levels = ScoreHistogram.pooled(chain(*subjects.values())).lesion.levels
+            subjects.setdefault(scan.scores.subject, []).append(scan)
+    diseased = (scan.histograms["brain"] for scan in chain(*subjects.values()))
+    levels = ScoreHistogram.pooled(diseased).lesion.levels
     levels = levels[levels > 0]
     if not len(levels):
         return _BestThreshold(LEVELS - 1, None)
 
     def curves() -> Iterator[NDArray[np.float64]]:
         for own in subjects.values():
-            yield np.mean([dice_curve(one, levels) for one in own], axis=0)
+            yield np.mean([dice_curve(one.histograms["brain"], levels) for one in own], axis=0)
 
     mean = sum(curves(), np.zeros(1)) / len(subjects)
     return _BestThreshold(int(levels[largest_argmax(mean)]), best_mean_interval(curves))

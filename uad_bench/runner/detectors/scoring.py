@@ -80,6 +80,7 @@ class AnomalyMaps:
             has a lesion, or in native space.
         orderings: per post-processing, what 16 bits keep of the order of each scan's map.
         digests: of the files of the maps, where they were made elsewhere.
+        folder: where the scores are, and what is to be kept as long as they are.
     """
 
     dataset: PreparedDataset
@@ -89,6 +90,7 @@ class AnomalyMaps:
     example: Example | None
     orderings: Mapping[str, Sequence[Ordering]]
     digests: Sequence[str]
+    folder: Path
 
     def scored(
         self, postprocessing: str, space: EvaluationSpace = "template"
@@ -230,6 +232,7 @@ def stored_maps(
             example,
             found,
             digests,
+            folder,
         )
 
 

@@ -17,6 +17,7 @@ from uad_bench.runner.events import JobFailed
 from uad_bench.runner.executors.contract import Failure
 from uad_bench.runner.jobs.pictures import draw_cell
 from uad_bench.runner.jobs.setting import Setting
+from uad_bench.runner.jobs.spool import Spool
 from uad_bench.runner.store import Origin
 from uad_bench.volumes.store.prepared import PreparedDataset
 
@@ -89,9 +90,11 @@ class Scored:
         """A dataset all of whose scans were scored in this process."""
 
         def evaluation(spec: CellSpec) -> Evaluation:
+            spool = Spool(maps.folder / f"{spec.protocol}-{spec.postprocessing}.spool")
             return setting.store.protocol(spec).evaluate(
                 lambda: maps.scored(spec.postprocessing, spec.space),
                 scorer.validation.get(spec.postprocessing),
+                spool.keep,
             )
 
         traits = scan_traits(maps.dataset, maps.scans)

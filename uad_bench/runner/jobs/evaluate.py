@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -72,12 +72,12 @@ def evaluate_part(job: EvaluatePart, done: Done, setting: Setting) -> EvaluatedP
         some=slice(job.first, job.last),
         folder=folder.path if read_again else None,
     ) as maps:
-        cells = {
-            spec.name: folder.keep(spec, _measured(spec, maps, validation, watch, setting))
-            for spec in task.pending
-        }
+        for spec in task.pending:
+            try:
+                folder.keep(spec, _measured(spec, maps, validation, setting))
+            except Exception as error:  # of one cell; the others go on
+                folder.keep_failure(spec, Failure.of(error, watch.read()))
         record = PartRecord(
-            cells=cells,
             traits=scan_traits(task.dataset, maps.scans),
             orderings={name: tuple(found) for name, found in maps.orderings.items()},
             shapes={
@@ -95,16 +95,12 @@ def _measured(
     spec: CellSpec,
     maps: AnomalyMaps,
     validation: Mapping[str, ScoreHistogram],
-    watch: Stopwatch,
     setting: Setting,
-) -> list[MeasuredScan] | Failure:
-    """Measure scans for one cell; one that fails stops none of the others."""
-    protocol, variant = setting.store.protocol(spec), spec.postprocessing
-    try:
-        scans = maps.scored(variant, spec.space)
-        return [protocol.measure(scan, validation.get(variant)) for scan in scans]
-    except Exception as error:
-        return Failure.of(error, watch.read())
+) -> Iterator[MeasuredScan]:
+    """Measure scan after scan for one cell."""
+    measure, variant = setting.store.protocol(spec).measure, spec.postprocessing
+    for scan in maps.scored(variant, spec.space):
+        yield measure(scan, validation.get(variant))
 
 
 def _put_together(
@@ -124,15 +120,16 @@ def _put_together(
         next((one for one in examples if one is not None), None),
         _chained(part.orderings for _, part in found),
         (),
+        folders[0].path.parent,
     )
 
     def evaluation(spec: CellSpec) -> Evaluation | Failure:
         measured: list[MeasuredScan] = []
-        for folder, part in found:
-            cell = part.cells[spec.name]
-            if cell.failure is not None:
-                return cell.failure
-            measured += folder.measured(spec, cell)
+        for folder in folders:
+            some = folder.measured(spec)
+            if isinstance(some, Failure):
+                return some
+            measured += some
         variant = spec.postprocessing
         return setting.store.protocol(spec).combined(
             measured, lambda: maps.scored(variant, spec.space), validation.get(variant)

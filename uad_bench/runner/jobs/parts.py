@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from uad_bench.cells import CellSpec, Environment, ScanTraits
-from uad_bench.evaluation.scored import MeasuredScan, named_histograms
+from uad_bench.evaluation.scored import MeasuredScan
 from uad_bench.evaluation.scores.ordering import Ordering
 from uad_bench.evaluation.values import ScanScores
-from uad_bench.histogram_files import load_histograms, save_histograms
 from uad_bench.runner.data.gather import Data
 from uad_bench.runner.detectors.scoring import Example, levels_file, read_levels
 from uad_bench.runner.executors.contract import Done, Failure
+from uad_bench.runner.jobs.spool import Place, Spool
 from uad_bench.runner.jobs.train import Trained
 from uad_bench.runner.plan.job import Evaluate, EvaluatePart, Job
 from uad_bench.system.archives import npz_bytes
@@ -67,12 +67,12 @@ class _Record(BaseModel):
 
 
 class _Scan(_Record):
-    """A :class:`MeasuredScan` but for its histograms, and the domains of these."""
+    """A :class:`MeasuredScan` but for its histograms, and where these are, by domain."""
 
     scores: ScanScores
     healthy: bool
     penalised: frozenset[str]
-    domains: tuple[str, ...]
+    places: Mapping[str, Place]
 
 
 class _Cell(_Record):
@@ -83,10 +83,9 @@ class _Cell(_Record):
 
 
 class PartRecord(_Record):
-    """What is known of some scans of a dataset.
+    """What is known of some scans of a dataset, but for what was measured.
 
     Attributes:
-        cells: by the cell's name.
         traits: what the scans can be grouped by.
         orderings: per post-processing, what 16 bits keep of the order of each scan's map.
         shapes: per post-processing, the shape of each scan's scores, where those are kept.
@@ -94,7 +93,6 @@ class PartRecord(_Record):
         environment: where and how long they were scored.
     """
 
-    cells: Mapping[str, _Cell]
     traits: tuple[ScanTraits, ...]
     orderings: Mapping[str, tuple[Ordering, ...]]
     shapes: Mapping[str, tuple[tuple[int, int, int], ...]]
@@ -130,10 +128,11 @@ class PartFolder:
         """Whether the part was finished before, with some cells and with the scores of variants."""
         try:
             record = self.read()
+            for spec in cells:
+                self.measured(spec)
         except (OSError, ValidationError):
             return False
-        names = {one.name for one in cells}
-        return names <= record.cells.keys() and set(variants) <= record.shapes.keys()
+        return set(variants) <= record.shapes.keys()
 
     def clear(self) -> None:
         """Make the folder anew."""
@@ -141,21 +140,31 @@ class PartFolder:
             shutil.rmtree(self.path, ignore_errors=True)
             make_folder(self.path)
 
-    def keep(self, spec: CellSpec, found: Sequence[MeasuredScan] | Failure) -> _Cell:
-        """Write the histograms of a cell's scans, and return the rest, for the record."""
-        if isinstance(found, Failure):
-            return _Cell(failure=found)
-        save_histograms(self._histograms(spec), named_histograms(found))
-        scans = (
+    def keep(self, spec: CellSpec, scans: Iterable[MeasuredScan]) -> None:
+        """Write the measured scans of a cell, one after the other.
+
+        Raises:
+            UadBenchError: they cannot be written; or what measures them raises.
+        """
+        spool = self._spool(spec)
+        kept = tuple(
             _Scan(
                 scores=one.scores,
                 healthy=one.healthy,
                 penalised=one.penalised,
-                domains=tuple(one.histograms),
+                places=spool.kept(one.histograms),
             )
-            for one in found
+            for one in scans
         )
-        return _Cell(scans=tuple(scans))
+        spool.sync()
+        self._write(spec, _Cell(scans=kept))
+
+    def keep_failure(self, spec: CellSpec, failure: Failure) -> None:
+        """Write why the scans could not be measured for a cell."""
+        self._write(spec, _Cell(failure=failure))
+
+    def _write(self, spec: CellSpec, cell: _Cell) -> None:
+        write_whole(self._file(spec, "json"), cell.model_dump_json().encode())
 
     def write(self, record: PartRecord, example: Example | None) -> None:
         """Write the record, after which the part is finished."""
@@ -174,17 +183,15 @@ class PartFolder:
         """Read the record."""
         return PartRecord.model_validate_json((self.path / _RECORD).read_bytes())
 
-    def measured(self, spec: CellSpec, cell: _Cell) -> list[MeasuredScan]:
-        """Read the scans of a cell."""
-        known = load_histograms(self._histograms(spec))
+    def measured(self, spec: CellSpec) -> list[MeasuredScan] | Failure:
+        """Read the scans of a cell; their histograms stay in their file."""
+        cell = _Cell.model_validate_json(self._file(spec, "json").read_bytes())
+        if cell.failure is not None:
+            return cell.failure
+        spool = self._spool(spec)
         return [
-            MeasuredScan(
-                scan.scores,
-                {domain: known[f"{scan.scores.name}/{domain}"] for domain in scan.domains},
-                scan.healthy,
-                scan.penalised,
-            )
-            for scan in cell.scans
+            MeasuredScan(one.scores, spool.histograms(one.places), one.healthy, one.penalised)
+            for one in cell.scans
         ]
 
     def levels(self, record: PartRecord) -> dict[str, list[NDArray[np.uint16]]]:
@@ -208,5 +215,8 @@ class PartFolder:
         rebuilt = arrays.get("reconstruction")
         return Example(record.example, arrays["image"], arrays["lesion"], rebuilt, scores)
 
-    def _histograms(self, spec: CellSpec) -> Path:
-        return self.path / f"{spec.protocol}-{spec.postprocessing}.npz"
+    def _spool(self, spec: CellSpec) -> Spool:
+        return Spool(self._file(spec, "spool"))
+
+    def _file(self, spec: CellSpec, kind: str) -> Path:
+        return self.path / f"{spec.protocol}-{spec.postprocessing}.{kind}"
