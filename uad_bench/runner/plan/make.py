@@ -85,14 +85,8 @@ def make_plan(config: RunConfig, registry: Registry) -> Plan:
     for name in config.protocol:
         with noted(problems):
             protocols.append(registry.protocol(name))
-    postprocessings: tuple[PostProcessing, ...] = ()
-    with noted(problems):
-        postprocessings = registry.postprocessings(config.postprocessing)
-    problems += unwritable(config.said("results"), config.results)
-    problems += unfit_place(config)
-    atlas, sources = None, None
-    with noted(problems):
-        atlas = planned_atlas(config)
+    postprocessings, atlas = _given(config, registry, problems)
+    sources = None
     with noted(problems):
         sources = find_sources(config, registry)
         problems += unfit_data(config, sources)
@@ -151,14 +145,8 @@ def plan_training(config: RunConfig, registry: Registry) -> Plan:
     problems += _of_nobody(config, settable, config.methods)
     problems += tuning_faults(config, [one.method for one in methods if one.tuned])
     problems += _lacked(lacking)
-    postprocessings: tuple[PostProcessing, ...] = ()
-    with noted(problems):
-        postprocessings = registry.postprocessings(config.postprocessing)
-    problems += unwritable(config.said("results"), config.results)
-    problems += unfit_place(config)
-    atlas, sources = None, None
-    with noted(problems):
-        atlas = planned_atlas(config)
+    postprocessings, atlas = _given(config, registry, problems)
+    sources = None
     with noted(problems):
         find = finder(config, registry)
         training = find_training(config, registry, find)
@@ -176,6 +164,28 @@ def plan_training(config: RunConfig, registry: Registry) -> Plan:
     notes = tuple(_notes(config, methods, sources, atlas))
     planned_methods = _supervised(methods, sources)
     return Plan(planned_methods, (), postprocessings, sources, config, atlas, notes)
+
+
+def _given(
+    config: RunConfig, registry: Registry, problems: list[str]
+) -> tuple[tuple[PostProcessing, ...], Atlas | None]:
+    """The post-processings and the atlas of a run.
+
+    Args:
+        config: the run.
+        registry: the post-processings.
+        problems: grows by what is wrong with those, with the results folder, and with where jobs
+            are to run.
+    """
+    postprocessings: tuple[PostProcessing, ...] = ()
+    with noted(problems):
+        postprocessings = registry.postprocessings(config.postprocessing)
+    problems += unwritable(config.said("results"), config.results)
+    problems += unfit_place(config)
+    atlas = None
+    with noted(problems):
+        atlas = planned_atlas(config)
+    return postprocessings, atlas
 
 
 def _notes(
