@@ -91,6 +91,36 @@ def test_a_run_takes_what_tune_found_and_says_what_was_chosen_and_why(toy, tmp_p
     assert '<a href="tuning.html">' in report.read_text()
 
 
+def test_a_damaged_journal_fails_its_method_only_in_tune_as_in_run(toy, tmp_path, capsys):
+    other = TOY.replace("class Toy", "class Other").replace('"toy", "Toy"', '"other", "Other"')
+    (tmp_path / "other.py").write_text(other)
+    toy = ["-m", "toy,other", *toy[2:], "--plugin", "other.py", "--trials", "2"]
+    assert main(["tune", *toy]) == 0
+    (journal,) = (tmp_path / "results/tuning").glob("toy-*.log")
+    first, _, *rest = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([first, b"{\n", *rest]))
+    capsys.readouterr()
+    fault = (
+        rf"{journal.name}, line 2 of \d+: damaged: delete the file, and the next run tunes again"
+    )
+
+    assert main(["tune", *toy]) == 1
+    told = capsys.readouterr()
+    assert "other: tuned by detection of painted lesions, 2 trials" in told.out
+    assert "toy: tuned" not in told.out
+    assert re.search(f"^tune toy: .*{fault}$", told.err, re.MULTILINE)
+    where = {"data_root": toy[3], "limit": 1, "cache": "cache", "progress": False}
+    where |= {"plugin": ["toy.py", "other.py"], "trials": 2}
+    with pytest.raises(UadBenchError, match=rf"^tune toy: .*{fault}$"):
+        ub.tune(["toy", "other"], **where)
+
+    one = ["--datasets", "wmh", "--controls", "none", "--postprocessing", "none", "--no-mlflow"]
+    assert main(["run", *toy, *one]) == 1
+    failed, done = sorted(load_cells(tmp_path / "results"), key=lambda one: one.state == "done")
+    assert re.search(fault, failed.reason)
+    assert (failed.spec.method, done.spec.method) == ("toy", "other")
+
+
 @pytest.mark.slow
 def test_two_workers_tune_two_methods_at_once_and_come_to_the_same(toy, tmp_path, monkeypatch):
     monkeypatch.setattr("uad_bench.runner.place.cores", lambda: 2)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -17,6 +18,9 @@ from uad_bench.runner.events import Listener
 from uad_bench.runner.settings import OF_TUNING
 from uad_bench.study_record import StudyRecord, stored_studies
 from uad_bench.system.disk import write_whole
+
+if TYPE_CHECKING:
+    from uad_bench.runner.tuning import Studies
 
 TUNING_PAGE = "tuning.html"
 
@@ -44,7 +48,8 @@ def tune(
         The record of each study: its trials, the Pareto front, what was chosen and why.
 
     Raises:
-        UadBenchError: in one line, what cannot be; before any work where it can be known.
+        UadBenchError: in one line, what cannot be, before any work where it can be known; or whose
+            tuning failed and why, once all others are done.
 
     Examples:
         >>> import uad_bench as ub
@@ -59,13 +64,16 @@ def tune(
         raise UadBenchError(f"tune: {', '.join(unfit)} is for run; tune evaluates nothing")
     file = None if config is None else Path(config)
     chosen = load_config(file, {"methods": methods, **settings, "tune": True}, in_python=True)
-    if not progress:
-        return search(chosen, ())
-    with LiveProgress(Console(stderr=True, force_jupyter=False)) as shown:
-        return search(chosen, (shown,))
+    with ExitStack() as stack:
+        console = Console(stderr=True, force_jupyter=False)
+        shown = [stack.enter_context(LiveProgress(console))] if progress else []
+        found = search(chosen, shown)
+    if found.failed:
+        raise UadBenchError("; ".join(found.failed))
+    return found.done
 
 
-def search(config: RunConfig, listeners: Sequence[Listener]) -> tuple[StudyRecord, ...]:
+def search(config: RunConfig, listeners: Sequence[Listener]) -> Studies:
     """Do the studies of a run, and write their page.
 
     Args:
@@ -78,9 +86,9 @@ def search(config: RunConfig, listeners: Sequence[Listener]) -> tuple[StudyRecor
     # Heavy imports wait until the settings are known to be right.
     from uad_bench.runner.tuning import tune as tune_methods
 
-    studies = tune_methods(config, open_registry(config.plugin), listeners)
+    found = tune_methods(config, open_registry(config.plugin), listeners)
     write_tuning_page(config.results)
-    return studies
+    return found
 
 
 def write_tuning_page(root: Path, folder: Path | None = None) -> Path | None:

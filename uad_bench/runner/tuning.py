@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from uad_bench.errors import UadBenchError
@@ -21,10 +22,23 @@ from uad_bench.runner.store import CellStore
 from uad_bench.study_record import StudyRecord
 
 
-def tune(
-    config: RunConfig, registry: Registry, listeners: Sequence[Listener] = ()
-) -> tuple[StudyRecord, ...]:
+@dataclass(frozen=True, slots=True)
+class Studies:
+    """What tuning some methods came to.
+
+    Attributes:
+        done: the record of each study.
+        failed: a line for each method whose tuning failed: which, and why.
+    """
+
+    done: tuple[StudyRecord, ...]
+    failed: tuple[str, ...]
+
+
+def tune(config: RunConfig, registry: Registry, listeners: Sequence[Listener] = ()) -> Studies:
     """Do the studies of some methods, or what is left of them; ``run`` finds them done.
+
+    A method whose tuning fails stops no other one.
 
     Methods are tuned at the same time where there are workers. The trials of one method are not:
     each is drawn from those before it, and the same command is to come to the same study.
@@ -35,7 +49,7 @@ def tune(
         listeners: told about every step.
 
     Raises:
-        UadBenchError: what was asked cannot be, or a study failed; trials that ended stay.
+        UadBenchError: what was asked cannot be, or nothing can go on; trials that ended stay.
     """
     plan = plan_training(config, registry)
     device, tell = device_of(config), told(listeners)
@@ -62,10 +76,8 @@ def tune(
             studies |= {study.name: study for study in result.studies}
         elif isinstance(result, Failure) and isinstance(job, Tune):
             failed.append(f"{job.name}: {result.reason}")
-    if failed:
-        raise UadBenchError("; ".join(failed))
-    if not studies:
+    if not (studies or failed):
         raise UadBenchError(
             f"all tunable parameters are given by {config.said('param')}: nothing is left to tune"
         )
-    return tuple(studies.values())
+    return Studies(tuple(studies.values()), tuple(failed))

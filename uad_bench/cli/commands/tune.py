@@ -33,7 +33,7 @@ def tune(given: Given, config: ConfigFile = None) -> None:
     messages = Console(stderr=True)
     try:
         with LiveProgress(messages) as progress:
-            studies = search(settings, (progress,))
+            found = search(settings, (progress,))
     except KeyboardInterrupt:
         again = without_passwords(shlex.join(["uad-bench", *sys.argv[1:]]))
         messages.print(
@@ -42,7 +42,12 @@ def tune(given: Given, config: ConfigFile = None) -> None:
             soft_wrap=True,
         )
         raise typer.Exit(130) from None
-    for study in studies:
+    for study in found.done:
         echo("\n".join(study.lines()))
-    page = settings.results / TUNING_PAGE
-    messages.print(f"{page} shows every trial", highlight=False, soft_wrap=True)
+    if found.done:
+        page = settings.results / TUNING_PAGE
+        messages.print(f"{page} shows every trial", highlight=False, soft_wrap=True)
+    if found.failed:
+        for line in found.failed:
+            messages.print(line, style="red", highlight=False, soft_wrap=True, markup=False)
+        raise typer.Exit(1)
