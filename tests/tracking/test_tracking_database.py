@@ -79,3 +79,4 @@ def test_a_results_folder_may_have_any_name(
     assert [one.name for one in results.glob("*.db")] == ["mlflow.db"]
     (text,) = (results / "mlartifacts").rglob("said.txt")
     assert text.read_text(encoding="utf-8") == "so"
+    assert list(tmp_path.iterdir()) == [results], "MLflow makes a folder of the quoted path"

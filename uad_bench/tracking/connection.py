@@ -8,7 +8,7 @@ import secrets
 import socket
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from shlex import quote
 from textwrap import shorten
@@ -57,7 +57,7 @@ def connect(uri: str, results: Path) -> Iterator[Any]:
         TrackingError: whatever MLflow, or what it stands on, fails with; ``BusyError`` where the
             same may succeed a moment later.
     """
-    with _environment():
+    with _environment(), no_folders_of_quotes(uri):
         try:
             _probe(uri)
             # Imported here because it takes over a second.
@@ -104,7 +104,8 @@ def sqlite_uri(file: Path) -> str:
     """The URI of an SQLite file, whatever its path has in it; :func:`sqlite_file` is its inverse.
 
     SQLAlchemy reads it: ``?`` begins options there, and ``%`` quotes. All else is left as it is,
-    because MLflow also takes the text behind ``sqlite:///`` for a path, whose folders it makes.
+    because MLflow also takes the text behind ``sqlite:///`` for a path, whose folders it makes: see
+    :func:`no_folders_of_quotes`.
     """
     from sqlalchemy.engine import make_url
 
@@ -122,6 +123,25 @@ def sqlite_file(uri: str) -> Path | None:
 
     database = make_url(uri).database
     return Path(database) if database else None
+
+
+@contextmanager
+def no_folders_of_quotes(uri: str) -> Iterator[None]:
+    """Take away, after the block, the empty folders that MLflow makes of a quoted path.
+
+    Args:
+        uri: an MLflow tracking URI.
+    """
+    file, quoted = sqlite_file(uri), Path(uri.partition("sqlite:///")[2]).parent
+    made: list[Path] = []
+    if file is not None and quoted != file.parent:
+        made = [one for one in (quoted, *quoted.parents) if not one.exists()]
+    try:
+        yield
+    finally:
+        for folder in made:
+            with suppress(OSError):  # it was never made, or there is something in it
+                folder.rmdir()
 
 
 def _probe(uri: str) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from uad_bench.errors import UadBenchError
+from uad_bench.tracking.connection import no_folders_of_quotes
 from uad_bench.tracking.tracker import Tracker
 from uad_bench.tracking.views import FIRST
 
@@ -69,6 +70,7 @@ def serving(tracker: Tracker, port: int | None = None) -> Iterator[Pages]:
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
     command += ["--host", _HOST, "--port", str(port), "--backend-store-uri", tracker.uri]
     with (
+        no_folders_of_quotes(tracker.uri),
         tempfile.TemporaryDirectory(prefix="uad-bench-") as folder,
         tempfile.TemporaryFile() as log,
     ):
