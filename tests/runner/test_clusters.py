@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -310,6 +311,82 @@ def test_a_run_of_a_cluster_is_the_same_run(given, tmp_path, slurm):
     while any(psutil.pid_exists(job) for job in jobs) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not any(psutil.pid_exists(job) for job in jobs), "its jobs are cancelled"
+
+
+FADE = '''
+"""A darker copy as reconstruction."""
+import numpy as np
+from uad_bench.method import FitReport, MethodInfo, Params, ReconstructionMethod, tunable
+
+
+class Fade(ReconstructionMethod):
+    class Params(Params):
+        gain: float = tunable(0.5, 0.25, 1.0)
+
+    info = MethodInfo("fade", "Fade")
+    objective = ("l1",)
+
+    def fit(self, train, validation, context):
+        noise = np.random.default_rng(context.seed).random()
+        self.offset_ = train.image.mean(dtype=np.float64) * noise / 7
+        return FitReport(steps=1, validation={"l1": self.offset_})
+
+    def reconstruct(self, slices):
+        faded = slices.image * self.params.gain + self.offset_
+        return np.clip(faded, 0, 1).astype(np.float32)
+'''
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> Iterator[str]:
+    """The address of a scheduler of Dask with two workers, as a person starts them."""
+    file, log = tmp_path / "scheduler.json", (tmp_path / "dask.log").open("wb")
+    dask_program = [sys.executable, "-m", "dask"]
+    known = ["--scheduler-file", str(file), "--no-dashboard"]
+    begun = [
+        [*dask_program, "scheduler", "--host", "127.0.0.1", "--port", "0", *known],
+        *2 * [[*dask_program, "worker", "--nthreads", "1", *known]],
+    ]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    programs = [
+        subprocess.Popen(one, env=environment, cwd=tmp_path, stdout=log, stderr=log)
+        for one in begun
+    ]
+    try:
+        deadline = time.monotonic() + 60
+        while not file.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        yield json.loads(file.read_text())["address"]
+    finally:
+        for program in reversed(programs):
+            program.terminate()
+            program.wait(60)
+        log.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["scheduler", "cluster"])
+def test_tune_and_sweep_come_to_the_same_elsewhere(given, tmp_path, request, place):
+    if place == "cluster":
+        request.getfixturevalue("slurm")
+        text = "kind: slurm\nworkers: 2\ncores: 1\nmemory: 4GB\ninterface: lo\n"
+        where = str(written(tmp_path, text))
+    else:
+        where = request.getfixturevalue("scheduler")
+    (tmp_path / "fade.py").write_text(FADE)
+    words = ["--plugin", "fade.py", "--data-root", str(given["data_root"]), "--limit", "1"]
+    words += ["--cache", str(given["cache"])]
+    for results, how in (("one", ["--jobs", "1"]), ("two", [f"--{place}", where])):
+        own = [*words, "--results", results, *how]
+        assert main(["tune", "-m", "fade", "--trials", "4", *own]) == 0
+        assert main(["sweep", "fade.gain", "--seeds", "0,1", *own]) == 0
+    for pattern in ("tuning/*.json", "sweeps/fade-gain/*"):
+        one, two = (
+            {file.name: file.read_bytes() for file in (tmp_path / results).glob(pattern)}
+            for results in ("one", "two")
+        )
+        assert one
+        assert one == two
 
 
 @pytest.mark.slow
