@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import signal
@@ -332,6 +333,17 @@ def test_a_scheduler_that_cannot_be_reached_is_one_line(monkeypatch):
         raise AssertionError
 
 
+def test_what_dask_logs_is_silenced_while_workers_are_used_and_only_then(pool):
+    import distributed.client  # noqa: F401  # its logger has a level of its own
+
+    names = [name for name in logging.root.manager.loggerDict if name.startswith("distributed.")]
+    assert "distributed.client" in names
+    before = [logging.getLogger(name).level for name in names]
+    with pools.running_pool(pool.client.scheduler.address, said="--scheduler"):
+        assert not any(logging.getLogger(name).isEnabledFor(logging.CRITICAL) for name in names)
+    assert [logging.getLogger(name).level for name in names] == before
+
+
 def test_workers_of_a_scheduler_that_runs_are_used_and_left_there(ran):
     address = ran.pool.client.scheduler.address
     with pools.running_pool(address, said="--scheduler") as running:
@@ -340,10 +352,15 @@ def test_workers_of_a_scheduler_that_runs_are_used_and_left_there(ran):
 
 
 def test_no_worker_is_no_endless_wait(ran, monkeypatch):
-    crowd = dask_room.replace(ran.pool, patience_s=0.0, name="slurm.yaml", hint="look at its jobs")
-    monkeypatch.setattr(dask_room._Crew, "_there", lambda _: {})
-    with pytest.raises(UadBenchError, match=r"^slurm\.yaml: no worker came within 0 min: look at"):
-        Ran(crowd, ran.folder)(Step("first"))
+    crowd = dask_room.replace(ran.pool, patience_s=0.3, name="slurm.yaml", hint="look at its jobs")
+    looks: list[None] = []
+    monkeypatch.setattr(dask_room._Crew, "_there", lambda _: looks.append(None) or {})
+    monkeypatch.setattr(dask_room, "_LOOK_S", 0.01)
+    waits = Ran(crowd, ran.folder)
+    with pytest.raises(UadBenchError, match=r"^slurm\.yaml: no worker came within 0.005 min: look"):
+        waits(Step("first"))
+    assert len(looks) > 2
+    assert waits.heard == [Started("wait for a worker of slurm.yaml")], "not once a second"
 
 
 def test_jobs_that_all_ended_are_no_wait_at_all_unless_a_worker_had_come(ran, monkeypatch):

@@ -182,7 +182,7 @@ class _Crew(Generic[J]):
         self._deaths: Counter[str] = Counter()
         self._cells: deque[CellWritten] = deque()
         self._lost_at_start = 0
-        self._has_begun = self._was_seen = False
+        self._has_begun = self._was_seen = self._waits = False
         self._news: SimpleQueue[_News | Future] = SimpleQueue()
         self._busy = self._refilled = time.monotonic()
         pool.client.subscribe_topic(self._topic, self._hear)
@@ -240,8 +240,10 @@ class _Crew(Generic[J]):
         if came:
             self._was_seen = True
             self._greet(came)
-        if not self._members and not self._has_begun and not self._unfit:
+        waits = not self._members and not self._has_begun and not self._unfit
+        if waits and not self._waits:
             self._tell(Started(f"wait for a worker of {self._pool.name}"))
+        self._waits = waits
         if time.monotonic() - self._refilled > _REFILL_S:
             self._refilled = time.monotonic()
             self._pool.refill()

@@ -33,6 +33,9 @@ _DASK: Mapping[str, object] = {
     "distributed.admin.large-graph-warning-threshold": "1GB",
 }
 
+_LOGS = ("distributed", "tornado", "dask_jobqueue", "asyncio")
+"""The packages whose logs are silenced."""
+
 _NO_DASHBOARD: Mapping[str, object] = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
 
 
@@ -204,8 +207,8 @@ def _settings(more: Mapping[str, object]) -> Iterator[None]:
     import dask
     import distributed  # noqa: F401  # its defaults would go with the settings at the end
 
-    names = ("distributed", "distributed.nanny", "tornado.application", "dask_jobqueue", "asyncio")
-    loggers = [logging.getLogger(name) for name in names]
+    known = dict.fromkeys((*_LOGS, *logging.root.manager.loggerDict))  # some have their own level
+    loggers = [logging.getLogger(name) for name in known if name.partition(".")[0] in _LOGS]
     levels = [logger.level for logger in loggers]
     with dask.config.set({**_DASK, **more}):
         try:
