@@ -69,6 +69,20 @@ def test_too_few_cannot_be_ranked(shape):
         mean_ranks(np.ones(shape), "higher")
 
 
+@pytest.mark.parametrize("count", [3, 5, 9])
+def test_no_text_of_the_diagram_is_over_another_however_much_is_said(count):
+    alike = MeanRanks(tuple(1.0 + k * (count - 1) / count for k in range(count)), 0.001, 1.5, 12)
+    title, notes = "AUPRC on " + "a dataset, " * 12, ["What a reader must know."] * 20
+    figure = critical_difference_figure(alike, [f"m{k}" for k in range(count)], title, notes)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    boxes = [text.get_window_extent() for text in axes.texts]
+    boxes += [text.get_window_extent() for text in (figure._suptitle, figure._supxlabel)]
+    boxes += [line.get_window_extent() for line in axes.lines if line.get_marker() == "|"]
+    for at, one in enumerate(boxes):
+        assert not any(one.overlaps(other) for other in boxes[at + 1 :])
+
+
 @pytest.mark.parametrize("p", [0.001, 0.3])
 def test_the_diagram_names_everybody_and_says_what_is_shown(tmp_path: Path, p):
     labels = ["SPA*", "VAE $x$", "<b>", "Größe", "last"]

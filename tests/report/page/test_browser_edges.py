@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ from made_pages import odd_scan
 
 from uad_bench.evaluation.scores.histograms import dice_at
 from uad_bench.report.page.browser import Images
-from uad_bench.report.page.packing import RATES
+from uad_bench.report.page.packing import RATES, ShownMethod
 
 
 @pytest.mark.browser
@@ -54,6 +55,25 @@ def test_places_are_said_in_english_and_a_scan_without_dice_has_none(
         assert text_of(chromium, "browser-place") == whole
     choose(chromium, "browser-scan", order[22])
     assert text_of(chromium, "browser-place").startswith("free: no Dice, because")
+
+
+@pytest.mark.browser
+def test_scans_are_compared_by_the_methods_that_all_of_them_have(
+    chromium: Chromium, odd: SimpleNamespace, tmp_path: Path
+) -> None:
+    """A method that is shown on one scan alone, such as a supervised one, does not rank it."""
+    better, worse = odd_scan("better", 9, 1, 0), odd_scan("worse", 5, 5, 0)
+    poor = ShownMethod("Poor", odd_scan("better", 0, 10, 50).methods[0].maps)
+    more = replace(better, methods=(better.methods[0], poor))
+    shown = Images(tuple(scan.packed() for scan in (more, worse)))
+    file = tmp_path / "page.html"
+    file.write_text(odd.draft.page(shown, "").text, encoding="utf-8")
+    chromium.open(file)
+    for number, said in enumerate(
+        ("better: 2nd lowest Dice (0.947)", "worse: lowest Dice (0.667)")
+    ):
+        choose(chromium, "browser-scan", number)
+        assert text_of(chromium, "browser-place").startswith(said)
 
 
 @pytest.mark.browser

@@ -87,9 +87,15 @@
       `of the ${count} scans shown of ${scan.dataset}.`;
   }
 
+  function isEverywhere({ title }, dataset) {
+    return scans.filter((scan) => scan.dataset === dataset)
+      .every((scan) => scan.methods.some((method) => method.title === title));
+  }
+
   function rank(scan) {
-    const chosen = id("browser-by").value;
-    const values = methodsOf(scan)
+    const chosen = id("browser-by").value, mine = methodsOf(scan);
+    const alike = mine.filter((method) => isEverywhere(method, scan.dataset));
+    const values = (chosen !== "" ? mine : alike.length ? alike : mine)
       .filter((method) => chosen === "" || method.title === chosen)
       .map((method) => numbers(scan, method)?.dice)
       .filter((dice) => dice !== null && dice !== undefined);

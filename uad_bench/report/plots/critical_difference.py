@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.statistics.ranking import MeanRanks
 from uad_bench.report.plots.source import NothingToDrawError, Source
-from uad_bench.report.plots.style import COLUMN, LETTERS_PER_INCH, PAGE, row_titles
+from uad_bench.report.plots.style import COLUMN, LETTERS_PER_INCH, PAGE, explain, row_titles
 from uad_bench.report.statistics.chosen import Question
 from uad_bench.report.statistics.ranks import ranked_methods
 
@@ -20,6 +20,9 @@ _FIT_COLUMN = 6
 
 _LINE = 0.24
 """Height of a method's line, in inches."""
+
+_TITLE_LINE = 0.16
+"""Height of a line of the title, in inches."""
 
 _REACH = 0.35
 """How far a name stands from the axis, in ranks per method."""
@@ -70,16 +73,18 @@ def critical_difference_figure(
     """
     count = len(labels)
     width = COLUMN if count <= _FIT_COLUMN else PAGE
-    letters = int(width * LETTERS_PER_INCH)
+    head = wrap(title, int(width * LETTERS_PER_INCH))
     half = (count + 1) // 2
     bars = ranks.alike
     depth = 0.6 + 0.35 * len(bars)
-    figure = Figure(figsize=(width, _LINE * (half + 2 * depth + 4)), layout="constrained")
+    low, high = -depth - half, 2.6
+    height = _LINE * (high - low) + _TITLE_LINE * len(head)
+    figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
     axes.set_axis_off()
     margin = _REACH * (count - 1) + 0.2
     axes.set_xlim(1 - margin, count + margin)
-    axes.set_ylim(-depth - half, 2.6)
+    axes.set_ylim(low, high)
     axes.plot([1, count], [0, 0], color="black", linewidth=1)
     for rank in range(1, count + 1):
         axes.plot([rank, rank], [0, 0.2], color="black", linewidth=1)
@@ -93,9 +98,8 @@ def critical_difference_figure(
         level = -0.3 - 0.35 * number
         axes.plot([first - 0.03, last + 0.03], [level, level], color="black", linewidth=3)
     _critical(axes, ranks, count)
-    figure.suptitle("\n".join(wrap(title, letters)), fontsize=8, parse_math=False)
-    below = wrap(" ".join((*notes, _words(ranks))), letters)
-    figure.supxlabel("\n".join(below), fontsize=7, parse_math=False)
+    figure.suptitle("\n".join(head), fontsize=8, parse_math=False)
+    explain(figure, (), *notes, _words(ranks))
     return figure
 
 
@@ -124,7 +128,7 @@ def _critical(axes: Axes, ranks: MeanRanks, count: int) -> None:
         return
     axes.plot([1, 1 + ranks.critical], [1.6, 1.6], color="black", linewidth=1.5, marker="|")
     middle = 1 + ranks.critical / 2
-    axes.text(middle, 1.75, f"CD {ranks.critical:.2f}", ha="center", va="bottom", fontsize=8)
+    axes.text(middle, 1.85, f"CD {ranks.critical:.2f}", ha="center", va="bottom", fontsize=8)
 
 
 def _words(ranks: MeanRanks) -> str:
