@@ -75,6 +75,12 @@ def test_the_same_slice_gives_the_same_bytes_of_a_png() -> None:
     assert b"tIME" not in first
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_letter_that_no_font_has_is_written_as_its_code(drawn: list[Figure]) -> None:
+    cell_picture(*arrays(), title="é 中", simulated=False)
+    assert any("é [U+4E2D]" in text for text in words(drawn[0]))
+
+
 @pytest.mark.parametrize("simulated", [True, False])
 def test_a_picture_says_simulated_where_it_is_true(drawn: list[Figure], simulated: bool) -> None:
     image, lesion, reconstruction, score = arrays()

@@ -258,6 +258,17 @@ def test_a_name_with_a_dollar_or_an_underscore_is_shown_as_it_is(tmp_path: Path)
         assert any("_A$B$" in text for text in words(figure))
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_letter_that_no_font_has_is_written_as_its_code(tmp_path: Path) -> None:
+    for method in ("größe-中", "c", "d"):
+        put(tmp_path, method, "mslub", 0)
+    for name in FIGURES:
+        with styled():
+            figure = drawn(name, list(load_cells(tmp_path)), tmp_path)
+            encoded(figure, "svg")
+        assert any("GRÖSSE-[U+4E2D]" in text for text in words(figure))
+
+
 def test_what_cannot_be_drawn_is_one_line(records: list[CellRecord], tmp_path: Path) -> None:
     with pytest.raises(UadBenchError, match="no finished cell of protocol paper"):
         make_source(records, tmp_path, REGISTRY, protocol="paper")

@@ -21,6 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from uad_bench.errors import UadBenchError
+from uad_bench.report.letters import spell_missing
 
 _LESION = "#E69F00"
 _IGNORED = "#56B4E9"
@@ -306,6 +307,7 @@ def _outline(axes: Axes, lesion: Image, colour: str = _LESION) -> None:
 def png(figure: Figure) -> bytes:
     """Return a figure as PNG, without the metadata that would tell one day from another."""
     FigureCanvasAgg(figure)
+    spell_missing(figure)
     file = io.BytesIO()
     figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from uad_bench.cells import CellRecord, Group
 from uad_bench.errors import UadBenchError
+from uad_bench.report.letters import spell_missing
 from uad_bench.report.tables.arrange import Arrangement
 from uad_bench.report.tables.model import ELSEWHERE, ELSEWHERE_NOTE, SUPERVISED_NOTE, SYMBOLS
 from uad_bench.report.tables.states import parts_note
@@ -253,6 +254,7 @@ def encoded(figure: Figure, ending: Ending) -> bytes:
         "svg": {"Date": None, "Creator": None},
         "png": {"Software": None},
     }
+    spell_missing(figure)
     data = io.BytesIO()
     figure.savefig(data, format=ending, dpi=_PNG_DPI, metadata=dict(dates[ending]))
     return data.getvalue()
