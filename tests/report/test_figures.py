@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -79,6 +80,31 @@ def test_the_same_slice_gives_the_same_bytes_of_a_png() -> None:
 def test_a_letter_that_no_font_has_is_written_as_its_code(drawn: list[Figure]) -> None:
     cell_picture(*arrays(), title="é 中", simulated=False)
     assert any("é [U+4E2D]" in text for text in words(drawn[0]))
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: cell_picture(*arrays(), title="SPA", simulated=True, warnings=["odd"]),
+        lambda: results_picture([view("one", simulated=True), view("two", simulated=False)]),
+        lambda: lesion_picture(view("one", simulated=True), columns=2),
+    ],
+    ids=["cell", "results", "lesion"],
+)
+def test_a_picture_is_drawn_once_and_as_matplotlib_saves_it(
+    monkeypatch: pytest.MonkeyPatch, draw: Callable[[], bytes]
+) -> None:
+    def saved(figure: Figure) -> bytes:
+        file = io.BytesIO()
+        figure.savefig(file, format="png", metadata={"Software": None})
+        return file.getvalue()
+
+    times, drawn_by = [], Figure.draw
+    monkeypatch.setattr(Figure, "draw", lambda *given: times.append(1) or drawn_by(*given))
+    ours = draw()
+    assert len(times) == 1
+    monkeypatch.setattr(figures, "png", saved)
+    assert draw() == ours
 
 
 @pytest.mark.parametrize("simulated", [True, False])

@@ -20,7 +20,7 @@ from scipy.ndimage import binary_dilation
 from uad_bench.dataset import Scan
 from uad_bench.report.figures.scan_picture import scan_picture
 from uad_bench.report.page.quality import QualityRow, quality_page
-from uad_bench.volumes.checks.appearance import _widened
+from uad_bench.volumes.checks.appearance import _ends, _widened
 from uad_bench.volumes.checks.quality import (
     MAX_Z,
     MIN_DATASET,
@@ -401,6 +401,15 @@ def test_points_of_the_template_have_the_numbers_of_scipy(
 ) -> None:
     index[2] = np.where(index[2] > 3, 0, index[2])
     np.testing.assert_array_equal(_at(maps, index), _at.plain(maps, index))
+
+
+@given(arrays(np.bool_, (4, 5, 6)), st.permutations(range(3)), st.booleans())
+def test_the_ends_of_a_mask_do_not_depend_on_its_order_in_memory(
+    mask: np.ndarray, order: list[int], flipped: bool
+) -> None:
+    mask[2, 3, 1] = True
+    mask = mask.transpose(order)[:: -1 if flipped else 1]
+    assert _ends(mask) == [(int(at.min()), int(at.max())) for at in np.nonzero(mask)]
 
 
 @given(arrays(np.bool_, (4, 5, 6)), st.integers(0, 2), st.integers(0, 7))

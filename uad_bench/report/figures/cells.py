@@ -306,8 +306,9 @@ def _outline(axes: Axes, lesion: Image, colour: str = _LESION) -> None:
 
 def png(figure: Figure) -> bytes:
     """Return a figure as PNG, without the metadata that would tell one day from another."""
-    FigureCanvasAgg(figure)
+    canvas = FigureCanvasAgg(figure)
     spell_missing(figure)
     file = io.BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})
+    # savefig would draw everything once more before, to lay it out
+    canvas.print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return file.getvalue()

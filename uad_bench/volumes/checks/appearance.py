@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -105,8 +103,8 @@ def _excess(
     if not lesion.any():
         return None
     box = tuple(
-        slice(max(int(used[0] - steps), 0), int(used[-1] + steps + 1))
-        for used, steps in zip(_used(lesion), reach, strict=True)
+        slice(max(first - int(steps), 0), last + int(steps) + 1)
+        for (first, last), steps in zip(_ends(lesion), reach, strict=True)
     )
     part, within = lesion[box], inside[box]
     around = part
@@ -118,10 +116,14 @@ def _excess(
     return float(values[marked].mean() - values[shell].mean())
 
 
-def _used(mask: Mask) -> Iterator[NDArray[np.int64]]:
-    """Along each axis, the places at which a mask is not empty."""
-    for axis in range(mask.ndim):
-        yield np.flatnonzero(mask.any(axis=tuple({*range(mask.ndim)} - {axis})))
+def _ends(mask: Mask) -> list[tuple[int, int]]:
+    """Along each axis, the first and the last place at which a mask, which has some, has any."""
+    ends, part = [(0, 0)] * mask.ndim, mask
+    for axis in np.argsort(np.abs(mask.strides))[::-1].tolist():  # the nearest in memory last
+        at = np.flatnonzero(part.any(axis=tuple({*range(mask.ndim)} - {axis})))
+        ends[axis] = int(at[0]), int(at[-1])
+        part = part[(slice(None),) * axis + (slice(at[0], at[-1] + 1),)]
+    return ends
 
 
 def _widened(mask: Mask, axis: int, steps: int) -> Mask:

@@ -215,13 +215,14 @@ def _at(maps: FloatArray, index: NDArray[np.float64]) -> FloatArray:
         if not (0 <= z <= last_z and 0 <= y <= last_y and 0 <= x <= last_x):
             continue
         k, j, i = int(z), int(y), int(x)
+        at_z, at_y, at_x = (k, min(k + 1, last_z)), (j, min(j + 1, last_y)), (i, min(i + 1, last_x))
         weights_z, weights_y, weights_x = (k + 1 - z, z - k), (j + 1 - y, y - j), (i + 1 - x, x - i)
-        for number in range(maps.shape[0]):
-            one, total = maps[number], 0.0
+        for one in range(maps.shape[0]):
+            total = 0.0
             for a in range(2):
                 for b in range(2):
                     for c in range(2):
-                        value = one[min(k + a, last_z), min(j + b, last_y), min(i + c, last_x)]
+                        value = maps[one, at_z[a], at_y[b], at_x[c]]
                         total += value * weights_z[a] * weights_y[b] * weights_x[c]
-            found[number, point] = total
+            found[one, point] = total
     return found
