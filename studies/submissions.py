@@ -98,7 +98,7 @@ def read_submission(file: Path) -> Submission:
         UadBenchError: in one line, why it is none.
     """
     if file.stat().st_size > LARGEST_MB * 1_000_000:
-        raise UadBenchError(f"{file}: has over {LARGEST_MB} MB; export fewer cells")
+        raise UadBenchError(f"{file}: has over {LARGEST_MB} MB; export with --no-histograms")
     try:
         about = About.model_validate(read_yaml(file.with_suffix(".yaml"), "", " with by and link"))
     except ValidationError as error:

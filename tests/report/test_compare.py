@@ -362,6 +362,12 @@ def test_methods_without_a_dataset_in_common_are_refused(tmp_path):
         both.compare("spa", "vae")
 
 
+def test_a_pooled_metric_is_not_compared_without_histograms(tmp_path):
+    both = results(tmp_path, *(cell(m, v, protocol="paper") for m, v in (("a", HIGH), ("b", LOW))))
+    with pytest.raises(UadBenchError, match="has no histograms, which auprc is compared by"):
+        both.compare("a", "b")
+
+
 def test_a_failure_that_leaves_nothing_to_compare_says_why(tmp_path):
     both = results(tmp_path, cell("spa", HIGH), cell("vae", LOW, reason="out of memory"))
     with pytest.raises(UadBenchError, match=r"common: VAE failed on .* seed 0: out of memory$"):

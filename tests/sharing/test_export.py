@@ -18,6 +18,17 @@ def test_the_same_content_is_the_same_bytes(archive, tmp_path):
     assert again.read_bytes() == archive.read_bytes()
 
 
+def test_without_histograms_the_rest_goes_out_and_comes_in(archive, tmp_path):
+    from_run = results(tmp_path / "results", cell(0), cell(1))
+    slim = from_run.export(tmp_path / "slim.zip", histograms=False)
+    whole, found = members(archive), members(slim)
+    assert set(found) == {name for name in whole if not name.startswith("histograms/")}
+    assert any("No histograms" in note for note in json.loads(found["archive.json"])["notes"])
+    taken = ub.import_results(slim, tmp_path / "others")
+    assert [one.histograms for one in taken.cells] == [None, None]
+    assert [one.metrics for one in taken.cells] == [one.metrics for one in from_run.cells]
+
+
 def test_no_path_of_the_machine_goes_out(archive):
     for name, data in members(archive).items():
         assert b"alice" not in data, name

@@ -368,13 +368,15 @@ class Results:
         )
         return file
 
-    def export(self, path: str | Path, *, detectors: bool = False) -> Path:
+    def export(self, path: str | Path, *, detectors: bool = False, histograms: bool = True) -> Path:
         """Write these cells and all that their numbers stand on into a zip, without any image.
 
         Args:
             path: the zip's file; it ends in ``.zip`` and is replaced if it is there.
             detectors: whether the cells' detectors go in too. What they hold of the people that
                 they learned from is said in ``archive.json``, the first file of the zip.
+            histograms: whether the histograms of scores go in, which curves need. They are nearly
+                all of the size.
 
         Returns:
             The zip's file.
@@ -392,7 +394,9 @@ class Results:
 
         file, registry = Path(path).expanduser(), open_registry(self.plugin)
         folder = ResultsFolder(self.folder)
-        return export_cells(folder, self.cells, file, registry, detectors=detectors).path
+        return export_cells(
+            folder, self.cells, file, registry, detectors=detectors, histograms=histograms
+        ).path
 
     def detector(
         self,

@@ -31,9 +31,13 @@ from uad_bench.sharing.zips import list_files, write_zip
 _NO_IMAGES = (
     "No images: no scans, slices, masks, anomaly maps or pictures.",
     "Cells hold numbers of every scan with the subject's name in the dataset and, where stated, "
-    "site, scanner, band of age and sex; histograms hold how often each score occurs.",
+    "site, scanner, band of age and sex.",
     "Manifests hold the names, sizes and SHA-256 of the scans' files.",
     "Of paths only the last part is left.",
+)
+_HISTOGRAMS = "Histograms hold how often each score occurs in each scan."
+_NO_HISTOGRAMS = (
+    "No histograms: curves, and pooled metrics of `compare`, cannot be made from these cells."
 )
 
 
@@ -59,6 +63,7 @@ def export_cells(
     registry: Registry,
     *,
     detectors: bool = False,
+    histograms: bool = True,
 ) -> Exported:
     """Write cells, and what their numbers stand on, into one zip.
 
@@ -68,6 +73,7 @@ def export_cells(
         path: the zip, which is replaced if it is there.
         registry: the methods, to say what detectors hold.
         detectors: whether the cells' detectors go in too.
+        histograms: whether the histograms of scores go in too.
 
     Raises:
         UadBenchError: there is nothing to export, another ending, or a file that is missing or
@@ -79,7 +85,7 @@ def export_cells(
         raise UadBenchError(f"{folder.root}: there is no cell to export")
     files: dict[str, bytes | Path] = {}
     for record in records:
-        clean = shareable(record)
+        clean = shareable(record, histograms=histograms)
         if (name := f"cells/{clean.spec.name}.json") in files:
             raise UadBenchError(
                 f"{folder.cell(record.spec.name)}: differs from another cell only in the folder of "
@@ -92,6 +98,7 @@ def export_cells(
             files[clean.histograms] = file
     files |= _of_runs(folder, records)
     notes = list(_NO_IMAGES)
+    notes.append(_HISTOGRAMS if histograms else _NO_HISTOGRAMS)
     if detectors:
         files |= _of_detectors(folder, records, registry, notes)
     else:

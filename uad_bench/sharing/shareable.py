@@ -14,12 +14,17 @@ _FILE_SETTINGS = ("recipe", "tissues", "lesion_pattern")
 _DATASET_SETTINGS = ("datasets", "train", "supervised_on")
 
 
-def shareable(record: CellRecord) -> CellRecord:
-    """Return a cell without the paths of this machine; one that names none is as it was."""
+def shareable(record: CellRecord, *, histograms: bool = True) -> CellRecord:
+    """Return a cell without the paths of this machine; one that names none is as it was.
+
+    Args:
+        record: the cell.
+        histograms: whether its histograms go with it.
+    """
     values = without_paths(record.model_dump(mode="json"))
-    values["histograms"] = record.histograms  # below the results folder
+    values["histograms"] = None  # below the results folder, and named as the cell will be
     clean = CellRecord.model_validate(values)
-    if record.histograms is None:
+    if record.histograms is None or not histograms:
         return clean
     return clean.model_copy(update={"histograms": f"histograms/{clean.spec.name}.npz"})
 

@@ -19,6 +19,13 @@ def export(
     detectors: Annotated[
         bool, typer.Option("--detectors", help="Put the cells' detectors in too.")
     ] = False,
+    histograms: Annotated[
+        bool,
+        typer.Option(
+            "--histograms/--no-histograms",
+            help="Put the histograms of scores in, which curves need: nearly all of the size.",
+        ),
+    ] = True,
     plugin: PluginPaths = None,
 ) -> None:
     """Write all cells of a results folder, and what their numbers stand on, into one zip.
@@ -30,7 +37,10 @@ def export(
     from uad_bench.sharing.export import export_cells
 
     folder, registry = ResultsFolder(results), open_registry(plugin)
-    done = export_cells(folder, load_cells(results), archive, registry, detectors=detectors)
+    cells = load_cells(results)
+    done = export_cells(
+        folder, cells, archive, registry, detectors=detectors, histograms=histograms
+    )
     size = archive.stat().st_size / 1e6
     echo(f"{cells_in_words(done.cells)} in {archive} ({size:.1f} MB)")
     for note in done.notes:

@@ -140,7 +140,11 @@ class Source:
         """The scores of each subject of a cell, whole slices, its sessions added."""
         name = record.spec.name
         if name not in self._histograms:
-            assert record.histograms is not None
+            if record.histograms is None:
+                raise UadBenchError(
+                    f"{name} has no histograms, which {self.metric.name} is compared by: run it "
+                    "again, or export it with them"
+                )
             stored = load_histograms(self.root / record.histograms)
             scans: dict[str, list[ScoreHistogram]] = {}
             for scan in record.scans:
