@@ -227,9 +227,12 @@ def test_an_interrupted_sweep_goes_on_with_what_is_left(
 ):
     arguments = ("fade.gain", "--values", "0.5,0.625,1")
     monkeypatch.setenv("FADE_STOP", "yes")
+    said = ["sweep", "fade.gain", "--overwrite", "all", "--cache", "[bold] ones"]
+    monkeypatch.setattr("sys.argv", ["uad-bench", *said])
     stopped = bench.sweep(*arguments, cwd=tmp_path)
     assert stopped.returncode == 130
-    assert "goes on" in stopped.stderr
+    again = "trained detectors are in results; go on with: uad-bench sweep fade.gain --cache"
+    assert f"{again} '[bold] ones'\n" in stopped.stderr
     assert not (tmp_path / "results" / "sweeps").exists()
     monkeypatch.delenv("FADE_STOP")
     assert bench.sweep(*arguments, cwd=tmp_path).returncode == 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from uad_bench.cli.interruption import interrupted
 from uad_bench.cli.options import DatasetWords, Given, takes, with_datasets
 from uad_bench.cli.streams import echo
 from uad_bench.front.progress import LiveProgress
@@ -57,13 +56,7 @@ def prepare(
     try:
         prepared = _prepare(orders, request, messages)
     except KeyboardInterrupt:
-        again = shlex.join(["uad-bench", *sys.argv[1:]])
-        messages.print(
-            f"interrupted: finished steps are kept; go on with: {again}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        raise typer.Exit(130) from None
+        raise interrupted(messages, "finished steps are kept") from None
     for dataset in prepared:
         echo(_summary(dataset))
     echo(f"look at every scan: {page / 'index.html'}")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from uad_bench.cli.interruption import interrupted, this_command
 from uad_bench.cli.options import ConfigFile, Given, takes
 from uad_bench.cli.output import cells_in_words
 from uad_bench.plugins.registry import open_registry
 from uad_bench.runner.config import RunConfig, load_config
-from uad_bench.system.text import without_passwords
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,18 +61,11 @@ def _run(config: RunConfig, messages: Console) -> RunResults:
     from uad_bench.front.progress import LiveProgress
     from uad_bench.front.run import compute
 
-    command = without_passwords(shlex.join(["uad-bench", *sys.argv[1:]]))
     try:
         with LiveProgress(messages) as progress:
-            return compute(config, (progress,), command=command)
+            return compute(config, (progress,), command=this_command())
     except KeyboardInterrupt:
-        again = re.sub(r" --overwrite[ =]all\b", "", command)
-        messages.print(
-            f"interrupted: finished cells are in {config.results}; go on with: {again}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        raise typer.Exit(130) from None
+        raise interrupted(messages, f"finished cells are in {config.results}") from None
 
 
 def _show_plan(config: RunConfig, messages: Console) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from uad_bench.cli.interruption import interrupted
 from uad_bench.cli.options import ConfigFile, Given, takes
 from uad_bench.cli.output import print_table
 from uad_bench.cli.streams import echo
@@ -46,12 +47,7 @@ def sweep(
         with LiveProgress(messages) as progress:
             done = compute(settings, name, values, (progress,))
     except KeyboardInterrupt:
-        messages.print(
-            f"interrupted: trained detectors are in {folder.root}; the same command goes on",
-            highlight=False,
-            soft_wrap=True,
-        )
-        raise typer.Exit(130) from None
+        raise interrupted(messages, f"trained detectors are in {folder.root}") from None
     echo(f"{done.heading}\n")
     print_table(*sweep_rows(done))
     echo("\n" + "\n".join(done.notes()))

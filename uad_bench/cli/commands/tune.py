@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-
 import typer
 
+from uad_bench.cli.interruption import interrupted
 from uad_bench.cli.options import ConfigFile, Given, takes
 from uad_bench.cli.streams import echo
 from uad_bench.runner.config import load_config
 from uad_bench.runner.settings import OF_TUNING
-from uad_bench.system.text import without_passwords
 
 
 @takes(*OF_TUNING)
@@ -35,13 +32,7 @@ def tune(given: Given, config: ConfigFile = None) -> None:
         with LiveProgress(messages) as progress:
             found = search(settings, (progress,))
     except KeyboardInterrupt:
-        again = without_passwords(shlex.join(["uad-bench", *sys.argv[1:]]))
-        messages.print(
-            f"interrupted: trials that ended are kept; go on with: {again}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        raise typer.Exit(130) from None
+        raise interrupted(messages, "trials that ended are kept") from None
     for study in found.done:
         echo("\n".join(study.lines()))
     if found.done:
