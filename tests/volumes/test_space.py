@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from scipy.spatial.transform import Rotation
 
+from uad_bench.cells import short_hash
 from uad_bench.errors import UadBenchError
 from uad_bench.volumes.files.mni152 import brain_of, read_mni152
 from uad_bench.volumes.grid import Grid
@@ -50,6 +52,30 @@ def test_the_grid_holds_the_whole_template_brain_and_is_centred_on_it(recipe: Re
         where = np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {axis})))
         assert where[0] > 0
         assert abs(where[0] - (127 - where[-1])) <= 1
+
+
+@pytest.mark.parametrize("size", [64, 96])
+def test_fewer_pixels_are_the_middle_of_the_usual_ones(size: int) -> None:
+    usual, small = Recipe(pixel_mm=3.0, slice_mm=6.0), Recipe(pixel_mm=3.0, slice_mm=6.0, size=size)
+    edge = (128 - size) // 2
+    middle = (slice(None), slice(edge, edge + size), slice(edge, edge + size))
+    np.testing.assert_array_equal(template_brain(small), template_brain(usual)[middle])
+    assert template_brain(small).sum() == template_brain(usual).sum()
+    corner = template_grid(usual).affine @ (0, edge, edge, 1)
+    np.testing.assert_allclose(template_grid(small).affine[:3, 3], corner[:3])
+
+
+@pytest.mark.parametrize(("pixel_mm", "size"), [(1.5, 96), (2.5, 64), (2.5, 100), (1.5, 160)])
+def test_a_size_that_does_not_cover_the_brain_or_cannot_be_halved_is_refused(
+    pixel_mm: float, size: int
+) -> None:
+    with pytest.raises(ValidationError, match="size"):
+        Recipe(pixel_mm=pixel_mm, size=size)
+
+
+def test_the_usual_size_leaves_the_hash_of_a_recipe_as_it_was() -> None:
+    assert Recipe().hash == short_hash(Recipe().model_dump(exclude={"name", "size"}))
+    assert Recipe(pixel_mm=2.5, size=96).hash != Recipe(pixel_mm=2.5).hash
 
 
 def test_index_grows_to_superior_posterior_and_the_patients_left() -> None:

@@ -130,6 +130,22 @@ def prepare(
     )
 
 
+def test_smaller_slices_are_the_middle_of_the_usual_ones(
+    raw: tuple[Path, list[Scan]], store: PreparedDataset, tmp_path: Path
+) -> None:
+    root, scans = raw
+    recipe = RECIPE.model_copy(update={"size": 96})
+    small = prepare(Toy(scans), root, recipe, tmp_path, simulated=True)
+    middle = (..., slice(16, 112), slice(16, 112))
+    for one, other in zip(store.scans, small.scans, strict=True):
+        whole, part = store.slices(one), small.slices(other)
+        np.testing.assert_allclose(part.image, whole.image[middle], atol=1e-6)
+        np.testing.assert_array_equal(part.brain, whole.brain[middle])
+        np.testing.assert_array_equal(part.z, whole.z)
+        np.testing.assert_array_equal(small.lesion(other), store.lesion(one)[middle])
+        assert small.tissue_of(other).shape == (len(part), 3, 96, 96)
+
+
 def contents(folder: Path) -> dict[str, str]:
     """What each file holds, but for the seconds that steps took."""
     texts = {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
@@ -253,6 +269,7 @@ def test_a_store_is_used_again_until_anything_changes(
     assert len(seen) == 2  # nothing was prepared again
     others = [
         key(some, Recipe(pixel_mm=2.0, slice_mm=9.0)),
+        key(some, RECIPE.model_copy(update={"size": 96})),
         key(some, simulated=False),
         key(some, limit=1),
         key([replace(some[0], split="validation"), some[1]]),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from uad_bench.cells import short_hash
 from uad_bench.errors import UadBenchError
@@ -19,7 +19,10 @@ RegistrationKind = Literal["affine", "affine-fast"]
 """ANTs' affine registrations: the thorough and the fast one."""
 
 SIZE = 128
-"""Height and width of a slice in pixels."""
+"""Height and width of a slice in pixels, if a recipe says no other."""
+
+_LEAST_PIXEL_MM = 1.45
+"""Pixels of this size cover the brain, if there are 128."""
 
 
 class Recipe(BaseModel):
@@ -31,7 +34,9 @@ class Recipe(BaseModel):
         n4: whether the bias field is corrected (N4), for every scan.
         registration: how a scan that lies in no template space is brought to the template.
         template: what it is registered to; ``sri24`` is brought on to MNI152 by a fixed affine.
-        pixel_mm: in-plane pixel size in mm; 128 pixels must cover the brain.
+        pixel_mm: in-plane pixel size in mm; the pixels of a side must cover the brain.
+        size: pixels of a slice's side. Fewer take less time where pixels are large, because what is
+            left out is background.
         slice_mm: distance between axial slices in mm.
         normalisation: ``median`` maps the median of the brain's shortest half to ``anchor`` and
             the percentile ``low`` to 0 and clips at 1; ``percentile`` maps the percentiles ``low``
@@ -48,17 +53,28 @@ class Recipe(BaseModel):
     n4: bool = False
     registration: RegistrationKind = "affine-fast"
     template: Literal["mni152", "sri24"] = "mni152"
-    pixel_mm: float = Field(default=1.5, ge=1.45, le=4.0)
+    pixel_mm: float = Field(default=1.5, ge=_LEAST_PIXEL_MM, le=4.0)
+    size: int = Field(default=SIZE, ge=64, le=SIZE, multiple_of=32)
     slice_mm: float = Field(default=2.0, ge=0.5, le=10.0)
     normalisation: Literal["median", "percentile"] = "median"
     anchor: float = Field(default=0.55, gt=0.0, lt=1.0)
     low: float = Field(default=1.0, ge=0.0, lt=50.0)
     high: float = Field(default=99.0, gt=50.0, le=100.0)
 
+    @model_validator(mode="after")
+    def _covers_the_brain(self) -> Self:
+        if self.size * self.pixel_mm < SIZE * _LEAST_PIXEL_MM:
+            raise ValueError(
+                f"size {self.size} of {self.pixel_mm:g} mm does not cover the brain: "
+                f"{SIZE * _LEAST_PIXEL_MM:g} mm do"
+            )
+        return self
+
     @property
     def hash(self) -> str:
-        """Eight hexadecimal digits over every field but the name."""
-        return short_hash(self.model_dump(exclude={"name"}))
+        """Eight hexadecimal digits over every field but the name, and but for the usual size."""
+        usual = {"size"} if self.size == SIZE else set()
+        return short_hash(self.model_dump(exclude={"name"} | usual))
 
 
 RECIPES = {
@@ -114,7 +130,8 @@ def _read_recipe(file: Path) -> Recipe:
         problems = [
             f"{item['loc'][0]}: unknown key; known: {known}"
             if item["type"] == "extra_forbidden"
-            else f"{item['loc'][0] if item['loc'] else 'recipe'}: {item['msg']}"
+            else f"{item['loc'][0] if item['loc'] else 'recipe'}: "
+            f"{item['msg'].removeprefix('Value error, ')}"
             for item in error.errors()
         ]
         raise UadBenchError(f"--recipe {file}: {'; '.join(problems)}") from None

@@ -15,7 +15,7 @@ from uad_bench.dataset import Space
 from uad_bench.kernels import compiled_or
 from uad_bench.volumes.files.mni152 import brain_of, read_mni152
 from uad_bench.volumes.grid import Affine, Grid
-from uad_bench.volumes.recipe import SIZE, Recipe
+from uad_bench.volumes.recipe import Recipe
 from uad_bench.volumes.steps.resample import resample
 
 SRI24_TO_MNI152: Affine = np.array(
@@ -101,13 +101,13 @@ def _mni_tissues() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 @lru_cache(maxsize=8)
 def template_grid(recipe: Recipe) -> Grid:
-    """Return the grid of ``recipe``: 128 x 128 pixels centred on the template brain."""
+    """Return the grid of ``recipe``: its square of pixels, centred on the template brain."""
     brain, affine = _mni_brain()
     index = np.argwhere(brain)
     corners = np.stack([index.min(axis=0), index.max(axis=0)]) @ affine[:3, :3].T + affine[:3, 3]
     low, high = corners.min(axis=0) - 0.5, corners.max(axis=0) + 0.5  # voxels of 1 mm have a size
     slices = int(np.ceil((high[2] - low[2]) / recipe.slice_mm))
-    x, y = (low[:2] + high[:2] + recipe.pixel_mm * (SIZE - 1)) / 2
+    x, y = (low[:2] + high[:2] + recipe.pixel_mm * (recipe.size - 1)) / 2
     grid = np.array(
         [
             [0.0, 0.0, -recipe.pixel_mm, x],
@@ -116,7 +116,7 @@ def template_grid(recipe: Recipe) -> Grid:
             [0.0, 0.0, 0.0, 1.0],
         ]
     )
-    return Grid(grid, (slices, SIZE, SIZE))
+    return Grid(grid, (slices, recipe.size, recipe.size))
 
 
 @lru_cache(maxsize=4)

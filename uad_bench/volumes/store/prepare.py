@@ -265,7 +265,7 @@ def _build(
         item.scan.tissues is not None for item in order.inputs
     )
     with (
-        StoreWriter(folder, with_tissue) as writer,
+        StoreWriter(folder, with_tissue, preparation.recipe.size) as writer,
         closing(prepare_scans(order.inputs, preparation, jobs, on_scan)) as outcomes,
     ):
         for item, outcome in zip(order.inputs, outcomes, strict=True):

@@ -13,12 +13,9 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from uad_bench.volumes.recipe import SIZE
 from uad_bench.volumes.steps.native import Packed
 from uad_bench.volumes.steps.slices import ScanSlices
 from uad_bench.volumes.store.prepared import NATIVE, Manifest, PreparedScan
-
-_SLICE = (SIZE, SIZE)
 
 
 class ArrayFile:
@@ -86,15 +83,16 @@ class NativeFile:
 class StoreWriter:
     """Writes the files of a store into ``folder``; a context manager that closes them."""
 
-    def __init__(self, folder: Path, with_tissue: bool) -> None:
+    def __init__(self, folder: Path, with_tissue: bool, size: int) -> None:
         self._folder = folder
+        slice_ = (size, size)
         self._arrays = {
-            "image": ArrayFile(folder / "image.npy", "<f4", _SLICE),
-            "brain": ArrayFile(folder / "brain.npy", "|u1", _SLICE),
-            "lesion": ArrayFile(folder / "lesion.npy", "|u1", _SLICE),
+            "image": ArrayFile(folder / "image.npy", "<f4", slice_),
+            "brain": ArrayFile(folder / "brain.npy", "|u1", slice_),
+            "lesion": ArrayFile(folder / "lesion.npy", "|u1", slice_),
         }
         if with_tissue:
-            self._arrays["tissue"] = ArrayFile(folder / "tissue.npy", "|u1", (3, *_SLICE))
+            self._arrays["tissue"] = ArrayFile(folder / "tissue.npy", "|u1", (3, *slice_))
         self._z: list[NDArray[np.int64]] = []
         self._native = NativeFile(folder / NATIVE)
 
@@ -125,7 +123,7 @@ class StoreWriter:
         self._arrays["brain"].append(slices.brain)
         self._arrays["lesion"].append(slices.lesion)
         if "tissue" in self._arrays:
-            empty = np.zeros((len(slices.z), 3, *_SLICE), dtype=np.uint8)
+            empty = np.zeros((len(slices.z), 3, *slices.image.shape[1:]), dtype=np.uint8)
             self._arrays["tissue"].append(empty if slices.tissue is None else slices.tissue)
         self._z.append(slices.z)
         return start, self._arrays["image"].length
