@@ -12,7 +12,7 @@ from uad_bench.cli import main
 from uad_bench.evaluation.froc import LesionCounts, count_lesions, froc, froc_thresholds
 from uad_bench.evaluation.scored import ScoredScan
 from uad_bench.evaluation.scores.histograms import ScoreHistogram
-from uad_bench.front.figures import lesion_counts, lesion_slices
+from uad_bench.front.figures import latent_maps, lesion_counts, lesion_slices
 from uad_bench.plugins.registry import open_registry
 from uad_bench.report.plots.froc import froc_figure
 from uad_bench.report.plots.latent import LatentView, latent_figure
@@ -195,6 +195,60 @@ def test_too_many_panels_are_refused_before_anything_is_scored(
     results = ub.Results(ran.folder, tuple(many), plugin=ran.plugin)
     with pytest.raises(ub.UadBenchError, match="26 panels do not fit side by side, 12 do; choose"):
         results.plot("lesions", tmp_path / "a.pdf", cache=prepared, progress=False)
+
+
+def test_controls_that_nobody_named_give_way_to_methods(ran, prepared, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(lesion_slices, "lesions_figure", lambda *one: seen.append(one) or Figure())
+    some = [one for one in ran.cells if one.spec.method == "bands"]
+    as_control = {"method": "control-black"}
+    controls = [
+        one.model_copy(
+            update={
+                "control": True,
+                "spec": one.spec.model_copy(update=as_control | {"params": at}),
+            }
+        )
+        for one in some
+        for at in ({"size": 1}, {"size": 2})
+    ]
+    results = ub.Results(ran.folder, (*some, *controls), plugin=ran.plugin)
+    results.plot("lesions", tmp_path / "a.pdf", cache=prepared, progress=False)
+    ((views, said),) = seen
+    assert len(views[0].methods) == len(some)
+    assert "Controls do not fit beside the methods, and are not shown." in said
+    assert "† Control." not in said
+    with pytest.raises(ub.UadBenchError, match="14 panels do not fit side by side"):
+        results.plot(
+            "lesions", tmp_path / "a.pdf", cache=prepared, progress=False, controls="control-black"
+        )
+    few = ub.Results(ran.folder, (*some, *controls[:1]), plugin=ran.plugin)
+    few.plot("lesions", tmp_path / "a.pdf", cache=prepared, progress=False)
+    assert len(seen[1][0][0].methods) == len(some) + 1
+    assert "Controls do not fit" not in seen[1][1]
+
+
+def test_datasets_that_nobody_named_give_way_where_the_page_ends(
+    ran, prepared, tmp_path, monkeypatch
+):
+    seen = []
+    monkeypatch.setattr(latent_maps, "latent_figure", lambda *one: seen.append(one) or Figure())
+    more = [
+        one.model_copy(update={"spec": one.spec.model_copy(update={"dataset": name})})
+        for one in ran.cells
+        for name in ("brats", "gbi", "msi", "wmh")
+    ]
+    results = ub.Results(ran.folder, (*ran.cells, *more), plugin=ran.plugin)
+    results.plot("latent", tmp_path / "a.pdf", cache=prepared, progress=False)
+    ((views, said),) = seen
+    shown = [view.title.removesuffix(" (simulated)") for view in views[1:]]
+    assert shown == ["MSLUB", "BraTS", "GBI", "MSI"]
+    assert said.endswith("Not shown for want of room: WMH.")
+    with pytest.raises(ub.UadBenchError, match="6 rows do not fit on a page, 5 do; choose with"):
+        results.plot(
+            "latent", tmp_path / "a.pdf", cache=prepared, progress=False,
+            datasets="mslub,brats,gbi,msi,wmh",
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["froc", "lesions"])

@@ -98,6 +98,7 @@ def _of_cells(
         protocol=asked.protocol,
         space=asked.space,
         metric=asked.metric,
+        choice=asked.choice,
         order=asked.choice.order(cells),
         everyone=cells,
     )

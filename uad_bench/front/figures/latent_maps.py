@@ -13,7 +13,7 @@ from uad_bench.front.figures.stored import data_behind, first_seed, is_stored, p
 from uad_bench.front.searched import Searched
 from uad_bench.method import ReconstructionMethod, TissueMapping
 from uad_bench.report.figures.sweep import DICE
-from uad_bench.report.plots.latent import LatentView, latent_figure, refuse_too_many
+from uad_bench.report.plots.latent import MOST_ROWS, LatentView, latent_figure, refuse_too_many
 from uad_bench.report.plots.source import NothingToDrawError, Source
 from uad_bench.report.tables.notes import people_in_words
 from uad_bench.runner.detectors.scoring import typical_scan
@@ -26,7 +26,8 @@ def draw_latent(source: Source, searched: Searched, tell: Listener) -> Figure:
     """Draw the latent of the first method that maps tissues, of those that are chosen.
 
     The healthy person is the first of the training dataset's held-out people, all of whom are
-    measured. The patients are those with the median lesion volume of each dataset.
+    measured. The patients are those with the median lesion volume of each dataset. Datasets that
+    nobody named give way where the page ends; the figure says so.
 
     Args:
         source: the cells.
@@ -39,8 +40,12 @@ def draw_latent(source: Source, searched: Searched, tell: Listener) -> Figure:
     """
     shown = source.arrangement
     column = _column(source)
-    refuse_too_many(1 + len(shown.rows))
-    records = [first_seed(shown.own[row, column]) for row in range(len(shown.rows))]
+    rows, left_out = shown.rows, ""
+    if source.choice.datasets is None and len(rows) >= MOST_ROWS:
+        rows, gone = rows[: MOST_ROWS - 1], rows[MOST_ROWS - 1 :]
+        left_out = f"Not shown for want of room: {', '.join(row.label for row in gone)}."
+    refuse_too_many(1 + len(rows))
+    records = [first_seed(shown.own[row, column]) for row in range(len(rows))]
     keys = {record.fit.detector for record in records if record.fit is not None}
     if len(keys) > 1:
         raise NothingToDrawError(
@@ -49,7 +54,7 @@ def draw_latent(source: Source, searched: Searched, tell: Listener) -> Figure:
         )
     data = [
         data_behind([record], searched, row.label)
-        for record, row in zip(records, shown.rows, strict=True)
+        for record, row in zip(records, rows, strict=True)
     ]
     people = HeldOut.of(prepared(records[0].training, searched, "the training dataset"))
     detector = searched.detector(keys.pop())
@@ -67,19 +72,20 @@ def draw_latent(source: Source, searched: Searched, tell: Listener) -> Figure:
     for row, one in enumerate(data):
         scan = typical_scan(one.scans_of("test"))
         if scan is not None:
-            title = shown.rows[row].label + (" (simulated)" if one.simulated else "")
+            title = rows[row].label + (" (simulated)" if one.simulated else "")
             views.append(_patient(title, detector, one, scan))
-        tell(Progressed(row + 1, len(data), shown.rows[row].label))
+        tell(Progressed(row + 1, len(data), rows[row].label))
     dice = ", ".join(
         f"{tissue} {means[DICE + tissue]:.2f}" for tissue in TISSUES if DICE + tissue in means
     )
     count = people_in_words(len({one.subject for one in people.scans}))
     said = (
         f"{shown.columns[column].title}.",
-        *source.facts,
+        *source.facts([column]),
         f"Dice of the maps of {count} (healthy), split {people.split}: {dice}." if dice else "",
         "Patients: the median lesion volume of each dataset. Below each panel: values along the "
         "line, from 0 to 1; grey where the lesion is. Each residual has colours of its own.",
+        left_out,
     )
     return latent_figure(views, " ".join(filter(None, said)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from uad_bench.front.figures.stored import data_behind, first_seed, is_stored
 from uad_bench.front.searched import Searched
 from uad_bench.method import FloatArray
 from uad_bench.report.figures.cells import MethodView, SliceView
-from uad_bench.report.plots.lesions import lesions_figure, refuse_too_many
+from uad_bench.report.plots.lesions import lesions_figure, refuse_too_many, too_many
 from uad_bench.report.plots.source import NothingToDrawError, Source
 from uad_bench.runner.detectors.scoring import (
     brain_on,
@@ -29,10 +29,13 @@ _NOTE = (
     "The patient of each dataset with the median lesion volume, and the slice with most lesion. "
     "Each map has a scale of its own."
 )
+_NO_CONTROLS = "Controls do not fit beside the methods, and are not shown."
 
 
 def draw_lesions(source: Source, searched: Searched, tell: Listener) -> Figure:
     """Draw a slice of each dataset, and what every method makes of its lesion.
+
+    Controls that nobody named give way where the panels do not fit; the figure says so.
 
     Args:
         source: the cells.
@@ -51,8 +54,12 @@ def draw_lesions(source: Source, searched: Searched, tell: Listener) -> Figure:
     ]
     if not columns:
         raise NothingToDrawError(f"{source.root}: no method has a stored detector for each dataset")
-    classes = (source.registry.method(shown.columns[column].method) for column in columns)
-    refuse_too_many(sum(2 if scores_by_residual(cls) else 1 for cls in classes))
+    note = _NOTE
+    if source.choice.controls is None and too_many(_panels(source, columns)):
+        methods = [one for one in columns if shown.columns[one].group != "control"]
+        if methods:
+            columns, note = methods, f"{_NOTE} {_NO_CONTROLS}"
+    refuse_too_many(_panels(source, columns))
     cells = [
         {column: first_seed(shown.own[row, column]) for column in columns}
         for row in range(len(shown.rows))
@@ -73,7 +80,14 @@ def draw_lesions(source: Source, searched: Searched, tell: Listener) -> Figure:
         tell(Progressed(row + 1, len(data), shown.rows[row].label))
     if not views:
         raise NothingToDrawError(f"{source.root}: no test scan with a lesion")
-    return lesions_figure(views, " ".join((*source.notes, _NOTE)))
+    return lesions_figure(views, " ".join((*source.facts(columns), *source.marks, note)))
+
+
+def _panels(source: Source, columns: Iterable[int]) -> int:
+    """How many panels some methods take: a map each, and a reconstruction where they make one."""
+    names = (source.arrangement.columns[column].method for column in columns)
+    classes = map(source.registry.method, names)
+    return sum(2 if scores_by_residual(cls) else 1 for cls in classes)
 
 
 def _view(

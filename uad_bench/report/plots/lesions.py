@@ -80,6 +80,15 @@ def lesions_figure(views: Sequence[SliceView], note: str) -> Figure:
     return figure
 
 
+def too_many(panels: int) -> bool:
+    """Whether more panels than fit are beside the slice and its lesion.
+
+    Args:
+        panels: reconstructions and maps.
+    """
+    return panels + 2 > MOST_COLUMNS
+
+
 def refuse_too_many(panels: int) -> None:
     """Refuse more panels than fit beside the slice and its lesion.
 
@@ -89,7 +98,7 @@ def refuse_too_many(panels: int) -> None:
     Raises:
         UadBenchError: saying how many do.
     """
-    if panels + 2 > MOST_COLUMNS:
+    if too_many(panels):
         raise UadBenchError(
             f"figure lesions: {panels + 2} panels do not fit side by side, {MOST_COLUMNS} do; "
             "choose with --methods, --postprocessing and --controls"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from uad_bench.report.tables.arrange import (
     dataset_titles,
     method_title,
 )
+from uad_bench.report.tables.choice import Choice
 from uad_bench.report.tables.states import different_data
 from uad_bench.report.tables.versions import refuse_other_version
 
@@ -41,9 +42,10 @@ class Source:
         space: whose voxels were scored.
         arrangement: datasets as rows, methods as columns, cells by position.
         detectors: the places of all methods of the folder, for their colours.
-        facts: what a reader must know of the cells, a sentence each.
+        failures: which cells failed, in a sentence; none where none did.
         marks: what the marks of post-processings mean, likewise.
         metric: which metric is asked for; ``None`` for the protocol's first, or the figure's own.
+        choice: what was chosen; the rest may give way where a figure has no room.
     """
 
     root: Path
@@ -52,14 +54,19 @@ class Source:
     space: EvaluationSpace
     arrangement: Arrangement
     detectors: Detectors
-    facts: tuple[str, ...]
+    failures: tuple[str, ...]
     marks: tuple[str, ...]
     metric: str | None = None
+    choice: Choice = field(default_factory=Choice)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """All that a reader must know, a sentence each."""
-        return *self.facts, *self.marks
+        return *self.facts(range(len(self.arrangement.columns))), *self.marks
+
+    def facts(self, columns: Sequence[int]) -> tuple[str, ...]:
+        """Return what a reader must know of the cells in some columns, a sentence each."""
+        return *notes_of(self.arrangement, columns), *self.failures
 
     def refuse_metric(self) -> None:
         """Refuse a metric that is asked for.
@@ -119,6 +126,7 @@ def make_source(
     protocol: str = "strict",
     space: EvaluationSpace = "template",
     metric: str | None = None,
+    choice: Choice | None = None,
     order: Order | None = None,
     everyone: Sequence[CellRecord] = (),
     paper: Publication = BERCEA_2022,
@@ -132,6 +140,7 @@ def make_source(
         protocol: whose cells are drawn.
         space: whose voxels.
         metric: which metric is asked for.
+        choice: what of all cells the user chose.
         order: of datasets and methods; that of the records if not given.
         everyone: all cells of the folder, whose methods keep their colours whatever is chosen.
         paper: the paper whose names the figure follows.
@@ -167,10 +176,17 @@ def make_source(
         for one in mine
         if one.state == "failed"
     }
-    facts = list(notes_of(arrangement))
-    if failed:
-        facts.append(f"Failed, and not drawn: {', '.join(failed)}.")
+    failures = (f"Failed, and not drawn: {', '.join(failed)}.",) if failed else ()
     detectors = detectors_of(everyone or records)
     return Source(
-        root, registry, chosen, space, arrangement, detectors, tuple(facts), marks, metric
+        root,
+        registry,
+        chosen,
+        space,
+        arrangement,
+        detectors,
+        failures,
+        marks,
+        metric,
+        choice or Choice(),
     )

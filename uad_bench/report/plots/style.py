@@ -278,9 +278,9 @@ def row_titles(arrangement: Arrangement) -> list[str]:
     return [f"{row.label} (simulated)" if row.simulated else row.label for row in arrangement.rows]
 
 
-def notes_of(arrangement: Arrangement) -> Iterator[str]:
-    """Yield what a reader must know of the methods, a sentence each."""
-    columns = arrangement.columns
+def notes_of(arrangement: Arrangement, shown: Sequence[int]) -> Iterator[str]:
+    """Yield what a reader must know of the methods in some columns, a sentence each."""
+    columns = [arrangement.columns[column] for column in shown]
     trained = sorted({column.training for column in columns if column.training})
     if trained:
         yield f"Trained on {', '.join(trained)}."
@@ -288,6 +288,6 @@ def notes_of(arrangement: Arrangement) -> Iterator[str]:
         yield f"{SYMBOLS['control']} Control."
     if any(column.group == "supervised" for column in columns):
         yield f"{SYMBOLS['supervised']} {SUPERVISED_NOTE}"
-    yield from parts_note(arrangement, range(len(arrangement.rows)), range(len(columns)))
+    yield from parts_note(arrangement, range(len(arrangement.rows)), shown)
     if any(column.elsewhere for column in columns):
         yield f"{ELSEWHERE} {ELSEWHERE_NOTE}"
