@@ -42,7 +42,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def commands() -> Iterator[str]:
     """The help of every command."""
-    from uad_bench.cli import COMMANDS
+    from uad_bench.cli.overview import COMMANDS
 
     for name, (_, summary) in COMMANDS.items():
         yield f"## {name}\n\n{summary}\n"

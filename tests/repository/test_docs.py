@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import shlex
 import sys
 from collections.abc import Iterator
@@ -133,3 +134,13 @@ def test_the_outputs_of_a_tutorial_know_no_machine():
         outputs = [cell.get("outputs") for cell in nbformat.read(notebook, as_version=4).cells]
         assert any(outputs), f"{name(notebook)}: run it and keep its outputs"
         assert not re.search(r"/(root|home|work|tmp|Users|site-packages)/", str(outputs))
+
+
+def test_the_pages_that_the_program_writes_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The site's own words of the program: its build alone would find a name that is gone."""
+    monkeypatch.setenv("COLUMNS", "80")  # which the hook changes
+    monkeypatch.chdir(ROOT)
+    hook = runpy.run_path(str(ROOT / "docs" / "hooks" / "from_program.py"))
+    pages = {mark: "\n".join(write()) for mark, write in hook["MARKS"].items()}
+    assert all(len(text.splitlines()) > 30 for text in pages.values())
+    assert any("$ uad-bench run --help" in text for text in pages.values())
