@@ -2,6 +2,7 @@
 
 import sys
 import zipfile
+from importlib.machinery import PathFinder
 from importlib.metadata import entry_points
 
 import pytest
@@ -15,6 +16,11 @@ OURS = st.sampled_from(sorted(GROUPS.values()))
 GROUP = st.one_of(OURS, st.just("console_scripts"))
 POINTS = st.dictionaries(GROUP, st.just("a = b:c"), max_size=2)
 KINDS = st.sampled_from(["dist-info", "egg-info", "DIST-INFO", "egg", "zip", "egg-info file"])
+USUAL = [
+    one for one in sys.meta_path if one is PathFinder or not hasattr(one, "find_distributions")
+]
+"""The ways in which packages come, without those that another test's imports add."""
+
 PACKAGES = st.lists(st.tuples(KINDS, st.one_of(st.none(), POINTS)), max_size=3)
 
 
@@ -46,6 +52,7 @@ def test_no_package_is_overlooked(tmp_path_factory, packages):
     folder = tmp_path_factory.mktemp("site")
     places = [lay_out(folder, number, *package) for number, package in enumerate(packages)]
     with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "meta_path", USUAL)
         patched.setattr(sys, "path", [str(folder), str(folder / "missing"), *map(str, places)])
         known = any(entry_points(group=group) for group in GROUPS.values())
         seen = may_be_installed(GROUPS.values())
@@ -61,6 +68,7 @@ def test_packages_that_come_in_a_way_of_their_own_may_bring_some(monkeypatch):
             return iter(())
 
     monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setattr(sys, "meta_path", USUAL)
     assert not may_be_installed(GROUPS.values())
-    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
+    monkeypatch.setattr(sys, "meta_path", [*USUAL, Finder])
     assert may_be_installed(GROUPS.values())

@@ -205,4 +205,6 @@ def test_another_users_lock_is_taken_where_it_can_be_read(tmp_path):
     )
     if "Permission denied" in shown.stderr and "setpriv" in shown.stderr:
         pytest.skip("the other user may not run this Python")
+    if "No module named 'uad_bench'" in shown.stderr:
+        pytest.skip("the other user may not read where this package is")
     assert (shown.stdout, shown.stderr) == ("in\n", "")
