@@ -98,6 +98,14 @@ class ResultsFolder:
         """The picture of the cell called ``name``."""
         return self.pictures / f"{name}.png"
 
+    def undrawn(self, name: str) -> Path:
+        """The slice that the picture of the cell called ``name`` will show."""
+        return self.pictures / f".{name}.npz"
+
+    def all_undrawn(self) -> list[str]:
+        """The cells whose slices wait to be drawn."""
+        return sorted(one.stem.removeprefix(".") for one in self.pictures.glob(".*.npz"))
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keep a second run out of this folder while the block runs; the first tidies up.

@@ -12,6 +12,7 @@ from uad_bench.runner.events import Listener, told
 from uad_bench.runner.jobs.cells import Evaluated
 from uad_bench.runner.jobs.perform import last_result
 from uad_bench.runner.jobs.setting import Setting
+from uad_bench.runner.pictures import Pictures
 from uad_bench.runner.plan.maps import plan_maps
 from uad_bench.runner.run import Outcome
 from uad_bench.runner.store import CellStore
@@ -35,7 +36,8 @@ def evaluate_maps(
     """
     plan = plan_maps(maps, config, registry)
     results, tell = ResultsFolder(config.results), told(listeners)
-    setting = Setting(config, CellStore.of(plan, tell), "cpu", None, tell)
+    everyone = told([Pictures(results, tell), tell])
+    setting = Setting(config, CellStore.of(plan, everyone), "cpu", None, everyone)
     with results.lock():
         found = last_result(plan.jobs(), setting, Evaluated)
     return Outcome(found.records, found.computed)

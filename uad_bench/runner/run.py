@@ -25,6 +25,7 @@ from uad_bench.runner.jobs.perform import perform
 from uad_bench.runner.jobs.setting import Setting
 from uad_bench.runner.listeners import Mlflow
 from uad_bench.runner.outlook import Outlook
+from uad_bench.runner.pictures import Pictures
 from uad_bench.runner.place import device_of, open_executor
 from uad_bench.runner.plan.job import Evaluate, Tune
 from uad_bench.runner.plan.make import make_plan
@@ -88,7 +89,8 @@ def run(
     with results.lock():
         mlflow = Mlflow(results, registry, tell) if config.mlflow else None
         outlook = Outlook(plan, stored_cells(results), tell)
-        recorded: list[Listener] = [] if mlflow is None else [mlflow]
+        pictures = Pictures(results, tell)
+        recorded: list[Listener] = [pictures] if mlflow is None else [pictures, mlflow]
         everyone = told([*recorded, tell, outlook])
         store = CellStore.of(plan, everyone)
         store.refuse_other_versions(plan.cells())
@@ -108,6 +110,7 @@ def run(
                 if isinstance(result, Data):
                     data = result
                     _begin(plan, setting, data, command)
+                    pictures.draw_left()  # of a run that was killed
                 elif isinstance(job, Tune) and isinstance(result, Tuning):
                     assert data is not None
                     found = {(job.method.info.name, job.supervised_on): result.params}
@@ -122,6 +125,7 @@ def run(
                     done = _evaluated(job, params, result, setting, data)
                     records += done.records
                     computed += done.computed
+        pictures.draw_left()  # what a folder of several machines showed late
         rmtree(results.parts, ignore_errors=True)  # of runs that were killed
         if mlflow is not None:
             mlflow.finish()

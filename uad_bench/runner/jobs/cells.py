@@ -15,9 +15,9 @@ from uad_bench.runner.detectors.traits import scan_traits
 from uad_bench.runner.environment import Stopwatch
 from uad_bench.runner.events import JobFailed
 from uad_bench.runner.executors.contract import Failure
-from uad_bench.runner.jobs.pictures import draw_cell
 from uad_bench.runner.jobs.setting import Setting
 from uad_bench.runner.jobs.spool import Spool
+from uad_bench.runner.pictures import keep_slice
 from uad_bench.runner.store import Origin
 from uad_bench.volumes.store.prepared import PreparedDataset
 
@@ -149,7 +149,7 @@ def _cell(scorer: Scorer, spec: CellSpec, scored: Scored, setting: Setting) -> C
         return _failed(scorer, spec, Failure.of(error, scorer.environment()), setting)
     if scored.example is not None:
         (variant,) = store.variants([spec])
-        draw_cell(record, scored.example, variant.mark, store.results, setting.tell)
+        keep_slice(record, scored.example, variant.mark, store.results)
     return store.write(record)
 
 
