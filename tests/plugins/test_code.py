@@ -6,10 +6,12 @@ import sys
 import zipfile
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import pytest
 
 from uad_bench.method import Method
+from uad_bench.plugins import code as code_room
 from uad_bench.plugins.code import code_of
 from uad_bench.plugins.registry import discover, read_plugin
 
@@ -51,6 +53,11 @@ def loaded(folder: Path) -> type[Method]:
 
 def code(folder: Path) -> str:
     return code_of(loaded(folder)).hash
+
+
+def forget_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let codes be read again, as by another process."""
+    monkeypatch.setattr(code_room, "_KNOWN", WeakKeyDictionary())
 
 
 @pytest.mark.parametrize(
@@ -118,6 +125,16 @@ def test_an_edited_file_is_imported_again_in_the_same_process(folder):
     assert loaded(folder) is loaded(folder)
 
 
+@pytest.mark.parametrize("file", ["shift.py", "_levels.py"])
+def test_an_edit_in_the_midst_of_a_run_is_not_the_code_that_runs(folder, file):
+    """Scores of before would be kept as those of the edited method."""
+    method = loaded(folder)
+    before = code_of(method)
+    (folder / file).write_text(f"{(folder / file).read_text()}EDITED = 1\n")
+    assert code_of(method) == before
+    assert code_of(loaded(folder)) != before
+
+
 @pytest.mark.parametrize("block", ["models/blocks.py", "training/loop/train.py"])
 def test_a_changed_building_block_changes_the_networks_made_of_it_and_nothing_else(
     monkeypatch, block
@@ -132,6 +149,7 @@ def test_a_changed_building_block_changes_the_networks_made_of_it_and_nothing_el
         return f"{source}\nEDITED = 1\n" if is_block else source
 
     monkeypatch.setattr(SourceFileLoader, "get_source", edited)
+    forget_codes(monkeypatch)
     after = {name: code_of(method) for name, method in methods.items()}
     assert {name for name in methods if after[name] != before[name]} == {"spa"}
 
@@ -145,6 +163,7 @@ def test_a_control_changes_with_the_method_that_it_is_made_of(monkeypatch):
         return f"{source}\nEDITED = 1\n" if name == "uad_bench.methods.spa" else source
 
     monkeypatch.setattr(SourceFileLoader, "get_source", edited)
+    forget_codes(monkeypatch)
     assert code_of(discover().method("control-no-prior")) != before
 
 
@@ -162,6 +181,7 @@ def test_a_method_in_an_archive_is_read_there_and_one_without_source_is_named(
     whole = code_of(module.Shift)
     assert whole.unread == ()
     monkeypatch.setattr(module.__spec__, "loader", None)
+    forget_codes(monkeypatch)
     assert code_of(module.Shift).unread == ("zipped_detectors.shift",)
     assert code_of(module.Shift).hash != whole.hash
     for name in ("zipped_detectors", "zipped_detectors.shift", "zipped_detectors._levels"):

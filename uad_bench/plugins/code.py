@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from uad_bench.errors import PluginError
 
@@ -45,12 +46,26 @@ class Code:
     unread: tuple[str, ...] = ()
 
 
+_KNOWN: WeakKeyDictionary[type[Method], Code] = WeakKeyDictionary()
+"""The code of each class that was asked for."""
+
+
 def code_of(method: type[Method]) -> Code:
-    """Return what identifies the code of a method, read from its sources as they are now.
+    """Return what identifies the code of a method, by its sources as they were when first asked.
+
+    A source that is edited later, in the midst of a run, is not what runs in this process. A plugin
+    file that was edited is imported again when it is loaded again, as another class.
 
     Raises:
         PluginError: a source is no Python.
     """
+    if (known := _KNOWN.get(method)) is None:
+        known = _KNOWN[method] = _read_code(method)
+    return known
+
+
+def _read_code(method: type[Method]) -> Code:
+    """Hash the sources of a method as they are now."""
     unread: list[str] = []
     found = {}
     for name, source in _modules(method.__module__):
