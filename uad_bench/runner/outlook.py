@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from uad_bench.cells import CellRecord
-from uad_bench.method import Method, members_of
+from uad_bench.cells import CellRecord, CellSpec
+from uad_bench.method import Method, Params, members_of
 from uad_bench.runner.events import CellWritten, Event, JobEnded, Listener, Overall
 from uad_bench.runner.plan.job import Evaluate, Job, Train, Tune
 from uad_bench.runner.plan.known import KnownCells
-from uad_bench.runner.plan.plan import Plan
+from uad_bench.runner.plan.plan import Plan, PlannedCell
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,9 @@ class Outlook:
     kind of which none has ended nothing is known, and then no time is told. Methods that are no
     networks count nothing as long as only networks are known.
 
+    Before a method is tuned, a cell counts as done that has any tuned parameters; once it is,
+    :meth:`choose` counts again.
+
     Args:
         plan: the run.
         records: the cells in the results folder at its beginning.
@@ -48,13 +51,15 @@ class Outlook:
     """
 
     def __init__(self, plan: Plan, records: Iterable[CellRecord], tell: Listener) -> None:
-        known = KnownCells(() if plan.config.overwrite == "all" else records)
-        cells = tuple(plan.cells())
-        left = [cell for cell in cells if not known.is_done(cell)]
-        self._total, self._done = len(cells), len(cells) - len(left)
-        wanted = {(one.method, one.supervised_on, one.seed, one.dataset) for one in left}
+        there = () if plan.config.overwrite == "all" else tuple(records)
+        known = KnownCells(there)
+        self._finished = {(one.spec.name, one.code) for one in there if one.state == "done"}
+        self._cells = tuple(plan.cells())
+        left = [cell for cell in self._cells if not known.is_done(cell)]
+        self._total, self._done = len(self._cells), len(self._cells) - len(left)
+        self._open = Counter((one.method, one.supervised_on) for one in left)
         self._jobs = plan.jobs()
-        self._left = _open_jobs(self._jobs, wanted)
+        self._left = _open_jobs(self._jobs, left)
         self._tell = tell
         self._since: float | None = None
         self._parts_s: defaultdict[str, float] = defaultdict(float)
@@ -74,6 +79,25 @@ class Outlook:
                 self._done += 1
             case _:
                 return
+        self._tell(Overall(self._done, self._total, self._left_s()))
+
+    def choose(self, tune: Tune, params: Params) -> None:
+        """Take note of the parameters that a method is trained with."""
+        own, values = (tune.method.info.name, tune.supervised_on), params.model_dump(mode="json")
+        left = [
+            cell
+            for cell in self._cells
+            if (cell.method, cell.supervised_on) == own
+            and (_tuned(cell, values).name, cell.code) not in self._finished
+        ]
+        self._done += self._open[own] - len(left)
+        self._open[own] = len(left)
+        jobs = [job for job in self._jobs if isinstance(job, Evaluate) and job.train.tune == tune]
+        for job in jobs:
+            self._left.pop(job.key, None)
+            self._left.pop(job.train.key, None)
+        self._left |= _open_jobs(jobs, left)
+        self._left.pop(tune.key, None)
         self._tell(Overall(self._done, self._total, self._left_s()))
 
     def leave_out(self, failed: Job) -> None:
@@ -115,13 +139,19 @@ class Outlook:
         return 0.0 if not job.is_network else fmean(took for _, took in same)
 
 
-def _open_jobs(jobs: Sequence[Job], wanted: set[tuple[str, str, int, str]]) -> dict[str, OpenJob]:
+def _tuned(cell: PlannedCell, params: Mapping[str, object]) -> CellSpec:
+    """A planned cell with the parameters that tuning chose."""
+    return CellSpec(**cell.model_dump(exclude={"code", "params"}), params=dict(params))
+
+
+def _open_jobs(jobs: Sequence[Job], left: Iterable[PlannedCell]) -> dict[str, OpenJob]:
     """The jobs that have something to do, by key.
 
     Args:
-        jobs: all jobs of a run.
-        wanted: method, what it is supervised on, seed and dataset of each cell that is not done.
+        jobs: all jobs of a run, or some.
+        left: the cells that are not done.
     """
+    wanted = {(one.method, one.supervised_on, one.seed, one.dataset) for one in left}
     found: dict[str, OpenJob] = {}
     for job in jobs:
         if not isinstance(job, Evaluate):

@@ -115,6 +115,7 @@ def run(
                     assert data is not None
                     found = {(job.method.info.name, job.supervised_on): result.params}
                     tuned |= found
+                    outlook.choose(job, result.params)
                     for study in result.studies:
                         tell(Noted("\n".join(study.lines())))
                     _make_room(plan, setting, data, found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 
 from uad_bench.cells import CellRecord, CellSpec
@@ -28,11 +28,27 @@ class KnownCells:
         return tuple(one for one in there if params <= one.spec.params.items())
 
     def find(self, cell: PlannedCell) -> CellRecord | None:
-        """The record of a planned cell; a finished one before a failed one."""
-        found = [one for one in self.of(cell) if one.code == cell.code]
+        """The record of a planned cell; a finished one before a failed one.
+
+        What a run without tuning left is none of a cell whose parameters are to be tuned.
+        """
+        found = [
+            one for one in self.of(cell) if one.code == cell.code and not _lacks_tuning(one, cell)
+        ]
         return min(found, key=lambda record: record.state != "done", default=None)
 
     def is_done(self, cell: PlannedCell) -> bool:
         """Whether a planned cell is finished."""
         record = self.find(cell)
         return record is not None and record.state == "done"
+
+
+def _lacks_tuning(record: CellRecord, cell: PlannedCell) -> bool:
+    """Whether a cell has parameters that tuning is to choose, and did not.
+
+    Of an ensemble, whose members are tuned, a cell does not say it.
+    """
+    open_ = [value for name, value in record.spec.params.items() if name not in cell.params]
+    if record.fit is None or any(isinstance(value, Mapping) for value in open_):
+        return False
+    return bool(open_) and not record.fit.trials
