@@ -45,16 +45,18 @@ class Mlflow:
             self._tell(Noted(f"{error}; the run goes on"))
 
     def finish(self) -> None:
-        """Send what is missing, with the tables, or say how to send it."""
-        root = self._results.root
+        """Send what is missing, with the tables, or say how to send it; nothing ends the run."""
+        root, why = self._results.root, ""
         try:
             done = sync(self._results, self._tracker, tables_in(self._registry))
             is_whole = not done.failed
         except TrackingError:
             is_whole = False
+        except UadBenchError as error:  # a file of an earlier run, which sync reads again
+            is_whole, why = False, f" ({error})"
         if not is_whole:
             again = f"`uad-bench sync --results {shlex.quote(str(root))}`"
-            self._tell(Noted(f"not everything is in MLflow: {again} sends the rest"))
+            self._tell(Noted(f"not everything is in MLflow{why}: {again} sends the rest"))
 
 
 def tables_in(registry: Registry) -> Tables:
