@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 
 import uad_bench
 import uad_bench.tracking.tracker as tracker_module
-from uad_bench.cells import CellRecord, CellSpec, DatasetUse, Environment, FitRecord
+from uad_bench.cells import CellRecord, CellSpec, DatasetUse, Environment, FitRecord, MapsUse
 from uad_bench.cli.commands.sync import sync as sync_command
 from uad_bench.cli.commands.ui import ui as ui_command
 from uad_bench.errors import UadBenchError
@@ -520,6 +520,23 @@ def test_a_command_is_the_parent_of_its_trials_detectors_and_cells(
 
     assert sync(results, tracker).sent == ()
     assert len(runs_of(tracker, kind="command")) == 3
+
+
+def test_maps_that_come_later_stand_below_the_same_command(tracker: Tracker, results: Path) -> None:
+    """MLflow lets no parameter change: the second sync was refused, and all that came after it."""
+
+    def scored(method: str) -> CellRecord:
+        spec = cell().spec.model_copy(update={"method": method})
+        return cell(spec=spec, training=None, fit=None, run="", maps=MapsUse(digest="0123abcd"))
+
+    for number, method in enumerate(("mine", "yours"), 1):
+        put(results, scored(method))
+        done = sync(results, tracker)
+        assert (done.sent, done.failed) == ((scored(method).spec.name,), ())
+        (command,) = runs_of(tracker, kind="command")
+        assert command.data.metrics["cells"] == number
+    assert command.info.run_name == "2026-11-22 10:00 mine, yours on mslub"
+    assert not command.data.params
 
 
 @pytest.mark.slow

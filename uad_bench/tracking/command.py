@@ -15,6 +15,14 @@ from uad_bench.tracking.entry import Entry, as_metrics, as_params, as_tags
 _MAPS = "maps"
 """The key of cells whose maps were made elsewhere, which have no run of ours."""
 
+_ASKED = {
+    "method": ("methods", "method"),
+    "dataset": ("datasets", "dataset"),
+    "seed": ("seeds", "seed"),
+    "postprocessing": ("postprocessing", "postprocessing"),
+}
+"""What a command was asked for: the setting, and what cells call it."""
+
 _NAMED = 3
 """So many methods or datasets are in a name; of more, the rest is counted."""
 
@@ -26,6 +34,9 @@ def command_entry(
 ) -> Entry:
     """The entry of the command that computed some cells.
 
+    MLflow lets no parameter change, so that only settings are parameters. What is gathered from
+    cells, as where maps were made elsewhere, grows with them.
+
     Args:
         records: all of its cells, or the first one.
         folder: the results folder, with its settings.
@@ -34,7 +45,8 @@ def command_entry(
     run = records[0].run
     times = [cell_times(record) for record in records]
     start = min(begun for begun, _ in times)
-    named, settings = _named(records, _settings(folder, run))
+    settings = _settings(folder, run)
+    named = _named(records, settings)
     what = f"{_listed(named['method'])} on {_listed(named['dataset'])}"
     simulated = any(record.simulated for record in records)
     date = datetime.fromtimestamp(start / 1000, UTC).strftime("%Y-%m-%d %H:%M")
@@ -45,8 +57,8 @@ def command_entry(
         start=start,
         end=max(ended for _, ended in times),
         params=as_params(
-            {name: ", ".join(words) for name, words in named.items()}
-            | {f"setting.{name}": value for name, value in settings.items()}
+            {name: ", ".join(named[name]) for name, (key, _) in _ASKED.items() if settings.get(key)}
+            | {f"setting.{name}": value for name, value in _others(settings).items()}
         ),
         metrics=as_metrics(_counts(records)) if tables is not None else (),
         tags=as_tags(
@@ -76,27 +88,23 @@ def _settings(folder: ResultsFolder, run: str) -> dict[str, Any]:
     return dict(values) if isinstance(values, dict) else {}
 
 
-def _named(
-    records: Sequence[CellRecord], settings: Mapping[str, Any]
-) -> tuple[dict[str, list[str]], dict[str, Any]]:
-    """Methods, datasets, seeds and post-processings as asked for, and all other settings."""
-    asked = {
-        "method": ("methods", "method"),
-        "dataset": ("datasets", "dataset"),
-        "seed": ("seeds", "seed"),
-        "postprocessing": ("postprocessing", "postprocessing"),
-    }
+def _named(records: Sequence[CellRecord], settings: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Methods, datasets, seeds and post-processings: as asked for, else those of the cells."""
     named = {}
-    for name, (setting, field) in asked.items():
+    for name, (setting, field) in _ASKED.items():
         values = settings.get(setting) or sorted({getattr(one.spec, field) for one in records})
         named[name] = [str(value) for value in values]
-    taken = {setting for setting, _ in asked.values()}
-    rest = {
+    return named
+
+
+def _others(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """All other settings that were given or have a default."""
+    taken = {setting for setting, _ in _ASKED.values()}
+    return {
         name: value
         for name, value in settings.items()
         if name not in taken and value not in (None, [], {})
     }
-    return named, rest
 
 
 def _counts(records: Sequence[CellRecord]) -> list[tuple[str, float | None, int]]:

@@ -250,6 +250,8 @@ def _complete(client: Any, run_id: str, entry: Entry) -> None:
         client.log_artifact(run_id, str(file))
     for name, text in entry.texts.items():
         client.log_text(run_id, text, name)
+    if entry.parent is None:  # it grows with its cells
+        client.update_run(run_id, name=entry.name)
     client.set_terminated(run_id, "FAILED" if entry.failed else "FINISHED", entry.end)
     if entry.parent is None:
         log_numbers(client, run_id, entry, {**entry.tags, "complete": entry.sha256})
