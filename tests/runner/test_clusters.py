@@ -403,6 +403,17 @@ def test_a_cluster_that_takes_no_job_is_one_line(given, tmp_path, slurm):
 
 
 @pytest.mark.slow
+def test_a_cluster_that_takes_one_job_of_two_does_the_run(given, tmp_path, slurm):
+    once = 'if mkdir "$(dirname "$0")/refused" 2>/dev/null; then\n'
+    once += "  echo 'sbatch: error: Socket timed out' >&2; exit 1\nfi\n"
+    (slurm / "sbatch").write_text(SBATCH.replace("script=", f"{once}script=", 1))
+    file = written(tmp_path, "kind: slurm\nworkers: 2\ncores: 1\nmemory: 4GB\ninterface: lo\n")
+    done = ub.run(**given, results=tmp_path / "one", cluster=file)
+    assert not done.failed
+    assert len((slurm / "jobs").read_text().split()) == 1
+
+
+@pytest.mark.slow
 def test_jobs_that_all_end_before_a_worker_comes_are_one_line(given, tmp_path, slurm, monkeypatch):
     monkeypatch.setattr("uad_bench.runner.executors.pools._QUEUE_S", 120.0)
     text = "kind: slurm\nworkers: 2\ncores: 1\nmemory: 4GB\ninterface: lo\n"

@@ -371,6 +371,28 @@ def test_jobs_that_all_ended_are_no_wait_at_all_unless_a_worker_had_come(ran, mo
         Ran(ended, ran.folder)(Step("first"))
 
 
+def test_one_job_that_cannot_be_submitted_ends_no_run_whose_others_wait_in_the_queue(
+    ran, monkeypatch
+):
+    """On a busy cluster a submission fails now and then; the others' workers come later."""
+    fault, looks = "sbatch: error: Socket timed out", []
+    there = dask_room._Crew._there
+    monkeypatch.setattr(dask_room, "_LOOK_S", 0.01)
+    monkeypatch.setattr(
+        dask_room._Crew, "_there", lambda crew: {} if len(looks) < 3 else there(crew)
+    )
+    look = dask_room._Crew._look
+    monkeypatch.setattr(dask_room._Crew, "_look", lambda crew: looks.append(None) or look(crew))
+    some = dask_room.replace(ran.pool, faults=[fault, fault], name="slurm.yaml")
+    waits = Ran(some, ran.folder)
+    assert waits(Step("first")) == {"first": "FIRST"}
+    assert waits.notes.count(f"slurm.yaml: a job could not be submitted: {fault}") == 1
+    looks.clear()
+    none = dask_room.replace(some, none_submitted=lambda: True)
+    with pytest.raises(UadBenchError, match=r"^slurm\.yaml: no job could be submitted: sbatch: er"):
+        Ran(none, ran.folder)(Step("first"))
+
+
 def test_other_versions_are_one_line_that_names_both_sides(ran, monkeypatch):
     same = {"python": "3.11.7.final.0", "torch": "2.13.0+cpu", "numpy": "2.3.5", "uad-bench": "1"}
     other = {**same, "python": "3.11.2.final.0", "torch": "2.13.0+cu130"}

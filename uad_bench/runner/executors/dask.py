@@ -77,6 +77,7 @@ class Pool:
         faults: why workers could not be asked for; grows.
         wanted: how many workers were asked for that can share a job, whether or not they are there.
         all_ended: says whether all that was submitted has ended, so that no worker can come.
+        none_submitted: says whether workers were asked for, and none of these requests was taken.
     """
 
     client: Client
@@ -87,6 +88,7 @@ class Pool:
     faults: Sequence[str] = ()
     wanted: int = 0
     all_ended: Callable[[], bool] = lambda: False
+    none_submitted: Callable[[], bool] = lambda: False
 
 
 class DaskExecutor:
@@ -181,7 +183,7 @@ class _Crew(Generic[J]):
         self._results: dict[str, bytes] = {}
         self._deaths: Counter[str] = Counter()
         self._cells: deque[CellWritten] = deque()
-        self._lost_at_start = 0
+        self._lost_at_start = self._faults_told = 0
         self._has_begun = self._was_seen = self._waits = False
         self._news: SimpleQueue[_News | Future] = SimpleQueue()
         self._busy = self._refilled = time.monotonic()
@@ -244,9 +246,18 @@ class _Crew(Generic[J]):
         if waits and not self._waits:
             self._tell(Started(f"wait for a worker of {self._pool.name}"))
         self._waits = waits
+        self._tell_faults()
         if time.monotonic() - self._refilled > _REFILL_S:
             self._refilled = time.monotonic()
             self._pool.refill()
+
+    def _tell_faults(self) -> None:
+        """Say why some workers could not be asked for, where others can come."""
+        new = list(self._pool.faults[self._faults_told :])
+        if new and not self._pool.none_submitted():
+            self._faults_told += len(new)
+            for fault in dict.fromkeys(new):
+                self._tell(Noted(f"{self._pool.name}: a job could not be submitted: {fault}"))
 
     def _there(self) -> Mapping[str, Mapping[str, Any]]:
         """What the scheduler knows of its workers, by address."""
@@ -452,9 +463,9 @@ class _Crew(Generic[J]):
         """Stop where no worker came that could do what is left."""
         if self._tasks:
             self._busy = time.monotonic()
-        elif self._pool.faults and not self._members:
+        elif self._pool.faults and not self._members and self._pool.none_submitted():
             raise UadBenchError(
-                f"{self._pool.name}: no job could be submitted: {self._pool.faults[0]}"
+                f"{self._pool.name}: no job could be submitted: {self._pool.faults[-1]}"
             )
         elif not self._was_seen and self._pool.all_ended():
             raise UadBenchError(

@@ -143,11 +143,19 @@ def cluster_pool(file: ClusterFile, ended: Path) -> Iterator[Pool]:
         def refill() -> None:
             cluster.scale(file.workers)
 
-        def all_ended() -> bool:
+        def submitted() -> list[object] | None:
+            """The jobs that were submitted, by name; ``None`` while some are being submitted."""
             jobs = dict(cluster.workers)
-            submitted = [name for name, job in jobs.items() if job.job_id is not None]
-            is_complete = bool(submitted) and jobs.keys() >= set(cluster.worker_spec)
-            return is_complete and all((ended / str(name)).exists() for name in submitted)
+            if not jobs.keys() >= set(cluster.worker_spec):
+                return None
+            return [name for name, job in jobs.items() if job.job_id is not None]
+
+        def all_ended() -> bool:
+            names = submitted()
+            return bool(names) and all((ended / str(name)).exists() for name in names or ())
+
+        def none_submitted() -> bool:
+            return submitted() == []
 
         yield Pool(
             client,
@@ -158,6 +166,7 @@ def cluster_pool(file: ClusterFile, ended: Path) -> Iterator[Pool]:
             faults,
             wanted=file.workers,
             all_ended=all_ended,
+            none_submitted=none_submitted,
         )
 
 
