@@ -23,7 +23,7 @@ from uad_bench.evaluation.postprocessing import PostProcessing
 from uad_bench.method import Method
 from uad_bench.plugins.code import code_of
 from uad_bench.plugins.registry import Registry
-from uad_bench.system.disk import sha256_of, writing
+from uad_bench.system.disk import opened_whole, sha256_of, writing
 from uad_bench.volumes.recipe import Recipe
 
 RECORD, STATE, VALIDATION = "detector.json", "state.safetensors", "validation.npz"
@@ -92,6 +92,8 @@ def is_detector(folder: Path) -> bool:
 def write_detector(folder: Path, fitted: Method, record: DetectorRecord) -> None:
     """Write a detector's folder whole or not at all; one that is there is replaced.
 
+    The disk has all of it before it has its name: a checkpoint that is removed then is not missed.
+
     Raises:
         UadBenchError: it cannot be written.
     """
@@ -103,8 +105,9 @@ def write_detector(folder: Path, fitted: Method, record: DetectorRecord) -> None
             state = save(fitted.state())
             whole = {**record.model_dump(), "sha256": hashlib.sha256(state).hexdigest()}
             text = DetectorRecord.model_validate(whole).model_dump_json(indent=1)
-            (partial / STATE).write_bytes(state)
-            (partial / RECORD).write_bytes(f"{text}\n".encode())
+            for name, content in ((STATE, state), (RECORD, f"{text}\n".encode())):
+                with opened_whole(partial / name) as file:
+                    file.write(content)
             shutil.rmtree(folder, ignore_errors=True)
             partial.replace(folder)
     finally:

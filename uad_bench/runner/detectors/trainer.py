@@ -85,8 +85,9 @@ class Trainer:
         what = f"train {self.named(method)}, seed {seed}"
         checkpoints = Checkpoints(folder, what, self.device, self.tell)
         if is_detector(folder):
+            found = self._found(method, params, seed)
             checkpoints.remove()
-            return self.stored(method, params, seed)
+            return found
         self.tell(Started(what))
         fitted, report, wall_s = self._fitted(method, params, seed, tuned, checkpoints)
         record = FitRecord(
@@ -111,6 +112,17 @@ class Trainer:
         write_detector(folder, fitted, self._described(fitted, seed, record))
         checkpoints.remove()
         return fitted, record
+
+    def _found(self, method: type[Method], params: Params, seed: int) -> tuple[Method, FitRecord]:
+        """Restore a detector that is kept; one that cannot be says how the next run trains it."""
+        try:
+            return self.stored(method, params, seed)
+        except RunError:
+            raise
+        except UadBenchError as error:
+            folder = self.results.detectors / self.key(method, params, seed)
+            again = f"delete {folder}, and the same command trains it"
+            raise UadBenchError(f"{error}: {again}") from error
 
     def forget(self, method: type[Method], params: Params, seed: int) -> None:
         """Remove a detector, those that it is made from, and their checkpoints, to train anew."""
