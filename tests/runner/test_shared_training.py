@@ -111,6 +111,20 @@ def test_a_shared_training_is_tuned_and_trained_once(lab, family, tmp_path, orde
     assert not any(note.startswith("top ") for note in trained.fit.notes)
 
 
+@pytest.mark.parametrize("order", ["trained,sharing", "sharing,trained"])
+def test_what_is_overwritten_is_tuned_and_trained_once_too(lab, family, tmp_path, order):
+    """The second method removed what the first one had just made anew, and might still use."""
+    options = ("--methods", order)
+    assert run(lab, family, tmp_path, *options) == 0
+    before = (tmp_path / "trainings.txt").read_text().split()
+    assert run(lab, family, tmp_path, *options, "--overwrite", "all") == 0
+    assert (tmp_path / "trainings.txt").read_text().split() == 2 * before
+    words = [*options, "--overwrite", "all", "--trials", "3", "--limit", "1", "--data-root"]
+    words += [str(lab), "--plugin", str(family), "--cache", str(tmp_path / "cache")]
+    assert main(["tune", *words]) == 0
+    assert (tmp_path / "trainings.txt").read_text().split() == 2 * before + before[:3]
+
+
 def test_what_is_set_for_the_training_holds_for_the_one_that_shares_it(lab, family, tmp_path):
     options = ("--methods", "trained,sharing", "--param", "trained.level=0.4")
     assert run(lab, family, tmp_path, *options) == 0

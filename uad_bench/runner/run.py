@@ -16,7 +16,7 @@ from uad_bench.runner.config import RunConfig
 from uad_bench.runner.data.gather import Data
 from uad_bench.runner.data.readiness import fallback_note
 from uad_bench.runner.data.source import cache_folder
-from uad_bench.runner.detectors.tuning import Tuning
+from uad_bench.runner.detectors.tuning import Tuning, forget_studies
 from uad_bench.runner.events import Listener, Noted, told
 from uad_bench.runner.executors.contract import Executor, Failure, refuse_unpicklable
 from uad_bench.runner.jobs.cells import Evaluated
@@ -98,6 +98,7 @@ def run(
         records: list[CellRecord] = []
         computed = 0
         tuned: dict[tuple[str, str], Params] = {}
+        forgotten: set[str] = set()
         data: Data | None = None
         folders = (results.root, cache_folder(config.cache))
         opened = open_executor(config, device, folders, divide) if executor is None else None
@@ -109,7 +110,7 @@ def run(
                     outlook.leave_out(job)
                 if isinstance(result, Data):
                     data = result
-                    _begin(plan, setting, data, command)
+                    _begin(plan, setting, data, command, forgotten)
                     pictures.draw_left()  # of a run that was killed
                 elif isinstance(job, Tune) and isinstance(result, Tuning):
                     assert data is not None
@@ -118,7 +119,7 @@ def run(
                     outlook.choose(job, result.params)
                     for study in result.studies:
                         tell(Noted("\n".join(study.lines())))
-                    _make_room(plan, setting, data, found)
+                    _make_room(plan, setting, data, found, forgotten)
                 elif isinstance(job, Evaluate):
                     assert data is not None
                     trained = job.train.method.info.name, job.train.supervised_on
@@ -133,7 +134,7 @@ def run(
     return Outcome(tuple(records), computed)
 
 
-def _begin(plan: Plan, setting: Setting, data: Data, command: str) -> None:
+def _begin(plan: Plan, setting: Setting, data: Data, command: str, forgotten: set[str]) -> None:
     """Refuse what contradicts the results folder, and leave the plan in it: the first writing."""
     trainer = setting.trainer(data)
     titles = [one.method.info.title for one in plan.methods if trainer.falls_back(one.method)]
@@ -146,10 +147,12 @@ def _begin(plan: Plan, setting: Setting, data: Data, command: str) -> None:
         for one in plan.methods
         if not one.tuned
     }
-    _make_room(plan, setting, data, known)
+    _make_room(plan, setting, data, known, forgotten)
     results = setting.store.results
     if setting.config.overwrite == "all":
         rmtree(results.parts, ignore_errors=True)
+        for one in plan.methods:
+            forget_studies(setting.trainer(data, one.supervised_on), one.method, one.params)
     write_plan(plan, results, command)
     for dataset in (data.training, *data.evaluated.values(), *data.supervised.values()):
         file = results.manifests / f"{dataset.manifest_hash}.json"
@@ -158,7 +161,11 @@ def _begin(plan: Plan, setting: Setting, data: Data, command: str) -> None:
 
 
 def _make_room(
-    plan: Plan, setting: Setting, data: Data, params: Mapping[tuple[str, str], Params]
+    plan: Plan,
+    setting: Setting,
+    data: Data,
+    params: Mapping[tuple[str, str], Params],
+    forgotten: set[str],
 ) -> None:
     """Refuse cells that are there from other data, or forget detectors that are to be made anew.
 
@@ -167,6 +174,7 @@ def _make_room(
         setting: what its jobs share.
         data: the prepared datasets.
         params: of the methods that are looked at, by name and by what a supervised one learns from.
+        forgotten: the keys of the detectors that this run forgot: several methods may share one.
     """
     for planned in plan.methods:
         method, on = planned.method, planned.supervised_on
@@ -176,7 +184,7 @@ def _make_room(
         detectors = {seed: trainer.key(method, chosen, seed) for seed in planned.seeds}
         if setting.config.overwrite == "all":
             for seed in planned.seeds:
-                trainer.forget(method, chosen, seed)
+                trainer.forget(method, chosen, seed, forgotten)
         setting.store.refuse_conflicts(method, on, chosen, detectors, data)
 
 

@@ -9,8 +9,9 @@ from functools import partial
 from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import Registry
 from uad_bench.runner.config import RunConfig
+from uad_bench.runner.data.gather import Data
 from uad_bench.runner.data.source import cache_folder
-from uad_bench.runner.detectors.tuning import Tuning
+from uad_bench.runner.detectors.tuning import Tuning, forget_studies
 from uad_bench.runner.events import Listener, Noted, told
 from uad_bench.runner.executors.contract import Failure, refuse_unpicklable
 from uad_bench.runner.jobs.perform import perform
@@ -66,8 +67,14 @@ def tune(config: RunConfig, registry: Registry, listeners: Sequence[Listener] = 
     setting = Setting(config, store, device, plan.atlas, tell)
     folders = (store.results.root, cache_folder(config.cache))
     with store.results.lock(), open_executor(config, device, folders) as workers:
-        work = partial(perform, setting=setting)
-        found = {job.key: result for job, result in workers.run(jobs, work, tell)}
+        found: dict[str, object] = {}
+        for job, result in workers.run(jobs, partial(perform, setting=setting), tell):
+            found[job.key] = result
+            if isinstance(result, Data) and config.overwrite == "all":
+                for one in plan.methods:
+                    forget_studies(
+                        setting.trainer(result, one.supervised_on), one.method, one.params
+                    )
     studies: dict[str, StudyRecord] = {}
     failed: list[str] = []
     for job in jobs:  # workers end them in any order

@@ -124,16 +124,27 @@ class Trainer:
             again = f"delete {folder}, and the same command trains it"
             raise UadBenchError(f"{error}: {again}") from error
 
-    def forget(self, method: type[Method], params: Params, seed: int) -> None:
-        """Remove a detector, those that it is made from, and their checkpoints, to train anew."""
-        folder = self.results.detectors / self.key(method, params, seed)
+    def forget(self, method: type[Method], params: Params, seed: int, forgotten: set[str]) -> None:
+        """Remove a detector, those that it is made from, and their checkpoints, to train anew.
+
+        Args:
+            method: the method.
+            params: its parameters.
+            seed: of the training.
+            forgotten: the keys of detectors that were removed, and may be there anew; grows.
+        """
+        if (key := self.key(method, params, seed)) in forgotten:
+            return
+        forgotten.add(key)
+        folder = self.results.detectors / key
         Checkpoints(folder, "", self.device, self.tell).remove()
         shutil.rmtree(folder, ignore_errors=True)
         if issubclass(method, EnsembleMethod):
             for member in method(params).detectors(seed):
-                self.forget(*member)
+                self.forget(*member, forgotten)
         elif method.trained_as is not None:
-            self.forget(method.trained_as, shared_params(method.trained_as, params), seed)
+            base = method.trained_as
+            self.forget(base, shared_params(base, params), seed, forgotten)
 
     def trainings(self, method: type[Method], params: Params, seed: int) -> Iterator[str]:
         """Yield the keys of the detectors that are trained for one: itself, or those it shares."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -80,11 +81,41 @@ def tune(
         base = tune(trainer, method.trained_as, shared_params(method.trained_as, params), kept)
         whole = validated(method, params.model_dump() | base.params.model_dump())
         return Tuning(whole, base.found, base.studies)
-    space = {name: one for name, one in search_space(method.Params).items() if name not in kept}
-    if not (trainer.config.tune and space and method.objective):
+    if not (space := _space(trainer, method, kept)):
         return Tuning(params)
     study = _study(trainer, method, params, space)
     return Tuning(validated(method, params.model_dump() | study.params), study, (study,))
+
+
+def forget_studies(
+    trainer: Trainer, method: type[Method], params: Params, kept: Collection[str] | None = None
+) -> None:
+    """Remove the journals that :func:`tune` would go on with; a team's database is left alone.
+
+    Args:
+        trainer: trains the trials.
+        method: the method.
+        params: its parameters before.
+        kept: those that stay as they are; by default those that the user set.
+    """
+    if kept is None:
+        kept = given_params(trainer.config.param, method)
+    if issubclass(method, EnsembleMethod):
+        for one in method.members:
+            forget_studies(trainer, one, getattr(params, member_field(one)))
+    elif method.trained_as is not None:
+        base = method.trained_as
+        forget_studies(trainer, base, shared_params(base, params), kept)
+    elif space := _space(trainer, method, kept):
+        name = _name(trainer, method, params, _search(trainer, method, params, space))
+        _journal(trainer, name).unlink(missing_ok=True)
+
+
+def _space(trainer: Trainer, method: type[Method], kept: Collection[str]) -> dict[str, SearchRange]:
+    """The ranges of the parameters that are tuned."""
+    if not (trainer.config.tune and method.objective):
+        return {}
+    return {name: one for name, one in search_space(method.Params).items() if name not in kept}
 
 
 def studied(method: type[Method]) -> Iterator[type[Method]]:
@@ -193,10 +224,11 @@ def _storage(trainer: Trainer, name: str) -> Storage:
     """Where the study is: the team's database, or a journal in the results folder."""
     if trainer.config.storage is not None:
         return Database(trainer.config.storage.get_secret_value())
-    journal = trainer.results.tuning / f"{name}.log"
-    if trainer.config.overwrite == "all":
-        journal.unlink(missing_ok=True)
-    return Journal(journal)
+    return Journal(_journal(trainer, name))
+
+
+def _journal(trainer: Trainer, name: str) -> Path:
+    return trainer.results.tuning / f"{name}.log"
 
 
 def looks_at_scans(objective: Objective) -> bool:
