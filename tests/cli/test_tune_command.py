@@ -17,7 +17,7 @@ import torch
 
 import uad_bench as ub
 from uad_bench.cli import main
-from uad_bench.errors import UadBenchError
+from uad_bench.errors import DivergenceError, UadBenchError
 from uad_bench.method import SearchRange, Slices
 from uad_bench.report.page.tuning import tuning_page
 from uad_bench.results import load_cells
@@ -119,6 +119,26 @@ def test_a_damaged_journal_fails_its_method_only_in_tune_as_in_run(toy, tmp_path
     failed, done = sorted(load_cells(tmp_path / "results"), key=lambda one: one.state == "done")
     assert re.search(fault, failed.reason)
     assert (failed.spec.method, done.spec.method) == ("toy", "other")
+
+
+def test_a_cell_whose_tuning_failed_goes_once_it_is_tuned(toy, tmp_path, monkeypatch):
+    """It has the parameters of before, and every table showed it beside the tuned one."""
+    toy += ["--objective", "reconstruction", "--trials", "2", "--no-mlflow"]
+    toy += ["--datasets", "wmh", "--controls", "none", "--postprocessing", "none"]
+
+    def diverged(*_: object) -> None:
+        raise DivergenceError("every tuning trial diverged")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("uad_bench.runner.jobs.train.tune_method", diverged)
+        assert main(["run", *toy]) == 1
+    (failed,) = load_cells(tmp_path / "results")
+    assert (failed.state, failed.reason) == ("failed", "every tuning trial diverged")
+    assert main(["run", *toy]) == 0
+    (done,) = load_cells(tmp_path / "results")
+    assert done.state == "done"
+    assert done.spec.params["level"] != failed.spec.params["level"]
+    assert not list((tmp_path / "results/failures").iterdir())
 
 
 @pytest.mark.slow

@@ -414,9 +414,13 @@ def test_tuning_that_only_diverges_fails_one_method_and_no_finished_cell(
         raise DivergenceError("the loss is no longer finite")
 
     monkeypatch.setattr(Trainer, "fit", diverged)
+    before = {one: one.read_bytes() for one in (tmp_path / "results/cells").iterdir()}
     kept = uad_bench(*command, cwd=tmp_path)
-    assert kept.returncode == 0, kept.stderr
+    assert kept.returncode == 1, "untuned numbers are not passed off as tuned ones"
     assert "spa failed: every tuning trial diverged" in kept.stderr
+    assert "1 cell failed; the table's footnotes say why" in kept.stderr
+    assert "every tuning trial diverged" in " ".join(kept.stdout.split())
+    assert before == {one: one.read_bytes() for one in (tmp_path / "results/cells").iterdir()}
     fresh = uad_bench(*command, "--results", "fresh", "--overwrite", "missing", cwd=tmp_path)
     assert fresh.returncode == 1, fresh.stderr
     assert {c.spec.method: c.state for c in load_cells(tmp_path / "fresh")} == {

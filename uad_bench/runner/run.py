@@ -123,8 +123,7 @@ def run(
                 elif isinstance(job, Evaluate):
                     assert data is not None
                     trained = job.train.method.info.name, job.train.supervised_on
-                    params = tuned.get(trained, job.train.params)
-                    done = _evaluated(job, params, result, setting, data)
+                    done = _evaluated(job, tuned.get(trained), result, setting, data)
                     records += done.records
                     computed += done.computed
         pictures.draw_left()  # what a folder of several machines showed late
@@ -189,15 +188,34 @@ def _make_room(
 
 
 def _evaluated(
-    job: Evaluate, params: Params, result: object, setting: Setting, data: Data
+    job: Evaluate, tuned: Params | None, result: object, setting: Setting, data: Data
 ) -> Evaluated:
-    """The cells of a job; those that wait for one that failed are written as failed."""
+    """The cells of a job; those that wait for one that failed are written as failed.
+
+    Where the tuning failed, its cells have the parameters of before. A finished cell of the same
+    name is of a run that did not tune: it stays, and is none of this run's.
+
+    Args:
+        job: the evaluation.
+        tuned: the parameters that tuning chose; ``None`` where it failed or there was none.
+        result: what the job came to.
+        setting: what all jobs share.
+        data: the prepared datasets.
+    """
+    method, on, store = job.train.method, job.train.supervised_on, setting.store
+    before = store.specs(method.info.name, on, job.train.params, job.train.seed, job.label)
     if isinstance(result, Evaluated):
+        if tuned not in (None, job.train.params):
+            store.forget_failed(before)
         return result
     assert isinstance(result, Failure)
-    method, on, store = job.train.method, job.train.supervised_on, setting.store
     origin = Origin.of(method, data.learned(on).use("train"))
-    specs = store.specs(method.info.name, on, params, job.train.seed, job.label)
+    specs = before
+    if tuned is not None:
+        specs = store.specs(method.info.name, on, tuned, job.train.seed, job.label)
     pending = store.pending(origin.code, specs)
     failed = tuple(store.write_failed(origin, spec, result) for spec in pending)
-    return Evaluated((*store.kept(specs, pending), *failed), len(failed))
+    kept = store.kept(specs, pending)
+    if job.train.tune is not None and tuned is None:
+        kept = tuple(store.failed(origin, one.spec, result) for one in kept)
+    return Evaluated((*kept, *failed), len(failed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from uad_bench.cells import CellRecord, CellSpec, DatasetUse, Environment, FitRecord, MapsUse
@@ -247,14 +248,28 @@ class CellStore:
 
     def write_failed(self, origin: Origin, spec: CellSpec, failure: Failure) -> CellRecord:
         """Write a failed cell with its reason, and the traceback beside it."""
-        trace = self.results.root / "failures" / f"{spec.name}.txt"
-        write_whole(trace, failure.trace.encode())
+        write_whole(self._trace(spec), failure.trace.encode())
+        return self.write(self.failed(origin, spec, failure))
+
+    def failed(self, origin: Origin, spec: CellSpec, failure: Failure) -> CellRecord:
+        """Return the record of a failed cell."""
         nothing = replace(origin, fit=None)
-        return self.write(
-            self.new_record(
-                nothing, spec, failure.environment, state="failed", reason=failure.reason
-            )
+        return self.new_record(
+            nothing, spec, failure.environment, state="failed", reason=failure.reason
         )
+
+    def forget_failed(self, specs: Iterable[CellSpec]) -> None:
+        """Remove those of some cells that failed in this run before, and are none of it now."""
+        for spec in specs:
+            record = self.stored(spec)
+            if record is None or record.state == "done" or record.run != self.config.run_name:
+                continue
+            self.results.cell(spec.name).unlink(missing_ok=True)
+            self._trace(spec).unlink(missing_ok=True)
+
+    def _trace(self, spec: CellSpec) -> Path:
+        """The file with the traceback of a failed cell."""
+        return self.results.root / "failures" / f"{spec.name}.txt"
 
     def new_record(
         self, origin: Origin, spec: CellSpec, environment: Environment, **found: Any
