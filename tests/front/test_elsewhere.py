@@ -166,6 +166,22 @@ def test_the_same_maps_are_scored_once_and_others_do_not_pass_for_them(here, cap
     assert evaluate("--overwrite", "all") == 0
 
 
+def test_an_evaluation_that_is_killed_while_it_draws_is_followed_by_one_that_draws(
+    here, monkeypatch
+):
+    def killed(*_: object, **__: object) -> bytes:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("uad_bench.report.figures.cells.cell_picture", killed)
+        assert evaluate() == 130
+    assert not list(Path("results/pictures").glob("*.png"))
+    assert evaluate() == 0
+    cells = {file.stem for file in Path("results/cells").iterdir()}
+    assert len(cells) == 2
+    assert {file.stem for file in Path("results/pictures").iterdir()} == cells
+
+
 def first() -> Path:
     return sorted(Path("maps").glob("*.nii"))[0]
 

@@ -36,8 +36,10 @@ def evaluate_maps(
     """
     plan = plan_maps(maps, config, registry)
     results, tell = ResultsFolder(config.results), told(listeners)
-    everyone = told([Pictures(results, tell), tell])
+    pictures = Pictures(results, tell)
+    everyone = told([pictures, tell])
     setting = Setting(config, CellStore.of(plan, everyone), "cpu", None, everyone)
     with results.lock():
         found = last_result(plan.jobs(), setting, Evaluated)
+        pictures.draw_left()  # of an evaluation that was killed
     return Outcome(found.records, found.computed)
