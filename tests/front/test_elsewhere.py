@@ -182,6 +182,17 @@ def test_an_evaluation_that_is_killed_while_it_draws_is_followed_by_one_that_dra
     assert {file.stem for file in Path("results/pictures").iterdir()} == cells
 
 
+def test_cells_that_fail_are_exit_code_1(here, monkeypatch, capsys):
+    def broken(*_: object) -> None:
+        raise ValueError("no such luck")
+
+    monkeypatch.setattr("uad_bench.runner.jobs.cells.save_histograms", broken)
+    assert evaluate() == 1
+    said = capsys.readouterr()
+    assert "2 cells failed; the table's footnotes say why" in said.err
+    assert "no such luck" in said.out
+
+
 def first() -> Path:
     return sorted(Path("maps").glob("*.nii"))[0]
 

@@ -57,3 +57,7 @@ def evaluate(
         highlight=False,
         soft_wrap=True,
     )
+    if done.failed:
+        count = cells_in_words(len(done.failed))
+        messages.print(f"{count} failed; the table's footnotes say why", style="red")
+        raise typer.Exit(1)
