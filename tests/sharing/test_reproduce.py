@@ -104,6 +104,30 @@ def test_a_number_that_moved_is_shown_with_then_and_now(again, archive, lab, pre
     assert not done.holds
     frame = done.to_frame()
     assert frame[frame.moved].metric.tolist() == ["auprc"]
+    plan = json.loads((archive.parent / "new" / "plan.json").read_text())
+    where = f"data_root={lab!r}, cache={prepared!r}"
+    assert plan["command"] == (
+        f"uad_bench.reproduce({str(edited)!r}, {str(archive.parent / 'new')!r}, {where})"
+    )
+
+
+def test_an_interrupted_reproduction_says_how_to_go_on_with_all_that_was_given(
+    archive, lab, prepared, tmp_path, monkeypatch
+):
+    commands: list[str] = []
+
+    def interrupted(*_: object, command: str) -> None:
+        commands.append(command)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("uad_bench.sharing.reproduce.run", interrupted)
+    words = ["reproduce", str(archive), *map(str, here(archive, lab, prepared))]
+    monkeypatch.setattr("sys.argv", ["uad-bench", *words])
+    code, _, err = uad_bench(*words, cwd=tmp_path)
+    assert code == 130
+    (again,) = commands
+    assert again == f"uad-bench {' '.join(words)}"
+    assert err.endswith(f"go on with: {again}\n")
 
 
 def test_other_scans_are_named_before_any_training(archive, lab, prepared, tmp_path):

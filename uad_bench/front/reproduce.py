@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from uad_bench.errors import UadBenchError
 from uad_bench.front.progress import LiveProgress
+from uad_bench.runner.events import Listener
 from uad_bench.runner.settings import OF_MACHINE
 from uad_bench.sharing.reproduce import Comparison
 from uad_bench.sharing.reproduce import reproduce as run_and_compare
@@ -102,8 +104,29 @@ def reproduce(
             f"reproduce: {', '.join(unfit)}: the archive says it; known: {', '.join(OF_MACHINE)}"
         )
     given = {name: value for name, value in settings.items() if value is not None}
+    said = [repr(str(archive)), repr(str(results))]
+    said += [f"{name}={value!r}" for name, value in given.items()]
     with ExitStack() as stack:
         shown = LiveProgress(Console(stderr=True, force_jupyter=False))
         tell = stack.enter_context(shown) if progress else lambda _: None
-        where = Path(results).expanduser()
-        return Reproduction(run_and_compare(Path(archive).expanduser(), where, given, tell))
+        command = f"uad_bench.reproduce({', '.join(said)})"
+        return compute(Path(archive), Path(results), given, tell, command=command)
+
+
+def compute(
+    archive: Path, results: Path, given: Mapping[str, Any], tell: Listener, *, command: str
+) -> Reproduction:
+    """Do what is left of an export that is run again.
+
+    Args:
+        archive: the zip.
+        results: a folder for the cells of now.
+        given: settings of this machine.
+        tell: told what cannot be run again, and what is going on.
+        command: how to go on, for ``status``.
+
+    Raises:
+        UadBenchError: the archive cannot be used, or none of its cells can be run again here.
+    """
+    zip_, where = archive.expanduser(), results.expanduser()
+    return Reproduction(run_and_compare(zip_, where, given, tell, command=command))

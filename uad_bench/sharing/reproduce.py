@@ -41,7 +41,9 @@ class Comparison:
         return not self.not_compared and all(number.within for number in self.numbers)
 
 
-def reproduce(path: Path, results: Path, given: Mapping[str, Any], tell: Listener) -> Comparison:
+def reproduce(
+    path: Path, results: Path, given: Mapping[str, Any], tell: Listener, *, command: str
+) -> Comparison:
     """Run again what an export holds, and compare.
 
     Args:
@@ -49,6 +51,7 @@ def reproduce(path: Path, results: Path, given: Mapping[str, Any], tell: Listene
         results: the folder for the cells of now.
         given: those settings of ``settings.OF_MACHINE`` that the user gave.
         tell: told what cannot be, before any training, and then about every step.
+        command: how to go on, for ``status``.
 
     Raises:
         UadBenchError: the archive cannot be used, or none of its cells can be run again.
@@ -88,7 +91,6 @@ def reproduce(path: Path, results: Path, given: Mapping[str, Any], tell: Listene
         tell(Noted(note))
     numbers: list[Number] = []
     for one in todo:
-        command = f"uad-bench reproduce {path} --results {results}"
         done = run(one.config, one.registry, [go_on], command=command)
         numbers += _compared(one.cells, done.records, reasons, tell)
     return Comparison(tuple(numbers), reasons)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from uad_bench.cli.interruption import interrupted, this_command
 from uad_bench.cli.options import Given, takes
 from uad_bench.cli.output import print_table
 from uad_bench.cli.streams import echo
@@ -31,9 +32,17 @@ def reproduce(
     there are any, or where a number moved by more than another processor explains. The same command
     goes on where one was interrupted.
     """
-    from uad_bench.front.reproduce import reproduce as run_again
+    from rich.console import Console
 
-    done = run_again(archive, results, **given)
+    from uad_bench.front.progress import LiveProgress
+    from uad_bench.front.reproduce import compute
+
+    messages = Console(stderr=True)
+    try:
+        with LiveProgress(messages) as progress:
+            done = compute(archive, results, given, progress, command=this_command())
+    except KeyboardInterrupt:
+        raise interrupted(messages, f"finished cells are in {results}") from None
     by_metric = defaultdict(list)
     for number in done.comparison.numbers:
         by_metric[number.metric].append(number)
