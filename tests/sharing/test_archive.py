@@ -8,6 +8,7 @@ import json
 import stat
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -16,9 +17,10 @@ from hypothesis import strategies as st
 from made_archives import cell, members, refused, results, zipped
 
 import uad_bench as ub
+from uad_bench.cells import FitRecord
 from uad_bench.sharing.again import _written_recipe
 from uad_bench.sharing.archive import ArchivedResults
-from uad_bench.sharing.zips import LISTING, opened_archive
+from uad_bench.sharing.zips import LISTING, Archive, opened_archive
 from uad_bench.volumes.recipe import Recipe, find_recipe
 
 
@@ -239,6 +241,27 @@ def test_what_is_no_archive_is_refused_in_one_line(tmp_path):
     assert "cannot read" in refused(tmp_path, tmp_path / "into")
     with pytest.raises(ub.UadBenchError, match=r"name a \.zip file"):
         results(tmp_path / "r", cell(0)).export(tmp_path / "run.tar")
+
+
+def test_an_import_that_is_killed_leaves_no_detector_without_its_weights(
+    mean, tmp_path, monkeypatch
+):
+    """A run would take it for a detector, and fail."""
+    made = results(tmp_path / "r", cell(0, fit=FitRecord(detector="mean-s0-1")))
+    mean.save(tmp_path / "r" / "detectors" / "mean-s0-1")
+    made.export(tmp_path / "run.zip", detectors=True)
+    written: list[str] = []
+    unpack = Archive.unpack
+
+    def noted(archive: Archive, name: str, file: Path) -> None:
+        written.append(name)
+        unpack(archive, name, file)
+
+    monkeypatch.setattr(Archive, "unpack", noted)
+    ub.import_results(tmp_path / "run.zip", tmp_path / "others")
+    of = "detectors/mean-s0-1"
+    assert written.index(f"{of}/state.safetensors") < written.index(f"{of}/detector.json")
+    assert written[-1].startswith("cells/")
 
 
 def test_cells_that_contradict_those_that_are_there_stop_an_import(archive, tmp_path):

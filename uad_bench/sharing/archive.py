@@ -183,10 +183,16 @@ def import_archive(path: Path, folder: ResultsFolder) -> int:
         with folder.lock():
             _refuse_conflicts(found, folder)
             new = [name for name in names if not (folder.root / name).exists()]
-            # Cells come last: what they stand on is there before them.
-            for name in sorted(new, key=lambda one: one.startswith("cells/")):
+            for name in sorted(new, key=_place):
                 found.archive.unpack(name, folder.root / name)
     return sum(name.startswith("cells/") for name in new)
+
+
+def _place(name: str) -> int:
+    """When a file is written: what it stands on is there before it, should an import be killed."""
+    if name.startswith("cells/"):
+        return 2
+    return 1 if Path(name).name == RECORD else 0
 
 
 def _refuse_conflicts(found: ArchivedResults, folder: ResultsFolder) -> None:
