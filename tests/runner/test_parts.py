@@ -101,6 +101,18 @@ def test_any_division_in_any_order_comes_to_the_same_bits(
         assert said(put_together, Path(root)) == said(whole, Path(root))
 
 
+def test_a_cell_that_failed_in_a_finished_part_is_tried_again(tmp_path: Path):
+    spec = CellSpec(method="m", seed=0, dataset="d", protocol="p", postprocessing="none")
+    other = spec.model_copy(update={"postprocessing": "star"})
+    folder = PartFolder.of(tmp_path, "one", 0, 1)
+    folder.clear()
+    folder.keep(spec, [STRICT.measure(scan(1, 2), VALIDATION)])
+    folder.keep_failure(other, Failure("no memory", "", NOWHERE))
+    folder.write(RECORD, None)
+    assert folder.holds([spec], [])
+    assert not folder.holds([spec, other], [])
+
+
 def test_a_protocol_that_reads_scans_again_says_so():
     odd = Protocol(
         name="odd",

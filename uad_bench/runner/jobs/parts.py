@@ -125,12 +125,16 @@ class PartFolder:
         return cls(parts / name / f"{first}-{last}")
 
     def holds(self, cells: Iterable[CellSpec], variants: Iterable[str]) -> bool:
-        """Whether the part was finished before, with some cells and with the scores of variants."""
+        """Whether the part was finished before, with some cells and with the scores of variants.
+
+        A cell that failed is tried again.
+        """
         try:
             record = self.read()
-            for spec in cells:
-                self.measured(spec)
+            found = [self.measured(spec) for spec in cells]
         except (OSError, ValidationError):
+            return False
+        if any(isinstance(one, Failure) for one in found):
             return False
         return set(variants) <= record.shapes.keys()
 
