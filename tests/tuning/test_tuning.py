@@ -264,6 +264,8 @@ def test_samplers_are_seeded(sampler, tmp_path):
     one, two = (study(tmp_path / f"{n}.log", trials=4, sampler=sampler) for n in "ab")
     assert one == two
     assert study(tmp_path / "c.log", trials=4, sampler=sampler, seed=4) != one
+    largest = study(tmp_path / "d.log", trials=4, sampler=sampler, seed=2**32 - 1)
+    assert len(largest.trials) == 4, "every seed that a run takes"
 
 
 def test_processes_that_share_a_database_do_one_study_together(tmp_path):

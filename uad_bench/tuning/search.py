@@ -217,9 +217,10 @@ def _in_words(span: SearchRange) -> str:
 
 def _sampler(wanted: Search, place: int, *, shared: bool) -> optuna.samplers.BaseSampler:
     """What draws the trial at a place: the same for every process, and after any kill."""
+    seed = (wanted.seed + place) % 2**32  # numpy takes no larger one
     if wanted.sampler == "tpe":
-        return optuna.samplers.TPESampler(seed=wanted.seed + place, constant_liar=shared)
-    return optuna.samplers.RandomSampler(seed=wanted.seed + place)
+        return optuna.samplers.TPESampler(seed=seed, constant_liar=shared)
+    return optuna.samplers.RandomSampler(seed=seed)
 
 
 def _distribution(span: SearchRange, default: float) -> BaseDistribution:
