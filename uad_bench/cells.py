@@ -144,6 +144,7 @@ class FitRecord(_Record):
         trials: tuning trials that ran.
         objective: what they were compared by, empty without tuning.
         choice: why the tuned parameters were chosen.
+        studies: names of the studies behind them: of an ensemble, those of its members.
         curves: per training metric, pairs of step and value.
         simulated_prior: whether its tissue prior is an atlas of phantoms.
         fallback_prior: whether its tissue prior is the template's, for want of subjects with maps.
@@ -159,6 +160,7 @@ class FitRecord(_Record):
     trials: int = 0
     objective: Objective | Literal[""] = ""
     choice: str = ""
+    studies: tuple[str, ...] = ()
     curves: dict[str, tuple[tuple[int, float], ...]] = Field(default_factory=dict)
     simulated_prior: bool = False
     fallback_prior: bool = False

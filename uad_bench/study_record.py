@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -157,6 +158,15 @@ def stored_studies(folder: Path) -> tuple[StudyRecord, ...]:
         UadBenchError: a file is no record of a study.
     """
     return tuple(_read(file) for file in sorted(folder.glob("*.json")))
+
+
+def readable_studies(folder: Path) -> tuple[StudyRecord, ...]:
+    """The studies of a folder that can be read."""
+    found = []
+    for file in sorted(folder.glob("*.json")):
+        with suppress(UadBenchError, OSError):
+            found.append(_read(file))
+    return tuple(found)
 
 
 def _read(file: Path) -> StudyRecord:

@@ -54,7 +54,8 @@ def planned(**params: Any) -> list[PlannedCell]:
 
 
 def cell(dataset: str, gain: float, trials: int, **changes: Any) -> CellRecord:
-    fit = FitRecord(detector="d", tuned={"gain": gain} if trials else {}, trials=trials)
+    studies = ("fade-1",) if trials else ()
+    fit = FitRecord(detector="d", trials=trials, studies=studies)
     params = {"gain": gain, "steps": 8}
     return made_cell("fade", dataset, params=params, **({"fit": fit, "code": "c"} | changes))
 
@@ -82,9 +83,23 @@ def test_a_cell_that_was_not_tuned_is_none_of_a_run_that_tunes():
     failed = cell("mslub", 0.5, trials=0, fit=None, reason="no memory")
     assert KnownCells([failed]).find(wanted) == failed, "it is known to have failed"
     assert KnownCells([untuned]).of(wanted), "a cell of an older protocol is refused all the same"
-    members = made_cell("fade", params={"spa": {"beta": 1}}, fit=FitRecord(detector="d"), code="c")
-    (ensemble, _) = planned()
-    assert KnownCells([members]).is_done(ensemble), "whose members were tuned, or not"
+    studies: Any = [SimpleNamespace(params={"gain": 1.0}), SimpleNamespace(params={"gain": 0.5})]
+    assert KnownCells([untuned], studies).is_done(wanted), (
+        "the run keeps it: the choice is the same"
+    )
+    assert not KnownCells([untuned], studies[:1]).is_done(wanted)
+
+
+def test_of_an_ensemble_each_member_is_tuned():
+    (wanted, _), fit = planned(), FitRecord(detector="d")
+    params = {"spa": {"beta": 1.0, "steps": 2}, "vae": {"beta": 2.0, "steps": 2}}
+    record = made_cell("fade", params=params, fit=fit, code="c")
+    studies: Any = [SimpleNamespace(params={"beta": value}) for value in (1.0, 2.0)]
+    assert not KnownCells([record]).is_done(wanted)
+    assert not KnownCells([record], studies[:1]).is_done(wanted)
+    assert KnownCells([record], studies).is_done(wanted)
+    tuned = record.model_copy(update={"fit": fit.model_copy(update={"studies": ("a", "b")})})
+    assert KnownCells([tuned]).is_done(wanted)
 
 
 @pytest.mark.parametrize("trials", [0, 3])

@@ -106,6 +106,8 @@ def test_a_shared_training_is_tuned_and_trained_once(lab, family, tmp_path, orde
     assert len(levels) == 3 + 1  # three trials and one training
     assert sharing.spec.params["level"] == trained.spec.params["level"] == float(levels[-1])
     assert sharing.fit.tuned == trained.fit.tuned
+    (journal,) = (tmp_path / "results/tuning").glob("trained-*.log")
+    assert sharing.fit.studies == trained.fit.studies == (journal.stem,)
     assert sharing.fit.detector != trained.fit.detector
     assert any(note.startswith("top ") for note in sharing.fit.notes)
     assert not any(note.startswith("top ") for note in trained.fit.notes)

@@ -69,7 +69,7 @@ def test_of_a_path_the_last_part_is_left(text, left):
     ],
 )
 def test_an_export_of_a_damaged_file_is_refused_in_one_line(tmp_path, name, text):
-    tuned = FitRecord(detector="fae-s0-11111111", trials=2)
+    tuned = FitRecord(detector="fae-s0-11111111", trials=2, studies=("fae-1",))
     found = results(tmp_path / "r", cell(0, fit=tuned))
     file = next((tmp_path / "r").glob(name), tmp_path / "r" / name)
     file.parent.mkdir(exist_ok=True)
@@ -82,12 +82,15 @@ def test_an_export_of_a_damaged_file_is_refused_in_one_line(tmp_path, name, text
 
 
 def test_the_cut_last_line_of_a_journal_does_not_stop_an_export(tmp_path):
-    tuned = FitRecord(detector="fae-s0-11111111", trials=2)
+    tuned = FitRecord(detector="fae-s0-11111111", trials=2, studies=("fae-1", "shared-1"))
     found = results(tmp_path / "r", cell(0, fit=tuned))
     (tmp_path / "r/tuning").mkdir()
-    (tmp_path / "r/tuning/fae-1.log").write_text('{"op_code": 0}\n{"op')
+    for name in ("fae-1", "shared-1", "fae-2"):
+        (tmp_path / f"r/tuning/{name}.log").write_text('{"op_code": 0}\n{"op')
     files = members(found.export(tmp_path / "run.zip"))
     assert files["tuning/fae-1.log"] == b'{"op_code": 0}\n'
+    assert "tuning/shared-1.log" in files, "the training of another method"
+    assert "tuning/fae-2.log" not in files, "no cell stands on it"
 
 
 def test_an_export_says_which_file_is_gone(tmp_path):

@@ -75,6 +75,7 @@ def cell(seed: int = 0, auprc: float = 0.4, **changes: Any) -> CellRecord:
             steps=200,
             validation={"l1": 0.1},
             tuned={"beta": 1e-3},
+            studies=("spa-12345678",),
             trials=4,
             curves={"l1": ((1, 0.9), (2, 0.5), (3, 0.25))},
         ),
@@ -484,7 +485,7 @@ def test_a_command_is_the_parent_of_its_trials_detectors_and_cells(
     )
     write_whole(folder.detectors / "spa-1" / "detector.json", b"{}")
     write_study(folder.tuning, study())
-    write_study(folder.tuning, study(name="gmvae-1", method="gmvae", chosen=1))
+    write_study(folder.tuning, study(name="gmvae-1", method="gmvae"))  # the same choice
 
     done = sync(results, tracker)
     assert (len(done.sent), done.failed) == (3, ())

@@ -14,6 +14,7 @@ from uad_bench.runner.costs.estimate import Estimate
 from uad_bench.runner.plan.job import named
 from uad_bench.runner.plan.known import KnownCells
 from uad_bench.runner.plan.plan import Plan, PlanFile
+from uad_bench.study_record import readable_studies
 from uad_bench.system.text import duration
 
 
@@ -53,7 +54,7 @@ def print_plan(
     if estimate.total_s or any(one.unknown for one in estimate.methods):
         console.print(_times(estimate))
     cells = tuple(plan.cells())
-    known = KnownCells(records)
+    known = KnownCells(records, readable_studies(results.tuning))
     done = sum(map(known.is_done, cells))
     console.print(
         f"{cells_in_words(len(cells))}, {done} of them done in {results.root}; "
@@ -93,9 +94,9 @@ def _in_all(estimate: Estimate) -> str:
     return f"{time}{memory}, on {estimate.device}{besides}"
 
 
-def print_status(file: PlanFile, records: tuple[CellRecord, ...]) -> None:
+def print_status(file: PlanFile, records: tuple[CellRecord, ...], results: ResultsFolder) -> None:
     """Print the state of every method and dataset of the last run, and how to go on."""
-    console, known = Console(), KnownCells(records)
+    console, known = Console(), KnownCells(records, readable_studies(results.tuning))
     found = [(cell, known.find(cell)) for cell in file.cells]
     states: defaultdict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
     for cell, record in found:

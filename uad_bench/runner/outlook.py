@@ -14,6 +14,7 @@ from uad_bench.runner.events import CellWritten, Event, JobEnded, Listener, Over
 from uad_bench.runner.plan.job import Evaluate, Job, Train, Tune
 from uad_bench.runner.plan.known import KnownCells
 from uad_bench.runner.plan.plan import Plan, PlannedCell
+from uad_bench.study_record import StudyRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,18 @@ class Outlook:
         plan: the run.
         records: the cells in the results folder at its beginning.
         tell: told how far the run is.
+        studies: the studies in the results folder.
     """
 
-    def __init__(self, plan: Plan, records: Iterable[CellRecord], tell: Listener) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        records: Iterable[CellRecord],
+        tell: Listener,
+        studies: Iterable[StudyRecord] = (),
+    ) -> None:
         there = () if plan.config.overwrite == "all" else tuple(records)
-        known = KnownCells(there)
+        known = KnownCells(there, studies)
         self._finished = {(one.spec.name, one.code) for one in there if one.state == "done"}
         self._cells = tuple(plan.cells())
         left = [cell for cell in self._cells if not known.is_done(cell)]

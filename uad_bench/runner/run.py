@@ -31,6 +31,7 @@ from uad_bench.runner.plan.job import Evaluate, Tune
 from uad_bench.runner.plan.make import make_plan
 from uad_bench.runner.plan.plan import Plan, write_plan
 from uad_bench.runner.store import CellStore, Origin
+from uad_bench.study_record import readable_studies
 from uad_bench.system.disk import write_whole
 
 
@@ -88,7 +89,8 @@ def run(
         tell(Noted(note))
     with results.lock():
         mlflow = Mlflow(results, registry, tell) if config.mlflow else None
-        outlook = Outlook(plan, stored_cells(results), tell)
+        studies = readable_studies(results.tuning)
+        outlook = Outlook(plan, stored_cells(results), tell, studies)
         pictures = Pictures(results, tell)
         recorded: list[Listener] = [pictures] if mlflow is None else [pictures, mlflow]
         everyone = told([*recorded, tell, outlook])

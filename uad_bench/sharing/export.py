@@ -134,9 +134,9 @@ def _of_runs(folder: ResultsFolder, records: Sequence[CellRecord]) -> Iterator[t
         if file.is_file():  # what was evaluated by `evaluate` has none
             values = without_paths(_parsed(file))
             yield f"manifests/{name}.json", f"{json.dumps(values, indent=1)}\n".encode()
-    tuned = {record.spec.method for record in records if record.fit and record.fit.trials}
+    studies = {name for record in records if record.fit for name in record.fit.studies}
     for file in sorted(folder.tuning.glob("*.log")):
-        if file.stem.rpartition("-")[0] in tuned:
+        if file.stem in studies:
             lines = (json.dumps(without_paths(_parsed(file, line))) for line in _lines(file))
             yield f"tuning/{file.name}", "".join(f"{line}\n" for line in lines).encode()
 

@@ -14,7 +14,7 @@ from uad_bench.tracking.entry import Entry, as_metrics, as_params, as_tags
 
 def is_of(study: StudyRecord, fit: FitRecord) -> bool:
     """Whether a detector was trained with what a study chose."""
-    return bool(fit.tuned) and fit.tuned == study.params and fit.trials == len(study.trials)
+    return study.name in fit.studies
 
 
 def study_entry(study: StudyRecord, folder: ResultsFolder) -> Entry:

@@ -25,4 +25,5 @@ def status(
     except ValidationError:
         raise UadBenchError(f"{path} is damaged: run the command again") from None
     with collector_paused():
-        print_status(plan, stored_cells(ResultsFolder(results)))
+        folder = ResultsFolder(results)
+        print_status(plan, stored_cells(folder), folder)

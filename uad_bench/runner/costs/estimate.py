@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from uad_bench.cells import CellRecord
 from uad_bench.method import Params, Slices, search_space
+from uad_bench.results import ResultsFolder
 from uad_bench.runner.costs.amounts import Amount, find_amount
 from uad_bench.runner.costs.known import Costs, cost_key, costs_of_cells, units
 from uad_bench.runner.costs.probe import noise, probe, probe_evaluation
@@ -17,7 +18,7 @@ from uad_bench.runner.environment import describe_device
 from uad_bench.runner.failures import in_one_line
 from uad_bench.runner.plan.known import KnownCells
 from uad_bench.runner.plan.plan import Plan, PlannedMethod
-from uad_bench.study_record import USUAL_TRIALS
+from uad_bench.study_record import USUAL_TRIALS, readable_studies
 from uad_bench.tuning.grid import grid
 from uad_bench.volumes.recipe import find_recipe
 
@@ -124,7 +125,8 @@ OpenCell = tuple[str, str, int, str]
 
 def _open_cells(plan: Plan, records: Iterable[CellRecord]) -> frozenset[OpenCell]:
     """The cells that are not done."""
-    known = KnownCells(() if plan.config.overwrite == "all" else records)
+    studies = readable_studies(ResultsFolder(plan.config.results).tuning)
+    known = KnownCells(() if plan.config.overwrite == "all" else records, studies)
     return frozenset(
         (cell.method, cell.supervised_on, cell.seed, cell.dataset)
         for cell in plan.cells()

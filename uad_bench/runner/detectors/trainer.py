@@ -77,9 +77,22 @@ class Trainer:
     atlas: Atlas | None = None
 
     def detector(
-        self, method: type[Method], params: Params, seed: int, tuned: StudyRecord | None
+        self,
+        method: type[Method],
+        params: Params,
+        seed: int,
+        tuned: StudyRecord | None,
+        studies: tuple[str, ...] = (),
     ) -> tuple[Method, FitRecord]:
-        """Train a detector, go on with a training that was killed, or load one that is kept."""
+        """Train a detector, go on with a training that was killed, or load one that is kept.
+
+        Args:
+            method: the method.
+            params: its parameters.
+            seed: of the training.
+            tuned: the study that chose them; ``None`` without one, and of an ensemble.
+            studies: the names of all studies behind them.
+        """
         key = self.key(method, params, seed)
         folder = self.results.detectors / key
         what = f"train {self.named(method)}, seed {seed}"
@@ -89,7 +102,9 @@ class Trainer:
             checkpoints.remove()
             return found
         self.tell(Started(what))
-        fitted, report, wall_s = self._fitted(method, params, seed, tuned, checkpoints)
+        fitted, report, wall_s = self._fitted(
+            method, params, seed, checkpoints, tuned=tuned, studies=studies
+        )
         record = FitRecord(
             detector=key,
             steps=report.steps,
@@ -100,6 +115,7 @@ class Trainer:
             trials=0 if tuned is None else len(tuned.trials),
             objective="" if tuned is None else tuned.objective,
             choice="" if tuned is None else tuned.reason,
+            studies=studies,
             curves={name: tuple(points) for name, points in report.curves.items()},
             simulated_prior=(
                 self.atlas is not None
@@ -156,8 +172,10 @@ class Trainer:
         method: type[Method],
         params: Params,
         seed: int,
-        tuned: StudyRecord | None,
         checkpoints: Checkpoints,
+        *,
+        tuned: StudyRecord | None,
+        studies: tuple[str, ...],
     ) -> tuple[Method, FitReport, float]:
         """Train a method, or take the training that it shares, and let it calibrate itself.
 
@@ -173,9 +191,8 @@ class Trainer:
         elif method.trained_as is None:
             fitted, report = self.fit(method, params, seed, checkpoints)
         else:
-            base, fit = self.detector(
-                method.trained_as, shared_params(method.trained_as, params), seed, tuned
-            )
+            own = shared_params(method.trained_as, params)
+            base, fit = self.detector(method.trained_as, own, seed, tuned, studies)
             before, started = fit.wall_s, time.perf_counter()
             fitted = method(params)
             fitted.load(base.state(), self.device)

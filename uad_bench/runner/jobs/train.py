@@ -56,7 +56,8 @@ def train(job: Train, done: Done, setting: Setting) -> Trained:
         setting.tell(Started(job.place))
     trainer = setting.trainer(done.of(job.data, Data), job.supervised_on)
     with _alone(setting, trainer.trainings(job.method, tuning.params, job.seed)):
-        detector, fit = trainer.detector(job.method, tuning.params, job.seed, tuning.found)
+        studies = tuple(study.name for study in tuning.studies)
+        detector, fit = trainer.detector(job.method, tuning.params, job.seed, tuning.found, studies)
         trainer.validation(detector, fit, variants, setting.config.space)
     return Trained(tuning.params, fit.detector)
 

@@ -8,15 +8,22 @@ from operator import attrgetter
 
 from uad_bench.cells import CellRecord, CellSpec
 from uad_bench.runner.plan.plan import PlannedCell
+from uad_bench.study_record import StudyRecord
 
 _place = attrgetter(*(name for name in CellSpec.model_fields if name != "params"))
 """What names a planned cell, or a cell's spec, but for its parameters."""
 
 
 class KnownCells:
-    """Cells of a results folder, to be found by what was planned."""
+    """Cells of a results folder, to be found by what was planned.
 
-    def __init__(self, records: Iterable[CellRecord]) -> None:
+    Args:
+        records: the cells.
+        studies: the studies of the folder.
+    """
+
+    def __init__(self, records: Iterable[CellRecord], studies: Iterable[StudyRecord] = ()) -> None:
+        self._chosen = tuple(study.params for study in studies)
         self._by_place: defaultdict[tuple[object, ...], list[CellRecord]] = defaultdict(list)
         for record in records:
             self._by_place[_place(record.spec)].append(record)
@@ -30,10 +37,13 @@ class KnownCells:
     def find(self, cell: PlannedCell) -> CellRecord | None:
         """The record of a planned cell; a finished one before a failed one.
 
-        What a run without tuning left is none of a cell whose parameters are to be tuned.
+        What a run without tuning left is none of a cell whose parameters are to be tuned, unless a
+        study chose the same.
         """
         found = [
-            one for one in self.of(cell) if one.code == cell.code and not _lacks_tuning(one, cell)
+            one
+            for one in self.of(cell)
+            if one.code == cell.code and not self._lacks_tuning(one, cell)
         ]
         return min(found, key=lambda record: record.state != "done", default=None)
 
@@ -42,13 +52,13 @@ class KnownCells:
         record = self.find(cell)
         return record is not None and record.state == "done"
 
-
-def _lacks_tuning(record: CellRecord, cell: PlannedCell) -> bool:
-    """Whether a cell has parameters that tuning is to choose, and did not.
-
-    Of an ensemble, whose members are tuned, a cell does not say it.
-    """
-    open_ = [value for name, value in record.spec.params.items() if name not in cell.params]
-    if record.fit is None or any(isinstance(value, Mapping) for value in open_):
-        return False
-    return bool(open_) and not record.fit.trials
+    def _lacks_tuning(self, record: CellRecord, cell: PlannedCell) -> bool:
+        """Whether a cell has parameters that tuning is to choose, and nothing chose them."""
+        open_ = [value for name, value in record.spec.params.items() if name not in cell.params]
+        if not open_ or record.fit is None or record.fit.studies:
+            return False
+        # Of an ensemble, the parameters of its members are tuned.
+        parts = [one for one in open_ if isinstance(one, Mapping)] or [record.spec.params]
+        return not all(
+            any(chosen.items() <= part.items() for chosen in self._chosen) for part in parts
+        )
