@@ -720,6 +720,38 @@ def test_a_detector_is_a_model_that_takes_paths_and_arrays(
     np.testing.assert_array_equal(found, made.predict(image).map)
 
 
+@pytest.mark.parametrize("mark", ["model", "registered"])
+def test_a_model_whose_sending_was_cut_off_is_completed_not_doubled(
+    tracker: Tracker, results: Path, monkeypatch: pytest.MonkeyPatch, mark: str
+) -> None:
+    from mlflow import MlflowClient
+
+    name = f"spa-{mark}"
+    fit = FitRecord(detector="spa-1")
+    spec = cell().spec.model_copy(update={"method": name})
+    put(results, cell(spec=spec, fit=fit))
+    for file in ("detector.json", "state.safetensors"):
+        write_whole(results / "detectors" / "spa-1" / file, b"{}")
+    sync(results, tracker)
+    original = MlflowClient.set_tag
+
+    def cut_off(self: Any, run_id: str, key: str, value: Any, **more: Any) -> Any:
+        if key == mark:
+            raise RuntimeError("the cable is out")
+        return original(self, run_id, key, value, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, "set_tag", cut_off)
+        with pytest.raises(TrackingError, match="the cable is out"):
+            sync_models(ResultsFolder(results), tracker, register=True)
+    assert sync_models(ResultsFolder(results), tracker, register=True).sent == ("spa-1",)
+    client = MlflowClient(tracking_uri=tracker.uri)
+    (run,) = runs_of(tracker, kind="detector")
+    assert len(run.outputs.model_outputs) == 1
+    assert len(client.search_model_versions(f"name = 'uad-bench-{name}'")) == 1
+    assert len(client.search_logged_models([run.info.experiment_id])) == 1
+
+
 @pytest.mark.slow
 def test_ui_serves_the_cells_until_ctrl_c(results: Path, tmp_path: Path) -> None:
     put(results, cell())

@@ -17,29 +17,43 @@ _PACKAGES = ("uad-bench", "mlflow", "numpy", "scipy", "nibabel", "safetensors", 
 _FILES = ("detector.json", "state.safetensors", "validation.npz")
 
 
-def log_model(client: Any, experiment: str, run_id: str, home: Path) -> str:
+_BEGUN = "model_begun"
+"""The tag of a run with the model that it may have had when a kill came."""
+
+
+def log_model(client: Any, experiment: str, run: Any, home: Path) -> str:
     """Log a detector as a model of its run, and return the model's identifier.
+
+    One that an interruption left half-logged is completed.
 
     Args:
         client: of MLflow.
         experiment: the run's.
-        run_id: the detector's run.
+        run: the detector's.
         home: the detector's folder.
     """
     from mlflow.entities import LoggedModelOutput
 
-    model_id = str(client.create_logged_model(experiment, home.name, run_id).model_id)
+    run_id, model_id = run.info.run_id, run.data.tags.get(_BEGUN)
+    if model_id is None:
+        model_id = str(client.create_logged_model(experiment, home.name, run_id).model_id)
+        client.set_tag(run_id, _BEGUN, model_id)
     with tempfile.TemporaryDirectory(prefix="uad-bench-") as name:
         folder = Path(name) / "model"
         _save(home, folder, Path(name), model_id)
         client.log_model_artifacts(model_id, str(folder))
     client.finalize_logged_model(model_id, "READY")
-    client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
-    return model_id
+    outputs = client.get_run(run_id).outputs
+    if all(one.model_id != model_id for one in (outputs.model_outputs if outputs else ())):
+        client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+    return str(model_id)
 
 
 def register_model(client: Any, name: str, model_id: str, run_id: str) -> None:
-    """Make a logged model the newest version of a registered one, which is created if missing."""
+    """Make a logged model the newest version of a registered one, which is created if missing.
+
+    A version that an interruption left unmarked is not made again.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
@@ -47,6 +61,9 @@ def register_model(client: Any, name: str, model_id: str, run_id: str) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+    versions = client.search_model_versions(f"run_id = '{run_id}'")
+    if any(one.name == name for one in versions):
+        return
     # Its address as `models:/` would be looked up in MLflow's global state.
     place = client.get_logged_model(model_id).artifact_location
     client.create_model_version(name, place, run_id, model_id=model_id)

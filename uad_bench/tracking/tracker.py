@@ -140,7 +140,7 @@ class Tracker:
             for run in self._own(client, experiment, detector, folder):
                 run_id, model = run.info.run_id, _tag(run, "model")
                 if model is None:
-                    model = log_model(client, experiment, run_id, home)
+                    model = log_model(client, experiment, run, home)
                     client.set_tag(run_id, "model", model)
                     is_new = True
                 if registered is not None and _tag(run, "registered") is None:
