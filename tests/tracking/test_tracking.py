@@ -355,6 +355,22 @@ def test_the_same_cell_of_another_results_folder_is_left_alone(
     assert unsent(tracker, tmp_path / "mine") == ()
 
 
+def test_a_folder_of_the_same_path_on_another_machine_is_left_alone(
+    tracker: Tracker, results: Path, tmp_path: Path
+) -> None:
+    """In the container of the guide, everybody's results are in /work/results."""
+    for name, auprc in (("ann", 0.4), ("bob", 0.5)):
+        put(results, cell(auprc=auprc))
+        send(tracker, cell(auprc=auprc), results)
+        results.rename(tmp_path / name)
+    assert {run.data.metrics["auprc"] for run in runs_of(tracker)} == {0.4, 0.5}
+    assert len(runs_of(tracker, kind="command")) == 2
+    (tmp_path / "ann").rename(results)
+    put(results, cell(auprc=0.6))
+    send(tracker, cell(auprc=0.6), results)
+    assert {run.data.metrics["auprc"] for run in runs_of(tracker)} == {0.5, 0.6}
+
+
 def test_a_half_sent_run_is_completed_not_doubled(
     tracker: Tracker, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

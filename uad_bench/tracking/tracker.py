@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
+from uad_bench.errors import UadBenchError
+from uad_bench.system.disk import write_whole
 from uad_bench.tracking.connection import (
     BusyError,
     TrackingError,
@@ -28,6 +32,9 @@ _PARAMS_PER_BATCH = 100
 _METRICS_PER_BATCH = 800
 _RUNS_PER_PAGE = 1000
 _DIGEST_LENGTH = 36
+
+_WORD = ".mlflow"
+"""The file in a results folder that tells it from others of the same path."""
 
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0)
 """Seconds before each further try at a store that another process is at."""
@@ -91,7 +98,7 @@ class Tracker:
             same = [run for run in runs if _tag(run, "sha256") == entry.sha256]
             if any(_tag(run, "complete") for run in same):
                 return
-            own = [run.info.run_id for run in runs if _tag(run, "results") == _place(folder)]
+            own = [run.info.run_id for run in runs if _is_of(run, folder)]
             partial = [run.info.run_id for run in same if run.info.run_id in own]
             run_id = partial[0] if partial else self._begin(client, experiment, entry, folder)
             _complete(client, run_id, entry)
@@ -171,6 +178,8 @@ class Tracker:
             "results": _place(folder),
             "mlflow.source.name": "uad-bench",
         }
+        if word := _word(folder):
+            tags["folder"] = word
         if entry.parent is None:
             # A command changes until it ends, and has no content before.
             return str(client.create_run(experiment, entry.start, tags, entry.name).info.run_id)
@@ -180,7 +189,7 @@ class Tracker:
 
     def _parent_id(self, client: Any, experiment: str, command: Entry, folder: Path) -> str:
         """The run of a command, which is created where there is none."""
-        key = (experiment, _place(folder), command.key)
+        key = (experiment, _place(folder), _word(folder), command.key)
         if key not in self._known:
             found = self._own(client, experiment, command, folder)
             self._known[key] = (
@@ -191,7 +200,7 @@ class Tracker:
     def _own(self, client: Any, experiment: str, entry: Entry, folder: Path) -> list[Any]:
         """The runs of an entry that came from this folder."""
         runs = self._runs_of(client, experiment, entry)
-        return [run for run in runs if _tag(run, "results") == _place(folder)]
+        return [run for run in runs if _is_of(run, folder)]
 
     def _runs_of(self, client: Any, experiment: str, entry: Entry) -> list[Any]:
         return _search(
@@ -285,6 +294,28 @@ def _datasets(entry: Entry) -> list[Any]:
 def _place(folder: Path) -> str:
     """What runs have for the results folder that they were made from."""
     return str(folder.resolve())
+
+
+def _word(folder: Path) -> str:
+    """The word of a results folder, made once; empty where nothing can be written into it.
+
+    Folders of several machines or containers may have one path.
+    """
+    file = folder / _WORD
+    with suppress(OSError):
+        return file.read_text(encoding="utf-8").strip()
+    with suppress(OSError, UadBenchError):
+        write_whole(file, f"{secrets.token_hex(8)}\n".encode())
+        return file.read_text(encoding="utf-8").strip()
+    return ""
+
+
+def _is_of(run: Any, folder: Path) -> bool:
+    """Whether a run was made from a results folder, by its path, and its word if both say one."""
+    if _tag(run, "results") != _place(folder):
+        return False
+    words = {_tag(run, "folder") or "", _word(folder)} - {""}
+    return len(words) < 2
 
 
 def _chunks(items: list[Any], size: int) -> list[list[Any]]:
