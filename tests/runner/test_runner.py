@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -320,7 +321,7 @@ def test_a_gpu_whose_driver_is_too_old_is_one_line(monkeypatch):
 
 
 def test_overwrite_all_trains_again_what_it_runs_and_touches_nothing_else(
-    lab, cache, box, tmp_path
+    lab, cache, box, tmp_path, monkeypatch
 ):
     command = quick(lab, cache, box)
     assert uad_bench(*command, cwd=tmp_path).returncode == 0
@@ -332,7 +333,10 @@ def test_overwrite_all_trains_again_what_it_runs_and_touches_nothing_else(
         folder.mkdir()
     tuning.mkdir(exist_ok=True)
     (tuning / "box-small-x.log").touch()
+    monkeypatch.setattr("sys.argv", ["uad-bench", *map(str, command), "--overwrite", "all"])
     assert uad_bench(*command, "--overwrite", "all", cwd=tmp_path).returncode == 0
+    plan = json.loads((tmp_path / "results/plan.json").read_text())
+    assert plan["command"] == shlex.join(["uad-bench", *map(str, command)]), "it begins not anew"
     assert trained.is_dir()
     assert not (trained / "mark").exists()
     assert all(path.is_dir() for path in others)

@@ -20,6 +20,11 @@ def this_command() -> str:
     return without_passwords(shlex.join(["uad-bench", *sys.argv[1:]]))
 
 
+def same_command() -> str:
+    """Return the command that goes on with what was given: ``--overwrite all`` would begin anew."""
+    return re.sub(r" --overwrite[ =]all\b", "", this_command())
+
+
 def interrupted(messages: Console, kept: str) -> typer.Exit:
     """Say how to go on, and return what ends the program.
 
@@ -27,8 +32,6 @@ def interrupted(messages: Console, kept: str) -> typer.Exit:
         messages: where to.
         kept: what is kept, as a clause.
     """
-    again = re.sub(r" --overwrite[ =]all\b", "", this_command())  # it would begin anew
-    messages.print(
-        f"interrupted: {kept}; go on with: {again}", highlight=False, markup=False, soft_wrap=True
-    )
+    again = f"interrupted: {kept}; go on with: {same_command()}"
+    messages.print(again, highlight=False, markup=False, soft_wrap=True)
     return typer.Exit(130)

@@ -62,7 +62,8 @@ def run(
     chosen = load_config(None if config is None else Path(config), said, in_python=True)
     if config is not None:
         said = {**said, "config": str(config)}
-    command = f"uad_bench.run({', '.join(f'{name}={value!r}' for name, value in said.items())})"
+    same = {name: value for name, value in said.items() if (name, value) != ("overwrite", "all")}
+    command = f"uad_bench.run({', '.join(f'{name}={value!r}' for name, value in same.items())})"
     if not progress:
         return compute(chosen, (), command=command)
     with LiveProgress(Console(stderr=True, force_jupyter=False)) as shown:

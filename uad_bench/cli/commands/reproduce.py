@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from uad_bench.cli.interruption import interrupted, this_command
+from uad_bench.cli.interruption import interrupted, same_command
 from uad_bench.cli.options import Given, takes
 from uad_bench.cli.output import print_table
 from uad_bench.cli.streams import echo
@@ -40,7 +40,7 @@ def reproduce(
     messages = Console(stderr=True)
     try:
         with LiveProgress(messages) as progress:
-            done = compute(archive, results, given, progress, command=this_command())
+            done = compute(archive, results, given, progress, command=same_command())
     except KeyboardInterrupt:
         raise interrupted(messages, f"finished cells are in {results}") from None
     by_metric = defaultdict(list)

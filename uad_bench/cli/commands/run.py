@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from uad_bench.cli.interruption import interrupted, this_command
+from uad_bench.cli.interruption import interrupted, same_command
 from uad_bench.cli.options import ConfigFile, Given, takes
 from uad_bench.cli.output import cells_in_words
 from uad_bench.plugins.registry import open_registry
@@ -63,9 +63,15 @@ def _run(config: RunConfig, messages: Console) -> RunResults:
 
     try:
         with LiveProgress(messages) as progress:
-            return compute(config, (progress,), command=this_command())
+            return compute(config, (progress,), command=same_command())
     except KeyboardInterrupt:
-        raise interrupted(messages, f"finished cells are in {config.results}") from None
+        kept = f"finished cells are in {config.results}"
+        if config.overwrite == "all":
+            kept += (
+                "; those that were not overwritten yet are as before, and --overwrite all would "
+                "begin anew"
+            )
+        raise interrupted(messages, kept) from None
 
 
 def _show_plan(config: RunConfig, messages: Console) -> None:
