@@ -29,7 +29,7 @@ def print_plan(
         results: the folder.
         estimate: what is left takes.
     """
-    console = Console()
+    console = Console(markup=False)  # folders and reasons may have brackets
     data = Table(title="Data", title_justify="left")
     for column in ("role", "dataset", "from"):
         data.add_column(column, overflow="fold")
@@ -96,7 +96,7 @@ def _in_all(estimate: Estimate) -> str:
 
 def print_status(file: PlanFile, records: tuple[CellRecord, ...], results: ResultsFolder) -> None:
     """Print the state of every method and dataset of the last run, and how to go on."""
-    console, known = Console(), KnownCells(records, readable_studies(results.tuning))
+    console, known = Console(markup=False), KnownCells(records, readable_studies(results.tuning))
     found = [(cell, known.find(cell)) for cell in file.cells]
     states: defaultdict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
     for cell, record in found:

@@ -56,6 +56,7 @@ class LiveProgress:
         self._bar = _Bars(
             TextColumn(
                 "{task.description}",
+                markup=False,
                 table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
             ),
             BarColumn(bar_width=_WIDTH),

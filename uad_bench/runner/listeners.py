@@ -10,6 +10,7 @@ from uad_bench.errors import UadBenchError
 from uad_bench.plugins.registry import Registry
 from uad_bench.results import ResultsFolder
 from uad_bench.runner.events import CellWritten, Event, Listener, Noted
+from uad_bench.runner.failures import failure_reason
 from uad_bench.tracking import Tables, TrackingError, default_tracker, entries, sync
 
 
@@ -52,8 +53,8 @@ class Mlflow:
             is_whole = not done.failed
         except TrackingError:
             is_whole = False
-        except UadBenchError as error:  # a file of an earlier run, which sync reads again
-            is_whole, why = False, f" ({error})"
+        except Exception as error:  # such as a file of an earlier run, which sync reads again
+            is_whole, why = False, f" ({failure_reason(error)})"
         if not is_whole:
             again = f"`uad-bench sync --results {shlex.quote(str(root))}`"
             self._tell(Noted(f"not everything is in MLflow{why}: {again} sends the rest"))

@@ -46,7 +46,7 @@ def evaluate(
     from uad_bench.front.progress import LiveProgress
 
     config = load_settings(given)
-    messages = Console(stderr=True)
+    messages = Console(stderr=True, markup=False)
     with LiveProgress(messages) as progress:
         done = score(folder, name, healthy, config, (progress,), supervised=supervised)
     if done.cells:

@@ -37,7 +37,7 @@ def reproduce(
     from uad_bench.front.progress import LiveProgress
     from uad_bench.front.reproduce import compute
 
-    messages = Console(stderr=True)
+    messages = Console(stderr=True, markup=False)
     try:
         with LiveProgress(messages) as progress:
             done = compute(archive, results, given, progress, command=same_command())

@@ -37,7 +37,7 @@ def run(
     from uad_bench.cli.tables import print_tables
 
     settings = load_config(config, given)
-    messages = Console(stderr=True)
+    messages = Console(stderr=True, markup=False)
     if dry_run:
         _show_plan(settings, messages)
         return

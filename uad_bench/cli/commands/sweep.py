@@ -42,7 +42,7 @@ def sweep(
     method, name = parameter_of(swept)
     settings = load_config(config, {**given, "methods": method})
     folder = ResultsFolder(settings.results)
-    messages = Console(stderr=True)
+    messages = Console(stderr=True, markup=False)
     try:
         with LiveProgress(messages) as progress:
             done = compute(settings, name, values, (progress,))

@@ -27,7 +27,7 @@ def tune(given: Given, config: ConfigFile = None) -> None:
     from uad_bench.front.tuning import TUNING_PAGE, search
 
     settings = load_config(config, {**given, "tune": True})
-    messages = Console(stderr=True)
+    messages = Console(stderr=True, markup=False)
     try:
         with LiveProgress(messages) as progress:
             found = search(settings, (progress,))
