@@ -24,7 +24,7 @@ from uad_bench.runner.detectors.folder import (
 from uad_bench.runner.plan.plan import PlanFile
 from uad_bench.sharing.archive import KNOWN
 from uad_bench.sharing.held import files_of_user, held_of_people
-from uad_bench.sharing.paths import without_paths
+from uad_bench.sharing.paths import without_folders, without_paths
 from uad_bench.sharing.shareable import shareable, shareable_detector, shareable_settings
 from uad_bench.sharing.zips import list_files, write_zip
 
@@ -123,6 +123,8 @@ def _of_runs(folder: ResultsFolder, records: Sequence[CellRecord]) -> Iterator[t
             raise _damaged(folder.plan) from None
         again = "uad-bench reproduce RUN.zip --results NEW"
         values = without_paths(plan.model_dump(mode="json")) | {"command": again}
+        for cell in values["cells"]:
+            cell["params"] = without_folders(cell["params"])
         yield "plan.json", f"{json.dumps(values)}\n".encode()
     for name in sorted({record.run for record in records} - {""}):
         values = _parsed(_there(folder.runs / f"{name}.json"))

@@ -12,6 +12,9 @@ _PATH = re.compile(rf"(?<![\w/.~-])~?/(?!/)(?:[^{_END}]| (?=[^{_END}/]+/))+")
 
 A space is part of it where a folder's name goes on behind it."""
 
+_FILE = re.compile(r"(?!\w+://)[^\n]*/[^/\n]*\.[A-Za-z]\w*")
+"""The path of a file, and no URL."""
+
 
 def without_paths(value: Any) -> Any:
     """Return JSON values in which only the last part is left of every absolute path.
@@ -30,6 +33,23 @@ def without_paths(value: Any) -> Any:
     home = str(Path.home()).rstrip("/")
     text = value.replace(f"{home}/", "~/") if home else value
     return _PATH.sub(lambda found: Path(found[0].removeprefix("~")).name, text)
+
+
+def without_folders(value: Any) -> Any:
+    """Return the values of parameters in which only the last part is left of every file's path.
+
+    Relative paths are known by a folder and an ending, such as ``nets/weights.pth``.
+
+    Args:
+        value: a text, a number, or lists and dictionaries of them.
+    """
+    if isinstance(value, dict):
+        return {key: without_folders(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_folders(one) for one in value]
+    if isinstance(value, str) and _FILE.fullmatch(value):
+        return Path(value).name
+    return value
 
 
 def has_root(text: str) -> bool:

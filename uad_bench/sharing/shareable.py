@@ -7,7 +7,7 @@ from typing import Any
 
 from uad_bench.cells import CellRecord
 from uad_bench.runner.detectors.folder import DetectorRecord
-from uad_bench.sharing.paths import without_paths
+from uad_bench.sharing.paths import without_folders, without_paths
 
 _FOLDER_SETTINGS = ("data_root", "template", "anatomies", "atlas", "plugin")
 _FILE_SETTINGS = ("recipe", "tissues", "lesion_pattern")
@@ -22,6 +22,7 @@ def shareable(record: CellRecord, *, histograms: bool = True) -> CellRecord:
         histograms: whether its histograms go with it.
     """
     values = without_paths(record.model_dump(mode="json"))
+    values["spec"]["params"] = without_folders(values["spec"]["params"])
     values["histograms"] = None  # below the results folder, and named as the cell will be
     clean = CellRecord.model_validate(values)
     if record.histograms is None or not histograms:
@@ -32,6 +33,7 @@ def shareable(record: CellRecord, *, histograms: bool = True) -> CellRecord:
 def shareable_detector(record: DetectorRecord) -> bytes:
     """Return the record of a detector as JSON, without paths."""
     values = without_paths(record.model_dump(mode="json"))
+    values["params"] = without_folders(values["params"])
     clean = DetectorRecord.model_validate(values)
     return f"{clean.model_dump_json(indent=1)}\n".encode()
 
@@ -39,6 +41,8 @@ def shareable_detector(record: DetectorRecord) -> bytes:
 def shareable_settings(values: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of a run with names in place of paths, relative ones included."""
     found: dict[str, Any] = without_paths(values)
+    if "param" in found:
+        found["param"] = without_folders(found["param"])
     for key in (*_FOLDER_SETTINGS, *_FILE_SETTINGS, *_DATASET_SETTINGS):
         value, cut = values.get(key), _dataset if key in _DATASET_SETTINGS else _name
         if isinstance(value, list):
