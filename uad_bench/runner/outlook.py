@@ -62,11 +62,14 @@ class Outlook:
         there = () if plan.config.overwrite == "all" else tuple(records)
         known = KnownCells(there, studies)
         self._finished = {(one.spec.name, one.code) for one in there if one.state == "done"}
-        self._cells = tuple(plan.cells())
-        left = [cell for cell in self._cells if not known.is_done(cell)]
-        self._total, self._done = len(self._cells), len(self._cells) - len(left)
+        cells = tuple(plan.cells())
+        left = [cell for cell in cells if not known.is_done(cell)]
+        self._total, self._done = len(cells), len(cells) - len(left)
         self._open = Counter((one.method, one.supervised_on) for one in left)
         self._jobs = plan.jobs()
+        tunings = [job for job in self._jobs if isinstance(job, Tune)]
+        tuned = {(job.method.info.name, job.supervised_on) for job in tunings}
+        self._cells = [cell for cell in cells if (cell.method, cell.supervised_on) in tuned]
         self._left = _open_jobs(self._jobs, left)
         self._tell = tell
         self._since: float | None = None
