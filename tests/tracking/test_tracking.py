@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -369,6 +370,23 @@ def test_a_folder_of_the_same_path_on_another_machine_is_left_alone(
     put(results, cell(auprc=0.6))
     send(tracker, cell(auprc=0.6), results)
     assert {run.data.metrics["auprc"] for run in runs_of(tracker)} == {0.5, 0.6}
+
+
+def test_a_run_and_a_sync_that_send_the_same_at_once_send_it_once(
+    tracker: Tracker, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(results, cell())
+    entry, begin = told(results, cell()), Tracker._begin
+
+    def slow(*given: Any) -> str:
+        time.sleep(0.5)
+        return begin(*given)
+
+    monkeypatch.setattr(Tracker, "_begin", slow)
+    both = [Tracker(tracker.uri, tracker.experiment) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda one: one.send(entry, results), both))
+    assert len(runs_of(tracker)) == len(runs_of(tracker, kind="command")) == 1
 
 
 def test_a_half_sent_run_is_completed_not_doubled(

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
-from uad_bench.errors import UadBenchError
+from uad_bench.errors import RunError, UadBenchError
 from uad_bench.system.disk import write_whole
+from uad_bench.system.locks import held
 from uad_bench.tracking.connection import (
     BusyError,
     TrackingError,
@@ -89,7 +90,8 @@ class Tracker:
         Raises:
             TrackingError: if MLflow cannot be reached or refuses it, twice where it was busy.
         """
-        _patiently(lambda: self._send(entry, folder))
+        with _alone(folder):
+            _patiently(lambda: self._send(entry, folder))
 
     def _send(self, entry: Entry, folder: Path) -> None:
         with connect(self.uri, folder) as client:
@@ -117,7 +119,8 @@ class Tracker:
         Raises:
             TrackingError: as :meth:`send`.
         """
-        _patiently(lambda: self._close(command, folder))
+        with _alone(folder):
+            _patiently(lambda: self._close(command, folder))
 
     def _close(self, command: Entry, folder: Path) -> None:
         with connect(self.uri, folder) as client:
@@ -266,6 +269,18 @@ def _complete(client: Any, run_id: str, entry: Entry) -> None:
         log_numbers(client, run_id, entry, {**entry.tags, "complete": entry.sha256})
     else:
         log_numbers(client, run_id, entry, {"complete": "true"})
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process at a time send what is in a folder: a run and ``sync`` would send it twice.
+
+    Where there can be no lock, as in a folder that cannot be written to, no run sends anything.
+    """
+    with ExitStack() as stack:
+        with suppress(RunError):
+            stack.enter_context(held(folder / f"{_WORD}.lock"))
+        yield
 
 
 def _patiently(action: Callable[[], T]) -> T:
