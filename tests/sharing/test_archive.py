@@ -243,6 +243,20 @@ def test_what_is_no_archive_is_refused_in_one_line(tmp_path):
         results(tmp_path / "r", cell(0)).export(tmp_path / "run.tar")
 
 
+@pytest.mark.parametrize(("then", "is_said"), [("9.9", True), (ub.__version__, False)])
+def test_a_cell_of_another_version_names_the_version(archive, tmp_path, then, is_said):
+    files = members(archive)
+    name = first(files, "cells/")
+    files[name] = json.dumps(json.loads(files[name]) | {"of_a_later_version": 1}).encode()
+    listing = json.loads(files[LISTING])
+    listing["versions"]["uad-bench"] = then
+    files[LISTING] = json.dumps(listing).encode()
+    said = refused(zipped(tmp_path / "later.zip", files), tmp_path / "into")
+    assert "is not a cell record (of_a_later_version: Extra inputs" in said
+    assert ("use the uad-bench that wrote it (9.9), or get it again" in said) is is_said
+    assert said.endswith("get it again")
+
+
 def test_an_import_that_is_killed_leaves_no_detector_without_its_weights(
     mean, tmp_path, monkeypatch
 ):

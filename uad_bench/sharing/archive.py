@@ -21,6 +21,7 @@ from uad_bench.errors import UadBenchError
 from uad_bench.histogram_files import parsed_histograms
 from uad_bench.results import NoCellError, ResultsFolder, parsed_cell, read_cell
 from uad_bench.runner.detectors.folder import RECORD, STATE, DetectorRecord
+from uad_bench.runner.environment import versions
 from uad_bench.runner.plan.plan import PlanFile
 from uad_bench.sharing.shareable import shareable
 from uad_bench.sharing.zips import LARGEST_TEXT_MB, LISTING, Archive, opened_archive
@@ -75,12 +76,20 @@ def opened_results(path: Path) -> Iterator[ArchivedResults]:
         yield found
 
 
+def _remedy(archive: Archive) -> str:
+    """What to do with a file that is whole and cannot be read: it may be another version's."""
+    then = archive.listing.versions.get("uad-bench", "unknown")
+    if then == versions()["uad-bench"]:
+        return "get it again"
+    return f"use the uad-bench that wrote it ({then}), or get it again"
+
+
 def _cell(archive: Archive, name: str) -> CellRecord:
     """Read a cell whose parts are where it says."""
     try:
         record = parsed_cell(archive.read(name), Path(name))
     except NoCellError as error:
-        raise UadBenchError(f"{archive.path}: {name} {error.fault}; get it again") from None
+        raise UadBenchError(f"{archive.path}: {name} {error.fault}; {_remedy(archive)}") from None
     if record.histograms not in (None, f"histograms/{record.spec.name}.npz"):
         raise UadBenchError(f"{archive.path}: {name} names another cell's histograms")
     if record.histograms is not None and record.histograms not in archive.listing.files:
@@ -100,7 +109,7 @@ def _settings(archive: Archive, name: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         values = None
     if not isinstance(values, dict):
-        raise UadBenchError(f"{archive.path}: {name} holds no settings; get it again")
+        raise UadBenchError(f"{archive.path}: {name} holds no settings; {_remedy(archive)}")
     return values
 
 
@@ -109,7 +118,8 @@ def _manifest(archive: Archive, name: str) -> Manifest:
         manifest = Manifest.model_validate_json(archive.read(name))
     except ValidationError as error:
         raise UadBenchError(
-            f"{archive.path}: {name} is no manifest of this uad-bench ({error.errors()[0]['msg']})"
+            f"{archive.path}: {name} is no manifest of this uad-bench "
+            f"({error.errors()[0]['msg']}); {_remedy(archive)}"
         ) from None
     if manifest.manifest_hash != Path(name).stem:
         raise UadBenchError(f"{archive.path}: {name} is the manifest {manifest.manifest_hash}")
@@ -135,7 +145,9 @@ def _refuse_unusable(archive: Archive, name: str) -> None:
             _refuse_lines(archive.read(name))
     except (ValueError, RecursionError, SafetensorError, zipfile.BadZipFile) as error:
         reason = next(iter(str(error).splitlines()), "")
-        raise UadBenchError(f"{archive.path}: {name} is damaged ({reason}); get it again") from None
+        raise UadBenchError(
+            f"{archive.path}: {name} is damaged ({reason}); {_remedy(archive)}"
+        ) from None
 
 
 def _refuse_bomb(data: bytes) -> None:
@@ -159,7 +171,8 @@ def _refuse_detector(archive: Archive, name: str) -> None:
         record = DetectorRecord.model_validate_json(archive.read(name))
     except ValidationError as error:
         raise UadBenchError(
-            f"{archive.path}: {name} is no detector's ({error.errors()[0]['msg']})"
+            f"{archive.path}: {name} is no detector's ({error.errors()[0]['msg']}); "
+            f"{_remedy(archive)}"
         ) from None
     if state is None or state.sha256 != record.sha256:
         raise UadBenchError(f"{archive.path}: {name} is of another {STATE} than is beside it")
