@@ -21,12 +21,44 @@ from uad_bench.errors import UadBenchError
 _PACKAGES = ("torch", "numpy", "scipy", "nibabel", "nilearn", "optuna", "numba")
 
 
+@cache
+def git_commit() -> str | None:
+    """The commit of the checkout this package runs from, ``+`` if it has local changes."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        commit, changes = (
+            subprocess.run(
+                ["git", "-C", str(root), *command],
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                check=True,
+                timeout=10,
+                env=environment,
+            ).stdout.strip()
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{commit}+" if changes else commit
+
+
 @dataclass(frozen=True, slots=True)
 class Stopwatch:
-    """Started where a cell begins; says at its end what it took."""
+    """Started where a cell begins; says at its end what it took.
+
+    Attributes:
+        device: the torch device.
+        started: when it was started.
+        commit: of the checkout then; one that comes later is not of the code that runs.
+    """
 
     device: str
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    commit: str | None = field(default_factory=git_commit)
     _clock: float = field(default_factory=time.perf_counter)
 
     @property
@@ -38,7 +70,7 @@ class Stopwatch:
         """The environment record, with the wall time since the start and the peak memory."""
         return Environment(
             versions=versions(),
-            git_commit=git_commit(),
+            git_commit=self.commit,
             device=describe_device(self.device),
             started=self.started.isoformat(timespec="seconds"),
             wall_s=round(self.seconds, 3),
@@ -88,31 +120,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-@cache
-def git_commit() -> str | None:
-    """The commit of the checkout this package runs from, ``+`` if it has local changes."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return None
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    try:
-        commit, changes = (
-            subprocess.run(
-                ["git", "-C", str(root), *command],
-                capture_output=True,
-                encoding="utf-8",
-                errors="replace",
-                check=True,
-                timeout=10,
-                env=environment,
-            ).stdout.strip()
-            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return f"{commit}+" if changes else commit
 
 
 def peak_bytes() -> int:

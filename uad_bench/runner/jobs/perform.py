@@ -70,9 +70,9 @@ def perform(job: Job, done: Done, slot: Slot, setting: Setting) -> object:
         UadBenchError: the run cannot go on: no data, or a full disk. What one method cannot do is
             its own failure.
     """
+    watch = Stopwatch(setting.device)
     if job.is_vital:
         return carry_out(job, done, slot, setting)
-    watch = Stopwatch(setting.device)
     try:
         return carry_out(job, done, slot, setting)
     except Exception as error:
