@@ -139,6 +139,31 @@ def test_a_band_is_that_of_bootstraps_drawn_one_by_one() -> None:
     np.testing.assert_allclose(high[at], np.percentile(found, 97.5, axis=0), atol=0.02)
 
 
+def test_scans_of_one_person_are_drawn_together_and_healthy_people_make_no_band(
+    tmp_path: Path,
+) -> None:
+    """Several sessions once counted as as many patients: a band over too many is too narrow."""
+    for healthy, people in ((False, 4), (True, PATIENTS)):
+        record = put(tmp_path, "spa", "mslub", 0)
+        assert record.histograms is not None
+        scans = [
+            ScanScores(subject=f"p{k % people}", session=f"s{k // people}", metrics={})
+            for k in range(PATIENTS)
+        ]
+        parts = [scan(k) for k in range(PATIENTS)]
+        lesions = [
+            np.zeros_like(one) if healthy and k > 8 else one for k, (_, one) in enumerate(parts)
+        ]
+        stored = {
+            f"{one.name}/slice": ScoreHistogram.of(scores, lesion)
+            for one, (scores, _), lesion in zip(scans, parts, lesions, strict=True)
+        }
+        save_histograms(tmp_path / record.histograms, stored)
+        record = record.model_copy(update={"scans": tuple(scans)})
+        assert set(of_people([record], tmp_path)) == {f"p{k}" for k in range(people)}
+        assert "Bands" not in " ".join(words(drawn("precision-recall", [record], tmp_path)))
+
+
 @pytest.mark.parametrize(("place", "name"), enumerate(FIGURES))
 def test_the_same_records_give_the_same_bytes_sized_for_a_paper(
     place: int, name: str, records: list[CellRecord], tmp_path: Path

@@ -1,4 +1,4 @@
-"""Precision against recall, voxels pooled over patients and seeds, with a band over patients."""
+"""Precision against recall, voxels pooled over subjects and seeds, with a band over subjects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from uad_bench.report.plots.source import Source
 from uad_bench.report.plots.style import explain, panels, row_titles
 
 LEAST_PEOPLE = 10
-"""Patients from which a band is drawn: percentiles over fewer are too narrow."""
+"""Subjects with a lesion from which on a band is drawn: percentiles over fewer are too narrow."""
 
 _POINTS = 400
 _DRAWS = 500
@@ -39,18 +39,18 @@ def precision_recall_figure(source: Source) -> Figure:
             continue
         ink, panel = drawn[column], axes[row]
         ink.draw(panel, *thinned(curve), markevery=(column % _MARKS / 20, 1 / _MARKS))
-        if len(people) >= LEAST_PEOPLE:
+        if sum(one.lesion_voxels > 0 for one in people.values()) >= LEAST_PEOPLE:
             low, high = band(tuple(people.values()))
             panel.fill_between(_GRID, low, high, color=ink.colour, alpha=0.15, linewidth=0)
             banded = True
     for panel in axes:
         panel.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
         panel.label_outer()
-    notes = ["Voxels are pooled over patients and seeds."]
+    notes = ["Voxels are pooled over subjects and seeds."]
     if banded:
         notes.append(
-            f"Bands: 95 % of {_DRAWS} bootstraps of the patients, where there are "
-            f"{LEAST_PEOPLE} or more."
+            f"Bands: 95 % of {_DRAWS} bootstraps of the subjects, where {LEAST_PEOPLE} or more "
+            "have a lesion."
         )
     explain(figure, drawn, *source.notes, *notes)
     return figure
@@ -65,10 +65,10 @@ def of_people(records: Sequence[CellRecord], root: Path) -> dict[str, ScoreHisto
     found: defaultdict[str, list[ScoreHistogram]] = defaultdict(list)
     for record in records:
         if record.histograms is not None:
-            for name, histogram in load_histograms(root / record.histograms).items():
-                scan, _, kind = name.rpartition("/")
-                if kind == "slice":
-                    found[scan.partition("/")[0]].append(histogram)
+            stored = load_histograms(root / record.histograms)
+            for scan in record.scans:  # those of several sessions are of one person
+                if (histogram := stored.get(f"{scan.name}/slice")) is not None:
+                    found[scan.subject].append(histogram)
     return {name: ScoreHistogram.pooled(some) for name, some in sorted(found.items())}
 
 
