@@ -27,6 +27,9 @@ from uad_bench.evaluation.values import Metric, ScanScores
 from uad_bench.histogram_files import save_histograms
 from uad_bench.phantom.layouts import write_layout
 from uad_bench.plugins.registry import open_registry
+from uad_bench.report.plots.catalogue import FIGURES
+from uad_bench.report.plots.source import make_source
+from uad_bench.report.plots.style import styled
 from uad_bench.report.statistics.chosen import Question
 from uad_bench.report.statistics.ranks import ranked_methods
 from uad_bench.report.tables.formats.names import FORMATS
@@ -582,18 +585,42 @@ def test_ranks_are_over_the_subjects_that_all_methods_have(tmp_path):
     ]
     folder = results(tmp_path, *cells)
     question = Question(("vae", "spa", "gmvae"))
-    chosen, ranks = ranked_methods(folder.cells, open_registry(None), question)
-    assert [column.label for column in chosen.columns] == ["VAE", "SPA", "GMVAE"]
-    assert ranks.subjects == 10
-    assert ranks.ranks == (3.0, 1.5, 1.5)
+    found = ranked_methods(folder.cells, open_registry(None), question)
+    assert [column.label for column in found.chosen.columns] == ["VAE", "SPA", "GMVAE"]
+    assert found.ranks.subjects == 10
+    assert found.ranks.ranks == (3.0, 1.5, 1.5)
+    assert found.notes == tuple(
+        f"{name}: 3 subjects left out, without AUPRC of every method." for name in ("MSLUB", "WMH")
+    )
+
+
+def test_a_dataset_that_a_method_lacks_is_not_said_to_be_ranked(tmp_path):
+    cells = [
+        cell(method, values, dataset=dataset)
+        for dataset in ("mslub", "wmh")
+        for method, values in (("spa", HIGH), ("vae", LOW), ("gmvae", LOW[::-1]))
+        if (method, dataset) != ("gmvae", "wmh")
+    ]
+    folder = results(tmp_path, *cells)
+    found = ranked_methods(folder.cells, open_registry(None), Question())
+    assert found.ranks.subjects == len(HIGH)
+    said = "Not ranked on WMH, because no subject there has AUPRC of every method."
+    assert found.notes == (said,)
+    with styled():
+        source = make_source(folder.cells, folder.folder, open_registry(None))
+        figure = FIGURES["critical-difference"].draw(source)
+    assert figure.get_suptitle() == "AUPRC on MSLUB"
+    (below,) = [text.get_text() for text in figure.texts if "Mean ranks" in text.get_text()]
+    assert said in " ".join(below.split())
 
 
 def test_a_method_tested_on_a_part_is_not_ranked(tmp_path):
     cells = [cell(method, HIGH) for method in ("spa", "vae", "gmvae")]
     folder = results(tmp_path, *cells, taught(HIGH[:2]))
-    chosen, ranks = ranked_methods(folder.cells, open_registry(None), Question())
-    assert [column.label for column in chosen.columns] == ["GMVAE", "SPA", "VAE"]
-    assert ranks.subjects == len(HIGH)
+    found = ranked_methods(folder.cells, open_registry(None), Question())
+    assert [column.label for column in found.chosen.columns] == ["GMVAE", "SPA", "VAE"]
+    assert found.ranks.subjects == len(HIGH)
+    assert found.notes == ()
     with pytest.raises(UadBenchError, match=r"3 methods or more; .*: U-Net \(MSLUB\)"):
         ranked_methods(folder.cells, open_registry(None), Question(("spa", "vae", "unet")))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -292,6 +293,67 @@ def test_a_letter_that_no_font_has_is_written_as_its_code(tmp_path: Path) -> Non
             figure = drawn(name, list(load_cells(tmp_path)), tmp_path)
             encoded(figure, "svg")
         assert any("GRÖSSE-[U+4E2D]" in text for text in words(figure))
+
+
+def said_by(figure: Figure) -> str:
+    return " ".join(" ".join(words(figure)).split())
+
+
+def test_a_rate_of_zero_is_drawn_and_said(records: list[CellRecord], tmp_path: Path) -> None:
+    none = {"fpr": Metric(value=0.0, target=0.01)}
+    silent = records[0].model_copy(update={"metrics": records[0].metrics | none})
+    some = [silent, *records[4:]]
+    figure = drawn("thresholds", some, tmp_path)
+    lowest = min(float(np.min(line.get_ydata())) for line in figure.axes[0].lines)
+    assert lowest == pytest.approx(0.001)
+    assert "Fewer than 0.001 %, also none, are drawn at 0.001 %." in said_by(figure)
+    assert "also none" not in said_by(drawn("thresholds", records, tmp_path))
+
+
+def test_a_mean_over_fewer_datasets_says_so(records: list[CellRecord], tmp_path: Path) -> None:
+    assert "fewer datasets" not in said_by(drawn("cost", records, tmp_path))
+    without = [one for one in records if (one.spec.method, one.spec.dataset) != ("vae", "mine")]
+    said = said_by(drawn("cost", without, tmp_path))
+    assert "Mean over 2 datasets." in said
+    assert "Over fewer datasets, and not comparable: VAE (1)." in said
+
+
+def test_cost_takes_a_metric_of_all_subjects_and_figures_of_scans_refuse_it(
+    records: list[CellRecord], tmp_path: Path
+) -> None:
+    asked = make_source(records, tmp_path, REGISTRY, metric="patient_auroc")
+    with styled():
+        figure = FIGURES["cost"].draw(asked)
+    assert {float(line.get_ydata()[0]) for line in figure.axes[0].lines} == {0.9}
+    for name in ("patients", "lesion-load"):
+        with styled(), pytest.raises(UadBenchError, match="--metric patient_auroc: no scan has it"):
+            FIGURES[name].draw(asked)
+
+
+def test_healthy_people_are_no_patients_where_maps_have_no_threshold(
+    records: list[CellRecord], tmp_path: Path
+) -> None:
+    """Who is healthy follows from a volume at a threshold, which maps made elsewhere may lack."""
+    *patients, well = records[-3].scans
+    metrics = {name: value for name, value in well.metrics.items() if name != "healthy_volume"}
+    bare = [
+        one.model_copy(update={"scans": (*one.scans[:-1], replace(well, metrics=metrics))})
+        for one in records
+    ]
+
+    def patients_drawn(some: list[CellRecord]) -> set[int]:
+        figure = drawn("detection", some, tmp_path)
+        lines = [line for panel in figure.axes for line in panel.lines]
+        return {len(line.get_xdata()) for line in lines if line.get_color() == "#d55e00"}
+
+    assert patients_drawn(records) == {len(patients)}
+    mixed = [*bare[:4], *records[4:]]
+    assert patients_drawn(mixed) == {len(patients)}
+    unknown = [one for one in bare if one.spec.dataset == "mine"]
+    known = [one for one in records if one.spec.dataset == "mslub"]
+    assert patients_drawn([*known, *unknown]) == {len(patients)}
+    said = said_by(drawn("detection", [*known, *unknown], tmp_path))
+    assert "Not drawn, because no map there has a threshold: mine." in said
 
 
 def test_what_cannot_be_drawn_is_one_line(records: list[CellRecord], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.statistics.ranking import MeanRanks
 from uad_bench.report.plots.source import NothingToDrawError, Source
-from uad_bench.report.plots.style import COLUMN, LETTERS_PER_INCH, PAGE, explain, row_titles
+from uad_bench.report.plots.style import COLUMN, LETTERS_PER_INCH, PAGE, explain
 from uad_bench.report.statistics.chosen import Question
 from uad_bench.report.statistics.ranks import ranked_methods
 
@@ -42,14 +42,15 @@ def ranks_figure(source: Source) -> Figure:
         postprocessing=shown.columns[0].postprocessing,
     )
     try:
-        chosen, ranks = ranked_methods(source.records, source.registry, question)
+        found = ranked_methods(source.records, source.registry, question)
     except UadBenchError as error:
         raise NothingToDrawError(str(error)) from None
+    chosen, ranks = found.chosen, found.ranks
     labels = [column.title for column in chosen.columns]
-    datasets = ", ".join(row_titles(shown))
+    datasets = ", ".join(row.title for row in chosen.rows)
     title = f"{chosen.metric.title} on {datasets}"
     left_out = {column.postprocessing for column in shown.columns} - {question.postprocessing}
-    notes = list(source.notes)
+    notes = [*source.notes, *found.notes]
     if left_out:
         notes.append(f"Post-processing {question.postprocessing} alone is ranked.")
     mine = [one.title for one in shown.columns if one.postprocessing == question.postprocessing]

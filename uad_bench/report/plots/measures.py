@@ -18,6 +18,8 @@ from uad_bench.report.plots.style import (
 _SIZES = ("small", "medium", "large")
 _SHORTEST_S = 0.1
 """Trainings that are shorter are drawn here: a logarithmic axis has no zero."""
+_LEAST_PERCENT = 0.001
+"""Fewer false positives are drawn here, likewise."""
 
 
 def sizes_figure(source: Source) -> Figure:
@@ -55,10 +57,12 @@ def thresholds_figure(source: Source) -> Figure:
     figure, (panel,) = panels([""], height=2.6)
     figure.set_figwidth(COLUMN if len(titles) <= 2 else PAGE)
     shifts = np.linspace(-0.3, 0.3, len(drawn)) if len(drawn) > 1 else np.zeros(1)
+    few = False
     for row, column in sorted(shown.own):
         value, ink = source.value((row, column), "fpr"), drawn[column]
-        if value:
-            ink.dot(panel, row + shifts[column], 100 * value)
+        if value is not None:
+            few = few or 100 * value < _LEAST_PERCENT
+            ink.dot(panel, row + shifts[column], max(100 * value, _LEAST_PERCENT))
     if not panel.lines:
         return figure
     panel.axhspan(50 * wanted, 200 * wanted, color="#dddddd", linewidth=0)
@@ -66,8 +70,12 @@ def thresholds_figure(source: Source) -> Figure:
     plain_logarithm(panel.yaxis)
     panel.set_xticks(range(len(titles)), labels=titles, parse_math=False)
     panel.set(xlim=(-0.5, len(titles) - 0.5), ylabel="false positives, %")
-    note = f"Line: the {100 * wanted:g} % that were wanted; grey: within a factor of two."
-    explain(figure, drawn, *source.notes, note)
+    notes = [f"Line: the {100 * wanted:g} % that were wanted; grey: within a factor of two."]
+    if few:
+        notes.append(
+            f"Fewer than {_LEAST_PERCENT:g} %, also none, are drawn at {_LEAST_PERCENT:g} %."
+        )
+    explain(figure, drawn, *source.notes, *notes)
     return figure
 
 
@@ -77,20 +85,33 @@ def cost_figure(source: Source) -> Figure:
     metric = source.metric or source.protocol.metrics[0].name
     drawn = source.inks
     figure, (panel,) = panels([""], height=2.6)
-    for column, ink in enumerate(drawn):
-        places = [place for place in sorted(shown.own) if place[1] == column]
-        values = [value for place in places if (value := source.value(place, metric)) is not None]
+    numbers: list[dict[int, float]] = [{} for _ in drawn]
+    for row, column in sorted(shown.own):
+        if (value := source.value((row, column), metric)) is not None:
+            numbers[column][row] = value
+    datasets = {row for values in numbers for row in values}
+    fewer, short = list[str](), False
+    for column, (ink, values) in enumerate(zip(drawn, numbers, strict=True)):
         times = [
             record.fit.wall_s
-            for place in places
-            for record in shown.own[place]
-            if record.fit is not None
+            for place, some in shown.own.items()
+            for record in some
+            if place[1] == column and record.fit is not None
         ]
         if values and times:
-            time = max(float(np.mean(times)), _SHORTEST_S)
-            ink.dot(panel, time, float(np.mean(values)), markersize=4.5)
+            time = float(np.mean(times))
+            short = short or time < _SHORTEST_S
+            quality = float(np.mean(list(values.values())))
+            ink.dot(panel, max(time, _SHORTEST_S), quality, markersize=4.5)
+            if values.keys() < datasets:
+                fewer.append(f"{ink.label} ({len(values)})")
     plain_logarithm(panel.xaxis)
     panel.set(xlabel="one training, s", ylabel=source.metric_title(metric))
-    note = f"Mean over {len(shown.rows)} datasets" if len(shown.rows) > 1 else "One dataset"
-    explain(figure, drawn, *source.notes, f"{note}. Times of the machines that trained.")
+    over = f"Mean over {len(datasets)} datasets" if len(datasets) > 1 else "One dataset"
+    said = [f"{over}. Times of the machines that trained."]
+    if fewer:
+        said.append(f"Over fewer datasets, and not comparable: {', '.join(fewer)}.")
+    if short:
+        said.append(f"Trainings of less than {_SHORTEST_S:g} s are drawn at {_SHORTEST_S:g} s.")
+    explain(figure, drawn, *source.notes, *said)
     return figure

@@ -23,7 +23,7 @@ _HEALTHY = Ink("#0072b2", "", "o", filled=False, label="healthy people")
 def people_figure(source: Source) -> Figure:
     """Draw every patient's value, and each method's median, a panel per dataset."""
     shown = source.arrangement
-    metric = source.metric or source.protocol.metrics[0].name
+    metric = source.metric_of_scans(source.protocol.metrics[0].name)
     names = [column.title for column in shown.columns]
     figure, axes = panels(row_titles(shown), height=0.7 + _LINE * len(names), share=True)
     for (row, column), ink in _places(source):
@@ -43,7 +43,7 @@ def people_figure(source: Source) -> Figure:
 def load_figure(source: Source) -> Figure:
     """Draw each patient's value against the share of the brain that is lesion."""
     shown = source.arrangement
-    metric = source.metric or "dice"
+    metric = source.metric_of_scans("dice")
     figure, axes = panels(row_titles(shown), share=True)
     drawn = source.inks
     for (row, column), ink in _places(source):
@@ -64,34 +64,44 @@ def load_figure(source: Source) -> Figure:
 def detection_figure(source: Source) -> Figure:
     """Draw the scores by which patients are told from healthy people, a panel per dataset.
 
+    Maps without a threshold tell of nobody that they are healthy; another method's may.
+
     Raises:
-        NothingToDrawError: no dataset has healthy people among its test subjects.
+        NothingToDrawError: no dataset has healthy people, known as such, among its test subjects.
     """
     shown = source.arrangement
-    if not any(source.people(place, "healthy_volume") for place in shown.own):
+    well: list[set[str]] = [set() for _ in shown.rows]
+    for place in shown.own:
+        well[place[0]] |= source.people(place, "healthy_volume").keys()
+    if not any(well):
         raise NothingToDrawError(
             f"{source.root}: no dataset with healthy people among its test subjects; detection "
-            "needs both"
+            "needs both, and a threshold"
         )
     names = [column.title for column in shown.columns]
     figure, axes = panels(row_titles(shown), height=0.7 + _LINE * len(names), share=True)
+    unknown: dict[str, None] = {}
     for place in sorted(shown.own):
         row, column = place
         scores = source.people(place, "patient_score")
-        healthy = source.people(place, "healthy_volume")
+        area = source.value(place, "patient_auroc")
+        if area is not None and not well[row]:
+            unknown[shown.rows[row].label] = None
+            continue
         for ink, names_of, shift in (
-            (_PATIENTS, scores.keys() - healthy.keys(), -0.15),
-            (_HEALTHY, scores.keys() & healthy.keys(), 0.15),
+            (_PATIENTS, scores.keys() - well[row], -0.15),
+            (_HEALTHY, scores.keys() & well[row], 0.15),
         ):
             values = sorted(scores[name] for name in names_of)
             ink.dot(axes[row], values, [column + shift] * len(values), markersize=2.5)
-        if (area := source.value(place, "patient_auroc")) is not None:
+        if area is not None:
             beside = axes[row].get_yaxis_transform()
             axes[row].text(1.01, column, f"{area:.2f}", transform=beside, va="center", fontsize=7)
     for panel in axes:
         panel.set_xlabel("score of a person; right: AUROC")
         _lines(panel, names)
-    explain(figure, (_PATIENTS, _HEALTHY), *source.notes)
+    said = f"Not drawn, because no map there has a threshold: {', '.join(unknown)}."
+    explain(figure, (_PATIENTS, _HEALTHY), *source.notes, said if unknown else "")
     return figure
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,6 +79,17 @@ class Source:
                 f"--metric {self.metric}: this figure is of no metric of choice; leave it out"
             )
 
+    def metric_of_scans(self, usual: str) -> str:
+        """Return the metric that is asked for, or the usual one, for figures of single scans.
+
+        Raises:
+            UadBenchError: no scan has the metric that is asked for.
+        """
+        if self.metric is None:
+            return usual
+        _refuse_without(self.metric, self.records)
+        return self.metric
+
     @property
     def inks(self) -> tuple[Ink, ...]:
         """How each column is drawn."""
@@ -146,7 +157,7 @@ def make_source(
         paper: the paper whose names the figure follows.
 
     Raises:
-        UadBenchError: nothing to draw, a metric that no scan has, cells of one dataset that were
+        UadBenchError: nothing to draw, a metric that no cell has, cells of one dataset that were
             computed on different data, or cells of another version of the protocol.
     """
     chosen = registry.protocol(protocol)
@@ -158,10 +169,8 @@ def make_source(
         )
     variants = registry.postprocessings({record.spec.postprocessing for record in done})
     refuse_other_version(done, [chosen], variants)
-    if metric is not None:
-        known = sorted({name for record in done for scan in record.scans for name in scan.metrics})
-        if metric not in known:
-            raise UadBenchError(f"--metric {metric}: no scan has it; there are: {', '.join(known)}")
+    if metric is not None and all(metric not in record.metrics for record in done):
+        _refuse_without(metric, done)
     arrangement = arrange(done, (), variants, paper, order)
     everywhere = range(len(arrangement.rows)), range(len(arrangement.columns))
     if text := different_data(arrangement, *everywhere):
@@ -190,3 +199,10 @@ def make_source(
         metric,
         choice or Choice(),
     )
+
+
+def _refuse_without(metric: str, records: Iterable[CellRecord]) -> None:
+    """Refuse a metric that no scan has."""
+    known = sorted({name for record in records for scan in record.scans for name in scan.metrics})
+    if metric not in known:
+        raise UadBenchError(f"--metric {metric}: no scan has it; there are: {', '.join(known)}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import numpy as np
@@ -15,14 +15,31 @@ from uad_bench.evaluation.statistics.ranking import MeanRanks, mean_ranks
 from uad_bench.plugins.registry import Registry
 from uad_bench.report.statistics.chosen import Chosen, Question, choose
 from uad_bench.report.statistics.values import refuse_pooled
+from uad_bench.report.tables.notes import people_in_words
 
 _FEWEST = 3
 """Methods that ranks need."""
 
+Lines = list[list[float]]
+"""What the methods reached, a line per subject."""
 
-def ranked_methods(
-    records: Sequence[CellRecord], registry: Registry, question: Question
-) -> tuple[Chosen, MeanRanks]:
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Methods with their ranks.
+
+    Attributes:
+        chosen: the cells behind the ranks: of the methods and the datasets that are ranked.
+        ranks: in the order of their columns.
+        notes: which datasets and subjects rank nothing, a sentence each.
+    """
+
+    chosen: Chosen
+    ranks: MeanRanks
+    notes: tuple[str, ...]
+
+
+def ranked_methods(records: Sequence[CellRecord], registry: Registry, question: Question) -> Ranked:
     """Rank methods within each subject of each dataset.
 
     A supervised method that was tested on a part of a dataset, because it learned from the rest, is
@@ -32,9 +49,6 @@ def ranked_methods(
         records: all cells of a results folder.
         registry: where their protocol and post-processing are found.
         question: three methods or more, or none for all.
-
-    Returns:
-        The cells behind the ranks, and the ranks in the order of their columns.
 
     Raises:
         UadBenchError: an unknown name, a metric that single subjects do not have or that has no
@@ -49,8 +63,11 @@ def ranked_methods(
         )
     done = [record for record in chosen.records if record.state == "done"]
     refuse_pooled(chosen.protocol, chosen.metric, done)
-    lines = [line for at in range(len(chosen.rows)) for line in _subjects(chosen, at)]
-    return chosen, mean_ranks(np.array(lines).reshape(len(lines), len(chosen.columns)), better)
+    by_dataset = [_subjects(chosen, at) for at in range(len(chosen.rows))]
+    lines = [line for some, _ in by_dataset for line in some]
+    ranks = mean_ranks(np.array(lines).reshape(len(lines), len(chosen.columns)), better)
+    kept = tuple(at for at, (some, _) in zip(chosen.datasets, by_dataset, strict=True) if some)
+    return Ranked(replace(chosen, datasets=kept), ranks, tuple(_left_out(chosen, by_dataset)))
 
 
 def _without_parts(chosen: Chosen) -> Chosen:
@@ -75,8 +92,12 @@ def _without_parts(chosen: Chosen) -> Chosen:
     return replace(chosen, methods=kept)
 
 
-def _subjects(chosen: Chosen, dataset: int) -> list[list[float]]:
-    """What the methods reached on each subject of a dataset that all of them have."""
+def _subjects(chosen: Chosen, dataset: int) -> tuple[Lines, int]:
+    """What the methods reached on each subject of a dataset that all of them have.
+
+    Returns:
+        The values, and how many subjects only some of the methods have.
+    """
     values: list[dict[str, list[float]]] = []
     for method in range(len(chosen.columns)):
         own: dict[str, list[float]] = {}
@@ -84,5 +105,25 @@ def _subjects(chosen: Chosen, dataset: int) -> list[list[float]]:
             for subject, value in subject_means(record.scans, chosen.metric.name).items():
                 own.setdefault(subject, []).append(value)
         values.append(own)
-    shared = [name for name in values[0] if all(name in own for own in values)]
-    return [[round(fmean(own[name]), 12) for own in values] for name in shared]
+    everyone = dict.fromkeys(name for own in values for name in own)
+    shared = [name for name in everyone if all(name in own for own in values)]
+    lines = [[round(fmean(own[name]), 12) for own in values] for name in shared]
+    return lines, len(everyone) - len(shared)
+
+
+def _left_out(chosen: Chosen, by_dataset: Sequence[tuple[Lines, int]]) -> Iterator[str]:
+    """Say which datasets and subjects rank nothing, because not every method has them."""
+    without = [
+        row.title for row, (lines, _) in zip(chosen.rows, by_dataset, strict=True) if not lines
+    ]
+    if without:
+        yield (
+            f"Not ranked on {', '.join(without)}, because no subject there has "
+            f"{chosen.metric.title} of every method."
+        )
+    for row, (lines, lost) in zip(chosen.rows, by_dataset, strict=True):
+        if lines and lost:
+            yield (
+                f"{row.title}: {people_in_words(lost)} left out, without "
+                f"{chosen.metric.title} of every method."
+            )
