@@ -107,6 +107,21 @@ def test_a_picture_is_drawn_once_and_as_matplotlib_saves_it(
     assert draw() == ours
 
 
+def test_a_name_with_dollars_is_shown_as_it_is(drawn: list[Figure]) -> None:
+    """A folder may be called so, and the picture was lost: it was read as a formula."""
+    image, lesion, reconstruction, score = arrays()
+    name = "sub_$x_y_z$"
+    cell_picture(
+        image, lesion, reconstruction, score, title=name, simulated=False, warnings=(name,)
+    )
+    one = SliceView(name, False, image, lesion, (MethodView(name, score, reconstruction),))
+    results_picture([one])
+    lesion_picture(one)
+    for figure in drawn:
+        assert any(name in text.get_text() for text in figure.findobj(Text))
+        assert all("$" not in t.get_text() or not t.get_parse_math() for t in figure.findobj(Text))
+
+
 @pytest.mark.parametrize("simulated", [True, False])
 def test_a_picture_says_simulated_where_it_is_true(drawn: list[Figure], simulated: bool) -> None:
     image, lesion, reconstruction, score = arrays()

@@ -68,7 +68,8 @@ def atlas_picture(atlas: Atlas) -> bytes:
         bar.ax.tick_params(colors=_INK, labelsize=7, length=2)
         figure.text(left + 0.09, 0.059, label, color=_INK, fontsize=9, ha="right", va="center")
     figure.text(0.01, 0.955, f"Atlas {atlas.hash}", color="white", fontsize=11, va="center")
-    figure.text(0.01, 0.915, f"{built.source}; recipe {built.recipe.name}", color=_INK, fontsize=9)
+    source = f"{built.source}; recipe {built.recipe.name}"
+    figure.text(0.01, 0.915, source, color=_INK, fontsize=9, parse_math=False)
     marks = [
         word for word, so in (("SIMULATED", built.simulated), ("FALLBACK", built.fallback)) if so
     ]

@@ -103,10 +103,10 @@ def cell_picture(
     figure = Figure(figsize=(2.6 * count + 0.6, 3.5), dpi=_DPI, layout="constrained")
     axes = list(np.atleast_1d(figure.subplots(1, count)))
     shown_title = f"{title} (simulated)" if simulated else title
-    figure.suptitle("\n".join(wrap(shown_title, 28 * count)), fontsize=11)
+    figure.suptitle("\n".join(wrap(shown_title, 28 * count)), fontsize=11, parse_math=False)
     if warnings:
         lines = [line for one in warnings for line in wrap(f"Warning: {one}", 34 * count)]
-        figure.supxlabel("\n".join(lines), fontsize=9, color=_WARNING)
+        figure.supxlabel("\n".join(lines), fontsize=9, color=_WARNING, parse_math=False)
     box = _brain_box([image])
     _grey(axes[0], image[box], "input")
     _grey(axes[1], image[box], outline)
@@ -151,7 +151,7 @@ def results_picture(slices: Sequence[SliceView]) -> bytes:
         first = row == 0
         _grey(line[0], one.image[box], "input" if first else "")
         name = f"{one.title}\n(simulated)" if one.simulated else one.title
-        line[0].set_ylabel(name, fontsize=9)
+        line[0].set_ylabel(name, fontsize=9, parse_math=False)
         _grey(line[1], one.image[box], "lesion outline" if first else "")
         _outline(line[1], one.lesion[box])
         at = 2
@@ -203,7 +203,8 @@ def lesion_picture(view: SliceView, columns: int = 6) -> bytes:
     for panel in panels[2 + len(view.methods) :]:
         panel.set_axis_off()
     name = f"{view.title} (simulated)" if view.simulated else view.title
-    figure.suptitle(name, fontsize=10, y=1 - 0.06 / figure.get_figheight())  # above all panels
+    above = 1 - 0.06 / figure.get_figheight()  # all panels
+    figure.suptitle(name, fontsize=10, y=above, parse_math=False)
     return png(figure)
 
 
@@ -272,7 +273,7 @@ def _brain_box(images: Sequence[Image]) -> tuple[slice, slice]:
 
 
 def _bare(axes: Axes, title: str) -> None:
-    axes.set_title(title, fontsize=9)
+    axes.set_title(title, fontsize=9, parse_math=False)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():

@@ -93,7 +93,8 @@ def scan_picture(loaded: LoadedScan, title: str) -> bytes:
         _draw(figure.add_axes(box), loaded, view, place, (low, max(high, low + 1e-6)))
         at += wide + _GAP
     text: dict[str, Any] = {"color": _INK, "fontsize": 8, "va": "center"}
-    figure.text(0.017, 0.957, title, **{**text, "fontsize": 10, "color": "white"})
+    heading = {**text, "fontsize": 10, "color": "white", "parse_math": False}
+    figure.text(0.017, 0.957, title, **heading)
     figure.text(0.017, 0.035, _CAPTION, **text)
     lines = [Line2D([], [], color=_TEMPLATE, lw=1.2, label="template's brain")]
     if loaded.lesion is not None:
