@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from made_cells import made_cell
+from made_cells import made_cell, made_use
 from made_pages import (
     NASTY,
     Seen,
@@ -20,6 +20,7 @@ import uad_bench as ub
 from uad_bench.cells import CellRecord, MapsUse
 from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.values import ScanScores
 from uad_bench.report.page.facts import Names, worst_tables
 from uad_bench.results import ResultsFolder, write_cell
 
@@ -97,6 +98,24 @@ def test_a_method_with_two_sets_of_parameters_is_two(ran: SimpleNamespace) -> No
     assert worst.columns[0] == "Scan"
     assert len(set(worst.columns)) == 3
     assert "size=1" in worst.columns[1]
+
+
+def test_simulated_and_real_scans_of_one_dataset_are_apart() -> None:
+    cells = [
+        made_cell(
+            method,
+            data=made_use("mslub", simulated=simulated),
+            scans=(ScanScores(subject=name, metrics={"dice": 0.5}),),
+        )
+        for method, simulated, name in (("vae", True, "phantom"), ("spa", False, "person"))
+    ]
+    found = [
+        (one.title, [row[0] for row in one.rows]) for one in worst_tables(cells, Names.of(cells))
+    ]
+    assert found == [
+        ("MSLUB (simulated), protocol strict", ["phantom"]),
+        ("MSLUB, protocol strict", ["person"]),
+    ]
 
 
 def test_two_methods_with_one_title_are_two() -> None:

@@ -191,9 +191,9 @@ def remarks_table(records: Sequence[CellRecord], names: Names) -> FactTable:
 
 
 def worst_tables(records: Sequence[CellRecord], names: Names) -> tuple[FactTable, ...]:
-    """The scans of each dataset with the lowest Dice, a table per dataset."""
+    """The scans of each dataset with the lowest Dice, a table per dataset, simulated ones apart."""
     scored = [r for r in records if r.group != "control" and r.spec.space == "template"]
-    by_dataset = _grouped(scored, lambda r: (r.spec.dataset, r.spec.protocol))
+    by_dataset = _grouped(scored, lambda r: (names.dataset(r), r.spec.protocol))
     tables = (_worst(some, names) for some in by_dataset.values())
     return tuple(table for table in tables if table.rows)
 
