@@ -478,6 +478,15 @@ def test_seeds_are_averaged_and_controls_left_out(tmp_path):
     assert set(folder.strata("age", methods="spa,random").to_frame().method) == {"SPA", "random"}
 
 
+def test_no_site_is_a_formula_in_a_spreadsheet(tmp_path):
+    record = grouped(cell("spa", VALUES), site=['=cmd|"/c calc"!A1'] * 8)
+    found = results(tmp_path, record).strata("site")
+    (line,) = csv.DictReader(io.StringIO(found.csv()))
+    assert line["group"] == '\'=cmd|"/c calc"!A1'
+    assert float(line["value"]) == pytest.approx(np.mean(VALUES))
+    assert found.to_frame().group.tolist() == ['=cmd|"/c calc"!A1']
+
+
 def test_people_whom_nobody_describes_are_counted(tmp_path):
     record = grouped(cell("spa", VALUES), site=["A"] * 6 + [None] * 2)
     found = results(tmp_path, record).strata("site")

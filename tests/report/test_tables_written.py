@@ -21,6 +21,7 @@ from uad_bench.errors import UadBenchError
 from uad_bench.evaluation.values import Metric
 from uad_bench.report.tables.formats.names import FORMATS, Format, format_of
 from uad_bench.report.tables.formats.render import render
+from uad_bench.report.tables.formats.spreadsheet import inert
 from uad_bench.report.tables.formats.terminal import plain
 from uad_bench.report.tables.formats.tex import escape
 from uad_bench.report.tables.model import format_number
@@ -268,3 +269,13 @@ def test_tables_need_neither_torch_nor_matplotlib_nor_mlflow() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", '=HYPERLINK("x")'])
+def test_no_name_is_a_formula_in_a_spreadsheet(name: str) -> None:
+    table = build_table([record("mine", title=name)], metrics=["auprc"])
+    rows = list(csv.DictReader(io.StringIO(render([table], "csv"))))
+    assert {row["title"] for row in rows} == {f"'{name}"}
+    cells = [text for row in rows for text in row.values() if text]
+    assert not [text for text in cells if text[0] in "=+@" or text == name]
+    assert inert(-0.5) == -0.5

@@ -16,6 +16,7 @@ from uad_bench.dataset import Split
 from uad_bench.method import FloatArray
 from uad_bench.report.bercea2022 import BERCEA_2022
 from uad_bench.report.tables.arrange import training_title
+from uad_bench.report.tables.formats.spreadsheet import inert
 from uad_bench.report.tables.notes import people_in_words
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def sweep_csv(sweep: Sweep) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(_columns(sweep))
-    writer.writerows(_lines(sweep))
+    writer.writerows(map(inert, line) for line in _lines(sweep))
     return file.getvalue()
 
 

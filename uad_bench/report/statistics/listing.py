@@ -16,6 +16,7 @@ from rich.text import Text
 
 from uad_bench.report.statistics.latex import latex
 from uad_bench.report.tables.formats.names import Format
+from uad_bench.report.tables.formats.spreadsheet import inert
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,5 +137,7 @@ def _csv(listing: Listing) -> str:
     file = io.StringIO()
     writer = csv.DictWriter(file, list(listing.values[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(listing.values)
+    writer.writerows(
+        {name: inert(value) for name, value in line.items()} for line in listing.values
+    )
     return file.getvalue()

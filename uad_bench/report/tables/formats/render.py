@@ -11,6 +11,7 @@ from uad_bench.report.tables.formats.characters import CHARACTERS, head_lines
 from uad_bench.report.tables.formats.html import html, marked, marks
 from uad_bench.report.tables.formats.latex import latex
 from uad_bench.report.tables.formats.names import Format
+from uad_bench.report.tables.formats.spreadsheet import inert
 from uad_bench.report.tables.formats.terminal import plain
 from uad_bench.report.tables.layout import WIDTH, Heading, Sheet, arrange_sheets
 from uad_bench.report.tables.model import GROUPS, Cell, Column, Panel, Row, Table
@@ -111,7 +112,7 @@ def _csv(tables: Sequence[Table]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(CSV_HEADER)
-    writer.writerows(csv_rows(tables))
+    writer.writerows(map(inert, row) for row in csv_rows(tables))
     return file.getvalue()
 
 
