@@ -219,6 +219,44 @@ def test_the_papers_own_numbers_stand_in_the_form_of_its_table(
     assert {row["group"] for row in rows} == {"published"}
 
 
+@pytest.mark.parametrize("form", ["terminal", "markdown", "html", "latex"])
+def test_own_results_that_the_papers_table_does_not_show_are_named(form: Any) -> None:
+    """All of another post-processing, they once gave way to the paper's without a word."""
+
+    def said(records: Sequence[CellRecord], **words: Any) -> str:
+        made = render(tables(records, **words), form)
+        return " ".join(re.sub(r"\\allowbreak\{\}|\{\}|\\(?=-)", "", made).split())
+
+    star = [cell("vae", post="star"), cell("gmvae", post="star")]
+    hidden = "another one alone (VAE: star; GMVAE: star); --postprocessing shows them."
+    assert hidden in said(star, like="table2", published=True)
+    some = [*star, cell("vae"), cell("control-mean", post="star")]
+    assert "another one alone (GMVAE: star)" in said(some, like="table2")
+    none = "None of our own results is in the form of Table 3."
+    assert none in said(star, like="table3", published=True)
+    for words in ({"like": "table5"}, {"published": True}, {"like": "table2", "methods": "spa"}):
+        found = said(run(), **words)
+        assert "alone (" not in found
+        assert "None of our own" not in found
+
+
+def test_a_distance_in_mm_has_no_difference_from_the_papers_in_pixels() -> None:
+    millimetres = {"hd": Metric(value=40.0, unit="mm", better="lower")}
+    ours = [
+        one.model_copy(update={"metrics": one.metrics | millimetres})
+        for one in (cell("vae", protocol="strict"), cell("spa", protocol="strict"))
+    ]
+    (table,) = tables(ours, like="table4", published=True, protocol="strict", metrics="hd,max_dice")
+    rows = list(csv.DictReader(io.StringIO(render([table], "csv"))))
+    printed = [row for row in rows if row["group"] == "published"]
+    distances = [row for row in printed if row["metric"] == "hd"]
+    assert distances
+    assert {row["difference"] for row in distances} == {""}
+    assert all("fits px, and does not compare with ours in mm" in row["notes"] for row in distances)
+    assert all("fits px" not in row["notes"] for row in printed if row["metric"] == "max_dice")
+    assert any(row["difference"] for row in printed if row["metric"] == "max_dice")
+
+
 def test_the_difference_from_a_published_number_is_ours_minus_it() -> None:
     (table,) = tables([cell("vae", value=0.1), cell("unet", on="mslub", value=0.4)], published=True)
     rows = csv.DictReader(io.StringIO(render([table], "csv")))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_tables import PUBLISHED, build_table, note_of, notes, record, shown, study
+from made_tables import PUBLISHED, build_table, note_of, notes, record, shown, study, use
 from scipy import stats
 
 from uad_bench.evaluation.values import Metric
@@ -101,6 +101,30 @@ def test_improvement_compares_like_with_like_and_says_over_how_many_datasets() -
     assert by[row, "VAE*"].text == "+200.0 %"
     assert by[row, "SPA"].text == "–"
     assert "1 of 2 datasets" in note_of(table, by[row, "VAE"].marks)
+
+
+def test_cells_on_different_data_are_neither_averaged_nor_tested() -> None:
+    """They were not ranked, but stood in the average improvement and in the p-values."""
+    moved = use("wmh", manifest_hash="moved")
+    values = [0.1 + 0.05 * at for at in range(8)]
+    cells = [
+        record("spa", 0.4, scans=values),
+        record("vae", 0.2, scans=values[::-1]),
+        record("spa", 0.9, dataset="wmh", scans=values),
+        record("vae", 0.1, dataset="wmh", scans=values[::-1], data=moved),
+    ]
+    table = build_table(cells, compare="spa", metrics=["auprc"], published=PUBLISHED)
+    by, tests = shown(table.panels[0]), shown(table.panels[-1])
+    assert by["Average improvement of SPA", "VAE"].text == "+100.0 %"
+    said = note_of(table, by["Average improvement of SPA", "VAE"].marks)
+    assert said == (
+        "Over 1 of 2 datasets: those where both have a value and stand on the same data."
+    )
+    assert tests["MSLUB (simulated)", "VAE"].state == "value"
+    assert tests["WMH (simulated)", "VAE"].state == "absent"
+    printed = by["Average improvement of SPA", "VAE§"]
+    assert printed.value is not None
+    assert not printed.marks
 
 
 def test_paired_tests_are_wilcoxon_over_subjects_with_holm_per_dataset() -> None:

@@ -85,6 +85,7 @@ BERCEA_2022 = Publication(
         ),
     },
     metrics=("auprc", "max_dice", "hd"),
+    units={"hd": "px"},
     tables={
         "table2": PrintedTable(
             number=2,

@@ -78,6 +78,7 @@ class Publication:
         supervised: the name of every method that it prints and ``methods`` does not have.
         data: what it says of its datasets, by name on the command line.
         metrics: the metrics of its tables.
+        units: the units of those that have one.
         tables: the form of each of its tables, by its name on the command line.
         protocol: the protocol that follows it.
         caption: what a table of its numbers alone is called.
@@ -90,6 +91,7 @@ class Publication:
     supervised: str
     data: Mapping[str, ScannerFacts]
     metrics: tuple[str, ...]
+    units: Mapping[str, str]
     tables: Mapping[str, PrintedTable]
     protocol: str
     caption: str

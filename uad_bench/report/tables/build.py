@@ -111,7 +111,7 @@ def build_table(
     for metric in chosen:
         panel = _panel(arrangement, seeds, metric, notes, comparable, intervals=intervals)
         if compare is not None and metric.name == "auprc":
-            panel = with_improvement(panel, compare, notes)
+            panel = with_improvement(panel, compare, notes, comparable)
         panel = _with_chance(panel, metric.chance, arrangement)
         panels.append(panel.without_empty_columns())
     explained = legend(
@@ -120,7 +120,7 @@ def build_table(
         intervals=intervals,
     )
     if compare is not None and _is_mean_over_subjects(names[0], mine):
-        panels.append(paired_tests(arrangement, chosen[0], compare, notes))
+        panels.append(paired_tests(arrangement, chosen[0], compare, notes, comparable))
     return Table(
         name=f"uad-bench-{label}" if form is None else f"uad-bench-table{form.number}",
         protocol=label,
@@ -171,7 +171,9 @@ def _panel(
         for column, one in enumerate(arrangement.columns):  # published ones are the last
             if one.group == "published":
                 number = arrangement.published.get((row, column, metric.name))
-                line.append(published_cell(number, _ours(one, arrangement.columns, line), notes))
+                ours = _ours(one, arrangement.columns, line)
+                printed_in = arrangement.paper.units.get(metric.name, "")
+                line.append(published_cell(number, ours, notes, printed_in, unit))
             else:
                 own = seeds.get((row, column))
                 line.append(

@@ -10,7 +10,7 @@ from uad_bench.cells import CellRecord
 from uad_bench.errors import UadBenchError
 from uad_bench.report.bercea2022 import BERCEA_2022
 from uad_bench.report.publication import PrintedTable, Publication, PublishedNumber
-from uad_bench.report.tables.arrange import Order
+from uad_bench.report.tables.arrange import Order, method_title
 
 Names = str | Sequence[str]
 """Names in a list, or in a text with commas."""
@@ -96,11 +96,36 @@ class Choice:
         return tuple(
             one
             for one in records
-            if (self.controls is not None if one.control else self._has_method(one, form))
+            if self._may_be_in(one, form)
             and (
                 self.postprocessings is not None
                 or form.shows_postprocessing(one.spec.method, one.spec.postprocessing)
             )
+        )
+
+    def left_out_of_form(self, records: Sequence[CellRecord], form: PrintedTable) -> str:
+        """Say which methods a paper's table would show, but for their post-processing.
+
+        Args:
+            records: those to show.
+            form: the table.
+
+        Returns:
+            A sentence; nothing where no method is left out.
+        """
+        shown = {_method_of(one) for one in self.in_form(records, form)}
+        others: dict[str, dict[str, None]] = {}
+        for one in records:
+            if self._may_be_in(one, form) and _method_of(one) not in shown:
+                title = method_title(one, BERCEA_2022)
+                others.setdefault(title, {})[one.spec.postprocessing] = None
+        if not others:
+            return ""
+        listed = "; ".join(f"{title}: {', '.join(some)}" for title, some in others.items())
+        return (
+            f"Table {form.number} shows post-processing {', '.join(form.postprocessings)}. Not "
+            f"shown, because there are results of another one alone ({listed}); "
+            "--postprocessing shows them."
         )
 
     def order(
@@ -144,7 +169,10 @@ class Choice:
             kept.sort(key=lambda one: datasets.index(one.label))
         return tuple(kept)
 
-    def _has_method(self, record: CellRecord, form: PrintedTable) -> bool:
+    def _may_be_in(self, record: CellRecord, form: PrintedTable) -> bool:
+        """Whether a paper's table shows the method of a cell, or the user chose it."""
+        if record.control:
+            return self.controls is not None
         return self.methods is not None or form.shows_method(
             supervised=record.supervised, supervised_on=record.spec.supervised_on
         )
@@ -161,6 +189,12 @@ def names(flag: str, given: Names) -> tuple[str, ...]:
     if not found:
         raise UadBenchError(f"--{flag}: names nothing; give one or several, separated by commas")
     return found
+
+
+def _method_of(record: CellRecord) -> tuple[str, str, str]:
+    """What has columns of its own in a table, whatever the post-processing."""
+    spec = record.spec
+    return spec.method, spec.supervised_on, spec.params_hash
 
 
 def _given(flag: str, value: Names | None) -> tuple[str, ...] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import get_args
 
 from uad_bench.cells import CellRecord, EvaluationSpace
@@ -85,7 +86,7 @@ def chosen_tables(
     by_kind: Mapping[Kind, Sequence[str] | None] = dict.fromkeys(kinds, asked)
     if asked is not None and any((r.spec.protocol, r.spec.space) in kinds for r in shown):
         by_kind = metrics_by_kind(asked, kinds, shown)
-    return tuple(
+    tables = (
         build_table(
             shown,
             registry.protocol(name),
@@ -101,6 +102,34 @@ def chosen_tables(
         )
         for (name, kind), chosen in by_kind.items()
     )
+    if form is None:
+        return tuple(tables)
+    return tuple(
+        replace(
+            table,
+            basis=f"{table.basis} {_missed(choice, form, known, kind, none=not shown)}".strip(),
+        )
+        for table, kind in zip(tables, by_kind, strict=True)
+    )
+
+
+def _missed(
+    choice: Choice, form: PrintedTable, records: Sequence[CellRecord], kind: Kind, *, none: bool
+) -> str:
+    """Say which of our results a table in the form of the paper's leaves out; nothing if none.
+
+    Args:
+        choice: what the user chose.
+        form: the paper's table.
+        records: our results.
+        kind: protocol and space of the table.
+        none: whether it shows none of our results; then any of them may be missed.
+    """
+    mine = [one for one in records if none or (one.spec.protocol, one.spec.space) == kind]
+    text = choice.left_out_of_form(mine, form)
+    if text or not (none and mine):
+        return text
+    return f"None of our own results is in the form of Table {form.number}."
 
 
 def one_space(text: str) -> EvaluationSpace:

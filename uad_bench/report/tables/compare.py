@@ -25,11 +25,19 @@ from uad_bench.report.tables.values import average_improvement
 _LEVEL = 0.05
 
 
-def with_improvement(panel: Panel, method: str, notes: Footnotes) -> Panel:
+def with_improvement(
+    panel: Panel, method: str, notes: Footnotes, comparable: Sequence[bool]
+) -> Panel:
     """Add the row "Average improvement": ``method`` against each other column.
 
     A column is compared with ``method`` under the same post-processing and from the same source
     (our records, or the paper). A supervised method is compared with supervised ones only.
+
+    Args:
+        panel: the numbers.
+        method: its name.
+        notes: takes what must be said of the datasets that it stands on.
+        comparable: of each row, whether our numbers there stand on the same data.
 
     Raises:
         UadBenchError: if ``method`` has no column.
@@ -40,7 +48,9 @@ def with_improvement(panel: Panel, method: str, notes: Footnotes) -> Panel:
         partner = _partner(panel.columns, column, method)
         change = None
         if partner is not None and partner != index:
-            change = average_improvement(_values(panel, partner), _values(panel, index))
+            change = average_improvement(
+                _values(panel, partner, comparable), _values(panel, index, comparable)
+            )
         if change is None:
             cells.append(Cell(style="percent"))
             continue
@@ -49,7 +59,8 @@ def with_improvement(panel: Panel, method: str, notes: Footnotes) -> Panel:
         if datasets < len(panel.rows):
             marks = (
                 notes.mark(
-                    f"Over {datasets} of {len(panel.rows)} datasets where both have a value."
+                    f"Over {datasets} of {len(panel.rows)} datasets: those where both have a value "
+                    "and stand on the same data."
                 ),
             )
         cells.append(Cell("value", value=percent, style="percent", marks=marks))
@@ -58,13 +69,24 @@ def with_improvement(panel: Panel, method: str, notes: Footnotes) -> Panel:
 
 
 def paired_tests(
-    arrangement: Arrangement, metric: MetricInfo, method: str, notes: Footnotes
+    arrangement: Arrangement,
+    metric: MetricInfo,
+    method: str,
+    notes: Footnotes,
+    comparable: Sequence[bool],
 ) -> Panel:
     """p-values of ``method`` against each other column of ours, patient by patient.
 
     Wilcoxon's signed-rank test on the subjects both have, each subject's value averaged over
     sessions and seeds; Holm's correction over the comparisons of one dataset. A supervised method
     is compared with supervised ones only.
+
+    Args:
+        arrangement: the cells.
+        metric: what is tested.
+        method: its name.
+        notes: takes which p-values cannot be reached.
+        comparable: of each row, whether its numbers stand on the same data; others are not tested.
 
     Raises:
         UadBenchError: if ``method`` has no column.
@@ -84,7 +106,7 @@ def paired_tests(
         ]
         tested: dict[int, float] = {}
         counted: list[int] = []
-        for index, column in enumerate(columns):
+        for index, column in enumerate(columns if comparable[at] else ()):
             partner = _partner(columns, column, method)
             if partner not in (None, index) and subjects[partner].keys() & subjects[index].keys():
                 tested[index] = paired_comparison(subjects[partner], subjects[index])
@@ -134,11 +156,13 @@ def _subject_values(records: Sequence[CellRecord], metric: str) -> dict[str, flo
     }
 
 
-def _values(panel: Panel, column: int) -> dict[str, float]:
+def _values(panel: Panel, column: int, comparable: Sequence[bool]) -> dict[str, float]:
+    """The numbers of a column by dataset; of ours, those that compare with others of their row."""
+    is_printed = panel.columns[column].group == "published"
     return {
         row.title: cell.value
-        for row, line in zip(panel.rows, panel.cells, strict=True)
-        if (cell := line[column]).value is not None
+        for row, line, compares in zip(panel.rows, panel.cells, comparable, strict=True)
+        if (cell := line[column]).value is not None and (compares or is_printed)
     }
 
 

@@ -97,13 +97,21 @@ def own_cell(seeds: Seeds, metric: MetricInfo, notes: Footnotes, *, intervals: b
     )
 
 
-def published_cell(number: PublishedNumber | None, ours: Cell, notes: Footnotes) -> Cell:
+def published_cell(
+    number: PublishedNumber | None,
+    ours: Cell,
+    notes: Footnotes,
+    printed_in: str = "",
+    unit: str = "",
+) -> Cell:
     """One cell from a printed number, which takes along what the paper says of it.
 
     Args:
         number: the number; ``None`` where the paper has none.
         ours: the same of our own results, from which its difference is taken.
         notes: takes what the paper says.
+        printed_in: its unit.
+        unit: that of our own results, if there are any: a number in another one has no difference.
     """
     if number is None:
         return Cell()
@@ -112,6 +120,9 @@ def published_cell(number: PublishedNumber | None, ours: Cell, notes: Footnotes)
         return Cell("undefined", style=style)
     remarks = [part for part in number.note.split("; ") if part and "trained on" not in part]
     marks = tuple(notes.mark(f"The paper: {remark}.") for remark in remarks)
+    if unit and unit != printed_in:
+        marks += (notes.mark(f"It fits {printed_in}, and does not compare with ours in {unit}."),)
+        ours = Cell()
     difference = None if ours.value is None else ours.value - number.value
     return Cell("value", value=number.value, difference=difference, style=style, marks=marks)
 
