@@ -342,6 +342,29 @@ def test_a_method_is_not_compared_on_what_a_supervised_one_learned_from(tmp_path
     assert "no subject in common" not in text
 
 
+def test_who_saw_masks_and_who_is_no_detector_is_said(tmp_path):
+    """A table marks them in its heads; a sentence with a p-value had no word of it."""
+    elsewhere = cell("unet", HIGH, on="mslub", dataset="wmh")
+    black = cell("black", LOW[::-1], dataset="wmh").model_copy(update={"control": True})
+    folder = results(tmp_path, elsewhere, cell("vae", LOW, dataset="wmh"), black)
+    notes = folder.compare("unet", "vae", "black").listing.notes
+    assert "Supervised, which saw lesion masks in training: U-Net (MSLUB)." in notes
+    assert "Controls, which are no detectors: black." in notes
+    plain = folder.compare("vae", "black").listing.notes
+    assert not any("masks" in note for note in plain)
+
+
+def test_seeds_that_learned_from_different_data_are_told(tmp_path):
+    learned = [made_use("hi", manifest_hash=name) for name in ("one", "two")]
+    cells = [
+        cell("spa", HIGH, seed=seed).model_copy(update={"training": training})
+        for seed, training in enumerate(learned)
+    ]
+    found = results(tmp_path, *cells, cell("vae", LOW)).compare("spa", "vae")
+    (said,) = [note for note in found.listing.notes if "different data" in note]
+    assert said.startswith("SPA: Its seeds learned from different data (manifests one, two)")
+
+
 def test_two_supervised_methods_with_the_same_test_part_are_compared(tmp_path):
     one, other = (taught(values, params={"w": w}) for w, values in ((1, LOW), (2, HIGH)))
     both = results(tmp_path, one, other, cell("vae", LOW))

@@ -127,6 +127,15 @@ def test_cells_on_different_data_are_neither_averaged_nor_tested() -> None:
     assert not printed.marks
 
 
+def test_seeds_that_learned_from_different_data_are_said_to_be_no_repetitions() -> None:
+    other = use("hi", subjects=20, manifest_hash="other")
+    table = build_table([record("spa"), record("spa", seed=1, training=other), record("vae")])
+    by = shown(table.panels[0])
+    said = "Its seeds learned from different data (manifests hi-1, other), so that they are no"
+    assert said in note_of(table, by["MSLUB (simulated)", "SPA"].marks)
+    assert not by["MSLUB (simulated)", "VAE"].marks
+
+
 def test_paired_tests_are_wilcoxon_over_subjects_with_holm_per_dataset() -> None:
     table = build_table(study(), compare="spa", metrics=["auprc"])
     by = shown(table.panels[-1])

@@ -25,7 +25,7 @@ from uad_bench.errors import UadBenchError
 from uad_bench.report.letters import spell_missing
 from uad_bench.report.tables.arrange import Arrangement
 from uad_bench.report.tables.model import ELSEWHERE, ELSEWHERE_NOTE, SUPERVISED_NOTE, SYMBOLS
-from uad_bench.report.tables.states import parts_note
+from uad_bench.report.tables.states import parts_note, trainings_note
 
 COLUMN = 3.4
 """Width of one column of a two-column paper, in inches."""
@@ -288,6 +288,8 @@ def notes_of(arrangement: Arrangement, shown: Sequence[int]) -> Iterator[str]:
         yield f"{SYMBOLS['control']} Control."
     if any(column.group == "supervised" for column in columns):
         yield f"{SYMBOLS['supervised']} {SUPERVISED_NOTE}"
-    yield from parts_note(arrangement, range(len(arrangement.rows)), shown)
+    everywhere = range(len(arrangement.rows))
+    yield from parts_note(arrangement, everywhere, shown)
+    yield from trainings_note(arrangement, everywhere, shown)
     if any(column.elsewhere for column in columns):
         yield f"{ELSEWHERE} {ELSEWHERE_NOTE}"

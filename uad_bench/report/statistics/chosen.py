@@ -16,7 +16,12 @@ from uad_bench.report.tables.arrange import Arrangement, arrange
 from uad_bench.report.tables.choice import Names, names
 from uad_bench.report.tables.chosen import one_space
 from uad_bench.report.tables.model import Column, Row
-from uad_bench.report.tables.states import different_data, is_in_part, subjects_of_part
+from uad_bench.report.tables.states import (
+    different_data,
+    is_in_part,
+    subjects_of_part,
+    trainings_note,
+)
 from uad_bench.report.tables.versions import refuse_other_version
 
 
@@ -134,8 +139,19 @@ class Chosen:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What failed, and why."""
-        return self.failures(*range(len(self.methods)))
+        """What a reader must know of the methods, what failed, and why."""
+        columns = self.columns
+        said = (
+            ("Supervised, which saw lesion masks in training", "supervised"),
+            ("Controls, which are no detectors", "control"),
+        )
+        groups = [(text, [one for one in columns if one.group == group]) for text, group in said]
+        groups.append(("Anomaly maps made elsewhere", [one for one in columns if one.elsewhere]))
+        return (
+            *(f"{text}: {', '.join(one.label for one in some)}." for text, some in groups if some),
+            *trainings_note(self.arrangement, self.datasets, self.methods),
+            *self.failures(*range(len(self.methods))),
+        )
 
     def failures(self, *methods: int) -> tuple[str, ...]:
         """What of some of the methods failed, and why."""

@@ -1,4 +1,4 @@
-"""Which cells of a dataset stand on the same data, and which were tested on a part of it."""
+"""Which cells stand on the same data or trainings, and which were tested on a part of a dataset."""
 
 from __future__ import annotations
 
@@ -25,6 +25,46 @@ def different_states(records: Iterable[CellRecord]) -> tuple[str, ...]:
         if record.data is not None:
             found[record.spec.tested_in_part].add(record.data.manifest_hash)
     return tuple(sorted(state for some in found.values() if len(some) > 1 for state in some))
+
+
+def different_trainings(records: Iterable[CellRecord]) -> tuple[str, ...]:
+    """Return the hashes of the manifests that the seeds of one method learned from, if several.
+
+    Args:
+        records: the finished cells of one method on one dataset.
+    """
+    found = {one.training.manifest_hash for one in records if one.training is not None}
+    return tuple(sorted(found)) if len(found) > 1 else ()
+
+
+def trainings_differ(states: Iterable[str]) -> str:
+    """Say that seeds are no repetitions, because they learned from different data."""
+    return (
+        f"Its seeds learned from different data (manifests {', '.join(states)}), so that they are "
+        "no repetitions of one training: run them again with --overwrite all."
+    )
+
+
+def trainings_note(arrangement: Arrangement, rows: Places, columns: Places) -> Iterator[str]:
+    """Yield a sentence for each method whose seeds learned from different data.
+
+    Args:
+        arrangement: the cells.
+        rows: the datasets that are shown, by position.
+        columns: the methods, likewise.
+    """
+    places = tuple(rows)
+    found = dict.fromkeys(
+        f"{arrangement.columns[column].label}: {trainings_differ(states)}"
+        for column in columns
+        for row in places
+        if (states := different_trainings(_done(arrangement.own.get((row, column), ()))))
+    )
+    yield from found
+
+
+def _done(records: Iterable[CellRecord]) -> Iterator[CellRecord]:
+    return (record for record in records if record.state == "done")
 
 
 def different_data(arrangement: Arrangement, rows: Places, columns: Places) -> str:

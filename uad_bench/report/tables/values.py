@@ -13,6 +13,7 @@ from uad_bench.evaluation.values import Direction, Metric
 from uad_bench.report.publication import PublishedNumber
 from uad_bench.report.tables.model import Cell, CellState, Column, Style, format_number
 from uad_bench.report.tables.notes import Footnotes, sentence
+from uad_bench.report.tables.states import different_trainings, trainings_differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Seeds:
             metrics: those that are shown.
         """
         done = [record for record in records if record.state == "done"]
+        taught = different_trainings(done)
         found: dict[str, list[Metric]] = {name: [] for name in metrics}
         missing: defaultdict[str, list[str]] = defaultdict(list)
         for record in done:
@@ -51,7 +53,8 @@ class Seeds:
                     some.append(number)
             for name, reason in record.missing.items():
                 missing[name].append(reason)
-        return cls(_failures(records), bool(done), _remarks(done), found, missing)
+        remarks = (*_remarks(done), *([trainings_differ(taught)] if taught else ()))
+        return cls(_failures(records), bool(done), remarks, found, missing)
 
 
 def own_cell(seeds: Seeds, metric: MetricInfo, notes: Footnotes, *, intervals: bool) -> Cell:
