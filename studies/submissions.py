@@ -25,6 +25,9 @@ from uad_bench.system.yaml_files import read_yaml
 
 FOLDER = Path("results/submitted")
 
+PROTOCOL = "strict"
+"""The leaderboard's; a number of another one says so."""
+
 LARGEST_MB = 10
 """What a submission may have: it stays in the repository for good."""
 
@@ -158,12 +161,21 @@ def _row(about: About, cell: CellRecord, people: set[str], metrics: Sequence[str
     values = (cell.metrics[name].value if name in cell.metrics else None for name in metrics)
     return [
         f"[{_text(about.by)}]({about.link})",
-        _text(cell.method_title) + (" (supervised)" if cell.supervised else ""),
-        f"{_text(cell.spec.dataset)}, {_text(cell.spec.postprocessing)}",
+        _text(cell.method_title) + ("" if cell.group == "detector" else f" ({cell.group})"),
+        ", ".join(map(_text, _where(cell))),
         "same" if same else "other",
         str(cell.spec.seed),
         *("–" if value is None else f"{value:.3f}" for value in values),
     ]
+
+
+def _where(cell: CellRecord) -> Iterator[str]:
+    """Yield dataset and post-processing, and what else numbers do not compare across."""
+    yield from (cell.spec.dataset, cell.spec.postprocessing)
+    if cell.spec.protocol != PROTOCOL:
+        yield f"protocol {cell.spec.protocol}"
+    if cell.spec.space != "template":
+        yield f"{cell.spec.space} space"
 
 
 def _text(value: str) -> str:

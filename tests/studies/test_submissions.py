@@ -81,3 +81,23 @@ def test_simulated_and_real_people_are_apart():
     simulated, real = page.split("## Submitted: real patients")
     assert simulated.count("FAE") == real.count("FAE") == 1
     assert "| other | 1 |" in simulated
+
+
+def test_a_number_of_another_protocol_or_space_and_a_control_say_so():
+    """A run under two protocols once gave two numbers of one name, side by side and unmarked."""
+    whole = cell(0)
+    others = [
+        whole.model_copy(update={"spec": whole.spec.model_copy(update=change)})
+        for change in ({"protocol": "paper"}, {"space": "native"})
+    ]
+    control = whole.model_copy(update={"control": True})
+    about = submissions.About(by="A", link="https://example.org")
+    one = submissions.Submission(about, (whole, *others, control))
+    page = "\n".join(submissions.sections([one], [], ["dice"]))
+    rows = [line for line in page.splitlines() if "FAE" in line]
+    assert [row.split(" | ")[1:3] for row in rows] == [
+        ["FAE", "wmh, none"],
+        ["FAE", "wmh, none, protocol paper"],
+        ["FAE", "wmh, none, native space"],
+        ["FAE (control)", "wmh, none"],
+    ]
