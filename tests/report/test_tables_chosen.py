@@ -234,6 +234,9 @@ def test_own_results_that_the_papers_table_does_not_show_are_named(form: Any) ->
     assert "another one alone (GMVAE: star)" in said(some, like="table2")
     none = "None of our own results is in the form of Table 3."
     assert none in said(star, like="table3", published=True)
+    apart = [cell("vae"), cell("spa", "wmh")]
+    none = "None of our own results is of all that was chosen."
+    assert none in said(apart, methods="vae", datasets="wmh", published=True)
     for words in ({"like": "table5"}, {"published": True}, {"like": "table2", "methods": "spa"}):
         found = said(run(), **words)
         assert "alone (" not in found

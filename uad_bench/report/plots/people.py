@@ -21,7 +21,10 @@ _HEALTHY = Ink("#0072b2", "", "o", filled=False, label="healthy people")
 
 
 def people_figure(source: Source) -> Figure:
-    """Draw every patient's value, and each method's median, a panel per dataset."""
+    """Draw every subject's value, and each method's median, a panel per dataset.
+
+    Of some metrics, such as false positives, healthy people have a value too.
+    """
     shown = source.arrangement
     metric = source.metric_of_scans(source.protocol.metrics[0].name)
     names = [column.title for column in shown.columns]
@@ -36,7 +39,7 @@ def people_figure(source: Source) -> Figure:
     for panel in axes:
         panel.set_xlabel(source.metric_title(metric))
         _lines(panel, names)
-    explain(figure, (), *source.notes, "A point is a patient (mean over seeds), a bar the median.")
+    explain(figure, (), *source.notes, "A point is a subject (mean over seeds), a bar the median.")
     return figure
 
 

@@ -102,32 +102,35 @@ def chosen_tables(
         )
         for (name, kind), chosen in by_kind.items()
     )
-    if form is None:
-        return tuple(tables)
     return tuple(
-        replace(
-            table,
-            basis=f"{table.basis} {_missed(choice, form, known, kind, none=not shown)}".strip(),
+        replace(table, basis=f"{table.basis} {missed}".strip())
+        for table, missed in zip(
+            tables, (_missed(choice, form, records, kind) for kind in by_kind), strict=True
         )
-        for table, kind in zip(tables, by_kind, strict=True)
     )
 
 
 def _missed(
-    choice: Choice, form: PrintedTable, records: Sequence[CellRecord], kind: Kind, *, none: bool
+    choice: Choice, form: PrintedTable | None, records: Sequence[CellRecord], kind: Kind
 ) -> str:
-    """Say which of our results a table in the form of the paper's leaves out; nothing if none.
+    """Say which of our results a table lacks that may be missed in it; nothing if none.
 
     Args:
         choice: what the user chose.
-        form: the paper's table.
-        records: our results.
+        form: the paper's table whose form it takes.
+        records: all of our results.
         kind: protocol and space of the table.
-        none: whether it shows none of our results; then any of them may be missed.
     """
-    mine = [one for one in records if none or (one.spec.protocol, one.spec.space) == kind]
+    known = choice.records(records) if records else ()
+    if records and not known:
+        return "None of our own results is of all that was chosen."
+    if form is None or not known:
+        return ""
+    shown = choice.in_form(known, form)
+    # of a table without any result of ours, all of them may be missed
+    mine = [one for one in known if not shown or (one.spec.protocol, one.spec.space) == kind]
     text = choice.left_out_of_form(mine, form)
-    if text or not (none and mine):
+    if text or shown:
         return text
     return f"None of our own results is in the form of Table {form.number}."
 
