@@ -20,8 +20,12 @@ import uad_bench as ub
 from uad_bench.cells import CellRecord, MapsUse
 from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
+from uad_bench.evaluation.protocols.strict import STRICT
 from uad_bench.evaluation.values import ScanScores
+from uad_bench.plugins.registry import open_registry
+from uad_bench.report.page.browser import Images
 from uad_bench.report.page.facts import Names, worst_tables
+from uad_bench.report.page.results import draft_page
 from uad_bench.results import ResultsFolder, write_cell
 
 
@@ -98,6 +102,21 @@ def test_a_method_with_two_sets_of_parameters_is_two(ran: SimpleNamespace) -> No
     assert worst.columns[0] == "Scan"
     assert len(set(worst.columns)) == 3
     assert "size=1" in worst.columns[1]
+
+
+def test_whom_maps_from_elsewhere_learned_from_is_not_said_to_be_simulated(tmp_path: Path) -> None:
+    phantoms = made_use("mslub", simulated=True)
+    known = made_cell("vae", data=phantoms, training=phantoms, protocol_version=STRICT.version)
+    unknown = made_cell(
+        "deep", data=phantoms, maps=MapsUse(digest="0"), protocol_version=STRICT.version
+    )
+
+    def title(*cells: CellRecord) -> str:
+        draft = draft_page(cells, tmp_path, open_registry(None), most=10**7, command="")
+        return re.findall("<title>.*</title>", draft.page(Images(()), "").text)[0]
+
+    assert "(all simulated)" in title(known)
+    assert "(some simulated)" in title(known, unknown)
 
 
 def test_simulated_and_real_scans_of_one_dataset_are_apart() -> None:

@@ -184,10 +184,13 @@ def _summary(records: Sequence[CellRecord]) -> str:
 
 
 def _simulated(records: Sequence[CellRecord]) -> str:
-    """``all``, ``some`` or nothing, as the people behind the cells are simulated."""
+    """``all``, ``some`` or nothing, as the people behind the cells are simulated.
+
+    Whom a method learned from whose maps were made elsewhere is not known.
+    """
     uses = [use for record in records for use in (record.training, record.data) if use is not None]
-    marks = {use.simulated for use in uses}
-    if marks == {True}:
+    is_known = all(record.maps is None for record in records)
+    if is_known and {use.simulated for use in uses} == {True}:
         return "all"
     return "some" if any(record.simulated for record in records) else ""
 
