@@ -318,6 +318,22 @@ def test_a_mean_over_fewer_datasets_says_so(records: list[CellRecord], tmp_path:
     assert "Over fewer datasets, and not comparable: VAE (1)." in said
 
 
+def test_what_lacks_a_training_or_histograms_is_named(
+    records: list[CellRecord], tmp_path: Path
+) -> None:
+    """It is in the legend, and nowhere in the panels."""
+    untimed = [
+        one.model_copy(update={"fit": None}) if one.spec.method == "vae" else one for one in records
+    ]
+    said = said_by(drawn("cost", untimed, tmp_path))
+    assert "Not drawn, because no training is known: VAE." in said
+    assert "no training" not in said_by(drawn("cost", records, tmp_path))
+    bare = [records[0].model_copy(update={"histograms": None}), *records[1:]]
+    said = said_by(drawn("precision-recall", bare, tmp_path))
+    assert "Cells without score histograms are not drawn: SPA on MSLUB." in said
+    assert "histograms" not in said_by(drawn("precision-recall", records, tmp_path))
+
+
 def test_cost_takes_a_metric_of_all_subjects_and_figures_of_scans_refuse_it(
     records: list[CellRecord], tmp_path: Path
 ) -> None:

@@ -32,8 +32,11 @@ def precision_recall_figure(source: Source) -> Figure:
     shown = source.arrangement
     figure, axes = panels(row_titles(shown), share=True)
     drawn, banded = source.inks, False
+    lacking = list[str]()
     for (row, column), records in shown.own.items():
         people = of_people(records, source.root)
+        if any(record.histograms is None for record in records):
+            lacking.append(f"{drawn[column].label} on {shown.rows[row].label}")
         curve = precision_recall(ScoreHistogram.pooled(people.values()))
         if curve is None:
             continue
@@ -52,6 +55,8 @@ def precision_recall_figure(source: Source) -> Figure:
             f"Bands: 95 % of {_DRAWS} bootstraps of the subjects, where {LEAST_PEOPLE} or more "
             "have a lesion."
         )
+    if lacking:
+        notes.append(f"Cells without score histograms are not drawn: {', '.join(lacking)}.")
     explain(figure, drawn, *source.notes, *notes)
     return figure
 

@@ -90,7 +90,7 @@ def cost_figure(source: Source) -> Figure:
         if (value := source.value((row, column), metric)) is not None:
             numbers[column][row] = value
     datasets = {row for values in numbers for row in values}
-    fewer, short = list[str](), False
+    fewer, untimed, short = list[str](), list[str](), False
     for column, (ink, values) in enumerate(zip(drawn, numbers, strict=True)):
         times = [
             record.fit.wall_s
@@ -105,12 +105,16 @@ def cost_figure(source: Source) -> Figure:
             ink.dot(panel, max(time, _SHORTEST_S), quality, markersize=4.5)
             if values.keys() < datasets:
                 fewer.append(f"{ink.label} ({len(values)})")
+        elif values:
+            untimed.append(ink.label)
     plain_logarithm(panel.xaxis)
     panel.set(xlabel="one training, s", ylabel=source.metric_title(metric))
     over = f"Mean over {len(datasets)} datasets" if len(datasets) > 1 else "One dataset"
     said = [f"{over}. Times of the machines that trained."]
     if fewer:
         said.append(f"Over fewer datasets, and not comparable: {', '.join(fewer)}.")
+    if untimed:
+        said.append(f"Not drawn, because no training is known: {', '.join(untimed)}.")
     if short:
         said.append(f"Trainings of less than {_SHORTEST_S:g} s are drawn at {_SHORTEST_S:g} s.")
     explain(figure, drawn, *source.notes, *said)
