@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from xml.dom.minidom import parseString
 
 import numpy as np
 import pytest
@@ -293,6 +294,15 @@ def test_a_letter_that_no_font_has_is_written_as_its_code(tmp_path: Path) -> Non
             figure = drawn(name, list(load_cells(tmp_path)), tmp_path)
             encoded(figure, "svg")
         assert any("GRÖSSE-[U+4E2D]" in text for text in words(figure))
+
+
+def test_a_control_character_in_a_name_leaves_an_svg_whole() -> None:
+    with styled():
+        figure = Figure()
+        figure.suptitle("a\x1bb\x0cc\nd", parse_math=False)
+        drawing = encoded(figure, "svg")
+    parseString(drawing)
+    assert words(figure) == ["a[U+001B]b[U+000C]c\nd"]
 
 
 def said_by(figure: Figure) -> str:
