@@ -222,6 +222,31 @@ def test_a_pooled_metric_is_compared_by_what_each_subject_adds(tmp_path):
     assert "pooled over 6 subjects" in found.sentences[0]
 
 
+@pytest.mark.parametrize(
+    ("people", "patients", "said"),
+    [
+        (1, 1, "on MSLUB: they have one subject in common, and a pooled number needs two."),
+        (3, 1, "on MSLUB: no subject or one alone has lesions, and without them a pooled number"),
+    ],
+)
+def test_a_pooled_metric_of_one_patient_says_why_it_is_not_compared(
+    tmp_path, people, patients, said
+):
+    """It said that they have no subject in common, and to evaluate both on the same dataset."""
+    rng, folder, stored = np.random.default_rng(0), tmp_path / "results", []
+    for method in ("spa", "vae"):
+        found = {}
+        for at in range(people):
+            lesion = ((rng.random(300) < 0.2) * (at < patients)).astype(np.uint8)
+            scores = rng.integers(0, 60, 300).astype(np.uint16)
+            found[f"p{at}/slice"] = ScoreHistogram.of(scores, lesion)
+        save_histograms(folder / "histograms" / f"{method}.npz", found)
+        record = cell(method, [0.1] * people, protocol="paper")
+        stored.append(record.model_copy(update={"histograms": f"histograms/{method}.npz"}))
+    with pytest.raises(UadBenchError, match=said):
+        results(tmp_path, *stored).compare("spa", "vae")
+
+
 def test_seeds_that_differ_between_datasets_are_said_to_leave_out_the_line_over_all(tmp_path):
     cells = [cell(name, values, dataset=dataset, seed=seed)
              for name, values in (("spa", HIGH), ("vae", LOW))

@@ -134,6 +134,8 @@ def compare(
             raise UadBenchError(
                 f"{' '.join(apart.values())} Evaluate both on a dataset that it did not learn from"
             )
+        if not own and (lone := list(_too_lone(chosen, other, pairs))):
+            raise UadBenchError(" ".join(lone))
         if not own:
             why = "; ".join(chosen.failures(0, at)) or "evaluate both on the same dataset"
             raise UadBenchError(
@@ -281,15 +283,26 @@ def _left_out(
     lacking = [
         row.title
         for at, row in enumerate(chosen.rows)
-        if at not in apart and (at not in pairs or pairs[at].values is None)
+        if at not in apart and (at not in pairs or (pairs[at].values is None and not pairs[at].why))
     ]
     if lacking:
         yield f"{both} have no subject in common on {', '.join(lacking)}."
+    yield from _too_lone(chosen, other, pairs)
     for at, pair in pairs.items():
         if pair.dropped and pair.values is not None:
             yield (
                 f"{chosen.rows[at].title}: {pair.dropped} of {pair.subjects + pair.dropped} "
                 f"subjects have no value of both {both}, or not with every seed, and are left out."
+            )
+
+
+def _too_lone(chosen: Chosen, other: Column, pairs: dict[int, Pair]) -> Iterator[str]:
+    """Say where a pooled number cannot be computed anew without each subject."""
+    for at, pair in pairs.items():
+        if pair.values is None and pair.why:
+            yield (
+                f"{chosen.columns[0].label} and {other.label} are not compared on "
+                f"{chosen.rows[at].title}: {pair.why}."
             )
 
 

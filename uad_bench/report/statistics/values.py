@@ -20,6 +20,9 @@ from uad_bench.evaluation.statistics.intervals import FEWEST
 from uad_bench.evaluation.statistics.people import subject_means
 from uad_bench.histogram_files import load_histograms
 
+_ONE_SUBJECT = "they have one subject in common, and a pooled number needs two"
+_ONE_PATIENT = "no subject or one alone has lesions, and without them a pooled number has no value"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:
@@ -30,11 +33,13 @@ class Pair:
             where nobody has.
         dropped: subjects that have a value somewhere, but not everywhere.
         enough: whether an interval can be had as far as the number of patients tells.
+        why: why they are not compared, where it is not that they have no subject in common.
     """
 
     values: Paired | None
     dropped: int
     enough: bool = True
+    why: str = ""
 
     @property
     def subjects(self) -> int:
@@ -124,15 +129,15 @@ class Source:
         tables = [[self._subjects(record) for record in some] for some in (first, second)]
         shared, dropped = _shared([one for some in tables for one in some])
         if len(shared) < 2:
-            return Pair(None, dropped + len(shared))
+            return Pair(None, dropped + len(shared), why=_ONE_SUBJECT if shared else "")
         at = get_args(Pooled).index(statistic)
 
         def contributions(some: Sequence[Mapping[str, ScoreHistogram]]) -> NDArray[np.float64]:
             return np.array([pseudo_values([own[name] for name in shared])[at] for own in some])
 
         one, other = map(contributions, tables)
-        if not (np.isfinite(one).all() and np.isfinite(other).all()):  # one patient has all lesions
-            return Pair(None, dropped + len(shared))
+        if not (np.isfinite(one).all() and np.isfinite(other).all()):
+            return Pair(None, dropped + len(shared), why=_ONE_PATIENT)
         diseased = sum(tables[0][0][name].lesion_voxels > 0 for name in shared)
         return Pair(Paired(one, other), dropped, diseased >= FEWEST)
 
