@@ -571,6 +571,20 @@ def test_the_figure_shows_the_slice_its_tissues_and_what_each_value_makes_of_the
     assert any(text.get_text() == "failed" for axes in figure.axes for text in axes.texts)
 
 
+def test_a_mean_over_fewer_seeds_is_said_below_the_figure() -> None:
+    """It was the mean of two seeds, and the figure said that of all values."""
+    sweep = _sweep((1.0, 2.0, 3.0), log=False, failed=(2.0,))
+    whole = "\n".join(text.get_text() for text in sweep_figure(sweep).texts)
+    assert "whose training failed" not in whole
+    lost = [
+        Training(one.value, one.seed, {}, reason="no") if (one.value, one.seed) == (3.0, 1) else one
+        for one in sweep.trainings
+    ]
+    figure = sweep_figure(replace(sweep, trainings=tuple(lost)))
+    said = " ".join("\n".join(text.get_text() for text in figure.texts).split())
+    assert "without 3 with seed 1, whose training failed" in said
+
+
 @pytest.mark.parametrize("failed", [(), ("noise",)])
 def test_a_sweep_is_read_as_it_was_written(failed: tuple[str, ...], tmp_path: Path):
     sweep, file = _sweep(("none", "noise"), log=False, failed=failed), tmp_path / "sweep.npz"

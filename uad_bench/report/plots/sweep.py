@@ -106,6 +106,10 @@ def _foot(sweep: Sweep) -> str:
         parts.append("KL on validation slices in training")
     if len(sweep.seeds) > 1:
         parts.append(f"mean and range of {len(sweep.seeds)} seeds, slices of the first")
+        trained = {one.value for one in sweep.trainings if not one.reason}
+        lost = [f"{shown(o.value)} with seed {o.seed}" for o in sweep.failed if o.value in trained]
+        if lost:
+            parts.append(f"without {', '.join(lost)}, whose training failed")
     return "; ".join([*parts, f"slice of {sweep.shown.scan}"])
 
 
