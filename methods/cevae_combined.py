@@ -15,7 +15,7 @@ from .cevae_gradient import PRESETS, CEVAEGradient
 
 
 class CEVAECombined(GradientScore, CEVAE):
-    """``|dKL/dx|``, smoothed, times the squared residual, as in the authors' later code."""
+    """``|dKL/dx|``, smoothed, times the squared residual, after the authors' later code."""
 
     class Params(CEVAEGradient.Params):
         """Hyper-parameters: those of ``cevae-gradient``, whose training it shares."""

@@ -10,7 +10,8 @@ from uad_bench.training.scaled_score import ScaledScore
 from uad_bench.training.variational import VariationalReconstruction
 
 SMOOTHED_PX = 8
-"""Side of the mean filter over the gradient, as in the code of Zimmerer et al."""
+"""Side of the mean filter over the gradient. The later code of Zimmerer et al. has a Gaussian of 3
+pixels, cut off at 7 x 7."""
 
 
 class GradientScore(ScaledScore, VariationalReconstruction):

@@ -1,4 +1,8 @@
-"""Nothing below a quantile of the scan's own scores: the prior quantile of Baur et al. (2021)."""
+"""Nothing below a quantile of the scan's own scores.
+
+The prior quantile of Baur et al. (2021) is of the image: the residual is 0 where the scan is
+darker than that quantile. A post-processing does not see the image.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from uad_bench.evaluation.postprocessing import FloatArray, Number, PostProcessi
 def above_quantile(residual: FloatArray, share: float) -> FloatArray:
     """Return the absolute residual, 0 where it is below a quantile over all voxels of the slices.
 
-    Background counts, as in the paper: 0.9 of all voxels are about half of those of the brain.
+    Background counts, as theirs: 0.9 of all voxels are about half of those of the brain.
 
     Args:
         residual: float32 ``[N, H, W]``.
