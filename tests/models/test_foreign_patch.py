@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -92,6 +94,19 @@ def test_nobody_is_mixed_with_the_same_slice(count, seed, data):
     image = torch.from_numpy(slices.image)
     drawn = OtherPeople(slices).draw(image, torch.from_numpy(slices.z), generator(seed))
     assert not (drawn == image).flatten(1).all(1).any()
+
+
+def test_slices_of_a_file_that_may_not_be_written_to_are_drawn_without_a_warning():
+    slices = people(2)
+    slices.image.flags.writeable = False
+    z, image = torch.from_numpy(slices.z), torch.from_numpy(slices.image.copy())
+    torch.set_warn_always(True)  # else only the first of a process is told
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            OtherPeople(slices).draw(image, z, generator(0))
+    finally:
+        torch.set_warn_always(False)
 
 
 def test_one_person_has_no_others():

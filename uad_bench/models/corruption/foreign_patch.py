@@ -58,7 +58,8 @@ class OtherPeople:
         return found
 
     def _slice(self, row: int) -> Tensor:
-        return torch.from_numpy(np.asarray(self._slices.image[row], np.float32))
+        # a copy: torch warns of an array that it may not write to, such as a file's
+        return torch.from_numpy(np.array(self._slices.image[row], np.float32))
 
 
 def interpolate(
