@@ -11,7 +11,7 @@ from uad_bench.methods.disyre import DISYRE
 
 from uad_bench.method import FitContext, Slices
 from uad_bench.models.batches import Batch
-from uad_bench.models.corruption.synthetic import draw_shapes, synthesise
+from uad_bench.models.corruption.synthetic import _others, draw_shapes, synthesise
 from uad_bench.training import Turn
 
 SPACING = (2.0, 3.0)
@@ -52,6 +52,26 @@ def test_each_slice_has_an_anomaly_of_its_own():
     signed = (found - image)[differs]
     assert (signed > 0.1).float().mean() > 0.1
     assert (signed < -0.1).float().mean() > 0.1
+
+
+def test_a_slice_is_mixed_with_every_other_of_its_batch_alike():
+    """Not with the next one: rows of a batch are sorted, and the next is mostly its neighbour."""
+    size, count = (32, 32), 5
+    brain = torch.ones(count, 1, *size, dtype=torch.bool)
+    level = torch.linspace(0.1, 0.9, count)[:, None, None, None]
+    image = level.expand(count, 1, *size)
+    met = torch.zeros(count, count)
+    for seed in range(400):
+        found = _others(image, source(seed))
+        whose = (found[:, :1, 0, 0] - level[:, 0, 0, 0]).abs().argmin(dim=1)
+        met[torch.arange(count), whose] += 1
+    assert (met.diagonal() == 0).all()
+    others = met[~torch.eye(count, dtype=torch.bool)]
+    assert others.min() > 60, "of 100 on average"
+    assert torch.equal(_others(image[:1], source()), image[:1])
+    found, degree = synthesise(image, brain, SPACING, source())
+    assert found.isfinite().all()
+    assert degree.isfinite().all()
 
 
 def test_shapes_have_their_sizes_and_centres():

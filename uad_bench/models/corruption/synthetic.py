@@ -26,7 +26,7 @@ def synthesise(
 ) -> tuple[Tensor, Tensor]:
     """Return healthy slices with one anomaly each, and how strong it is.
 
-    Inside the shape the slice is mixed with another slice of the batch, by a share drawn evenly
+    Inside the shape the slice is mixed with any other slice of the batch, by a share drawn evenly
     from [0, 1]. Then pixels of some of five ranges of intensity, each chosen by a coin, become
     brighter or darker by a number drawn evenly from [0, 1].
 
@@ -43,8 +43,7 @@ def synthesise(
     count, device = len(image), image.device
     inside = draw_shapes(brain, spacing, generator) * brain
     share, change, sign = torch.rand(3, count, 1, 1, 1, generator=generator, device=device)
-    other = image.roll(1, dims=0)
-    mixed = image + inside * share * (other - image)
+    mixed = image + inside * share * (_others(image, generator) - image)
     chosen = torch.rand(count, _LEVELS, generator=generator, device=device) < 0.5
     level = _levels(mixed, brain)
     pixels = chosen.gather(1, level.flatten(1)).view(image.shape)
@@ -97,6 +96,16 @@ def draw_shapes(
     outward = torch.where(kind == 0, torch.maximum(y.abs(), x.abs()), radius / rim.clamp(min=0.2))
     soft = draw(*_SOFT_MM).clamp(min=_LEAST_SOFT_MM) / _LOGISTIC
     return torch.sigmoid((1 - outward) * torch.minimum(high, wide) / soft)
+
+
+def _others(image: Tensor, generator: torch.Generator) -> Tensor:
+    """For each slice another of the batch, all equally likely; a slice that is alone is its own.
+
+    The next one would mostly be its neighbour in the brain: the rows of a batch are sorted.
+    """
+    count, device = len(image), image.device
+    further = torch.randint(1, max(count, 2), (count,), generator=generator, device=device)
+    return image[(torch.arange(count, device=device) + further) % count]
 
 
 def _levels(image: Tensor, brain: Tensor) -> Tensor:
