@@ -34,10 +34,10 @@ def main() -> None:
     size = Size(
         slices=options.slices,
         phantoms=options.phantoms,
-        seeds=tuple(map(int, options.seeds.split(","))),
+        seeds=options.seeds,
         once=_names(options.once),
         recipe=options.recipe,
-        param=dict(one.split("=", 1) for one in options.param),
+        param=dict(options.param),
         methods=_names(options.methods),
     )
     parts = plan(
@@ -69,14 +69,30 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--methods", default="", help="default: all that need no file of yours")
     parser.add_argument("--slices", type=int, default=2400, help="default: 2400")
-    parser.add_argument("--seeds", default="0,1,2", help="default: 0,1,2")
+    parser.add_argument("--seeds", type=_seeds, default="0,1,2", help="default: 0,1,2")
     parser.add_argument("--once", default="", help="methods with the first seed alone")
     parser.add_argument("--phantoms", type=int, default=5, help="default: 5")
     parser.add_argument("--recipe", default="median", help="default: median")
-    parser.add_argument("--param", action="append", default=[], metavar="METHOD.NAME=VALUE")
+    parser.add_argument(
+        "--param", type=_param, action="append", default=[], metavar="METHOD.NAME=VALUE"
+    )
     parser.add_argument("--jobs", type=int, help="processes that train and score; default: 1")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="default: docs")
     return parser
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(map(int, text.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text}: write whole numbers, such as 0,1,2") from None
+
+
+def _param(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text}: write METHOD.NAME=VALUE, such as spa.beta=1e-4")
+    return key, value
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import copytree
+from types import MappingProxyType
 from typing import Any
 
 import uad_bench as ub
@@ -15,6 +16,7 @@ from uad_bench.phantom.datasets import simulate_dataset
 from uad_bench.phantom.layouts import write_layout
 from uad_bench.plugins.registry import Registry, open_registry
 from uad_bench.runner.config import load_config
+from uad_bench.runner.detectors.params import given_params
 from uad_bench.runner.plan.make import make_plan
 
 POSTPROCESSING = "star"
@@ -22,6 +24,8 @@ POSTPROCESSING = "star"
 WITH_HEALTHY, OTHER_PEOPLE = "msi", 1
 """The dataset that is simulated a second time, with healthy people, and the seed that makes others
 of them. Its scanner is that of the healthy people whom detectors learn from."""
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 _FEWEST = 4
 """Patients and healthy people from which an area under the curve has an interval."""
@@ -88,7 +92,11 @@ def plan(
         datasets: which of them are tested on.
         supervised_on: which of them supervised methods learn from.
         jobs: processes that train and score.
+
+    Raises:
+        UadBenchError: an unknown method.
     """
+    _refuse_unknown(size)
     people = _people(results, size.patients)
     common = {
         "phantoms": size.phantoms,
@@ -107,6 +115,17 @@ def plan(
     tested = {"data_root": data_root, "datasets": datasets, "supervised_on": supervised_on}
     real = Part(results / "real", _runs(size, common | tested), simulated.folder / "detectors")
     return (simulated, real)
+
+
+def _refuse_unknown(size: Size) -> None:
+    """Refuse a method to be run once that is not run at all: another would have all seeds."""
+    everyone = size.methods or every_method(open_registry(None))
+    unknown = [name for name in size.once if name not in everyone]
+    if unknown:
+        raise UadBenchError(
+            f"--once {','.join(unknown)}: no method of this leaderboard; its methods are "
+            f"{', '.join(everyone)}"
+        )
 
 
 def _people(results: Path, patients: int) -> str:
@@ -134,7 +153,7 @@ def _runs(size: Size, given: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]
         one = {
             "methods": methods,
             "seeds": seeds,
-            "param": budgets(registry, methods, size.slices) | param,
+            "param": budgets(registry, methods, size.slices, size.param) | param,
             "supervised_on": given["supervised_on"] if taught & {*methods} else (),
             "controls": () if runs else None,  # they are beside the first
         }
@@ -197,18 +216,30 @@ def every_method(registry: Registry) -> list[str]:
     return found
 
 
-def budgets(registry: Registry, names: Iterable[str], slices: int) -> dict[str, Any]:
-    """Return the steps in which each method, or each member of an ensemble, sees so many slices."""
+def budgets(
+    registry: Registry, names: Iterable[str], slices: int, given: Mapping[str, str] = _NOTHING
+) -> dict[str, Any]:
+    """Return the steps in which each method, or each member of an ensemble, sees so many slices.
+
+    Args:
+        registry: of the methods.
+        names: which of them.
+        slices: what each network sees.
+        given: parameters of the command; a batch size that is a whole number counts.
+    """
     found: dict[str, Any] = {}
     for name in names:
         method = registry.method(name)
         parts = {member_field(one): one for one in members_of(method)}
         for one in (*parts.values(), *(() if parts else (method,))):
-            if steps := _steps(one, slices):
+            if steps := _steps(one, slices, str(given_params(given, one).get("batch_size", ""))):
                 found[f"{one.info.name}.steps"] = steps
     return found
 
 
-def _steps(method: type[Method], slices: int) -> int:
+def _steps(method: type[Method], slices: int, given: str) -> int:
     params = method.Params()
-    return -(-slices // getattr(params, "batch_size", slices)) if hasattr(params, "steps") else 0
+    if not hasattr(params, "steps"):
+        return 0
+    size: int = int(given) if given.isdecimal() else getattr(params, "batch_size", slices)
+    return -(-slices // max(size, 1))

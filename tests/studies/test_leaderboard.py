@@ -10,6 +10,7 @@ from made_cells import made_cell, made_use
 
 import uad_bench as ub
 from studies.leaderboard import runs
+from studies.leaderboard.__main__ import _parser
 from studies.leaderboard.page import Command, page
 from studies.leaderboard.runs import Size, budgets, every_method, plan, refuse_impossible
 from uad_bench.cells import CellRecord, FitRecord
@@ -161,3 +162,40 @@ def test_every_network_sees_the_same_number_of_slices():
         params = registry.method(key.partition(".")[0]).Params()
         assert 600 <= steps * params.batch_size < 600 + params.batch_size, key
     assert {"unet.steps", "spa.steps", "dae.steps"} <= found.keys()
+
+
+@pytest.mark.usefixtures("people")
+def test_a_batch_size_of_the_command_changes_the_steps_and_not_what_a_network_sees(tmp_path):
+    sizes = {"unet": "20", "dae": "6", "anoddpm": "12", "vae": "many"}
+    param = {f"{name}.batch_size": size for name, size in sizes.items()}
+    methods = ("unet", "ensemble", "anoddpm", "thor", "vae", "ae")
+    (part,) = plan(Size(60, 2, (0,), methods=methods, param=param), tmp_path)
+    found = part.runs[0]["param"]
+    steps = {"unet": 3, "dae": 10, "spa": 15, "anoddpm": 5, "thor": 5, "ae": 15}
+    assert {name: found[f"{name}.steps"] for name in steps} == steps
+    assert found["vae.batch_size"] == "many", "which the plan refuses"
+    given = {"unet.batch_size": "20", "unet.steps": "7"}
+    (part,) = plan(Size(60, 2, (0,), methods=("unet",), param=given), tmp_path)
+    assert part.runs[0]["param"]["unet.steps"] == "7"
+
+
+def test_a_method_to_be_run_once_that_is_not_run_is_refused_before_anybody_is_simulated(tmp_path):
+    for methods in ((), ("vae", "spa")):
+        size = Size(60, 2, (0, 1, 2), once=("vae", "gmvae_restoration"), methods=methods)
+        with pytest.raises(UadBenchError, match="--once gmvae_restoration: no method of"):
+            plan(size, tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "said"),
+    [("--seeds", "0,one", "whole numbers"), ("--param", "spa.beta", "METHOD.NAME=VALUE")],
+)
+def test_a_flag_that_cannot_be_read_is_one_line(flag, value, said, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        _parser().parse_args(["--results", "somewhere", flag, value])
+    assert stopped.value.code == 2
+    assert said in capsys.readouterr().err
+    read = _parser().parse_args(["--results", "r", "--param", "spa.tissues=a=b", "--seeds", "3"])
+    assert (read.seeds, read.param) == ((3,), [("spa.tissues", "a=b")])
+    assert _parser().parse_args(["--results", "r"]).seeds == (0, 1, 2)
