@@ -239,8 +239,8 @@ class FitReport:
     Attributes:
         steps: optimiser steps taken.
         slices_seen: training slices drawn, repeats counted.
-        validation: metrics on the healthy validation slices, lower is better. Tuning minimises
-            the ones named in ``Method.objective``.
+        validation: metrics on the healthy validation slices, lower is better. Those named in
+            ``Method.objective`` are what tuning by ``reconstruction`` minimises.
         curves: per metric, pairs of step and value, for the record.
         notes: facts worth keeping, such as which perceptual weights were used.
     """
@@ -305,7 +305,8 @@ class Method(ABC):
     Class attributes:
         info: what it is, as one frozen value. A subclass of a method states its own, whole.
         Params: its hyper-parameters.
-        objective: the validation metrics that tuning minimises, fidelity first.
+        objective: the validation metrics that tuning by ``reconstruction`` minimises, fidelity
+            first. A method without any is not tuned.
         budget: the parameters that say how large it is and how long it trains; a control beside it
             is given the same.
         trained_as: the method, a base class of this one, whose training it shares. It differs in
