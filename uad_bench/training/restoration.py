@@ -28,7 +28,8 @@ class RestorationParams(VariationalParams):
     slices, the one that changes them least."""
     tv_largest: float = Field(default=0.38, gt=0.0)
     """Largest weight to choose from. You et al. 2019 have 3.8; on slices in [0, 1] with unit
-    variance a pixel's misfit has a slope of at most 1, and no weight above 0.5 lets a lesion go."""
+    variance a pixel's misfit has a slope of at most 1, and a weight above 0.5 holds small lesions
+    where they are."""
     tv_choices: int = Field(default=5, ge=2)
     """Weights to choose from, evenly spread from 0 on."""
     tv_slices: int = Field(default=4, ge=1)
