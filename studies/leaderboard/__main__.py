@@ -20,6 +20,7 @@ from pathlib import Path
 import uad_bench as ub
 from studies.submissions import FOLDER, read_submissions
 from uad_bench.errors import UadBenchError
+from uad_bench.system.disk import make_folder
 
 from .page import Command, page
 from .picture import picture
@@ -53,7 +54,9 @@ def main() -> None:
     for part in parts:
         run(part)
         found.append(ub.load_results(part.folder))
-    (options.docs / "images" / _PICTURE).write_bytes(picture(found[0], size.phantoms, size.recipe))
+    shown = options.docs / "images" / _PICTURE
+    make_folder(shown.parent)
+    shown.write_bytes(picture(found[0], size.phantoms, size.recipe))
     command = Command(size, options.data_root, options.datasets, options.supervised_on)
     text = page(found, command, read_submissions(FOLDER), f"images/{_PICTURE}")
     (options.docs / "leaderboard.md").write_text(text, encoding="utf-8")

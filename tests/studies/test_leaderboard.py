@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from made_cells import made_cell, made_use
 
+import studies.leaderboard.__main__ as command
 import uad_bench as ub
 from studies.leaderboard import runs
-from studies.leaderboard.__main__ import _parser
 from studies.leaderboard.page import Command, page
 from studies.leaderboard.runs import Size, budgets, every_method, plan, refuse_impossible
 from uad_bench.cells import CellRecord, FitRecord
@@ -193,9 +193,26 @@ def test_a_method_to_be_run_once_that_is_not_run_is_refused_before_anybody_is_si
 )
 def test_a_flag_that_cannot_be_read_is_one_line(flag, value, said, capsys):
     with pytest.raises(SystemExit) as stopped:
-        _parser().parse_args(["--results", "somewhere", flag, value])
+        command._parser().parse_args(["--results", "somewhere", flag, value])
     assert stopped.value.code == 2
     assert said in capsys.readouterr().err
-    read = _parser().parse_args(["--results", "r", "--param", "spa.tissues=a=b", "--seeds", "3"])
+    read = command._parser().parse_args(
+        ["--results", "r", "--param", "spa.tissues=a=b", "--seeds", "3"]
+    )
     assert (read.seeds, read.param) == ((3,), [("spa.tissues", "a=b")])
-    assert _parser().parse_args(["--results", "r"]).seeds == (0, 1, 2)
+    assert command._parser().parse_args(["--results", "r"]).seeds == (0, 1, 2)
+
+
+def test_it_writes_into_a_folder_that_is_not_there_yet(tmp_path, monkeypatch):
+    out, part = tmp_path / "new" / "docs", runs.Part(tmp_path / "results", ())
+    for name, made in {
+        "plan": lambda *_, **__: (part,),
+        "picture": lambda *_: b"picture",
+        "page": lambda *_: "page",
+    }.items():
+        monkeypatch.setattr(command, name, made)
+    monkeypatch.setattr(ub, "load_results", lambda folder: ub.Results(folder, ()))
+    monkeypatch.setattr("sys.argv", ["", "--results", str(tmp_path), "--docs", str(out)])
+    command.main()
+    assert (out / "leaderboard.md").read_text(encoding="utf-8") == "page"
+    assert (out / "images" / "leaderboard-lesion.png").read_bytes() == b"picture"
