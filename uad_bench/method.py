@@ -271,7 +271,7 @@ class MethodInfo:
             method is in the run, the control is not added. Written as a literal.
         first_trial: values of tunable fields that tuning tries first, such as the published ones;
             the defaults are tried next.
-        presets: named sets of parameters, such as ``paper`` for the published recipe; what the
+        presets: named sets of parameters, such as ``paper`` for the published ones; what the
             user sets wins over them, and they win over the defaults.
     """
 
