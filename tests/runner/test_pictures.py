@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from uad_bench.evaluation.protocol import Protocol
 from uad_bench.plugins.registry import open_registry
 from uad_bench.report.figures import cells as figures
 from uad_bench.results import ResultsFolder, load_cells
@@ -127,3 +128,24 @@ def test_a_picture_that_cannot_be_drawn_is_told_and_its_cell_is_as_good(words, m
         f"no picture of {one.spec.name}: ValueError: no such font" for one in outcome.records
     ]
     assert not list((words["results"] / "pictures").iterdir())
+
+
+def test_a_cell_that_fails_anew_keeps_nothing_of_the_one_before(words, monkeypatch):
+    ran(words)
+    results = ResultsFolder(words["results"])
+    assert files(results.root)
+
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("out of luck")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Protocol, "evaluate", broken)
+        outcome, _ = ran(words | {"overwrite": "all"})
+    names = {one.spec.name for one in outcome.failed}
+    assert len(names) == 2
+    assert not files(results.root)
+    assert not list(results.histograms.iterdir())
+    assert {one.stem for one in (results.root / "failures").iterdir()} == names
+    ran(words)
+    assert set(files(results.root)) == {f"{name}.png" for name in names}
+    assert not list((results.root / "failures").iterdir())

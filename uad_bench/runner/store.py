@@ -241,8 +241,18 @@ class CellStore:
         self.tell(Noted(f"{text}: computed anew"))
 
     def write(self, record: CellRecord) -> CellRecord:
-        """Write a cell whole, and tell it."""
+        """Write a cell whole, remove what an earlier one of its name left, and tell it."""
         write_cell(self.results, record)
+        name = record.spec.name
+        old = [self._trace(record.spec)]
+        if record.state == "failed":
+            old = [
+                self.results.picture(name),
+                self.results.undrawn(name),
+                self.results.histograms / f"{name}.npz",
+            ]
+        for file in old:
+            file.unlink(missing_ok=True)
         self.tell(CellWritten(record))
         return record
 
