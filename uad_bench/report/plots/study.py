@@ -137,7 +137,7 @@ def _params(trials: Sequence[Trial], name: str) -> list[float]:
 
 
 def _label(metric: StudyMetric) -> str:
-    return f"{metric.name}, {'higher' if metric.higher_is_better else 'lower'} is better"
+    return f"{metric.name},\n{'higher' if metric.higher_is_better else 'lower'} is better"
 
 
 def _is_far(found: Sequence[float]) -> bool:
