@@ -359,7 +359,7 @@ def test_the_same_cell_of_another_results_folder_is_left_alone(
 def test_a_folder_of_the_same_path_on_another_machine_is_left_alone(
     tracker: Tracker, results: Path, tmp_path: Path
 ) -> None:
-    """In the container of the guide, everybody's results are in /work/results."""
+    """In the container of the guide, everybody's results have the same path."""
     for name, auprc in (("ann", 0.4), ("bob", 0.5)):
         put(results, cell(auprc=auprc))
         send(tracker, cell(auprc=auprc), results)
