@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,15 @@ def without_paths(value: Any) -> Any:
     Args:
         value: a text, a number, or lists and dictionaries of them.
     """
-    if isinstance(value, dict):
-        return {key: without_paths(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_paths(one) for one in value]
-    if not isinstance(value, str):
-        return value
-    if has_root(value):
-        return Path(value).name
+    return _of_texts(value, _without_path)
+
+
+def _without_path(text: str) -> str:
+    if has_root(text):
+        return Path(text).name
     home = str(Path.home()).rstrip("/")
-    text = value.replace(f"{home}/", "~/") if home else value
-    return _PATH.sub(lambda found: Path(found[0].removeprefix("~")).name, text)
+    short = text.replace(f"{home}/", "~/") if home else text
+    return _PATH.sub(lambda found: Path(found[0].removeprefix("~")).name, short)
 
 
 def without_folders(value: Any) -> Any:
@@ -43,13 +42,16 @@ def without_folders(value: Any) -> Any:
     Args:
         value: a text, a number, or lists and dictionaries of them.
     """
+    return _of_texts(value, lambda text: Path(text).name if _FILE.fullmatch(text) else text)
+
+
+def _of_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """Return JSON values with every text in them changed, keys aside."""
     if isinstance(value, dict):
-        return {key: without_folders(one) for key, one in value.items()}
+        return {key: _of_texts(one, change) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [without_folders(one) for one in value]
-    if isinstance(value, str) and _FILE.fullmatch(value):
-        return Path(value).name
-    return value
+        return [_of_texts(one, change) for one in value]
+    return change(value) if isinstance(value, str) else value
 
 
 def has_root(text: str) -> bool:
