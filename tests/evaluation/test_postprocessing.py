@@ -174,6 +174,17 @@ def test_min_size_of_scores_is_the_scores_of_min_size(residual):
     assert np.array_equal(found, quantise(applied(MIN_SIZE, levels / np.float32(65535))))
 
 
+@pytest.mark.parametrize("postprocessing", [NONE, STAR, *OTHERS], ids=lambda one: one.name)
+def test_the_order_of_voxels_in_memory_changes_nothing(postprocessing):
+    residual = np.random.default_rng(2).choice(
+        np.float32([0, -0.3, 0.8]), (5, 8, 9), p=[0.8, 0.1, 0.1]
+    )
+    expected = applied(postprocessing, residual)
+    turned = np.moveaxis(np.ascontiguousarray(np.moveaxis(residual, 0, -1)), -1, 0)
+    for other in (np.asfortranarray(residual), turned):
+        assert np.array_equal(applied(postprocessing, other), expected)
+
+
 def test_min_size_without_compiled_code_is_the_same(monkeypatch):
     residual = np.random.default_rng(0).choice(
         np.float32([0, 0.2, 0.5]), (4, 9, 8), p=[0.7, 0.2, 0.1]

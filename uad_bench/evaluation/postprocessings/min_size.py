@@ -27,7 +27,8 @@ def without_small(residual: FloatArray, brain: BrainSlices, mm3: float) -> Float
         mm3: the smallest volume that stays.
     """
     least = ceil(mm3 / prod(brain.spacing) - 1e-9)
-    volume = np.pad(stacked(np.abs(residual), brain.z), 1)
+    # Row by row: the flat voxels of any other order would be a copy, and the volume left as it is.
+    volume = np.pad(np.ascontiguousarray(stacked(np.abs(residual), brain.z)), 1)
     _, height, width = volume.shape
     near = np.arange(-1, 2)
     offsets = (near[:, None, None] * height + near[:, None]) * width + near
