@@ -49,11 +49,27 @@ def below(folder: str, files: dict[str, str]) -> dict[str, str]:
         ("4:memory:/a/b\n", below("memory/a/b", FIRST), 1.25 * GB),
         ("4:cpu,memory:/a/b\n3:cpuset:/\n", below("memory", FIRST), 1.25 * GB),
         ("0::/job\n", below("job", SECOND), 2.5 * GB),
+        ("0::/job/step/task\n", below("job", SECOND), 2.5 * GB),
+        (
+            "0::/user/session\n",
+            {**below("user", SECOND), **below("user/session", {**SECOND, "memory.max": "max\n"})},
+            2.5 * GB,
+        ),
         ("0::/\n", below("", SECOND), 2.5 * GB),
         ("0::/\n", below("", {**SECOND, "memory.max": "max\n"}), 8 * GB * 1.024),
         ("0::/\n", below("", {**SECOND, "memory.max": "100\n", "memory.stat": ""}), 0),
     ],
-    ids=["none", "first", "first, in a container", "second", "a container", "no limit", "full"],
+    ids=[
+        "none",
+        "first",
+        "first, in a container",
+        "second",
+        "of the job, not of its task",
+        "of the user, not of the session",
+        "a container",
+        "no limit",
+        "full",
+    ],
 )
 def test_the_narrowest_limit_counts(tmp_path, groups, files, free):
     assert machine.free_memory(system(tmp_path, groups, files)) == free
@@ -65,6 +81,7 @@ def test_the_narrowest_limit_counts(tmp_path, groups, files, free):
         ("", {}, 8),
         ("0::/job\n", {"job/cpu.max": "150000 100000\n"}, 2),
         ("0::/job\n", {"cpu.max": "300000 100000\n"}, 3),
+        ("0::/job/step\n", {"job/cpu.max": "200000 100000\n"}, 2),
         ("0::/job\n", {"job/cpu.max": "max 100000\n"}, 8),
         ("0::/job\n", {"job/cpu.max": "20000 100000\n"}, 1),
         ("0::/job\n", {"job/cpu.max": "6400000 100000\n"}, 8),

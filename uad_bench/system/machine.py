@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 PROCESS_BYTES = 1_200_000_000
 """What a process that simulates or prepares takes, at most."""
@@ -70,15 +70,20 @@ def _core_limits(root: Path) -> Iterator[int]:
 
 
 def _folders(root: Path, controller: str) -> Iterator[tuple[Path, int]]:
-    """Yield the folders of this process's control groups, and their version, 1 or 2."""
+    """Yield the folders of this process's control groups and of those around them.
+
+    With each comes its version, 1 or 2.
+    """
     for line in _lines(root / "proc/self/cgroup"):
         _, controllers, group = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
         base = root / "sys/fs/cgroup" / (controller if controllers else "")
+        # A limit holds for all groups below: a job's, or a user's, is often not on the innermost.
         # In a container, its own folder is often what is mounted as the root.
-        for folder in (base / group.strip("/"), base):
-            yield folder, 1 if controllers else 2
+        inner = PurePosixPath(group.strip("/"))
+        for path in (inner, *inner.parents):
+            yield base / path, 1 if controllers else 2
 
 
 _MEMORY = {
