@@ -3,14 +3,17 @@
 A kernel is a function of arrays and numbers. numba is imported, and the kernel compiled, when it is
 first called, so that a program that never calls one pays nothing. The machine code is kept beside
 the source, else in the user's cache (``NUMBA_CACHE_DIR`` names another folder). Where neither can
-be written, as in a container, every process compiles anew.
+be written, as in a container or on a full disk, every process compiles anew.
 """
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, cached_property, update_wrapper
+from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -48,9 +51,11 @@ class Kernel(Generic[P, R]):
 
         _watch_compilation()
         try:
-            return numba.njit(self.loops, cache=True, **_OPTIONS)
+            made = numba.njit(self.loops, cache=True, **_OPTIONS)
         except RuntimeError:  # numba/numba#4908: no place for a cache
             return numba.njit(self.loops, **_OPTIONS)
+        _do_without_files(made._cache)
+        return made
 
     @property
     def _numba_type_(self) -> Any:
@@ -66,6 +71,35 @@ def compiled(function: Callable[P, R]) -> Kernel[P, R]:
 def compiled_or(plain: Callable[P, R]) -> Callable[[Callable[P, R]], Kernel[P, R]]:
     """Make a kernel of loops; ``plain`` gives the same numbers where they cannot be compiled."""
     return lambda loops: Kernel(loops, plain)
+
+
+_UNUSABLE = (OSError, EOFError, pickle.UnpicklingError)
+"""What a file of machine code raises that is damaged, or that cannot be read or written."""
+
+
+def _do_without_files(files: Any) -> None:
+    """Compile where the files of a kernel cannot be used, instead of ending with their error.
+
+    Args:
+        files: numba's cache of one function.
+    """
+    load, save = files.load_overload, files.save_overload
+
+    def load_or_compile(*given: Any) -> Any:
+        try:
+            return load(*given)
+        except _UNUSABLE:
+            return None
+
+    def save_if_possible(*given: Any) -> None:
+        try:
+            save(*given)
+        except _UNUSABLE:
+            # It is written first, and may name a file with the machine code of other loops.
+            with suppress(OSError):
+                Path(files._cache_file._index_path).unlink()
+
+    files.load_overload, files.save_overload = load_or_compile, save_if_possible
 
 
 @cache

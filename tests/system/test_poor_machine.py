@@ -1,6 +1,7 @@
 """A machine where little can be written: a read-only package, no HOME, somebody else's cache."""
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -136,7 +137,7 @@ def outer(number):
 """
 
 
-def kernel_program(tmp_path, **environment):
+def kernel_program(tmp_path, begin=None, **environment):
     """Call a kernel that calls another one; what the first and a second process say."""
     (tmp_path / "loops.py").write_text(KERNELS)
     code = "import sys, loops; print('numba' in sys.modules, loops.outer(20))"
@@ -148,6 +149,7 @@ def kernel_program(tmp_path, **environment):
             capture_output=True,
             text=True,
             check=True,
+            preexec_fn=begin,
         )
         for _ in range(2)
     ]
@@ -164,3 +166,28 @@ def test_a_kernel_imports_numba_when_it_is_called_and_compiles_once(tmp_path):
 def test_where_nothing_can_be_compiled_a_kernel_takes_the_plain_function(tmp_path):
     for done in kernel_program(tmp_path, NUMBA_DISABLE_JIT="1"):
         assert (done.stdout, done.stderr) == ("False nan\n", "")
+
+
+def write_nothing():
+    """Let no file have a byte, as on a full disk: they can be made all the same."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+def test_where_machine_code_cannot_be_kept_a_kernel_is_compiled_anew(tmp_path):
+    here = {"NUMBA_CACHE_DIR": str(tmp_path / "kept"), "PYTHONDONTWRITEBYTECODE": "1"}
+    for done in kernel_program(tmp_path, write_nothing, **here):
+        assert done.stdout == "False 41\n"
+        assert done.stderr.startswith("Compiling inner loops")
+    assert not list(tmp_path.rglob("*.nbi")), "an index may name machine code of other loops"
+
+
+def test_kept_machine_code_that_is_damaged_is_made_again(tmp_path):
+    here = {"NUMBA_CACHE_DIR": str(tmp_path / "kept")}
+    kernel_program(tmp_path, **here)
+    kept = list(tmp_path.rglob("*.nb?"))
+    assert kept
+    for file in kept:
+        file.write_bytes(b"")
+    found = [done for _ in range(2) for done in kernel_program(tmp_path, **here)]
+    assert {done.stdout for done in found} == {"False 41\n"}
+    assert found[-1].stderr == "", "it heals"
