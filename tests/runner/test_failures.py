@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 
 import pytest
+import torch
 
 from uad_bench import errors
 from uad_bench.errors import RunError, UadBenchError
@@ -72,3 +73,27 @@ def interrupted() -> SystemError:
     error = SystemError("a result with an exception set")
     error.__context__ = KeyboardInterrupt()
     return error
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError("Unable to allocate 2 GiB"), "not enough memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "not enough"),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\n."),
+            "or use device cpu",
+        ),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors"), "or use device cpu"),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), "or use device cpu"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), "or use device cpu"),
+        (RuntimeError("CUDA error: an illegal memory access"), "RuntimeError: CUDA error: an ill"),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_too_little_memory_says_so_wherever_it_is_met(error: Exception, said: str) -> None:
+    """A device may be full before a training begins: where a network is put there, for one."""
+    reason = failure_reason(error)
+    assert said in reason
+    assert "\n" not in reason
+    assert "Tried to allocate" not in reason

@@ -5,6 +5,10 @@ from __future__ import annotations
 from uad_bench.errors import RunError, UadBenchError
 from uad_bench.system.disk import full_disk, is_full
 
+_OF_THE_CPU = "can't allocate memory"
+_OF_A_DEVICE = ("out of memory", "STATUS_ALLOC_FAILED")
+"""What torch says, and the libraries that it calls, where a CPU or a GPU has no memory left."""
+
 
 def failure_reason(error: Exception) -> str:
     """One line for a method that failed.
@@ -30,8 +34,12 @@ def in_one_line(error: Exception) -> str:
     if _was_interrupted(error):
         raise KeyboardInterrupt from error
     text = next(iter(str(error).strip().splitlines()), "no message")
-    if isinstance(error, MemoryError):
+    is_of_torch = isinstance(error, RuntimeError)
+    if isinstance(error, MemoryError) or (is_of_torch and _OF_THE_CPU in text):
         return f"not enough memory ({text}): use a machine with more"
+    if is_of_torch and any(words in text for words in _OF_A_DEVICE):
+        short = text.partition(". ")[0]
+        return f"the device has too little memory ({short}): lower batch_size, or use device cpu"
     return text if isinstance(error, UadBenchError) else f"{type(error).__name__}: {text}"
 
 
