@@ -9,6 +9,7 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 from sklearn.metrics import average_precision_score
+from torch.utils._python_dispatch import TorchDispatchMode
 from uad_bench.methods.fae import FAE
 from uad_bench.methods.rd4ad import RD4AD
 
@@ -71,6 +72,32 @@ def test_similarity_of_equal_signals_is_1_and_does_not_depend_on_the_memory_form
     other = drawn(2, 3, 16, 12, seed=1)
     strided = other.contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(ssim(one, strided), ssim(other, one))
+
+
+def test_similarity_is_computed_in_float32_where_the_loss_is_in_bfloat16():
+    """Its variances are differences between numbers that are alike: 8 bits leave nothing."""
+    smooth = torch.nn.functional.avg_pool2d(drawn(2, 3, 40, 36), 9, stride=1)
+    other = smooth + 0.002
+    expected = ssim(smooth, other)
+    assert expected.min() > 0.99
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(ssim(smooth, other), expected)
+        rounded = ssim(smooth, other.bfloat16())
+    assert rounded.dtype == torch.float32
+    assert rounded.abs().max() < 1.001
+
+
+class Scattered(TorchDispatchMode):
+    """Refuses what a GPU adds up in any order, with other bits each time."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        assert "scatter" not in func._schema.name, func
+        return func(*args, **(kwargs or {}))
+
+
+def test_similarity_has_the_same_bits_each_time_on_a_gpu_too():
+    with Scattered():
+        ssim(drawn(1, 2, 16, 12), drawn(1, 2, 16, 12, seed=1))
 
 
 def test_a_mean_inside_counts_places_that_are_mostly_brain():

@@ -26,11 +26,14 @@ def ssim(one: Tensor, other: Tensor, window: int = WINDOW, sigma: float = SIGMA)
         window: side of the Gaussian window, odd.
         sigma: its standard deviation.
     """
-    down, along = (_smoothing(length, window, sigma, one) for length in one.shape[2:])
-    signals = torch.stack((one, other, one * one, other * other, one * other))
-    x, y, xx, yy, xy = down @ signals @ along.T
-    alike = (2 * x * y + C1) * (2 * (xy - x * y) + C2)
-    found: Tensor = alike / ((x * x + y * y + C1) * (xx - x * x + yy - y * y + C2))
+    kind = torch.promote_types(one.dtype, torch.float32)
+    with torch.autocast(one.device.type, enabled=False):  # a variance is a small difference
+        one, other = one.to(kind), other.to(kind)
+        down, along = (_smoothing(length, window, sigma, one) for length in one.shape[2:])
+        signals = torch.stack((one, other, one * one, other * other, one * other))
+        x, y, xx, yy, xy = down @ signals @ along.T
+        alike = (2 * x * y + C1) * (2 * (xy - x * y) + C2)
+        found: Tensor = alike / ((x * x + y * y + C1) * (xx - x * x + yy - y * y + C2))
     return found
 
 
@@ -43,6 +46,9 @@ def _smoothing(length: int, window: int, sigma: float, like: Tensor) -> Tensor:
     steps = torch.arange(-reach, reach + 1, device=like.device)
     weights = (-0.5 * (steps / sigma) ** 2).exp().to(like.dtype)
     places = torch.arange(length, device=like.device)
-    sources = (places[:, None] + steps).clamp(0, length - 1)
     matrix = like.new_zeros(length, length)
-    return matrix.scatter_add_(1, sources, (weights / weights.sum()).expand(length, -1))
+    # One after the other: a GPU adds what is scattered in any order, with other bits each time.
+    for step, weight in zip(steps, weights / weights.sum(), strict=True):
+        sources = (places[:, None] + step).clamp(0, length - 1)
+        matrix = matrix + weight * (sources == places)
+    return matrix
