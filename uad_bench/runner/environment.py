@@ -90,14 +90,28 @@ def resolve_device(name: str, said: str = "") -> str:
     """
     import torch
 
-    if name == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    is_auto = name == "auto"
+    if is_auto:
+        name = "cuda:0" if torch.cuda.is_available() else "cpu"
+    _prepare(name)
+    if is_auto:
+        return name
     try:
-        torch.empty(1, device=name)
+        torch.ones(1, device=name)  # the device has to compute: memory alone, an old GPU has too
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         first = str(error).splitlines()[0]
         raise UadBenchError(f"{said or f'device {name}'}: not usable here ({first})") from None
     return name
+
+
+def _prepare(device: str) -> None:
+    """Set what a GPU's libraries read when they begin, and never again.
+
+    With it cuBLAS repeats itself, where a training asks for that. It begins with the first product
+    of matrices, which may be another method's.
+    """
+    if device.startswith("cuda"):
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 @cache
