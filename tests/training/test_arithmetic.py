@@ -102,6 +102,39 @@ def test_torch_is_held_to_what_repeats_itself_inside_alone(
     assert flags() == before
 
 
+def test_what_the_user_set_otherwise_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    with repeatable(CPU, TrainingParams()):
+        assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.parametrize("name", ["vae-restoration", "cevae-gradient", "cevae-combined"])
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_scores_by_gradients_repeat_themselves_as_a_training_does(
+    name: str, deterministic: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cls = open_registry(None).method(name)
+    toy = toy_dataset()
+    train, validation = toy.slices(cls.info.needs)
+    restores = name == "vae-restoration"
+    more = {"restoration_steps": 20, "clip": 1e-3} if restores else {}
+    method = cls(cls.Params(**SMALL, **more, deterministic=deterministic))
+    method.fit(train, validation, toy.context(cls.info.needs, 0))
+    method.calibrate(validation, toy.context(cls.info.needs, 0))
+    seen, gradient = [], torch.autograd.grad
+
+    def watch(*args, **kwargs):
+        seen.append(torch.backends.cudnn.deterministic)
+        return gradient(*args, **kwargs)
+
+    monkeypatch.setattr(torch.autograd, "grad", watch)
+    before = flags()
+    (method.reconstruct if restores else method.score)(validation)
+    assert set(seen) == {deterministic}
+    assert flags() == before
+
+
 def test_float32_stays_as_it_is() -> None:
     values = torch.ones(2, 2)
     with casting(CPU, TrainingParams()):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from uad_bench.models.batches import Batch
+from uad_bench.training.loop.arithmetic import repeatable
 from uad_bench.training.scaled_score import ScaledScore
 from uad_bench.training.variational import VariationalReconstruction
 
@@ -19,7 +20,11 @@ class GradientScore(ScaledScore, VariationalReconstruction):
 
     def smoothed_gradient(self, batch: Batch) -> Tensor:
         """Return ``|d divergence / d image|`` at the latent's mean, smoothed, ``[B, 1, H, W]``."""
-        with torch.inference_mode(False), torch.enable_grad():
+        with (
+            repeatable(batch.image.device, self.params),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+        ):
             image = batch.image.clone().requires_grad_()
             divergence = self.network_.divergence(self.network_.encode(image), batch.z.clone())
             (gradient,) = torch.autograd.grad(divergence.sum(), image)

@@ -12,6 +12,7 @@ from uad_bench.method import FitContext, Slices
 from uad_bench.models.batches import Batch, spread
 from uad_bench.models.latent.restoration import Restoration
 from uad_bench.models.latent.variational import VariationalNetwork
+from uad_bench.training.loop.arithmetic import repeatable
 from uad_bench.training.variational import VariationalParams, VariationalReconstruction
 
 
@@ -73,4 +74,6 @@ class RestorationMethod(VariationalReconstruction):
             return cost
 
         restore = Restoration(bound, self.params.restoration_steps, self.params.clip)
-        return restore(batch.image, batch.brain, batch.image.new_full((len(batch.z),), weight))
+        weights = batch.image.new_full((len(batch.z),), weight)
+        with repeatable(batch.image.device, self.params):
+            return restore(batch.image, batch.brain, weights)

@@ -15,11 +15,13 @@ from uad_bench.training.loop.params import TrainingParams
 def repeatable(device: torch.device, params: TrainingParams) -> Iterator[None]:
     """Hold torch to algorithms that repeat themselves, or free it from them, for the block.
 
+    What else the user set stays, such as whether a GPU rounds factors to 10 bits (``allow_tf32``).
+
     A CPU repeats itself in any case. An operation that a GPU cannot repeat is done all the same,
     with torch's warning.
 
     Args:
-        device: where the training is.
+        device: where the training, or a score by gradients, is computed.
         params: ``deterministic`` says which.
     """
     asked = params.deterministic and device.type == "cuda"
@@ -27,14 +29,15 @@ def repeatable(device: torch.device, params: TrainingParams) -> Iterator[None]:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled()
     warned = torch.is_deterministic_algorithms_warn_only_enabled()
-    with torch.backends.cudnn.flags(
-        enabled=True, benchmark=not params.deterministic, deterministic=params.deterministic
-    ):
-        torch.use_deterministic_algorithms(before or asked, warn_only=warned or asked)
-        try:
-            yield
-        finally:
-            torch.use_deterministic_algorithms(before, warn_only=warned)
+    cudnn = torch.backends.cudnn
+    flags = cudnn.benchmark, cudnn.deterministic
+    cudnn.benchmark, cudnn.deterministic = not params.deterministic, params.deterministic
+    torch.use_deterministic_algorithms(before or asked, warn_only=warned or asked)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warned)
+        cudnn.benchmark, cudnn.deterministic = flags
 
 
 def casting(device: torch.device, params: TrainingParams) -> torch.autocast:
