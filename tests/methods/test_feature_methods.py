@@ -28,8 +28,9 @@ from uad_bench.models.backbones import (
 )
 from uad_bench.models.batches import Batch
 from uad_bench.models.features import coreset as coreset_module
-from uad_bench.models.features.coreset import coreset, distance_to_nearest
+from uad_bench.models.features.coreset import coreset, distance_to_nearest, fitting
 from uad_bench.plugins.conformance import check_method
+from uad_bench.training.loop.feed import free_memory
 
 MEMORIES = (PatchCore, PaDiM)
 TRAINED = (FAE, RD4AD)
@@ -166,6 +167,17 @@ def test_patches_to_choose_from_that_memory_does_not_hold_are_thinned_and_said(m
     assert said in report.notes
     few, _ = fitted(PatchCore, memory=7, candidates=9)
     assert torch.equal(method.memory_.patches, few.memory_.patches), "as if so many were asked for"
+
+
+def test_what_ran_before_does_not_decide_how_many_patches_a_gpu_holds(monkeypatch):
+    """torch keeps the memory of what is done; the system counts it as used."""
+    held = []
+    for kept in (0, 900):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, kept=kept: (1000 - kept, 2000))
+        monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _, kept=kept: 50 + kept)
+        monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 50)
+        held.append((fitting(1, "cuda:0"), free_memory(torch.device("cuda:0"))))
+    assert held == [(15, 1000), (15, 1000)]
 
 
 @pytest.mark.parametrize("free", [None, 10**12])

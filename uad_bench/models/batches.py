@@ -92,6 +92,15 @@ def in_batches(
     return np.concatenate(made)
 
 
+def free_gpu_memory(device: torch.device) -> int:
+    """Return the free bytes of a GPU, with those that torch keeps of what is done, for what comes.
+
+    Without them, what a process did before would decide what there is room for.
+    """
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + kept
+
+
 @contextmanager
 def enough_memory(device: torch.device | str, cure: str) -> Iterator[None]:
     """Say in one line that a device has too little memory for what is done inside.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from uad_bench.models.batches import free_gpu_memory
 from uad_bench.system.machine import free_memory
 
 _SHARE = 0.5
@@ -25,7 +26,7 @@ def fitting(channels: int, device: torch.device | str) -> int | None:
         device: where they are.
     """
     where = torch.device(device)
-    free = torch.cuda.mem_get_info(where)[0] if where.type == "cuda" else free_memory()
+    free = free_gpu_memory(where) if where.type == "cuda" else free_memory()
     return None if free is None else max(1, int(_SHARE * free) // (4 * (2 * channels + 6)))
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from uad_bench.method import Slices
-from uad_bench.models.batches import Batch
+from uad_bench.models.batches import Batch, free_gpu_memory
 
 SHARE = 4
 """The slices may take a quarter of the free memory: as much again while they are put together."""
@@ -68,4 +68,4 @@ def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
 
 def free_memory(device: torch.device) -> int:
     """Return the free bytes of a GPU; 0 for the CPU, which reads slices where they are."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+    return free_gpu_memory(device) if device.type == "cuda" else 0
