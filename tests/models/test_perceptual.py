@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from uad_bench.methods.vae import VAE
 
 from uad_bench.cli import main
-from uad_bench.errors import UadBenchError
+from uad_bench.errors import DeviceMemoryError, UadBenchError
 from uad_bench.models.backbones.efficientnet import LITE0_BLOCKS, EfficientNetLite0
 from uad_bench.models.losses.perceptual import (
     LITE0_SCALES,
@@ -212,6 +212,25 @@ def test_a_wrong_weight_file_is_one_line(tmp_path, content, said, suffix):
         load_vgg19(file, None, "cpu")
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_device_without_room_for_the_weights_does_not_blame_their_file(monkeypatch):
+    """Both say it: torch where it loads onto the device, and where tensors are moved there."""
+
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 MiB.")
+
+    load = torch.load
+    monkeypatch.setattr(
+        torch,
+        "load",
+        lambda file, map_location, **more: (full if map_location != "cpu" else load)(
+            file, map_location=map_location, **more
+        ),
+    )
+    monkeypatch.setattr(torch.Tensor, "to", full)
+    with pytest.raises(DeviceMemoryError, match="cuda:0 has too little memory"):
+        load_lite0_distance("cuda:0")
 
 
 def test_without_the_wheel_one_line_names_it(monkeypatch):

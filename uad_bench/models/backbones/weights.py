@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from uad_bench.errors import UadBenchError
+from uad_bench.models.batches import enough_memory
 
 
 def file_checksum(file: Path, sha256: str | None = None) -> str:
@@ -49,13 +50,14 @@ def read_weights(
 
     Raises:
         UadBenchError: if the file cannot be read, has another checksum, or is no state dict.
+        DeviceMemoryError: if the device has too little memory.
     """
     checksum = file_checksum(file, sha256)
     try:
         if file.suffix == ".safetensors":
-            state = load_file(file, device)
+            state = load_file(file)
         else:
-            state = torch.load(file, map_location=device, weights_only=True)
+            state = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UadBenchError(f"weights {file}: {error.strerror or error}") from None
     except Exception:  # an unpickler raises anything on foreign bytes
@@ -64,4 +66,6 @@ def read_weights(
             "or as .safetensors"
         ) from None
     tensors = state.items() if isinstance(state, Mapping) else ()
-    return {key: value for key, value in tensors if isinstance(value, Tensor)}, checksum
+    with enough_memory(device, "use --device cpu"):
+        found = {key: value.to(device) for key, value in tensors if isinstance(value, Tensor)}
+    return found, checksum
