@@ -12,6 +12,7 @@ import math
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import cycle, product
@@ -49,6 +50,8 @@ SCAN = 128
 SHORT = 60
 """Steps of the training whose metrics are compared with the CPU's."""
 
+COMMAND = "`python -m benchmarks.device`"
+
 _MINUTES = 8
 
 
@@ -61,32 +64,49 @@ def main() -> None:
     if not torch.cuda.is_available():
         print("No GPU that torch can use: nothing to measure.")
         return
-    rows = list(measured(options.device, time.monotonic() + 60 * _MINUTES))
+    rows = list[Row]()
     title = f"On {torch.cuda.get_device_name(options.device)}"
+    for row in measured(options.device, time.monotonic() + 60 * _MINUTES):
+        rows.append(row)  # written at once: who takes the GPU back does not wait for the last one
+        options.page.write_text(page({title: rows}, COMMAND), encoding="utf-8")
     print(screen(title, rows))
-    options.page.write_text(page({title: rows}), encoding="utf-8")
     print(f"page: {options.page}")
 
 
 def measured(device: str, end: float) -> Iterator[Row]:
-    """Yield the rows, as long as there is time.
+    """Yield the rows. What fails, and what there is no time left for, is a row that says so.
 
     Args:
         device: the device.
         end: by the monotonic clock, in seconds: after it nothing more is started.
     """
     data = slices(SLICES)
-    works: list[Callable[[], list[Row]]] = [
-        *(partial(trained, name, batch, data, device) for name, batch in product(METHODS, STEPS)),
-        *(partial(paid, name, batch, data, device) for name, batch in product(METHODS, STEPS)),
-        *(partial(scored, name, slices(SCAN), device) for name in METHODS),
-        *(partial(agreed, name, data, device) for name in METHODS),
-        tested,
-    ]
-    for work in works:
+    works: dict[str, Callable[[], list[Row]]] = {}
+    for name, batch in product(METHODS, STEPS):
+        works[f"training {name.upper()}, batch {batch}"] = partial(
+            trained, name, batch, data, device
+        )
+    for name, batch in product(METHODS, STEPS):
+        works[f"steps of {name.upper()}, batch {batch}"] = partial(paid, name, batch, data, device)
+    for name in METHODS:
+        works[f"scoring {name.upper()}"] = partial(scored, name, slices(SCAN), device)
+    for name in METHODS:
+        works[f"metrics of {name.upper()}"] = partial(agreed, name, data, device)
+    works["tests marked gpu"] = tested
+    for title, work in works.items():
         if time.monotonic() > end:
-            return
-        yield from work()
+            yield _without(title, "no time left")
+            continue
+        try:
+            yield from work()
+        except Exception as error:
+            traceback.print_exc()
+            yield _without(title, f"{type(error).__name__}, see the traceback")
+
+
+def _without(work: str, why: str) -> Row:
+    """The row of what was not measured."""
+    return Row(work=work, ours="", got=why, reached=False)
 
 
 def trained(name: str, batch: int, data: Slices, device: str) -> list[Row]:

@@ -6,7 +6,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from rich.console import Console
@@ -23,9 +23,11 @@ _HEAD = """# Performance
 How fast each piece is, beside what users would pick instead. Both ran in turns, in one process,
 on the same input; a figure is the median. That both give the same result is checked before the time
 is taken. Read the ratios: the seconds are those of one machine. This page is made again by
-`python -m benchmarks --page docs/performance.md`, with the extra `benchmarks`.
+{command}.
 
 """
+
+COMMAND = "`python -m benchmarks --page docs/performance.md`, with the extra `benchmarks`"
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -52,13 +54,14 @@ def screen(title: str, rows: Sequence[Row]) -> str:
     return captured.get()
 
 
-def page(tables: Mapping[str, Sequence[Row]]) -> str:
+def page(tables: Mapping[str, Sequence[Row]], command: str = COMMAND) -> str:
     """Return the page in Markdown.
 
     Args:
         tables: by title, the rows of each piece.
+        command: what makes the page again.
     """
-    parts = [_HEAD + machine() + "\n"]
+    parts = [_HEAD.format(command=command) + machine() + "\n"]
     for title, rows in tables.items():
         lines = [_COLUMNS, ("---",) * len(_COLUMNS), *map(cells, rows)]
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -74,8 +77,17 @@ def machine() -> str:
         processor = names[0] if names else platform.processor()
     except OSError:
         processor = platform.processor()
-    found = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    found = ", ".join(f"{name} {version(name)}" for name in _PACKAGES if _is_installed(name))
     return (
         f"Measured on {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores, {processor}; "
         f"Python {platform.python_version()}, {found}.\n"
     )
+
+
+def _is_installed(package: str) -> bool:
+    """Whether it is: a GPU is measured without the programs that others would pick."""
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
