@@ -49,22 +49,24 @@ def test_the_way_down_halves_the_side_and_doubles_the_filters():
     ]
 
 
-def test_without_gradients_a_block_gives_the_same_features_in_one_pass_less():
+def test_in_evaluation_a_block_gives_the_same_features_and_gradients_in_one_pass_less():
     torch.manual_seed(0)
-    block = DoubleConvolution(2, 4)
-    image = torch.randn(3, 2, 16, 16)
+    block = DoubleConvolution(2, 4).double()
+    image = torch.randn(3, 2, 16, 16, dtype=torch.float64, requires_grad=True)
     for _ in range(5):
         block(image)  # running statistics that are not 0 and 1
     for scaled in (block[1], block[4]):
         nn.init.normal_(scaled.weight)
         nn.init.normal_(scaled.bias)
     block.eval()
-    expected = block(image)
+    expected, found = nn.Sequential.forward(block, image), block(image)
+    torch.testing.assert_close(found, expected)
+    assert not torch.equal(found, expected)  # the short way was taken
+    behind = [image, *block.parameters()]
+    slopes = torch.autograd.grad(expected.sin().sum(), behind)
+    torch.testing.assert_close(torch.autograd.grad(found.sin().sum(), behind), slopes)
     with torch.inference_mode():
-        found = block(image)
-    assert expected.requires_grad
-    torch.testing.assert_close(found, expected.detach())
-    assert not torch.equal(found, expected.detach())  # the short way was taken
+        assert torch.equal(block(image), found)
 
 
 @pytest.mark.parametrize("skips", [True, False])

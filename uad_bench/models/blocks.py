@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 SHRINKAGE = 8
 """Factor between the side of a slice and the side of the bottleneck; slices must divide by it."""
@@ -22,8 +21,8 @@ SHRINKAGE = 8
 class DoubleConvolution(nn.Sequential):
     """One block: twice [3x3 convolution, batch normalisation, LeakyReLU].
 
-    In evaluation mode, where no gradient is kept, each normalisation is part of the convolution
-    before it: one pass over the features instead of two.
+    In evaluation mode each normalisation is part of the convolution before it: one pass over the
+    features instead of two. Gradients go through both.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -38,7 +37,7 @@ class DoubleConvolution(nn.Sequential):
 
     def forward(self, image: Tensor) -> Tensor:
         """Map ``[B, inputs, H, W]`` to ``[B, outputs, H, W]``."""
-        if self.training or torch.is_grad_enabled():
+        if self.training:
             made: Tensor = super().forward(image)  # type: ignore[no-untyped-call]
             return made
         layers: list[Any] = list(self)
@@ -51,10 +50,9 @@ def _normalised(convolution: nn.Conv2d, norm: nn.BatchNorm2d, image: Tensor) -> 
     """A convolution and the batch normalisation after it, by running statistics, as one."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    running = norm.running_mean, norm.running_var, norm.eps
-    weight, bias = fuse_conv_bn_weights(
-        convolution.weight, convolution.bias, *running, norm.weight, norm.bias
-    )
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    weight = convolution.weight * scale[:, None, None, None]
+    bias = norm.bias - norm.running_mean * scale
     return nn.functional.conv2d(image, weight, bias, padding=convolution.padding)
 
 
