@@ -85,7 +85,7 @@ def lesion_contrasts(
         That of the lesion, and that of the same lesion with left and right exchanged; ``None``
         where no lesion is inside, or nothing around it, or all values are one.
     """
-    values = image.T[inside.T]  # NIfTI keeps x nearest
+    values = image.T[inside.T]  # NIfTI keeps x nearest, which is read in its order
     deviation = float(values.std()) if values.size else 0.0
     reach = np.floor(_SHELL_MM / np.array(spacing(affine))).astype(int)
     own, other = (
@@ -110,7 +110,7 @@ def _excess(
     around = part
     for axis, steps in enumerate(reach):  # a box of ones, one axis after the other
         around = _widened(around, axis, int(steps))
-    values, marked, shell = image[box], part & within, around & within & ~part
+    values, marked, shell = image[box].T, (part & within).T, (around & within & ~part).T
     if not (marked.any() and shell.any()):
         return None
     return float(values[marked].mean() - values[shell].mean())

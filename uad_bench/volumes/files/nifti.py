@@ -87,8 +87,10 @@ def voxel_hash(data: NDArray[Any], affine: Affine) -> str:
         affine: voxel to world, RAS+.
     """
     order = nib.io_orientation(affine)
-    canonical = np.ascontiguousarray(nib.apply_orientation(data, order), dtype=np.float32)
-    found = hashlib.sha256(repr(canonical.shape).encode())
+    # NIfTI keeps x nearest, so that this need not turn most files' values about.
+    canonical = np.ascontiguousarray(nib.apply_orientation(data, order).T, dtype=np.float32)
+    # BLAKE2 takes half the time of SHA-256 where a processor has no instructions for either.
+    found = hashlib.blake2b(repr(canonical.shape).encode(), digest_size=32)
     found.update(canonical.data)
     return found.hexdigest()
 

@@ -31,8 +31,8 @@ from uad_bench.volumes.store.standardise import Preparation, TissueSource, targe
 from uad_bench.volumes.store.workers import LeftOut, Outcome, Ready, prepare_scans
 from uad_bench.volumes.store.write import StoreWriter, sync_folder
 
-PREPARATION = 6
-"""Version of the preparation: raised whenever the same files would become other slices."""
+PREPARATION = 7
+"""Version of the preparation: raised whenever the same files would become others."""
 
 STEPS_FOLDER = "steps"
 """The folder beside the stores that keeps the costly steps of single scans."""
