@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_datasets import touch
 from uad_bench.datasets.bids import Bids
 from uad_bench.datasets.mslub import Mslub
 
@@ -19,12 +20,6 @@ from uad_bench.errors import UadBenchError
 from uad_bench.volumes.checks.validate import validate_dataset
 
 FLAIR = "sub-01/anat/sub-01_FLAIR.nii.gz"
-
-
-def touch(root: Path, *paths: str) -> None:
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).touch()
 
 
 def found(root: Path, *paths: str) -> Found:

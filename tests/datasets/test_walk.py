@@ -7,15 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_datasets import touch
 
 from uad_bench.discovery import walk
 from uad_bench.discovery.walk import walk_files
-
-
-def touch(root: Path, *paths: str) -> None:
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).touch()
 
 
 def link(path: Path, target: Path) -> None:

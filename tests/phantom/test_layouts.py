@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import nibabel as nib
@@ -11,8 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_datasets import adapter
 
-from uad_bench.dataset import Dataset, Scan
+from uad_bench.dataset import Scan
 from uad_bench.discovery.locate import inspect
 from uad_bench.errors import UadBenchError
 from uad_bench.phantom.layouts import (
@@ -27,12 +27,6 @@ from uad_bench.volumes.steps.space import TO_MNI152
 
 SHAPE = (5, 6, 4)
 AFFINE = np.array([[-2.0, 0, 0, 70], [0, 2, 0, -100], [0, 0, 3, -60], [0, 0, 0, 1]])
-
-
-def adapter(name: str) -> Dataset:
-    dataset = getattr(import_module(f"uad_bench.datasets.{name}"), name.capitalize())()
-    assert isinstance(dataset, Dataset)
-    return dataset
 
 
 def phantom(subject: int, session: int | None = None, **changes: object) -> PhantomScan:
