@@ -1,6 +1,6 @@
 """A mask's place: the FLAIR's own voxels in any order of axes pass, in any other place they do not.
 
-What holds for a few cases of real reports (``test_orientation.py``, ``test_mask_grids.py``) holds
+What holds for a few cases of real reports (``test_mask_grids.py``, ``test_mask_checks.py``) holds
 here for every displacement and every way to store an array.
 """
 
