@@ -1,10 +1,12 @@
-"""Methods of three files, one of them supervised, and datasets that are prepared."""
+"""Methods in files, one of them supervised, prepared datasets, and torch on one thread."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from supervised_runs import BRIGHT, PUPIL
 
 
@@ -23,3 +25,11 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cache(prepared: Path) -> Path:
     """Prepared datasets."""
     return prepared
+
+
+@pytest.fixture
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
