@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_cells import made_cell, made_use
 
 import uad_bench as ub
-from tests.shared.made_cells import made_cell, made_use
 from uad_bench.cells import CellRecord, Exclusion, FitRecord, MapsUse, ScanTraits
 from uad_bench.cli import main
 from uad_bench.errors import UadBenchError
