@@ -78,6 +78,12 @@ def test_the_stored_histograms_hold_what_the_metrics_came_from(protocol, dataset
     if protocol == "paper":
         pooled = ScoreHistogram.pooled(result.histograms.values())
         assert max_dice(pooled)[0] == result.metrics["max_dice"].value
+    for scan in dataset:
+        name = scan.subject if scan.session is None else f"{scan.subject}_{scan.session}"
+        for domain in domains:
+            found = result.histograms[f"{name}/{domain}"]
+            assert found.lesion_voxels == (scan.lesion == 1).sum()
+            assert found.healthy_voxels >= (scan.brain & (scan.lesion == 0)).sum()
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -178,7 +178,9 @@ def test_figures_show_it_beside_the_others(done, cache, plugins, tmp_path, name)
     again = ("--cache", cache, "--plugin", plugins) if name in ("lesions", "froc") else ()
     code, _, err = uad_bench("plot", name, "-o", file, *again, cwd=done[0])
     assert code == 0, err
-    assert file.is_file()
+    drawn = file.read_text()
+    assert "Pupil (MSLUB)‡" in drawn
+    assert "Bright" in drawn
 
 
 def test_it_is_grouped_with_the_others_and_compared_where_all_are_tested(done):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ def measured(slices: Slices, tissue: np.ndarray, gain: float) -> dict[str, float
 
 
 def test_it_measures_held_out_healthy_people_and_nothing_else(bench: Bench, tmp_path: Path):
+    bench = replace(bench, cache=tmp_path / "cache")  # nobody else's stores
     done = bench.sweep("fade.gain", "--values", "1,0.5,5e-1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = lines(tmp_path)

@@ -61,7 +61,7 @@ def test_no_step_waits_for_a_gpu(clean_target):
             finally:
                 torch.cuda.set_sync_debug_mode("default")
         waits.append(sum("synchronizing" in str(one.message) for one in said))
-    assert waits[0] == waits[1]
+    assert waits[0] == waits[1] > 0  # before and after the steps it does wait, and says so
 
 
 @pytest.mark.gpu

@@ -60,7 +60,6 @@ def test_a_dark_rim_does_not_appear_at_the_brains_edge(tmp_path: Path) -> None:
     loaded = LoadedScan(native.image, native.brain, None, None, native.affine)
     slices = slice_scan(loaded, scan.flair, RECIPE, template_grid(RECIPE))
     inside = slices.image[slices.brain > 0]
-    assert np.percentile(inside, 2) >= 0.0
     assert (inside < 0.1).mean() < 0.05
 
 

@@ -110,6 +110,8 @@ def test_a_store_that_finds_no_memory_is_not_called_damaged_nor_deleted(
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOMEM, "Cannot allocate memory")
 
-    monkeypatch.setattr(np, "load", refuse)
-    with pytest.raises(MemoryError, match="cannot be mapped"):
-        PreparedDataset.open(store.folder)
+    with monkeypatch.context() as full:
+        full.setattr(np, "load", refuse)
+        with pytest.raises(MemoryError, match="cannot be mapped"):
+            PreparedDataset.open(store.folder)
+    assert PreparedDataset.open(store.folder).scans == store.scans
