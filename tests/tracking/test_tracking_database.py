@@ -5,7 +5,10 @@ from __future__ import annotations
 import tempfile
 from contextlib import closing
 from pathlib import Path
+from shutil import copytree
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pytest
 from hypothesis import example, given
@@ -14,6 +17,7 @@ from mlflow.store.db import utils
 from sqlalchemy import create_engine
 
 from uad_bench.tracking.connection import artifact_location, connect, sqlite_file, sqlite_uri
+from uad_bench.tracking.moved import follow_files
 from uad_bench.tracking.tracker import default_tracker
 
 
@@ -80,3 +84,64 @@ def test_a_results_folder_may_have_any_name(
     (text,) = (results / "mlartifacts").rglob("said.txt")
     assert text.read_text(encoding="utf-8") == "so"
     assert list(tmp_path.iterdir()) == [results], "MLflow makes a folder of the quoted path"
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_results_folder_that_was_moved_or_copied_keeps_its_files(
+    copied: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    def send(results: Path, name: str) -> str:
+        tracker = default_tracker(results)
+        with connect(tracker.uri, results) as client:
+            experiment = tracker._experiment_id(client, results)
+            run = str(client.create_run(experiment).info.run_id)
+            client.log_text(run, results.name, name)
+            return run
+
+    def places(results: Path, run: str) -> list[Path]:
+        with connect(default_tracker(results).uri, results) as client:
+            uri = client.get_run(run).info.artifact_uri
+        return sorted(Path(url2pathname(urlsplit(uri).path)).iterdir())
+
+    before, now = tmp_path / "be fore", tmp_path / "now #1"
+    before.mkdir()
+    old = send(before, "old.txt")
+    if copied:
+        copytree(before, now)
+    else:
+        before.rename(now)
+    new = send(now, "new.txt")
+    files = now / "mlartifacts"
+    assert places(now, old) == [files / old / "artifacts" / "old.txt"]
+    assert places(now, new) == [files / new / "artifacts" / "new.txt"]
+    assert before.exists() == copied
+    if copied:
+        assert places(before, old) == [before / "mlartifacts" / old / "artifacts" / "old.txt"]
+        assert not list(before.rglob("new.txt"))
+
+
+@pytest.mark.parametrize("location", ["s3://bucket/mlartifacts", "elsewhere", "mlartifacts"])
+def test_files_that_are_elsewhere_stay_there(location: str, tmp_path: Path) -> None:
+    results, place = tmp_path / "results", location
+    results.mkdir()
+    if "://" not in location:
+        (tmp_path / "disk" / location).mkdir(parents=True)
+        place = (tmp_path / "disk" / location).as_uri()
+    uri = sqlite_uri(results / "mlflow.db")
+    with connect(uri, results) as client:
+        client.create_experiment("uad-bench", place)
+    follow_files(uri, "uad-bench")
+    with connect(uri, results) as client:
+        assert client.get_experiment_by_name("uad-bench").artifact_location == place
+
+
+def test_a_database_without_its_experiment_is_left_alone(tmp_path: Path) -> None:
+    uri = sqlite_uri(tmp_path / "mlflow.db")
+    with connect(uri, tmp_path):
+        pass
+    before = (tmp_path / "mlflow.db").read_bytes()
+    follow_files(uri, "uad-bench")
+    follow_files("http://localhost:1", "uad-bench")
+    assert (tmp_path / "mlflow.db").read_bytes() == before

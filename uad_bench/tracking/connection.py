@@ -27,6 +27,9 @@ _UNLESS_SET = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
+ARTIFACTS = "mlartifacts"
+"""The folder of a database's files."""
+
 _CHATTER = ("mlflow", "alembic", "urllib3")
 _DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _PROBE_S = 3.0
@@ -94,9 +97,9 @@ def artifact_location(uri: str, results: Path) -> str | None:
     directory. So it is ``mlartifacts``, beside an SQLite file, else in the results folder.
     """
     if (file := sqlite_file(uri)) is not None:
-        return (file.parent / "mlartifacts").resolve().as_uri()
+        return (file.parent / ARTIFACTS).resolve().as_uri()
     if _dialect(urlsplit(uri)) in _DATABASE_PORTS:
-        return (results / "mlartifacts").resolve().as_uri()
+        return (results / ARTIFACTS).resolve().as_uri()
     return None
 
 

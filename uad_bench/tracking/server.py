@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from urllib.parse import urlencode
 
 from uad_bench.errors import UadBenchError
 from uad_bench.tracking.connection import no_folders_of_quotes
+from uad_bench.tracking.moved import follow_files
 from uad_bench.tracking.tracker import Tracker
 from uad_bench.tracking.views import FIRST
 
@@ -69,6 +71,8 @@ def serving(tracker: Tracker, port: int | None = None) -> Iterator[Pages]:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
     command += ["--host", _HOST, "--port", str(port), "--backend-store-uri", tracker.uri]
+    with contextlib.suppress(sqlite3.Error):  # a store that one may only read is shown as it is
+        follow_files(tracker.uri, tracker.experiment)
     with (
         no_folders_of_quotes(tracker.uri),
         tempfile.TemporaryDirectory(prefix="uad-bench-") as folder,

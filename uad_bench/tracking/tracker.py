@@ -26,6 +26,7 @@ from uad_bench.tracking.connection import (
 )
 from uad_bench.tracking.entry import Entry
 from uad_bench.tracking.model import log_model, register_model
+from uad_bench.tracking.moved import follow_files
 from uad_bench.tracking.views import experiment_tags
 
 # What MLflow takes in one batch: 100 parameters, 1000 values of all kinds together.
@@ -217,6 +218,7 @@ class Tracker:
         return self._known[key]
 
     def _found_experiment(self, client: Any, folder: Path) -> str:
+        follow_files(self.uri, self.experiment)
         experiment = client.get_experiment_by_name(self.experiment)
         if experiment is None:
             place = artifact_location(self.uri, folder)
