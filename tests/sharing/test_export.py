@@ -43,12 +43,15 @@ def test_no_folder_of_a_relative_path_goes_out(tmp_path):
     spec = cell(0).spec.model_copy(update={"params": params})
     made = results(tmp_path / "r", cell(0, spec=spec, histograms=None))
     planned = {**spec.model_dump(), "code": ""}
-    (tmp_path / "r/plan.json").write_text(json.dumps({"command": "run", "cells": [planned]}))
+    (tmp_path / "r/plan.json").write_text(
+        json.dumps({"command": "run", "folder": "/home/ann", "cells": [planned]})
+    )
     (tmp_path / "r/runs/0a1b2c3d.json").write_text(
         json.dumps({"recipe": "median", "param": {"fae.weights": params["weights"]}})
     )
     files = members(made.export(tmp_path / "run.zip"))
     assert not [name for name, data in files.items() if b"alice" in data]
+    assert json.loads(files["plan.json"])["folder"] == ""
     assert json.loads(files["plan.json"])["cells"][0]["params"] == {**params, "weights": "net.pth"}
     assert json.loads(files["runs/0a1b2c3d.json"])["param"] == {"fae.weights": "net.pth"}
 

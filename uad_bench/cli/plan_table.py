@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -123,7 +124,9 @@ def print_status(file: PlanFile, records: tuple[CellRecord, ...], results: Resul
     for reason in sorted(reasons):
         console.print(f"failed: {reason}", highlight=False, soft_wrap=True)
     if any(_state(record) != "done" for _, record in found):
-        console.print(f"go on with: {file.command}", highlight=False, soft_wrap=True)
+        # its paths may be relative: elsewhere it would begin anew
+        there = "" if file.folder in ("", str(Path.cwd())) else f", in {file.folder},"
+        console.print(f"go on{there} with: {file.command}", highlight=False, soft_wrap=True)
 
 
 def _state(record: CellRecord | None) -> str:

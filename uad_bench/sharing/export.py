@@ -122,7 +122,7 @@ def _of_runs(folder: ResultsFolder, records: Sequence[CellRecord]) -> Iterator[t
         except ValidationError:
             raise _damaged(folder.plan) from None
         again = "uad-bench reproduce RUN.zip --results NEW"
-        values = without_paths(plan.model_dump(mode="json")) | {"command": again}
+        values = without_paths(plan.model_dump(mode="json")) | {"command": again, "folder": ""}
         for cell in values["cells"]:
             cell["params"] = without_folders(cell["params"])
         yield "plan.json", f"{json.dumps(values)}\n".encode()

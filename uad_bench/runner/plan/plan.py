@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
@@ -40,9 +41,10 @@ class PlannedCell(BaseModel):
 
 
 class PlanFile(BaseModel):
-    """What ``status`` reads: the last run's command and its cells."""
+    """What ``status`` reads: the last run's command, the folder it was given in, and its cells."""
 
     command: str
+    folder: str = ""
     cells: tuple[PlannedCell, ...]
 
 
@@ -129,7 +131,8 @@ class Plan:
 
 def write_plan(plan: Plan, results: ResultsFolder, command: str) -> None:
     """Leave the plan in the results folder, for ``status``, and its settings, for ``reproduce``."""
-    file = PlanFile(command=without_passwords(command), cells=tuple(plan.cells()))
+    said = without_passwords(command)
+    file = PlanFile(command=said, folder=str(Path.cwd()), cells=tuple(plan.cells()))
     write_whole(results.plan, (file.model_dump_json() + "\n").encode())
     settings = json.dumps(plan.config.repeatable, indent=1)
     write_whole(results.runs / f"{plan.config.run_name}.json", f"{settings}\n".encode())
