@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -302,3 +303,11 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(application, "_function", lambda target: command)
     with pytest.raises(ZeroDivisionError):
         main(["try"])
+
+
+def test_a_command_that_is_told_can_be_copied_whatever_the_folder_is_called(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "my study"
+    assert main(["new", "method", "my-own", "--dir", str(folder)]) == 0
+    assert f"uad-bench check '{folder}/my_own.py'\n" in capsys.readouterr().err

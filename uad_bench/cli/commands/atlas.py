@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -84,6 +85,6 @@ def _print(folder: Path) -> None:
                 "variance",
                 f"{floored:.0%} of it below the advised floor of {built.variance_floor:g}",
             ),
-            ("use", f"uad-bench run --atlas {folder}"),
+            ("use", f"uad-bench run --atlas {quote(str(folder))}"),
         )
     )

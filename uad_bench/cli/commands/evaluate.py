@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -53,7 +54,7 @@ def evaluate(
         print_tables(done.table().tables)
     messages.print(
         f"{cells_in_words(len(done.cells))}, {done.computed} computed now, in {done.folder}; "
-        f"`uad-bench table --results {done.folder}` shows them beside other methods",
+        f"`uad-bench table --results {quote(str(done.folder))}` shows them beside other methods",
         highlight=False,
         soft_wrap=True,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -25,5 +26,5 @@ def import_results(
     done = add(archive, results)
     echo(
         f"{cells_in_words(done.computed)} added to {results}, which has {len(done.cells)} now; "
-        f"`uad-bench table --results {results}` shows them"
+        f"`uad-bench table --results {quote(str(results))}` shows them"
     )

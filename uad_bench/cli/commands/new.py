@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
+from shlex import quote
 from string import Template
 from typing import Annotated
 
@@ -48,10 +49,11 @@ def new(
                 stream.write(_source(word, name))
         except FileExistsError as error:
             raise UadBenchError(f"{path} exists; give another name, or remove it first") from error
+    shown = quote(str(path))
     flag = "--methods" if word == "method" else "--datasets"
     echo(f"wrote {path}")
-    echo(f"next: uad-bench check {path}", err=True)
-    echo(f"then: uad-bench run --plugin {path} {flag} {name}", err=True)
+    echo(f"next: uad-bench check {shown}", err=True)
+    echo(f"then: uad-bench run --plugin {shown} {flag} {name}", err=True)
 
 
 def _source(kind: Kind, name: str) -> str:

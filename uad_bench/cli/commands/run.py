@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,7 +47,7 @@ def run(
         print_tables(done.table().tables)
     messages.print(
         f"{cells_in_words(len(done.cells))}, {done.computed} computed now, in {done.folder}; "
-        f"`uad-bench table --results {done.folder} -f latex` writes the tables",
+        f"`uad-bench table --results {quote(str(done.folder))} -f latex` writes the tables",
         highlight=False,
         soft_wrap=True,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -27,6 +28,6 @@ def share(
     from uad_bench.sharing.detector import share_detector
 
     notes = share_detector(detector, out, licence, open_registry(plugin))
-    echo(f"{out}; `uad-bench predict scan.nii.gz -d {out} -o map.nii.gz` uses it")
+    echo(f"{out}; `uad-bench predict scan.nii.gz -d {quote(str(out))} -o map.nii.gz` uses it")
     for note in notes:
         echo(f"  {note}")

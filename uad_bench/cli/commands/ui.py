@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -31,7 +32,7 @@ def ui(
     if tracker.missing:
         raise UadBenchError(
             f"{tracker.missing}: no MLflow store: `uad-bench run` writes it, and `uad-bench sync "
-            f"--results {results}` makes it from the results"
+            f"--results {quote(str(results))}` makes it from the results"
         )
     echo("MLflow starts, which takes some seconds ...", err=True)
     with serving(tracker, port) as pages:
