@@ -47,6 +47,13 @@ def test_methods_that_never_differ_have_one_bar():
     assert (found.p, found.ranks, found.alike) == (1.0, (2.0,) * 3, ((2.0, 2.0),))
 
 
+def test_methods_of_one_rank_share_a_bar_where_others_differ():
+    """Without one the diagram said that two methods with the same values differ."""
+    ranks = MeanRanks((1.5, 1.5, 3.0, 4.0), 0.001, 1.2, 9)
+    assert ranks.alike == ((1.5, 1.5), (3.0, 4.0))
+    assert MeanRanks((1.0, 2.0, 3.5, 3.5), 0.001, 0.5, 9).alike == ((3.5, 3.5),)
+
+
 @settings(max_examples=50)
 @given(st.lists(st.integers(4, 40), min_size=3, max_size=8), st.floats(0.3, 6))
 def test_two_methods_share_a_bar_where_they_are_not_shown_to_differ(ranks, critical):

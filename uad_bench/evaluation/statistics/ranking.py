@@ -38,7 +38,8 @@ class MeanRanks:
         runs: list[tuple[float, float]] = []
         for first in sorted(set(self.ranks)):
             last = max(rank for rank in self.ranks if rank - first < self.critical)
-            if last > first and (not runs or last > runs[-1][1]):
+            joins = self.ranks.count(first) > 1 or last > first
+            if joins and (not runs or last > runs[-1][1]):
                 runs.append((first, last))
         return tuple(runs)
 
