@@ -382,6 +382,31 @@ def test_healthy_people_are_no_patients_where_maps_have_no_threshold(
     assert "Not drawn, because no map there has a threshold: mine." in said
 
 
+def test_a_dataset_without_healthy_people_promises_no_auroc(
+    records: list[CellRecord], tmp_path: Path
+) -> None:
+    lone = [
+        one.model_copy(
+            update={
+                "scans": one.scans[:-1],
+                "metrics": {k: v for k, v in one.metrics.items() if k != "patient_auroc"},
+            }
+        )
+        if one.spec.dataset == "mine"
+        else one
+        for one in records
+    ]
+    figure = drawn("detection", lone, tmp_path)
+    labels = {panel.get_title(): panel.get_xlabel() for panel in figure.axes}
+    (alone,) = [name for name in labels if name.startswith("mine")]
+    assert labels.pop(alone) == "score of a person"
+    assert set(labels.values()) == {"score of a person; right: AUROC"}
+    said = said_by(figure)
+    assert "No AUROC, which needs both patients and healthy people: mine." in said
+    assert "A point is a subject (mean over seeds)." in said
+    assert "No AUROC" not in said_by(drawn("detection", records, tmp_path))
+
+
 def test_what_cannot_be_drawn_is_one_line(records: list[CellRecord], tmp_path: Path) -> None:
     with pytest.raises(UadBenchError, match="no finished cell of protocol paper"):
         make_source(records, tmp_path, REGISTRY, protocol="paper")

@@ -124,6 +124,32 @@ def test_the_figure_shows_the_slice_its_tissues_and_what_each_value_makes_of_the
     assert any(text.get_text() == "failed" for axes in figure.axes for text in axes.texts)
 
 
+def test_the_legend_of_the_tissues_is_above_all_that_a_dice_can_be() -> None:
+    figure = Figure(figsize=(1.28, 1.2))
+    axes = figure.add_axes((0, 0, 1, 1))
+    with styled():
+        _curve(axes, _sweep((1.0, 2.0), log=False), ["Dice CSF", "Dice GM", "Dice WM"], "Dice")
+        figure.draw_without_rendering()
+        (box,) = [legend.get_window_extent() for legend in [axes.get_legend()]]
+    assert axes.transData.inverted().transform((box.x0, box.y0))[1] > 1
+    assert axes.bbox.x0 <= box.x0
+    assert box.x1 <= axes.bbox.x1
+
+
+@pytest.mark.parametrize("first", [2.0, 2.5])
+def test_the_axis_of_a_curve_is_above_the_titles_of_the_slices(first: float) -> None:
+    """Values that were turned pushed the axis' label down into the titles."""
+    values = tuple(first * 10.0**-power for power in range(7, 2, -1))
+    with styled():
+        figure = sweep_figure(_sweep(values, log=True))
+        figure.draw_without_rendering()
+        lows = [
+            axes.xaxis.label.get_window_extent().y0 for axes in figure.axes if axes.get_xlabel()
+        ]
+        highs = [axes.title.get_window_extent().y1 for axes in figure.axes if axes.images]
+    assert min(lows) > max(highs) + 5
+
+
 def test_a_mean_over_fewer_seeds_is_said_below_the_figure() -> None:
     """It was the mean of two seeds, and the figure said that of all values."""
     sweep = _sweep((1.0, 2.0, 3.0), log=False, failed=(2.0,))

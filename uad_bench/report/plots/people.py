@@ -84,6 +84,7 @@ def detection_figure(source: Source) -> Figure:
     names = [column.title for column in shown.columns]
     figure, axes = panels(row_titles(shown), height=0.7 + _LINE * len(names), share=True)
     unknown: dict[str, None] = {}
+    rated: set[int] = set()
     for place in sorted(shown.own):
         row, column = place
         scores = source.people(place, "patient_score")
@@ -98,13 +99,23 @@ def detection_figure(source: Source) -> Figure:
             values = sorted(scores[name] for name in names_of)
             ink.dot(axes[row], values, [column + shift] * len(values), markersize=2.5)
         if area is not None:
+            rated.add(row)
             beside = axes[row].get_yaxis_transform()
             axes[row].text(1.01, column, f"{area:.2f}", transform=beside, va="center", fontsize=7)
-    for panel in axes:
-        panel.set_xlabel("score of a person; right: AUROC")
+    for row, panel in enumerate(axes):
+        panel.set_xlabel("score of a person" + ("; right: AUROC" if row in rated else ""))
         _lines(panel, names)
-    said = f"Not drawn, because no map there has a threshold: {', '.join(unknown)}."
-    explain(figure, (_PATIENTS, _HEALTHY), *source.notes, said if unknown else "")
+    notes = [*source.notes, "A point is a subject (mean over seeds)."]
+    if unknown:
+        notes.append(f"Not drawn, because no map there has a threshold: {', '.join(unknown)}.")
+    lone = (
+        one.label
+        for row, one in enumerate(shown.rows)
+        if row not in rated and one.label not in unknown
+    )
+    if text := ", ".join(dict.fromkeys(lone)):
+        notes.append(f"No AUROC, which needs both patients and healthy people: {text}.")
+    explain(figure, (_PATIENTS, _HEALTHY), *notes)
     return figure
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from textwrap import wrap
 
@@ -22,6 +23,8 @@ _SMALL = 7
 _MOST_SIDE, _MOST_HEIGHT = 1.3, 8.8
 _LEFT, _RIGHT, _HEAD, _CURVES, _BELOW, _LINE = 0.72, 0.08, 0.42, 1.2, 0.78, 0.14
 """Inches: margins, the title's strip, the curves, the gap below them, and a line of the foot."""
+_TURNED, _LETTER = 0.75, 0.05
+"""Inches: the gap below curves whose values are turned, without and for each of their letters."""
 _GAP = 0.03
 _INKS: tuple[tuple[str, str, Dashes], ...] = (
     ("#0072b2", "o", "-"),
@@ -53,7 +56,7 @@ def sweep_figure(sweep: Sweep) -> Figure:
     columns = len(sweep.values) + 1
     lines = wrap(_foot(sweep), int(PAGE * LETTERS_PER_INCH))
     foot = 0.1 + _LINE * len(lines)
-    above = _HEAD + _CURVES + _BELOW
+    above = _HEAD + _CURVES + _below(sweep)
     high, across = (one.stop - one.start for one in box)
     rows_per_side = len(rows) * high / across
     side = min(
@@ -99,6 +102,14 @@ def sweep_figure(sweep: Sweep) -> Figure:
     return figure
 
 
+def _below(sweep: Sweep) -> float:
+    """The gap below the curves: values that are turned reach further down."""
+    if len(sweep.values) <= _MOST_UPRIGHT:
+        return _BELOW
+    written = (re.sub(r"[${}^]", "", _label(value)) for value in sweep.values)
+    return _TURNED + _LETTER * max(map(len, written))
+
+
 def _foot(sweep: Sweep) -> str:
     """What the curves and slices stand on."""
     parts = [f"Means over {people_in_words(sweep.measured.subjects)}, split {sweep.split}"]
@@ -141,8 +152,17 @@ def _curve(axes: Axes, sweep: Sweep, names: Sequence[str], title: str) -> None:
         )
         drawn += ends.ravel().tolist()
     if len(names) > 1:
-        axes.set_ylim(-0.03, 1.03)
-        axes.legend(frameon=False, loc="best")
+        axes.set_ylim(-0.03, 1.35)  # the legend stands above all that a Dice can be
+        axes.set_yticks(np.linspace(0, 1, 6))
+        axes.legend(
+            frameon=False,
+            loc="upper center",
+            ncols=len(names),
+            borderaxespad=0,
+            handlelength=1.2,
+            handletextpad=0.3,
+            columnspacing=0.7,
+        )
     elif drawn and min(drawn) > 0 and max(drawn) / min(drawn) > _MANY_TIMES:
         axes.set_yscale("log")
     axes.set_title(title)
