@@ -36,7 +36,7 @@ def follow_files(uri: str, experiment: str) -> None:
         return
     with closing(sqlite3.connect(file, timeout=_WAIT_S)) as database, database:
         asked = "SELECT artifact_location FROM experiments WHERE name = ?"
-        (then,) = database.execute(asked, (experiment,)).fetchone() or (None,)
+        (then,) = database.execute(asked, (experiment,)).fetchone() or ("",)
         if then == here or not _was_beside(then) or _place_now(then, then, here) == then:
             return
         database.create_function("place_now", 1, lambda one: _place_now(one, then, here))
@@ -51,8 +51,8 @@ def follow_files(uri: str, experiment: str) -> None:
         database.execute(changed, (here, experiment))
 
 
-def _was_beside(place: str | None) -> bool:
-    return place is not None and place.startswith("file:") and place.endswith(f"/{ARTIFACTS}")
+def _was_beside(place: str) -> bool:
+    return place.startswith("file:") and place.endswith(f"/{ARTIFACTS}")
 
 
 def _place_now(uri: str | None, then: str, here: str) -> str | None:
