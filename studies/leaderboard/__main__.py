@@ -17,7 +17,6 @@ import argparse
 import sys
 from pathlib import Path
 
-import uad_bench as ub
 from studies.submissions import FOLDER, read_submissions
 from uad_bench.errors import UadBenchError
 from uad_bench.system.disk import make_folder
@@ -50,10 +49,7 @@ def main() -> None:
         jobs=options.jobs,
     )
     refuse_impossible(parts)
-    found: list[ub.Results] = []
-    for part in parts:
-        run(part)
-        found.append(ub.load_results(part.folder))
+    found = [run(part) for part in parts]
     shown = options.docs / "images" / _PICTURE
     make_folder(shown.parent)
     shown.write_bytes(picture(found[0], size.phantoms, size.recipe))

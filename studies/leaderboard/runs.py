@@ -189,12 +189,12 @@ def refuse_impossible(parts: Iterable[Part]) -> None:
         raise UadBenchError("; ".join(dict.fromkeys(problems)))
 
 
-def run(part: Part) -> None:
-    """Run what is not there yet."""
+def run(part: Part) -> ub.Results:
+    """Run what is not there yet; return the cells of these runs, whatever else the folder has."""
     if part.learned is not None:
         copytree(part.learned, part.folder / "detectors", copy_function=_link, dirs_exist_ok=True)
-    for one in part.runs:
-        ub.run(results=part.folder, **one)
+    found = [ub.run(results=part.folder, **one) for one in part.runs]
+    return ub.Results(part.folder, tuple(cell for one in found for cell in one.stored))
 
 
 def _link(source: str, target: str) -> None:

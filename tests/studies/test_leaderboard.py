@@ -216,3 +216,12 @@ def test_it_writes_into_a_folder_that_is_not_there_yet(tmp_path, monkeypatch):
     command.main()
     assert (out / "leaderboard.md").read_text(encoding="utf-8") == "page"
     assert (out / "images" / "leaderboard-lesion.png").read_bytes() == b"picture"
+
+
+def test_cells_of_other_commands_in_the_folder_are_not_on_the_page(tmp_path, monkeypatch):
+    """A second seed, that was half done before its method was to be run once, was averaged in."""
+    own = {name: (cell(name, 0.5),) for name in ("spa", "vae")}
+    monkeypatch.setattr(ub, "run", lambda results, methods: ub.Results(results, own[methods]))
+    monkeypatch.setattr(ub, "load_results", None)
+    part = runs.Part(tmp_path, ({"methods": "spa"}, {"methods": "vae"}))
+    assert runs.run(part).cells == own["spa"] + own["vae"]
