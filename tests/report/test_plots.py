@@ -32,7 +32,7 @@ from uad_bench.report.plots.catalogue import FIGURES
 from uad_bench.report.plots.curves import band, of_people, thinned
 from uad_bench.report.plots.lesions import lesions_figure, refuse_too_many, zoomed
 from uad_bench.report.plots.source import Source, make_source
-from uad_bench.report.plots.style import COLUMN, ENDINGS, PAGE, encoded, styled
+from uad_bench.report.plots.style import COLUMN, ENDINGS, PAGE, encoded, explain, styled
 from uad_bench.results import ResultsFolder, load_cells, write_cell
 
 PATIENTS = 12
@@ -135,10 +135,30 @@ def test_a_band_is_that_of_bootstraps_drawn_one_by_one() -> None:
         some = ScoreHistogram.pooled(people[k] for k in rng.integers(PATIENTS, size=PATIENTS))
         curve = precision_recall(some)
         assert curve is not None
-        found.append(np.interp([0.3, 0.5, 0.9], curve.recall[::-1], curve.precision[::-1]))
+        at = np.searchsorted(curve.recall[::-1], [0.3, 0.5, 0.9])
+        found.append(curve.precision[::-1][at])
     at = [np.abs(GRID - place).argmin() for place in (0.3, 0.5, 0.9)]
     np.testing.assert_allclose(low[at], np.percentile(found, 2.5, axis=0), atol=0.02)
     np.testing.assert_allclose(high[at], np.percentile(found, 97.5, axis=0), atol=0.02)
+
+
+def test_the_area_below_the_line_is_the_average_precision_where_many_scores_are_equal(
+    records: list[CellRecord], tmp_path: Path
+) -> None:
+    """A straight line from 0.3 to 1 once promised what no threshold reaches: half of it is zero."""
+    (record, *_), found = records, scan(0)
+    assert record.histograms is not None
+    scores, lesion = np.where(found[0] > 40_000, found[0], 0), found[1]
+    histogram = ScoreHistogram.of(scores.astype(np.uint16), lesion)
+    save_histograms(tmp_path / record.histograms, {"p0/slice": histogram})
+    record = record.model_copy(update={"scans": record.scans[:1]})
+    (line,) = drawn("precision-recall", [record], tmp_path).axes[0].lines
+    assert line.get_drawstyle() == "steps-pre"
+    recall, precision = (np.asarray(axis, float) for axis in line.get_data())
+    area = np.sum(np.diff(recall, prepend=0) * precision)
+    assert area == pytest.approx(average_precision_score(lesion, scores), abs=0.01)
+    straight = np.trapezoid(precision, recall)
+    assert straight > area + 0.05
 
 
 def test_scans_of_one_person_are_drawn_together_and_healthy_people_make_no_band(
@@ -230,8 +250,12 @@ def test_a_failed_cell_is_named_and_data_that_differ_are_refused(
     records: list[CellRecord], tmp_path: Path
 ) -> None:
     failed = records[0].model_copy(update={"state": "failed", "reason": "no", "metrics": {}})
-    figure = drawn("patients", [failed, *records[1:]], tmp_path)
-    assert "Failed, and not drawn: SPA on" in " ".join(words(figure)).replace("\n", " ")
+    said = said_by(drawn("patients", [failed, *records[1:]], tmp_path))
+    assert "Drawn without seeds that failed: SPA (seed 0) on MSLUB." in said
+    assert "not drawn" not in said
+    both = records[1].model_copy(update={"state": "failed", "reason": "no", "metrics": {}})
+    said = said_by(drawn("patients", [failed, both, *records[2:]], tmp_path))
+    assert "Failed, and not drawn: SPA on MSLUB." in said
     data = records[0].data
     assert data is not None
     other = data.model_copy(update={"manifest_hash": "1"})
@@ -294,6 +318,42 @@ def test_a_letter_that_no_font_has_is_written_as_its_code(tmp_path: Path) -> Non
             figure = drawn(name, list(load_cells(tmp_path)), tmp_path)
             encoded(figure, "svg")
         assert any("GRÖSSE-[U+4E2D]" in text for text in words(figure))
+
+
+def test_long_names_of_datasets_do_not_overlap_and_every_column_of_panels_has_numbers(
+    tmp_path: Path,
+) -> None:
+    names = [f"dataset {number} of a hospital and healthy people" for number in range(7)]
+    records = [put(tmp_path, "spa", name, 0) for name in names]
+    with styled():
+        for name in ("thresholds", "precision-recall", "patients", "lesion-size"):
+            figure = drawn(name, records, tmp_path)
+            encoded(figure, "png")
+            figure.set_dpi(300)  # that of the picture, whose renderer measures the words
+            texts = [axes.title for axes in figure.axes]
+            if name == "thresholds":
+                texts = figure.axes[0].get_xticklabels()
+            boxes = [text.get_window_extent() for text in texts if text.get_text()]
+            assert len(boxes) == len(names)
+            assert not any(
+                one.overlaps(other) for at, one in enumerate(boxes) for other in boxes[:at]
+            )
+            assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
+            if name != "thresholds":
+                assert [bool(axes.get_xlabel()) for axes in figure.axes[:7]] == [False] * 4 + [
+                    True
+                ] * 3
+                for axes in figure.axes[4:7]:
+                    assert any(text.get_text() for text in axes.get_xticklabels())
+
+
+def test_a_number_and_its_percent_sign_are_on_one_line() -> None:
+    for length in range(150):
+        figure = Figure(figsize=(PAGE, 2))
+        explain(figure, (), "a" * length, "1 % and 95 % of it")
+        (text,) = words(figure)
+        assert "\n%" not in text
+        assert "1 %" in text
 
 
 def test_a_control_character_in_a_name_leaves_an_svg_whole() -> None:

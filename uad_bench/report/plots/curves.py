@@ -14,7 +14,7 @@ from uad_bench.cells import CellRecord
 from uad_bench.evaluation.scores.histograms import PrecisionRecall, ScoreHistogram, precision_recall
 from uad_bench.histogram_files import load_histograms
 from uad_bench.report.plots.source import Source
-from uad_bench.report.plots.style import explain, panels, row_titles
+from uad_bench.report.plots.style import explain, label_edges, panels, row_titles
 
 LEAST_PEOPLE = 10
 """Subjects with a lesion from which on a band is drawn: percentiles over fewer are too narrow."""
@@ -28,7 +28,11 @@ Floats = NDArray[np.float64]
 
 
 def precision_recall_figure(source: Source) -> Figure:
-    """Draw a panel per dataset and a line per method; the area below a line is its pooled AP."""
+    """Draw a panel per dataset and a line per method; the area below a line is its pooled AP.
+
+    Lines are steps, because nothing is between two thresholds. A straight line over voxels of equal
+    score would promise a precision that no threshold reaches.
+    """
     shown = source.arrangement
     figure, axes = panels(row_titles(shown), share=True)
     drawn, banded = source.inks, False
@@ -41,14 +45,17 @@ def precision_recall_figure(source: Source) -> Figure:
         if curve is None:
             continue
         ink, panel = drawn[column], axes[row]
-        ink.draw(panel, *thinned(curve), markevery=(column % _MARKS / 20, 1 / _MARKS))
+        every = (column % _MARKS / 20, 1 / _MARKS)
+        ink.draw(panel, *thinned(curve), drawstyle="steps-pre", markevery=every)
         if sum(one.lesion_voxels > 0 for one in people.values()) >= LEAST_PEOPLE:
             low, high = band(tuple(people.values()))
-            panel.fill_between(_GRID, low, high, color=ink.colour, alpha=0.15, linewidth=0)
+            panel.fill_between(
+                _GRID, low, high, step="pre", color=ink.colour, alpha=0.15, linewidth=0
+            )
             banded = True
     for panel in axes:
         panel.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
-        panel.label_outer()
+    label_edges(axes)
     notes = ["Voxels are pooled over subjects and seeds."]
     if banded:
         notes.append(
@@ -103,6 +110,11 @@ def band(people: Sequence[ScoreHistogram]) -> tuple[Floats, Floats]:
     hits, misses = weights @ found, weights @ false
     precision = np.divide(hits, hits + misses, out=np.zeros_like(hits), where=hits > 0)
     recall = hits / np.maximum(hits[:, -1:], 1)
-    each = np.array([np.interp(_GRID, *pair) for pair in zip(recall, precision, strict=True)])
+    each = np.array(
+        [
+            one[np.searchsorted(place, _GRID).clip(max=len(one) - 1)]
+            for place, one in zip(recall, precision, strict=True)
+        ]
+    )
     low, high = np.percentile(each, [2.5, 97.5], axis=0)
     return low, high

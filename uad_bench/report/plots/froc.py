@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from uad_bench.evaluation.froc import Floats
 from uad_bench.evaluation.masks.lesions import OVERLAP
 from uad_bench.report.plots.source import Source
-from uad_bench.report.plots.style import explain, panels, plain_logarithm, row_titles
+from uad_bench.report.plots.style import explain, label_edges, panels, plain_logarithm, row_titles
 
 _FEWEST = 0.1
 """Fewer false findings per scan are drawn here: a logarithmic axis has no zero."""
@@ -53,6 +53,6 @@ def froc_figure(
     for panel in axes:
         plain_logarithm(panel.xaxis, numbers)
         panel.set(ylim=(-0.02, 1.02), xlabel="false findings per scan", ylabel="lesions found")
-        panel.label_outer()
+    label_edges(axes)
     explain(figure, [drawn[column] for column in shown], *notes, *said)
     return figure

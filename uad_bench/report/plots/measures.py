@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 import numpy as np
 from matplotlib.figure import Figure
 
 from uad_bench.report.plots.source import NothingToDrawError, Source
 from uad_bench.report.plots.style import (
     COLUMN,
+    LETTERS_PER_INCH,
     PAGE,
     explain,
+    label_edges,
     panels,
     plain_logarithm,
     row_titles,
@@ -20,6 +24,7 @@ _SHORTEST_S = 0.1
 """Trainings that are shorter are drawn here: a logarithmic axis has no zero."""
 _LEAST_PERCENT = 0.001
 """Fewer false positives are drawn here, likewise."""
+_SHORTEST_LINE = len("(simulated)")
 
 
 def sizes_figure(source: Source) -> Figure:
@@ -27,6 +32,8 @@ def sizes_figure(source: Source) -> Figure:
     shown = source.arrangement
     figure, axes = panels(row_titles(shown), share=True)
     drawn = source.inks
+    recalls = [source.protocol.metric(f"lesion_recall_{size}").title for size in _SIZES]
+    titles = [title.removeprefix("Lesion recall").strip(" ,") for title in recalls]
     for row, column in sorted(shown.own):
         values = [source.value((row, column), f"lesion_recall_{size}") for size in _SIZES]
         known = [(at, value) for at, value in enumerate(values) if value is not None]
@@ -34,8 +41,8 @@ def sizes_figure(source: Source) -> Figure:
             drawn[column].draw(axes[row], *zip(*known, strict=True))
     for panel in axes:
         panel.set(xlim=(-0.3, 2.3), ylim=(-0.03, 1.03), xlabel="lesions", ylabel="found")
-        panel.set_xticks(range(len(_SIZES)), labels=_SIZES)
-        panel.label_outer()
+        panel.set_xticks(range(len(_SIZES)), labels=titles, parse_math=False)
+    label_edges(axes)
     explain(figure, drawn, *source.notes, *source.protocol.metric("lesion_recall_small").notes)
     return figure
 
@@ -68,7 +75,13 @@ def thresholds_figure(source: Source) -> Figure:
     panel.axhspan(50 * wanted, 200 * wanted, color="#dddddd", linewidth=0)
     panel.axhline(100 * wanted, color="black", linewidth=0.7)
     plain_logarithm(panel.yaxis)
-    panel.set_xticks(range(len(titles)), labels=titles, parse_math=False)
+    letters = max(
+        _SHORTEST_LINE, int((figure.get_figwidth() - 0.7) * LETTERS_PER_INCH / len(titles))
+    )
+    lines = [wrap(title, letters) for title in titles]
+    most = max(map(len, lines))  # empty lines below, so that all first lines are level
+    labels = ["\n".join(some + [""] * (most - len(some))) for some in lines]
+    panel.set_xticks(range(len(titles)), labels=labels, parse_math=False)
     panel.set(xlim=(-0.5, len(titles) - 0.5), ylabel="false positives, %")
     notes = [f"Line: the {100 * wanted:g} % that were wanted; grey: within a factor of two."]
     if few:

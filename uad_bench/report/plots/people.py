@@ -10,7 +10,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from uad_bench.report.plots.source import NothingToDrawError, Source
-from uad_bench.report.plots.style import Ink, explain, panels, plain_logarithm, row_titles
+from uad_bench.report.plots.style import (
+    Ink,
+    explain,
+    label_edges,
+    panels,
+    plain_logarithm,
+    row_titles,
+)
 
 _LINE = 0.17
 _SPREAD = 0.28
@@ -39,6 +46,7 @@ def people_figure(source: Source) -> Figure:
     for panel in axes:
         panel.set_xlabel(source.metric_title(metric))
         _lines(panel, names)
+    label_edges(axes)
     explain(figure, (), *source.notes, "A point is a subject (mean over seeds), a bar the median.")
     return figure
 
@@ -58,8 +66,8 @@ def load_figure(source: Source) -> Figure:
             ink.dot(axes[row], *zip(*pairs, strict=True))
     for panel in axes:
         panel.set(xlabel="lesion, % of the brain", ylabel=source.metric_title(metric))
-        panel.label_outer()
         plain_logarithm(panel.xaxis)
+    label_edges(axes)
     explain(figure, drawn, *source.notes, "A point is a patient (mean over seeds).")
     return figure
 
@@ -102,9 +110,12 @@ def detection_figure(source: Source) -> Figure:
             rated.add(row)
             beside = axes[row].get_yaxis_transform()
             axes[row].text(1.01, column, f"{area:.2f}", transform=beside, va="center", fontsize=7)
-    for row, panel in enumerate(axes):
-        panel.set_xlabel("score of a person" + ("; right: AUROC" if row in rated else ""))
+    for panel in axes:
+        panel.set_xlabel("score of a person")
         _lines(panel, names)
+    label_edges(axes)
+    for row in rated:
+        axes[row].set_xlabel("score of a person; right: AUROC")
     notes = [*source.notes, "A point is a subject (mean over seeds)."]
     if unknown:
         notes.append(f"Not drawn, because no map there has a threshold: {', '.join(unknown)}.")

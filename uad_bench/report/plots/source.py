@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,7 +43,7 @@ class Source:
         space: whose voxels were scored.
         arrangement: datasets as rows, methods as columns, cells by position.
         detectors: the places of all methods of the folder, for their colours.
-        failures: which cells failed, in a sentence; none where none did.
+        failures: which cells failed, in sentences; none where none did.
         marks: what the marks of post-processings mean, likewise.
         metric: which metric is asked for; ``None`` for the protocol's first, or the figure's own.
         choice: what was chosen; the rest may give way where a figure has no room.
@@ -180,12 +181,7 @@ def make_source(
         f"{one.mark}: {one.caption}." for one in variants if one.mark and one.name in shown
     )
     titles = dataset_titles(mine, paper)
-    failed = {
-        f"{method_title(one, paper)} on {titles[one.spec.dataset]}": None
-        for one in mine
-        if one.state == "failed"
-    }
-    failures = (f"Failed, and not drawn: {', '.join(failed)}.",) if failed else ()
+    failures = tuple(_failures(mine, titles, paper))
     detectors = detectors_of(everyone or records)
     return Source(
         root,
@@ -199,6 +195,34 @@ def make_source(
         metric,
         choice or Choice(),
     )
+
+
+def _failures(
+    records: Iterable[CellRecord], titles: Mapping[str, str], paper: Publication
+) -> Iterator[str]:
+    """Say which cells failed: those that are not drawn, and those of which other seeds are."""
+    seeds: defaultdict[tuple[str, ...], dict[bool, list[int]]] = defaultdict(dict)
+    names: dict[tuple[str, ...], tuple[str, str]] = {}
+    for one in records:
+        spec = one.spec
+        key = spec.method, spec.supervised_on, spec.params_hash, spec.dataset, spec.postprocessing
+        seeds[key].setdefault(one.state == "failed", []).append(spec.seed)
+        names[key] = method_title(one, paper), titles[spec.dataset]
+    whole: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    part: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for key, found in seeds.items():
+        method, dataset = names[key]
+        if failed := found.get(True):
+            some = f"seed{'s' * (len(failed) > 1)} {', '.join(map(str, sorted(failed)))}"
+            kind, label = (part, f"{method} ({some})") if False in found else (whole, method)
+            kind[label][dataset] = None
+    for text, kind in (
+        ("Failed, and not drawn", whole),
+        ("Drawn without seeds that failed", part),
+    ):
+        if kind:
+            said = (f"{method} on {', '.join(some)}" for method, some in kind.items())
+            yield f"{text}: {'; '.join(said)}."
 
 
 def _refuse_without(metric: str, records: Iterable[CellRecord]) -> None:

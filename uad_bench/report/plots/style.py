@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -46,6 +47,7 @@ _PNG_DPI = 300
 _SMALL = 7
 LETTERS_PER_INCH = 19
 """Letters of a note that fit an inch."""
+_LETTERS_PER_INCH_OF_TITLE = 15
 
 _STYLE: Any = {
     "font.family": ["STIXGeneral", "DejaVu Sans"],
@@ -198,18 +200,34 @@ def panels(
         for row in figure.subplots(down, across, sharex=share, sharey=share, squeeze=False)
         for one in row
     ]
+    letters = int(width / across * _LETTERS_PER_INCH_OF_TITLE)
     for one, title in zip(axes, titles, strict=False):
-        one.set_title(title, parse_math=False)
+        one.set_title("\n".join(wrap(title, letters)), parse_math=False)
     for one in axes[len(titles) :]:
         one.set_axis_off()
     return figure, axes[: len(titles)]
+
+
+def label_edges(axes: Sequence[Axes]) -> None:
+    """Label panels that share axes at the figure's edge: the first of a row, the last of a column.
+
+    The last row may have fewer panels than the one above it, whose axes are labelled then.
+    """
+    across = min(MOST_PER_ROW, len(axes))
+    for at, panel in enumerate(axes):
+        label = panel.get_xlabel()
+        panel.label_outer()
+        if at + across >= len(axes):
+            panel.xaxis.set_tick_params(labelbottom=True)
+            panel.set_xlabel(label)
 
 
 def explain(figure: Figure, some: Sequence[Ink], *said: str) -> None:
     """Put the legend and what a reader must know below the panels; the figure grows for it."""
     width = figure.get_figwidth()
     letters = int(width * LETTERS_PER_INCH)
-    lines = wrap(" ".join(filter(None, said)), letters)
+    text = re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", " ".join(filter(None, said)))
+    lines = [line.replace("\N{NO-BREAK SPACE}", " ") for line in wrap(text, letters)]
     longest = max((len(one.label) for one in some), default=1)
     columns = max(1, min(len(some), letters // (longest + 7)))
     rows = -(-len(some) // columns)
