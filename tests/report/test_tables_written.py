@@ -96,6 +96,11 @@ def test_markdown_rows_all_have_as_many_cells_as_the_head() -> None:
     assert len(counts) == 1
 
 
+def test_a_name_with_dollars_is_no_formula_on_github() -> None:
+    text = render([build_table([record("spa", title="a $x^2$ b")])], "markdown")
+    assert r"a \$x^2\$ b" in text
+
+
 @given(st.text())
 def test_any_text_becomes_ascii_on_one_line_of_latex(text: str) -> None:
     source = escape(text)

@@ -104,7 +104,7 @@ def _cell(cell: Cell) -> str:
 def _escaped(text: str) -> str:
     """Text that Markdown shows as it stands, on one line."""
     text = " ".join(text.split())
-    return "".join(f"\\{one}" if one in r"\`*_[]<>|#~" else one for one in text)
+    return "".join(f"\\{one}" if one in r"\`*_[]<>|#~$" else one for one in text)
 
 
 def _csv(tables: Sequence[Table]) -> str:
