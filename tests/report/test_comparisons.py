@@ -24,7 +24,28 @@ def test_a_clear_difference_is_claimed_in_words(tmp_path):
     (said,) = found.sentences
     assert "SPA is better than VAE" in said
     assert "p = 0.008" in said
+    assert "may be ahead" not in said
     assert "means over 8 subjects" in said
+
+
+def test_a_small_p_beside_an_interval_that_holds_0_is_not_all_that_is_said(tmp_path):
+    """Ahead for every subject, by trainings that are far apart: another may come out behind."""
+    rng = np.random.default_rng(0)
+    offsets = {"spa": (0.3, 0.02, 0.04), "vae": (0.0, 0.01, -0.01)}
+    found = results(
+        tmp_path,
+        *(
+            cell(method, list(np.add(LOW, rng.normal(offset, 0.003, len(LOW)))), seed=seed)
+            for method, given in offsets.items()
+            for seed, offset in enumerate(given)
+        ),
+    ).compare("spa", "vae")
+    line = found.to_frame().iloc[0]
+    assert line.p_holm < 0.05
+    assert line.low < 0 < line.high
+    (said,) = found.sentences
+    assert "SPA is better than VAE" in said
+    assert said.endswith("with others, VAE may be ahead on average.")
 
 
 def test_swapping_the_methods_turns_the_signs_and_keeps_the_claim(tmp_path):

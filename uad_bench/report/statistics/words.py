@@ -76,10 +76,17 @@ def _verdict(one: Comparison, metric: MetricInfo, tests: int) -> str:
     ahead = on_average if one.effect is None else one.effect > 0
     better, other = (one.first, one.second) if ahead else (one.second, one.first)
     for_whom = "" if ahead == on_average else " for most subjects, although not on average"
-    return (
+    claim = (
         f"{better} is better than {other}{for_whom}: if they were equally good, chance alone would "
         f"seldom set them so far apart (p {_equals(one.corrected)}{after})."
     )
+    interval = one.interval
+    if ahead == on_average and interval is not None and interval.low <= 0 <= interval.high:
+        claim += (
+            " But p is about these trainings on these subjects. The interval of the mean "
+            f"difference holds 0: with others, {other} may be ahead on average."
+        )
+    return claim
 
 
 def _caption(comparisons: Comparisons) -> str:
