@@ -122,6 +122,23 @@ def test_a_results_folder_that_was_moved_or_copied_keeps_its_files(
         assert not list(before.rglob("new.txt"))
 
 
+def test_every_experiment_with_files_in_a_moved_folder_follows_them(tmp_path: Path) -> None:
+    before, now = tmp_path / "before", tmp_path / "now"
+    before.mkdir()
+    uri = sqlite_uri(before / "mlflow.db")
+    with connect(uri, before) as client:
+        for name in ("uad-bench", "by hand"):
+            client.create_experiment(name, artifact_location(uri, before))
+        client.create_experiment("elsewhere", (tmp_path / "disk").as_uri())
+    before.rename(now)
+    uri = sqlite_uri(now / "mlflow.db")
+    follow_files(uri, "uad-bench")
+    with connect(uri, now) as client:
+        places = {one.name: one.artifact_location for one in client.search_experiments()}
+    assert places["uad-bench"] == places["by hand"] == artifact_location(uri, now)
+    assert places["elsewhere"] == (tmp_path / "disk").as_uri()
+
+
 @pytest.mark.parametrize("location", ["s3://bucket/mlartifacts", "elsewhere", "mlartifacts"])
 def test_files_that_are_elsewhere_stay_there(location: str, tmp_path: Path) -> None:
     results, place = tmp_path / "results", location

@@ -20,8 +20,9 @@ _WAIT_S = 3.0
 def follow_files(uri: str, experiment: str) -> None:
     """Correct the places of an experiment's files, where they are beside an SQLite file.
 
-    Nothing happens for another store, for an experiment whose files were never beside its
-    database, and for files that are still where they were and not here.
+    Other experiments with files in the same place are corrected with it. Nothing happens for
+    another store, for an experiment whose files were never beside its database, and for files that
+    are still where they were and not here.
 
     Args:
         uri: an MLflow tracking URI.
@@ -45,10 +46,9 @@ def follow_files(uri: str, experiment: str) -> None:
             "UPDATE logged_models SET artifact_location = place_now(artifact_location)",
             "UPDATE model_versions SET source = place_now(source), "
             "storage_location = place_now(storage_location)",
+            "UPDATE experiments SET artifact_location = place_now(artifact_location)",
         ):
             database.execute(change)
-        changed = "UPDATE experiments SET artifact_location = ? WHERE name = ?"
-        database.execute(changed, (here, experiment))
 
 
 def _was_beside(place: str) -> bool:
