@@ -210,8 +210,8 @@ def _failures(
         names[key] = method_title(one, paper), titles[spec.dataset]
     whole: defaultdict[str, dict[str, None]] = defaultdict(dict)
     part: defaultdict[str, dict[str, None]] = defaultdict(dict)
-    for key, found in seeds.items():
-        method, dataset = names[key]
+    for cells, found in seeds.items():
+        method, dataset = names[cells]
         if failed := found.get(True):
             some = f"seed{'s' * (len(failed) > 1)} {', '.join(map(str, sorted(failed)))}"
             kind, label = (part, f"{method} ({some})") if False in found else (whole, method)

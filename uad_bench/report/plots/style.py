@@ -248,9 +248,9 @@ def explain(figure: Figure, some: Sequence[Ink], *said: str) -> None:
     )
     legend.get_title().set_parse_math(False)
     legend.get_title().set_multialignment("center")
-    for text, one in zip(legend.get_texts(), some, strict=True):
-        text.set_parse_math(False)
-        text.set_text(one.label)
+    for written, one in zip(legend.get_texts(), some, strict=True):
+        written.set_parse_math(False)
+        written.set_text(one.label)
 
 
 def ending_of(file: Path) -> Ending:
