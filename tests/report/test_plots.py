@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from xml.dom.minidom import parseString
 
@@ -538,6 +539,24 @@ def test_the_zoom_is_inside_the_slice_and_holds_the_lesion(shape, corner, size) 
     assert lesion[box].sum() == lesion.sum()
     for one, whole in zip(box, shape, strict=True):
         assert 0 <= one.start < one.stop <= whole
+
+
+def test_the_names_beside_rows_of_lesions_are_on_the_page_and_apart() -> None:
+    lesion = np.zeros((40, 32), np.uint8)
+    lesion[5:9, 20:24] = 1
+    titles = (
+        "msi and healthy people of one hospital",
+        "MSLUB",
+        "msi and healthy people of another",
+    )
+    with styled():
+        figure = lesions_figure([slice_view(title, lesion) for title in titles], "A note.")
+        figure.draw_without_rendering()
+        boxes = [axes.yaxis.label.get_window_extent() for axes in figure.axes if axes.get_ylabel()]
+    assert len(boxes) == 3
+    assert min(box.x0 for box in boxes) >= 0
+    for above, below in pairwise(boxes):
+        assert above.y0 > below.y1
 
 
 def test_lesions_has_a_row_per_dataset_and_more_panels_than_fit_are_refused() -> None:

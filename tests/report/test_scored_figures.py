@@ -104,6 +104,19 @@ def test_at_the_run_s_threshold_froc_counts_what_the_run_counted(
             assert own.subject == scan.subject
 
 
+def test_froc_is_drawn_where_a_protocol_keeps_no_scores_of_the_brain_alone(
+    lab, prepared, drawn, tmp_path
+):
+    """It blamed the training dataset's brain masks."""
+    paper = ub.run(
+        ["thresholding"], "mslub", data_root=str(lab), controls=[], protocol="paper",
+        results=tmp_path / "results", cache=prepared, mlflow=False, progress=False,
+    )  # fmt: skip
+    paper.plot("froc", tmp_path / "a.svg", protocol="paper", cache=prepared, progress=False)
+    ((_, curves, _),) = drawn
+    assert curves
+
+
 def test_froc_rises_and_says_what_is_not_drawn(ran, prepared, drawn, tmp_path):
     some = tuple(
         one.model_copy(update={"fit": None}) if one.spec.method == "bands" else one

@@ -76,7 +76,7 @@ def _curves(
     }
     with anomaly_maps(method, data, "test", list(variants.values()), tell) as maps:
         for column, record in records.items():
-            thresholds = froc_thresholds(_in_brain(source.root, record))
+            thresholds = froc_thresholds(_scores(source.root, record))
             variant = variants[column].name
             tell(Started(f"count lesions of {source.arrangement.columns[column].title}"))
             counts = []
@@ -88,12 +88,13 @@ def _curves(
                 yield column, curve
 
 
-def _in_brain(root: Path, record: CellRecord) -> ScoreHistogram:
-    """The scores inside the brains of all scans of a cell."""
+def _scores(root: Path, record: CellRecord) -> ScoreHistogram:
+    """The scores of all scans of a cell: inside the brain, where its protocol keeps those."""
     if record.histograms is None:
         raise UadBenchError(f"{root}: {record.spec.name} has no histograms; run it again")
     stored = load_histograms(root / record.histograms)
-    return ScoreHistogram.pooled(one for name, one in stored.items() if name.endswith("/brain"))
+    inside = [one for name, one in stored.items() if name.endswith("/brain")]
+    return ScoreHistogram.pooled(inside or stored.values())
 
 
 def _said(source: Source, stored: Mapping[Place, Sequence[CellRecord]]) -> Iterator[str]:

@@ -24,6 +24,8 @@ _LEAST_SHARE = 0.45
 _LEFT, _TOP, _BETWEEN = 0.28, 0.42, 0.03
 _SMALL = 7
 _LINE = 0.14
+_SHORTEST = len("(simulated)")
+"""Letters that the side of the smallest panel holds."""
 
 
 def lesions_figure(views: Sequence[SliceView], note: str) -> Figure:
@@ -39,7 +41,13 @@ def lesions_figure(views: Sequence[SliceView], note: str) -> Figure:
     """
     kinds = list(_kinds(views))
     columns = 2 + len(kinds)
-    side = (PAGE - _LEFT) / columns
+    letters = max(_SHORTEST, int((PAGE - _LEFT) / columns * LETTERS_PER_INCH))
+    names = [
+        wrap(f"{view.title} (simulated)" if view.simulated else view.title, letters)
+        for view in views
+    ]
+    left = _LEFT + _LINE * (max(map(len, names), default=1) - 1)
+    side = (PAGE - left) / columns
     lines = wrap(note, int(PAGE * LETTERS_PER_INCH))
     height = _TOP + len(views) * side + 0.1 + _LINE * len(lines)
     figure = Figure(figsize=(PAGE, height))
@@ -48,7 +56,7 @@ def lesions_figure(views: Sequence[SliceView], note: str) -> Figure:
         line = [
             figure.add_axes(
                 (
-                    (_LEFT + column * side) / PAGE,
+                    (left + column * side) / PAGE,
                     1 - (_TOP + (row + 1) * side) / height,
                     (side - _BETWEEN) / PAGE,
                     (side - _BETWEEN) / height,
@@ -72,8 +80,7 @@ def lesions_figure(views: Sequence[SliceView], note: str) -> Figure:
             else:
                 top = float(found.score[box].max()) or 1.0
                 panel.imshow(found.score[box], cmap=SCORES, vmin=0.0, vmax=top)
-        name = f"{view.title} (simulated)" if view.simulated else view.title
-        line[0].set_ylabel(name, fontsize=_SMALL, parse_math=False)
+        line[0].set_ylabel("\n".join(names[row]), fontsize=_SMALL, parse_math=False)
     text = figure.text(0.5, 0.04 / height, "\n".join(lines), ha="center", va="bottom")
     text.set_fontsize(_SMALL)
     text.set_parse_math(False)
