@@ -5,6 +5,7 @@ import doctest
 import importlib
 import pkgutil
 import re
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from unittest.mock import Mock
@@ -17,9 +18,9 @@ import uad_bench
 from uad_bench.plugins.registry import discover
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _a_folder_with_data_and_results(lab, tmp_path_factory):
-    """Where the examples run: the folder ``data``, ``results`` of a run, and another's ``maps``."""
+@pytest.fixture(scope="module")
+def made(lab, tmp_path_factory):
+    """A folder for examples: ``data``, ``results`` of a run, and another's ``maps``."""
     folder = tmp_path_factory.mktemp("examples")
     (folder / "data").symlink_to(lab)
     (folder / "maps").mkdir()
@@ -31,6 +32,14 @@ def _a_folder_with_data_and_results(lab, tmp_path_factory):
         uad_bench.run(
             "thresholding", "mslub", data_root="data", controls=(), mlflow=False, progress=False
         )
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(made, tmp_path):
+    """Examples write into it, so that each module has its own, whatever ran before."""
+    shutil.copytree(made, tmp_path / "examples", symlinks=True)
+    with contextlib.chdir(tmp_path / "examples"):
         yield
 
 
